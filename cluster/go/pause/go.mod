@@ -1,0 +1,3 @@
+module trawler.dev/cluster/pause
+
+go 1.26.0

@@ -1,0 +1,1 @@
+"""A local Kubernetes cluster for developers and tests; nothing here runs in production."""

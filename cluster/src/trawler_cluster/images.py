@@ -1,0 +1,234 @@
+"""Images: our own from their Dockerfiles, and stand-ins under the official names where no
+registry is at hand. Tags of our own images are the hash of what is in them.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from trawler_cluster import binaries, checks, plan, shell
+from trawler_cluster.native.addons import BASE_IMAGE, COREDNS_IMAGE, LOCAL_PATH_IMAGE
+from trawler_cluster.native.configs import PAUSE_IMAGE
+from trawler_cluster.provider import Provider
+
+STAND_INS: Final = plan.REPOSITORY / "cluster" / "images"
+REGISTRY: Final = "ghcr.io/trawler-dev"
+CA_BUNDLES: Final = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+)
+
+BASE_PACKAGES: Final = "ca-certificates,python3,python3-venv"
+"""What a bare Debian needs to serve as the official Python image does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """Something a node can run."""
+
+    reference: str
+    digest: str
+    """Changes whenever its content does; names the archive in the cache."""
+    build: Callable[[str], None]
+
+    @property
+    def archive(self) -> Path:
+        return plan.cache() / "images" / f"{self.digest}.tar"
+
+
+def ca_bundle() -> Path | None:
+    """The host's certificates, for builds behind a TLS-inspecting proxy."""
+    named = os.environ.get("SSL_CERT_FILE")
+    for candidate in (*((named,) if named else ()), *CA_BUNDLES):
+        if Path(candidate).is_file():
+            return Path(candidate)
+    return None
+
+
+def _buildah(*words: str | Path) -> list[str]:
+    store = plan.cache() / "buildah"
+    runtime = Path("/run/trawler-buildah")
+    return ["buildah", "--root", str(store), "--runroot", str(runtime), *map(str, words)]
+
+
+_ENV: Final = {"BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "overlay"}
+
+
+def _secret() -> list[str]:
+    bundle = ca_bundle()
+    return ["--secret", f"id=ca,src={bundle}"] if bundle else []
+
+
+def build_command(*, docker: bool, reference: str, dockerfile: Path, context: Path) -> list[str]:
+    """The words that build one image with whichever builder is here."""
+    common = ["-t", reference, "-f", str(dockerfile), *_secret(), str(context)]
+    if docker:
+        return ["docker", "build", *common]
+    return _buildah("build", "--layers", "--pull-never", "--format", "docker", *common)
+
+
+def save_command(*, docker: bool, reference: str, archive: Path) -> list[str]:
+    """The words that write one image to a file a node can import."""
+    if docker:
+        return ["docker", "save", "-o", str(archive), reference]
+    return _buildah("push", reference, f"oci-archive:{archive}:{reference}")
+
+
+def _dockerfile(folder: Path, context: Path) -> Callable[[str], None]:
+    def build(reference: str) -> None:
+        docker = checks.docker_answers()
+        command = build_command(
+            docker=docker,
+            reference=reference,
+            dockerfile=folder / "Dockerfile",
+            context=context,
+        )
+        name = reference.rsplit("/", 1)[-1].split(":")[0]
+        log = plan.cache() / "log" / f"image-{name}.log"
+        shell.run_with_progress(
+            command, label=f"Building image {name}", log=log, env=_ENV | {"DOCKER_BUILDKIT": "1"}
+        )
+
+    return build
+
+
+def _stand_in(program: str, folder: str) -> Callable[[str], None]:
+    """An image of one static program from the cache, under an official name."""
+
+    def build(reference: str) -> None:
+        with tempfile.TemporaryDirectory(prefix="trawler-image-") as context:
+            shutil.copy(binaries.program(program), Path(context) / program)
+            _dockerfile(STAND_INS / folder, Path(context))(reference)
+
+    return build
+
+
+def _build_base(reference: str) -> None:
+    """Debian's own packages in place of the official Python image."""
+    with tempfile.TemporaryDirectory(prefix="trawler-base-") as folder:
+        tree = Path(folder) / "base.tar"
+        shell.run_with_progress(
+            [
+                *("mmdebstrap", "--variant=minbase", f"--include={BASE_PACKAGES}"),
+                *("--dpkgopt=path-exclude=/usr/share/doc/*", "trixie", tree),
+            ],
+            label="Making the base image (Debian trixie with Python 3.13)",
+            log=plan.cache() / "log" / "image-base.log",
+        )
+        container = shell.output(_buildah("from", "scratch"), env=_ENV)
+        shell.run(_buildah("add", "-q", container, tree, "/"), env=_ENV, timeout=300)
+        shell.run(_buildah("commit", "-q", "--rm", container, reference), env=_ENV, timeout=300)
+
+
+def _fingerprint(*parts: str | Path) -> str:
+    made_of = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, str):
+            made_of.update(part.encode())
+            continue
+        for file in sorted([part] if part.is_file() else part.rglob("*")):
+            if file.is_file() and "__pycache__" not in file.parts:
+                made_of.update(str(file.relative_to(plan.REPOSITORY)).encode())
+                made_of.update(file.read_bytes())
+    return made_of.hexdigest()[:12]
+
+
+def _program_image(reference: str, program: str, folder: str) -> Image:
+    module = next(m for m in binaries.MODULES if program in m.programs)
+    return Image(
+        reference=reference,
+        digest=_fingerprint(reference, module.digest(), STAND_INS / folder),
+        build=_stand_in(program, folder),
+    )
+
+
+PAUSE: Final = _program_image(PAUSE_IMAGE, "pause", "pause")
+COREDNS: Final = _program_image(COREDNS_IMAGE, "coredns", "coredns")
+LOCAL_PATH: Final = _program_image(LOCAL_PATH_IMAGE, "local-path-provisioner", "local-path")
+NATS: Final = _program_image("docker.io/library/nats:2.15.2-alpine", "nats-server", "nats")
+STORE: Final = _program_image("ghcr.io/versity/versitygw:v1.8.0", "versitygw", "versitygw")
+BASE: Final = Image(
+    reference=BASE_IMAGE, digest=_fingerprint(BASE_IMAGE, BASE_PACKAGES), build=_build_base
+)
+
+
+def service(name: str) -> Image:
+    """One of our own: operator, worker or sandbox, tagged by its content."""
+    root = plan.REPOSITORY
+    parts: list[str | Path] = [root / "uv.lock", root / "pyproject.toml", root / name, BASE.digest]
+    if name != "sandbox":
+        parts += [root / "crds" / "src", root / "common"]
+    tag = _fingerprint(*parts)
+    reference = f"{REGISTRY}/trawler-{name}:dev-{tag}"
+    return Image(
+        reference=reference,
+        digest=f"{name}-{tag}",
+        build=_dockerfile(root / name, root),
+    )
+
+
+SERVICES: Final = ("operator", "worker", "sandbox")
+
+
+def everything() -> list[Image]:
+    """All that an install with the sandbox needs."""
+    ours = [service(name) for name in SERVICES]
+    return ours if checks.docker_answers() else [NATS, STORE, *ours]
+
+
+def load(provider: Provider, images: Iterable[Image], *, quiet: bool = False) -> None:
+    """Build what is missing, give the node what it lacks."""
+    for image in images:
+        if provider.has_image(image.reference):
+            continue
+        ensure_archive(image)
+        if quiet:
+            provider.load(image.archive)
+            continue
+        with shell.timed(f"Loading {image.reference}"):
+            provider.load(image.archive)
+
+
+def ensure_archive(image: Image) -> None:
+    """Build an image into the cache, unless this very content is there."""
+    if image.archive.exists():
+        return
+    if image is not BASE and image.digest.startswith(SERVICES) and not checks.docker_answers():
+        _ensure_built(BASE)
+    image.archive.parent.mkdir(parents=True, exist_ok=True)
+    image.build(image.reference)
+    fresh = image.archive.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    docker = checks.docker_answers()
+    shell.run(
+        save_command(docker=docker, reference=image.reference, archive=fresh),
+        env=_ENV,
+        timeout=600,
+    )
+    fresh.rename(image.archive)
+    _forget_older(image)
+
+
+def _ensure_built(base: Image) -> None:
+    """A FROM line needs the base in the builder's store, not only as an archive."""
+    known = shell.run(_buildah("images", "-q", base.reference), env=_ENV, check=False)
+    if known.returncode != 0 or not known.stdout.strip():
+        base.build(base.reference)
+
+
+def _forget_older(image: Image) -> None:
+    """Keep the two newest archives of a service; content tags would fill the disk."""
+    service_name = image.digest.partition("-")[0]
+    if service_name in SERVICES:
+        same = sorted(
+            image.archive.parent.glob(f"{service_name}-*.tar"),
+            key=lambda path: path.stat().st_mtime,
+            reverse=True,
+        )
+        for old in same[2:]:
+            old.unlink(missing_ok=True)

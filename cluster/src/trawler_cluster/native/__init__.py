@@ -1,0 +1,226 @@
+"""A cluster of the real components as plain processes on bare Linux."""
+
+import json
+import shutil
+from pathlib import Path
+
+import yaml
+
+from trawler_cluster import binaries, checks, packages, shell
+from trawler_cluster.native import addons, cgroups, configs, network, processes, teardown
+from trawler_cluster.plan import Plan
+
+
+class Native:
+    """The provider for machines without Docker."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+
+    def tools(self) -> Path:
+        return binaries.ensure()
+
+    def components(self) -> list[processes.Component]:
+        within = network.inside(self.plan)
+        found = [
+            processes.Component(
+                name=name,
+                argv=[*within, *argv],
+                folder=self.plan.state / "pids",
+                logs=self.plan.logs,
+            )
+            for name, argv in configs.commands(self.plan, self.tools()).items()
+        ]
+        return found
+
+    # up -------------------------------------------------------------------------------------
+
+    def up(self) -> None:
+        plan = self.plan
+        checks.require_linux_root()
+        if not plan.state.exists():
+            checks.require_disk(plan.state, checks.RUNNING_NEEDS, "Running the cluster")
+        packages.ensure()
+        tools = self.tools()
+        with shell.timed(f"Starting cluster {plan.name}"):
+            network.ensure(plan)
+            cgroups.create(plan.cgroup)
+            self._write_configs(tools)
+            self._make_keys(tools)
+            components = {component.name: component for component in self.components()}
+            for name in ("etcd", "kube-apiserver"):
+                components[name].start()
+            self._wait_for_api()
+            self._bind_roles()
+            for name in ("kube-controller-manager", "kube-scheduler", "containerd"):
+                components[name].start()
+            self._wait_for_containerd()
+            self._load_base_images()
+            for name in ("kubelet", "kube-proxy"):
+                components[name].start()
+            self._apply_addons()
+            self._wait_for_node()
+
+    def _write_configs(self, tools: Path) -> None:
+        plan = self.plan
+        conf = plan.state / "conf"
+        files = {
+            conf / "kubeadm.yaml": configs.kubeadm(plan),
+            conf / "containerd.toml": configs.containerd(plan, tools),
+            conf / "kubelet.yaml": yaml.safe_dump(configs.kubelet(plan)),
+            conf / "proxy.yaml": yaml.safe_dump(configs.kube_proxy(plan)),
+            conf / "resolv.conf": "nameserver 127.0.0.1\n",
+            plan.state / "cni" / "10-pods.conflist": json.dumps(yaml.safe_load(configs.cni(plan))),
+        }
+        plan.run.mkdir(parents=True, exist_ok=True)
+        plan.state.mkdir(parents=True, exist_ok=True, mode=0o755)
+        for path, text in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    def _make_keys(self, tools: Path) -> None:
+        conf = self.plan.state / "conf"
+        if not self.plan.kubeconfig.exists():
+            config = ["--config", conf / "kubeadm.yaml"]
+            phase = [tools / "kubeadm", "init", "phase"]
+            shell.run([*phase, "certs", "all", *config])
+            shell.run([*phase, "kubeconfig", "all", *config, "--kubeconfig-dir", conf])
+            fresh = conf / "kubeconfig"
+            shutil.copy(conf / "admin.conf", fresh)
+            admin = f"kubernetes-admin@{self.plan.name}"
+            shell.run(
+                [
+                    *(tools / "kubectl", "--kubeconfig", fresh),
+                    *("config", "rename-context", admin, self.plan.name),
+                ]
+            )
+            fresh.rename(self.plan.kubeconfig)
+
+    def _kubectl(self, *words: str, conf: str = "admin.conf", **more: object) -> str:
+        argv = [self.tools() / "kubectl", "--kubeconfig", self.plan.state / "conf" / conf, *words]
+        return shell.run(argv, **more).stdout  # type: ignore[arg-type]
+
+    def _api_ready(self) -> bool:
+        admin = self.plan.state / "conf" / "admin.conf"
+        argv = [self.tools() / "kubectl", "--kubeconfig", admin, "--request-timeout=2s"]
+        return shell.run([*argv, "get", "--raw", "/readyz"], check=False).returncode == 0
+
+    def _wait_for_api(self) -> None:
+        shell.wait_until(
+            self._api_ready,
+            what=f"a ready API server (see {self.plan.logs}/kube-apiserver.log)",
+            timeout=90,
+        )
+
+    def _bind_roles(self) -> None:
+        """What `kubeadm init` does later, in phases that need its own way of starting."""
+        for name, role, who in (
+            ("kubeadm:cluster-admins", "cluster-admin", "--group=kubeadm:cluster-admins"),
+            (
+                "kubelet-api",
+                "system:kubelet-api-admin",
+                "--user=kube-apiserver-kubelet-client",
+            ),
+        ):
+            self._kubectl(
+                *("create", "clusterrolebinding", name, f"--clusterrole={role}", who),
+                conf="super-admin.conf",
+                check=False,
+            )
+
+    def _ctr(self, *words: str | Path, check: bool = True) -> str:
+        address = ("-a", str(self.plan.containerd_socket), "-n", "k8s.io")
+        argv = [self.tools() / "ctr", *address, *words]
+        return shell.run(argv, check=check, timeout=600).stdout
+
+    def _containerd_ready(self) -> bool:
+        address = ("-a", str(self.plan.containerd_socket))
+        return shell.run([self.tools() / "ctr", *address, "version"], check=False).returncode == 0
+
+    def _wait_for_containerd(self) -> None:
+        shell.wait_until(
+            self._containerd_ready,
+            what=f"a ready containerd (see {self.plan.logs}/containerd.log)",
+            timeout=30,
+        )
+
+    def _load_base_images(self) -> None:
+        from trawler_cluster import images
+
+        images.load(
+            self, [images.PAUSE, images.COREDNS, images.LOCAL_PATH, images.BASE], quiet=True
+        )
+
+    def _apply_addons(self) -> None:
+        servers = _host_nameservers() if self.plan.internet else []
+        manifests = [
+            *addons.coredns(self.plan, servers),
+            *addons.local_path(self.plan),
+        ]
+        self._kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests))
+
+    def _wait_for_node(self) -> None:
+        shell.wait_until(
+            self._node_ready,
+            what=f"a ready node with DNS (see {self.plan.logs}/kubelet.log)",
+            timeout=120,
+            pause=0.5,
+        )
+
+    def _node_ready(self) -> bool:
+        condition = '{.status.conditions[?(@.type=="Ready")].status}'
+        node = self._kubectl(
+            *("get", "node", self.plan.node, "-o", f"jsonpath={condition}"), check=False
+        )
+        dns = self._kubectl(
+            *("-n", "kube-system", "get", "deploy", "coredns"),
+            *("-o", "jsonpath={.status.readyReplicas}"),
+            check=False,
+        )
+        return (node.strip(), dns.strip()) == ("True", "1")
+
+    # down and all between ---------------------------------------------------------------------
+
+    def down(self) -> None:
+        checks.require_linux_root()
+        with shell.timed(f"Removing cluster {self.plan.name}"):
+            teardown.remove(self.plan, self._recorded())
+
+    def _recorded(self) -> list[processes.Component]:
+        """What runs by our records; works where the programs themselves were deleted."""
+        folder = self.plan.state / "pids"
+        records = sorted(folder.glob("*.pid"), key=lambda path: path.stat().st_mtime)
+        return [
+            processes.Component(name=path.stem, argv=(), folder=folder, logs=self.plan.logs)
+            for path in records
+        ]
+
+    def healthy(self) -> bool:
+        return (
+            self.plan.kubeconfig.exists()
+            and all(component.pid() for component in self.components())
+            and self._api_ready()
+            and self._node_ready()
+        )
+
+    def status(self) -> list[tuple[str, str]]:
+        if not self.plan.state.exists():
+            return [("cluster", "not there; `make up` starts it")]
+        rows = [
+            (component.name, f"running, pid {pid}" if (pid := component.pid()) else "NOT RUNNING")
+            for component in self.components()
+        ]
+        rows.append(("API server", "ready" if self._api_ready() else "NOT READY"))
+        rows.append(("node and DNS", "ready" if self._node_ready() else "NOT READY"))
+        return rows
+
+    def has_image(self, reference: str) -> bool:
+        return reference in self._ctr("images", "ls", "-q").split()
+
+    def load(self, archive: Path) -> None:
+        self._ctr("images", "import", archive)
+
+
+def _host_nameservers() -> list[str]:
+    lines = Path("/etc/resolv.conf").read_text().splitlines()
+    return [line.split()[1] for line in lines if line.startswith("nameserver")][:3]

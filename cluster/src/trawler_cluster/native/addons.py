@@ -1,0 +1,221 @@
+"""What a cluster needs to be usable: names (CoreDNS) and volumes (local-path-provisioner)."""
+
+from typing import Any, Final
+
+from trawler_cluster.plan import Plan
+
+COREDNS_IMAGE: Final = "registry.k8s.io/coredns/coredns:v1.15.0"
+LOCAL_PATH_IMAGE: Final = "docker.io/rancher/local-path-provisioner:v0.0.30"
+BASE_IMAGE: Final = "docker.io/library/python:3.13-slim-trixie"
+
+_RBAC: Final = "rbac.authorization.k8s.io"
+
+
+def _corefile(nameservers: list[str]) -> str:
+    forward = f"  forward . {' '.join(nameservers)}\n" if nameservers else ""
+    return (
+        ".:53 {\n  errors\n  health\n  ready\n"
+        "  kubernetes cluster.local in-addr.arpa ip6.arpa {\n"
+        "    fallthrough in-addr.arpa ip6.arpa\n  }\n"
+        f"{forward}  cache 5\n  reload 5s\n}}\n"
+    )
+
+
+def _account(name: str, namespace: str, rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": name, "namespace": namespace},
+        },
+        {
+            "apiVersion": f"{_RBAC}/v1",
+            "kind": "ClusterRole",
+            "metadata": {"name": f"system:{name}"},
+            "rules": rules,
+        },
+        {
+            "apiVersion": f"{_RBAC}/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": f"system:{name}"},
+            "roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": f"system:{name}"},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
+        },
+    ]
+
+
+def _deployment(name: str, namespace: str, pod: dict[str, Any]) -> dict[str, Any]:
+    labels = {"k8s-app": name}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": namespace, "labels": labels},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"serviceAccountName": name, "terminationGracePeriodSeconds": 1, **pod},
+            },
+        },
+    }
+
+
+def _config(name: str, namespace: str, data: dict[str, str]) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": namespace},
+        "data": data,
+    }
+
+
+def coredns(plan: Plan, nameservers: list[str]) -> list[dict[str, Any]]:
+    """Answers for the cluster's own names; asks others only where `nameservers` are given."""
+    space = "kube-system"
+    reads = ["list", "watch"]
+    return [
+        *_account(
+            "coredns",
+            space,
+            [
+                {
+                    "apiGroups": [""],
+                    "resources": ["endpoints", "services", "pods", "namespaces"],
+                    "verbs": reads,
+                },
+                {
+                    "apiGroups": ["discovery.k8s.io"],
+                    "resources": ["endpointslices"],
+                    "verbs": reads,
+                },
+            ],
+        ),
+        _config("coredns", space, {"Corefile": _corefile(nameservers)}),
+        _deployment(
+            "coredns",
+            space,
+            {
+                "dnsPolicy": "Default",
+                "containers": [
+                    {
+                        "name": "coredns",
+                        "image": COREDNS_IMAGE,
+                        "imagePullPolicy": "IfNotPresent",
+                        "args": ["-conf", "/etc/coredns/Corefile"],
+                        "volumeMounts": [{"name": "config", "mountPath": "/etc/coredns"}],
+                        "readinessProbe": {
+                            "httpGet": {"path": "/ready", "port": 8181},
+                            "periodSeconds": 2,
+                        },
+                    }
+                ],
+                "volumes": [{"name": "config", "configMap": {"name": "coredns"}}],
+            },
+        ),
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "kube-dns", "namespace": space},
+            "spec": {
+                "clusterIP": plan.dns_ip,
+                "selector": {"k8s-app": "coredns"},
+                "ports": [
+                    {"name": "dns", "port": 53, "protocol": "UDP"},
+                    {"name": "dns-tcp", "port": 53, "protocol": "TCP"},
+                ],
+            },
+        },
+    ]
+
+
+_HELPER: Final = f"""apiVersion: v1
+kind: Pod
+metadata: {{name: helper-pod}}
+spec:
+  priorityClassName: system-node-critical
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: helper-pod
+    image: {BASE_IMAGE}
+    imagePullPolicy: IfNotPresent
+"""
+
+
+def local_path(plan: Plan) -> list[dict[str, Any]]:
+    """The default StorageClass: folders below the cluster's state."""
+    space = "kube-system"
+    name = "local-path-provisioner"
+    return [
+        *_account(
+            name,
+            space,
+            [
+                {
+                    "apiGroups": [""],
+                    "resources": ["nodes", "persistentvolumeclaims", "configmaps", "pods/log"],
+                    "verbs": ["get", "list", "watch"],
+                },
+                {
+                    "apiGroups": [""],
+                    "resources": ["pods", "persistentvolumes", "events", "endpoints"],
+                    "verbs": ["get", "list", "watch", "create", "patch", "update", "delete"],
+                },
+                {
+                    "apiGroups": ["storage.k8s.io"],
+                    "resources": ["storageclasses"],
+                    "verbs": ["get", "list", "watch"],
+                },
+                {
+                    "apiGroups": ["coordination.k8s.io"],
+                    "resources": ["leases"],
+                    "verbs": ["get", "list", "watch", "create", "patch", "update"],
+                },
+            ],
+        ),
+        _config(
+            "local-path-config",
+            space,
+            {
+                "config.json": '{"nodePathMap":[{"node":"DEFAULT_PATH_FOR_NON_LISTED_NODES",'
+                f'"paths":["{plan.state}/volumes"]}}]}}',
+                "setup": '#!/bin/sh\nset -eu\nmkdir -m 0777 -p "$VOL_DIR"\n',
+                "teardown": '#!/bin/sh\nset -eu\nrm -rf "$VOL_DIR"\n',
+                "helperPod.yaml": _HELPER,
+            },
+        ),
+        _deployment(
+            name,
+            space,
+            {
+                "containers": [
+                    {
+                        "name": name,
+                        "image": LOCAL_PATH_IMAGE,
+                        "imagePullPolicy": "IfNotPresent",
+                        "command": ["local-path-provisioner"],
+                        "args": ["start", "--config", "/etc/config/config.json"],
+                        "env": [
+                            {
+                                "name": "POD_NAMESPACE",
+                                "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}},
+                            },
+                            {"name": "CONFIG_MOUNT_PATH", "value": "/etc/config/"},
+                        ],
+                        "volumeMounts": [{"name": "config", "mountPath": "/etc/config/"}],
+                    }
+                ],
+                "volumes": [{"name": "config", "configMap": {"name": "local-path-config"}}],
+            },
+        ),
+        {
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "StorageClass",
+            "metadata": {
+                "name": "local-path",
+                "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+            },
+            "provisioner": "rancher.io/local-path",
+            "volumeBindingMode": "WaitForFirstConsumer",
+            "reclaimPolicy": "Delete",
+        },
+    ]

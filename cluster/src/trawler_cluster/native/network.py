@@ -1,0 +1,79 @@
+"""The cluster's own network namespace: reachable from this machine, with no way out by default."""
+
+from pathlib import Path
+from typing import Final
+
+from trawler_cluster import shell
+from trawler_cluster.plan import Plan
+
+NAMESPACES: Final = Path("/run/netns")
+
+
+def inside(plan: Plan) -> list[str]:
+    """The words before a command that runs in the namespace.
+
+    `ip netns exec` would also remount /sys, which hides the cgroups from the kubelet.
+    """
+    return ["nsenter", f"--net={NAMESPACES / plan.namespace}"]
+
+
+def ensure(plan: Plan) -> None:
+    """Make namespace, link and routes; harmless where they are."""
+    if not (NAMESPACES / plan.namespace).exists():
+        shell.run(["ip", "netns", "add", plan.namespace])
+    if shell.run(["ip", "link", "show", plan.link], check=False).returncode != 0:
+        peer = ["peer", "name", "eth0", "netns", plan.namespace]
+        shell.run(["ip", "link", "add", plan.link, "type", "veth", *peer])
+    shell.run(["ip", "addr", "replace", f"{plan.outside_ip}/30", "dev", plan.link])
+    shell.run(["ip", "link", "set", plan.link, "up"])
+    within = inside(plan)
+    shell.run([*within, "ip", "link", "set", "lo", "up"])
+    shell.run([*within, "ip", "addr", "replace", f"{plan.node_ip}/30", "dev", "eth0"])
+    shell.run([*within, "ip", "link", "set", "eth0", "up"])
+    shell.run([*within, "ip", "route", "replace", "default", "via", plan.outside_ip])
+    shell.run([*within, "sysctl", "-qw", "net.ipv4.ip_forward=1"])
+    for reach in (plan.pod_range, plan.service_range):
+        shell.run(["ip", "route", "replace", reach, "via", plan.node_ip])
+    if plan.internet:
+        _open(plan)
+
+
+def nat_table(plan: Plan) -> str:
+    return plan.name.replace("-", "_")
+
+
+def _open(plan: Plan) -> None:
+    """Let pods out: forwarding and address translation in a table of our own."""
+    table = nat_table(plan)
+    shell.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"])
+    rules = f"""
+        table ip {table}
+        delete table ip {table}
+        table ip {table} {{
+            chain out {{
+                type nat hook postrouting priority srcnat;
+                ip saddr {{ {plan.pod_range}, {plan.node_ip} }} oifname != "{plan.link}" masquerade
+            }}
+        }}
+    """
+    shell.run(["nft", "-f", "-"], stdin=rules)
+
+
+def remove(plan: Plan) -> None:
+    """Take all of it away. Every process inside must be gone, or the link stays alive."""
+    table = nat_table(plan)
+    if table in shell.run(["nft", "list", "tables"], check=False).stdout.split():
+        shell.run(["nft", "delete", "table", "ip", table])
+    for reach in (plan.pod_range, plan.service_range):
+        shell.run(["ip", "route", "del", reach], check=False)
+    shell.run(["ip", "link", "del", plan.link], check=False)
+    if (NAMESPACES / plan.namespace).exists():
+        shell.run(["ip", "netns", "del", plan.namespace])
+
+
+def pids(plan: Plan) -> set[int]:
+    """Every process in the namespace."""
+    if not (NAMESPACES / plan.namespace).exists():
+        return set()
+    found = shell.run(["ip", "netns", "pids", plan.namespace], check=False).stdout.split()
+    return set(map(int, found))

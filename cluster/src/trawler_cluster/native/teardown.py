@@ -1,0 +1,57 @@
+"""How a native cluster ends: containers first, then components, then all they left in the kernel."""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from trawler_cluster import shell
+from trawler_cluster.native import cgroups, network, processes
+from trawler_cluster.plan import Plan
+
+
+def remove(plan: Plan, components: Iterable[processes.Component]) -> None:
+    """Leave no process, mount, namespace, cgroup, link or nft table. Harmless when repeated."""
+    by_name = {component.name: component for component in components}
+    for name in ("forwarder", "kubelet"):  # else it would start containers anew
+        if name in by_name:
+            by_name[name].stop()
+    cgroups.kill(plan.cgroup)
+    processes.end(shims(plan), grace=2)
+    for component in reversed(list(by_name.values())):
+        component.stop()
+    processes.end(network.pids(plan), grace=2)
+    unmount(plan)
+    network.remove(plan)
+    cgroups.remove(plan.cgroup)
+    for folder in (plan.run, plan.state):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def shims(plan: Plan) -> list[int]:
+    """containerd's shims outlive it; each names our socket in its command line."""
+    wanted = str(plan.containerd_socket)
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue
+        if "containerd-shim" in words[0] and wanted in words:
+            found.append(int(folder.name))
+    return found
+
+
+def mounts(plan: Plan) -> list[str]:
+    """Every mount point below the cluster's folders, innermost first."""
+    below = (f"{plan.state}/", f"{plan.run}/")
+    points = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    return sorted((point for point in points if point.startswith(below)), key=len, reverse=True)
+
+
+def unmount(plan: Plan) -> None:
+    """Unmount all of it, lazily where something still holds on."""
+    for point in mounts(plan):
+        if shell.run(["umount", point], check=False).returncode != 0:
+            shell.run(["umount", "-l", point], check=False)

@@ -1,0 +1,56 @@
+"""The Debian packages a bare machine lacks: one list, installed without questions."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from trawler_cluster import shell
+
+PACKAGES: Final = {
+    "runc": "runc",  # starts containers
+    "buildah": "buildah",  # builds images without a daemon
+    "mmdebstrap": "mmdebstrap",  # the base image's file system
+    "nft": "nftables",  # kube-proxy's rules, NAT of `up --internet`
+    "conntrack": "conntrack",  # kube-proxy clears stale flows
+    "ip": "iproute2",  # links, routes, namespaces
+    "nsenter": "util-linux",
+    "mount": "mount",
+    "ffprobe": "ffmpeg",  # tests make and read media
+}
+"""Program that must be there → package that brings it."""
+
+
+def ensure() -> None:
+    """Install what is missing. Raises CommandFailed where apt does."""
+    missing = sorted({package for tool, package in PACKAGES.items() if not shutil.which(tool)})
+    if not missing:
+        return
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    log = Path("/var/log/trawler-apt.log")
+    with _no_services():
+        shell.run_with_progress(
+            ["apt-get", "update", "-q"], label="Reading Debian's package lists", log=log
+        )
+        shell.run_with_progress(
+            ["apt-get", "install", "-q", "-y", "--no-install-recommends", *missing],
+            label=f"Installing {', '.join(missing)}",
+            log=log,
+            env=quiet,
+        )
+
+
+@contextmanager
+def _no_services() -> Iterator[None]:
+    """Keep package scripts from starting services (Debian policy 9.3.3, `policy-rc.d`)."""
+    policy = Path("/usr/sbin/policy-rc.d")
+    if policy.exists():
+        yield
+        return
+    policy.write_text("#!/bin/sh\nexit 101\n")
+    policy.chmod(0o755)
+    try:
+        yield
+    finally:
+        policy.unlink(missing_ok=True)

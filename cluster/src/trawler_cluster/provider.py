@@ -1,0 +1,45 @@
+"""What a local cluster is able to do, whoever provides it, and who does here."""
+
+from pathlib import Path
+from typing import Protocol
+
+from trawler_cluster import checks
+from trawler_cluster.plan import Plan
+
+
+class Provider(Protocol):
+    """All that differs between kind and bare Linux."""
+
+    plan: Plan
+
+    def up(self) -> None:
+        """Make the cluster, or mend it. Harmless when it is healthy."""
+
+    def down(self) -> None:
+        """Leave nothing behind. Harmless when nothing is there."""
+
+    def healthy(self) -> bool:
+        """Whether the API server answers and the node is ready."""
+
+    def status(self) -> list[tuple[str, str]]:
+        """(part, how it is), for a person."""
+
+    def tools(self) -> Path:
+        """The folder with kubectl, helm and, natively, ctr."""
+
+    def has_image(self, reference: str) -> bool:
+        """Whether the node has this image."""
+
+    def load(self, archive: Path) -> None:
+        """Give the node the image in an OCI archive."""
+
+
+def choose(plan: Plan) -> Provider:
+    """kind where a Docker daemon answers, else plain processes on Linux."""
+    if checks.docker_answers():
+        from trawler_cluster.kind import Kind
+
+        return Kind(plan)
+    from trawler_cluster.native import Native
+
+    return Native(plan)

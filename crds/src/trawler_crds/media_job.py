@@ -1,0 +1,343 @@
+"""MediaJob: what somebody wants, and what became of it."""
+
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+from pydantic import Field
+
+from trawler_crds.addresses import MAX_URL, cel_rules
+from trawler_crds.contract import (
+    Contract,
+    DnsLabel,
+    Int64,
+    Sha256,
+    Snowflake,
+    Timestamp,
+    rules,
+)
+from trawler_crds.failures import FailureReason
+
+
+class MediaKind(StrEnum):
+    AUTO = "Auto"  # what the address offers, video before audio before pictures
+    VIDEO = "Video"
+    AUDIO = "Audio"
+    IMAGE = "Image"
+
+
+class AudioFormat(StrEnum):
+    MP3 = "Mp3"
+    M4A = "M4a"
+    OPUS = "Opus"
+    FLAC = "Flac"
+    WAV = "Wav"
+
+
+class EngineName(StrEnum):
+    DIRECT = "Direct"  # streams the address itself
+    COBALT = "Cobalt"
+    YT_DLP = "YtDlp"
+    GALLERY_DL = "GalleryDl"
+
+
+class Reuse(StrEnum):
+    ALWAYS = "Always"
+    NEVER = "Never"
+
+
+class Phase(StrEnum):
+    PENDING = "Pending"  # seen by nobody yet; also what an absent phase means
+    QUEUED = "Queued"  # admitted, waits for a slot
+    RUNNING = "Running"  # given to a pod
+    SUSPENDED = "Suspended"
+    SUCCEEDED = "Succeeded"  # proved and stored
+    FAILED = "Failed"
+    CANCELLED = "Cancelled"
+
+
+TERMINAL: Final = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED})
+
+
+class Clip(Contract):
+    """A part of the media, in seconds from its beginning."""
+
+    start_seconds: Annotated[int, Field(ge=0, le=86400)]
+    end_seconds: Annotated[int, Field(ge=1, le=86400)]
+
+
+class Media(Contract):
+    """Which media is wanted of what the address offers."""
+
+    kind: Annotated[MediaKind, Field(description="What to look for.")] = MediaKind.AUTO
+    max_height: Annotated[
+        int | None, Field(ge=72, le=4320, description="Greatest picture height, in pixels.")
+    ] = None
+    audio_format: Annotated[
+        AudioFormat | None, Field(description="Convert sound to this; with kind Audio.")
+    ] = None
+    subtitles: Annotated[
+        list[Annotated[str, Field(max_length=35)]] | None,
+        Field(max_length=8, description="Language tags. Not supported yet."),
+    ] = None
+    clip: Annotated[
+        Clip | None,
+        Field(
+            description="Only this part. Not supported yet.",
+            json_schema_extra=rules(
+                ("self.endSeconds > self.startSeconds", "a clip must end after it starts")
+            ),
+        ),
+    ] = None
+
+
+class Limits(Contract):
+    """How much one job may fetch."""
+
+    max_bytes: Annotated[
+        Int64, Field(ge=1, le=50_000_000_000, description="Of all files together.")
+    ] = 500_000_000
+    max_files: Annotated[int, Field(ge=1, le=40)] = 20
+    fit_bytes: Annotated[
+        Int64 | None,
+        Field(ge=1, le=50_000_000_000, description="The size a file should fit for delivery."),
+    ] = None
+
+
+class DiscordDelivery(Contract):
+    """Where in Discord the answer belongs."""
+
+    guild_id: Snowflake | None = None
+    channel_id: Snowflake
+    interaction_id: Snowflake | None = None
+    requester_id: Snowflake
+    spoiler: bool = False
+    private: bool = False
+    locale: Annotated[str | None, Field(max_length=10)] = None
+
+
+class Delivery(Contract):
+    """How the result reaches somebody; absent for users of kubectl."""
+
+    discord: DiscordDelivery | None = None
+
+
+MUTABLE: Final = frozenset({"priority", "suspend", "cancel"})
+
+
+def _unchanged(field: str) -> tuple[str, str]:
+    return (
+        f"has(self.{field}) == has(oldSelf.{field})"
+        f" && (!has(self.{field}) || self.{field} == oldSelf.{field})",
+        f"{field} cannot be changed after creation; create a new MediaJob instead",
+    )
+
+
+class MediaJobSpec(Contract):
+    """What one user asked us to fetch."""
+
+    url: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=MAX_URL,
+            description="http or https address of the media or of a page that shows it.",
+            json_schema_extra=rules(*cel_rules()),
+        ),
+    ]
+    queue: Annotated[
+        DnsLabel, Field(description="Whose turn it uses. Acted on in a later release.")
+    ] = "default"
+    pool: Annotated[DnsLabel, Field(description="Which WorkerPool runs it.")] = "default"
+    priority: Annotated[
+        int, Field(ge=0, le=9, description="Higher runs sooner. Acted on in a later release.")
+    ] = 5
+    media: Media = Media()
+    engines: Annotated[
+        list[EngineName],
+        Field(
+            max_length=4,
+            description="Engines to try, in order; empty = automatic.",
+            json_schema_extra={"x-kubernetes-list-type": "set"},
+        ),
+    ] = []
+    limits: Limits = Limits()
+    attempt_seconds: Annotated[
+        int, Field(ge=1, le=86400, description="Time of one attempt, from its acceptance.")
+    ] = 900
+    max_queue_seconds: Annotated[
+        int,
+        Field(
+            ge=1, le=604800, description="Time allowed in the queue. Acted on in a later release."
+        ),
+    ] = 3600
+    backoff_limit: Annotated[int, Field(ge=0, le=10, description="Failures that are retried.")] = 2
+    ttl_seconds_after_finished: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=31_536_000,
+            description="How long a finished job is kept. Acted on in a later release.",
+        ),
+    ] = 86400
+    suspend: Annotated[bool, Field(description="Acted on in a later release.")] = False
+    cancel: Annotated[bool, Field(description="Ends the job; cannot be taken back.")] = False
+    reuse: Annotated[
+        Reuse,
+        Field(
+            description="Whether a stored result may answer. Acted on in a later release."
+        ),
+    ] = Reuse.ALWAYS
+    delivery: Delivery | None = None
+
+
+def spec_rules() -> dict[str, Any]:
+    """Everything is immutable but priority, suspend and cancel, and cancel goes one way."""
+    fields = (
+        info.alias or name
+        for name, info in MediaJobSpec.model_fields.items()
+        if name not in MUTABLE
+    )
+    return rules(
+        *(_unchanged(field) for field in fields),
+        (
+            "!(has(oldSelf.cancel) && oldSelf.cancel) || (has(self.cancel) && self.cancel)",
+            "cancel cannot be taken back; create a new MediaJob instead",
+        ),
+    )
+
+
+class Source(Contract):
+    """What the site said about the media. Cleaned, bounded, and never trusted."""
+
+    title: Annotated[str | None, Field(max_length=256)] = None
+    author: Annotated[str | None, Field(max_length=128)] = None
+    page: Annotated[str | None, Field(max_length=2048)] = None
+    extractor: Annotated[str | None, Field(max_length=64)] = None
+    age_limit: Annotated[int | None, Field(ge=0, le=99)] = None
+
+
+class MediaFile(Contract):
+    """One proved file; its object key follows from the hash (`keys.object_key`)."""
+
+    name: Annotated[str, Field(min_length=1, max_length=80)]
+    bytes: Annotated[Int64, Field(ge=1)]
+    sha256: Sha256
+    type: Annotated[str, Field(max_length=64)]
+    width: Annotated[int | None, Field(ge=0)] = None
+    height: Annotated[int | None, Field(ge=0)] = None
+    seconds: Annotated[float | None, Field(ge=0)] = None
+
+
+class DeliveryStatus(Contract):
+    """The message that shows the result; written by the bot."""
+
+    message_id: Snowflake | None = None
+    time: Timestamp | None = None
+
+
+class ConditionStatus(StrEnum):
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class Condition(Contract):
+    """As `metav1.Condition`."""
+
+    type: Annotated[str, Field(max_length=64)]
+    status: ConditionStatus
+    reason: Annotated[str, Field(max_length=64)]
+    message: Annotated[str, Field(max_length=512)] = ""
+    last_transition_time: Timestamp
+    observed_generation: Int64 | None = None
+
+
+Conditions = Annotated[
+    list[Condition],
+    Field(
+        max_length=8,
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["type"],
+        },
+    ),
+]
+
+ACCEPTED: Final = "Accepted"
+STORED: Final = "Stored"
+DELIVERED: Final = "Delivered"
+
+
+class MediaJobStatus(Contract):
+    """How far the job is. Written by the operator; `delivery` and Delivered by the bot."""
+
+    phase: Phase = Phase.PENDING
+    reason: FailureReason | None = None
+    message: Annotated[str | None, Field(max_length=512)] = None
+    attempt: Annotated[int, Field(ge=0, description="How often dispatched: the fence.")] = 0
+    failures: Annotated[int, Field(ge=0, description="Counted against backoffLimit.")] = 0
+    worker: Annotated[str | None, Field(max_length=63)] = None
+    engine: EngineName | None = None
+    host: Annotated[str | None, Field(max_length=260)] = None
+    fingerprint: Sha256 | None = None
+    follows: Annotated[str | None, Field(max_length=253)] = None
+    source: Source | None = None
+    files: Annotated[list[MediaFile] | None, Field(max_length=40)] = None
+    file_count: Annotated[int | None, Field(ge=0)] = None
+    size: Annotated[str | None, Field(max_length=16)] = None
+    delivery: DeliveryStatus | None = None
+    queued_time: Timestamp | None = None
+    start_time: Timestamp | None = None
+    completion_time: Timestamp | None = None
+    conditions: Conditions | None = None
+
+
+class ObjectMeta(Contract):
+    """The part of Kubernetes' metadata that Trawler reads."""
+
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    creation_timestamp: str | None = None
+    deletion_timestamp: str | None = None
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
+class MediaJob(Contract):
+    """What somebody wants: one link, turned into files."""
+
+    metadata: ObjectMeta = ObjectMeta()
+    spec: MediaJobSpec
+    status: MediaJobStatus = MediaJobStatus()
+
+    @property
+    def uid(self) -> str:
+        return self.metadata.uid
+
+    @property
+    def name(self) -> str:
+        return self.metadata.name
+
+
+ROOT_RULES: Final = rules(
+    (
+        "!has(oldSelf.status) || has(self.status)",
+        "the status of a MediaJob is never removed",
+    ),
+    (
+        "!has(oldSelf.status) || !has(oldSelf.status.phase)"
+        " || !(oldSelf.status.phase in ['Succeeded', 'Failed', 'Cancelled'])"
+        " || (has(self.status) && has(self.status.phase)"
+        " && self.status.phase == oldSelf.status.phase)",
+        "a finished MediaJob keeps its phase",
+    ),
+    (
+        "!has(oldSelf.status) || !has(oldSelf.status.attempt)"
+        " || (has(self.status) && has(self.status.attempt)"
+        " && self.status.attempt >= oldSelf.status.attempt)",
+        "attempt never falls",
+    ),
+)

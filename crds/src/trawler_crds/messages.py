@@ -1,0 +1,154 @@
+"""What is said on the bus. Everything here may be lost, late or repeated at any time."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from trawler_crds.contract import Contract, Int64, Sha256
+from trawler_crds.failures import FailureReason
+from trawler_crds.media_job import EngineName, Limits, Media, MediaFile, Source
+
+
+class Message(Contract):
+    """Readers ignore fields they do not know; `version` rises when a meaning changes."""
+
+    version: int = 1
+
+
+class Stage(StrEnum):
+    """How far a pod is with a job."""
+
+    STARTING = "Starting"  # accepted, no process yet
+    FETCHING = "Fetching"
+    PROVING = "Proving"
+    STORING = "Storing"
+    REPORTING = "Reporting"  # the result is repeated until recorded
+
+
+class Held(Contract):
+    """One job in a pod's hands."""
+
+    uid: str
+    attempt: int
+    stage: Stage
+    age_seconds: float
+
+
+class Presence(Message):
+    """A pod is here. Presence is the lease on everything it holds."""
+
+    pool: str
+    sequence: int
+    free: Annotated[int, Field(ge=0)]
+    taken: Annotated[int, Field(ge=0)]
+    draining: bool = False
+    held: list[Held] = []
+
+
+class Seen(Message):
+    """The operator heard it."""
+
+
+class Order(Message):
+    """Do this, now, as this attempt."""
+
+    uid: str
+    name: str
+    attempt: int
+    url: str
+    media: Media = Media()
+    engines: list[EngineName] = []
+    limits: Limits = Limits()
+    attempt_seconds: int
+
+
+class OrderReply(Message):
+    """Accepted (the attempt's clock runs now) or refused (nothing was begun)."""
+
+    accepted: bool
+    why: Annotated[str | None, Field(max_length=200)] = None
+    free: int = 0
+    sequence: int = 0
+
+
+class ControlAction(StrEnum):
+    CANCEL = "Cancel"
+    DRAIN = "Drain"
+
+
+class Control(Message):
+    """Cancel one attempt, or take no more orders."""
+
+    action: ControlAction
+    uid: str | None = None
+    attempt: int | None = None
+
+
+class ControlReply(Message):
+    """The pod heard it; its presence shows when it is done."""
+
+
+class Progress(Message):
+    """For people to watch; at most one a second per job."""
+
+    uid: str
+    attempt: int
+    stage: Stage
+    bytes: int = 0
+    total: int | None = None
+    rate: float | None = None
+
+
+class UploadFile(Contract):
+    """A file that is proved and hashed."""
+
+    sha256: Sha256
+    bytes: Annotated[Int64, Field(ge=1)]
+    type: Annotated[str, Field(max_length=64)]
+
+
+class UploadRequest(Message):
+    """May I store these."""
+
+    attempt: int
+    files: Annotated[list[UploadFile], Field(min_length=1, max_length=40)]
+
+
+class UploadGrant(Contract):
+    """A signed PUT. It holds for these very bytes, and only where no object is yet."""
+
+    sha256: Sha256
+    url: str
+    headers: dict[str, str]
+
+
+class UploadGrants(Message):
+    """One grant per file; none when the attempt is not (or no longer) this pod's."""
+
+    grants: list[UploadGrant] = []
+    refused: bool = False
+
+
+class Outcome(StrEnum):
+    STORED = "Stored"
+    FAILED = "Failed"
+    HANDED_BACK = "HandedBack"  # the pod is leaving; costs no failure
+
+
+class Result(Message):
+    """How an attempt ended. Repeated until recorded."""
+
+    attempt: int
+    outcome: Outcome
+    reason: FailureReason | None = None
+    message: Annotated[str | None, Field(max_length=512)] = None
+    engine: EngineName | None = None
+    source: Source | None = None
+    files: Annotated[list[MediaFile], Field(max_length=40)] = []
+
+
+class Recorded(Message):
+    """The pod may forget the attempt, whether it counted or was stale."""
+
+    stale: bool = False

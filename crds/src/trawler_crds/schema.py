@@ -1,0 +1,221 @@
+"""Models to CRD YAML. `python -m trawler_crds.schema FOLDER...` writes every file."""
+
+import copy
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from pydantic import BaseModel
+
+from trawler_crds import API_GROUP, API_VERSION
+from trawler_crds.media_job import ROOT_RULES, MediaJob, MediaJobSpec, spec_rules
+from trawler_crds.media_queue import MediaQueue
+from trawler_crds.worker_pool import WorkerPool
+
+HEADER: Final = "# Generated from trawler_crds by `make crds`. Do not edit.\n"
+
+_DROP: Final = frozenset({"title", "discriminator"})
+
+
+def structural(model: type[BaseModel]) -> dict[str, Any]:
+    """The structural schema of a model. Raises TypeError for what Kubernetes cannot say."""
+    schema = model.model_json_schema(by_alias=True, mode="validation")
+    definitions = schema.pop("$defs", {})
+    result = _node(schema, definitions)
+    assert isinstance(result, dict)
+    return result
+
+
+def _node(node: Any, definitions: dict[str, Any]) -> Any:
+    if isinstance(node, list):
+        return [_node(item, definitions) for item in node]
+    if not isinstance(node, dict):
+        return node
+    node = _inline(node, definitions)
+    if "anyOf" in node:
+        node = _optional(node, definitions)
+    if node.get("default", ...) is None:
+        del node["default"]
+    if "const" in node:
+        node["enum"] = [node.pop("const")]
+    if node.pop("uniqueItems", False):
+        node["x-kubernetes-list-type"] = "set"
+    for bound, limit in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
+        if not isinstance(node.get(bound), bool) and bound in node:
+            node[limit], node[bound] = node[bound], True
+    if "properties" in node:
+        node.pop("additionalProperties", None)
+    out: dict[str, Any] = {}
+    for key, value in node.items():
+        if key in _DROP:
+            continue
+        if key == "properties":
+            out[key] = {name: _node(child, definitions) for name, child in value.items()}
+        elif key in {"default", "enum", "x-kubernetes-validations", "required"}:
+            out[key] = value
+        else:
+            out[key] = _node(value, definitions)
+    return out
+
+
+def _inline(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    node = copy.deepcopy(node)
+    while "$ref" in node:
+        name = node.pop("$ref").rsplit("/", 1)[-1]
+        node = {**copy.deepcopy(definitions[name]), **node}
+    return node
+
+
+def _optional(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """`anyOf [X, null]` says: X, or absent. Absent is how Kubernetes says null."""
+    branches = [branch for branch in node.pop("anyOf") if branch.get("type") != "null"]
+    if len(branches) != 1:
+        raise TypeError(f"a union that Kubernetes cannot say: {branches}")
+    return {**_inline(branches[0], definitions), **node}
+
+
+def _column(name: str, path: str, kind: str = "string", **more: Any) -> dict[str, Any]:
+    return {"name": name, "type": kind, "jsonPath": path, **more}
+
+
+_AGE: Final = _column("Age", ".metadata.creationTimestamp", "date")
+_WIDE: Final = {"priority": 1}
+
+
+def _crd(
+    model: type[BaseModel],
+    *,
+    plural: str,
+    short: str,
+    columns: list[dict[str, Any]],
+    selectable: list[str],
+    scale: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    schema = structural(model)
+    properties = {key: schema["properties"][key] for key in ("spec", "status")}
+    properties["status"].pop("default", None)
+    for field in properties["status"]["properties"].values():
+        field.pop("default", None)  # a status says what was seen, never what is usual
+    kind = model.__name__
+    root: dict[str, Any] = {
+        "type": "object",
+        "description": schema["description"],
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"type": "object"},
+            **properties,
+        },
+        "required": schema.get("required", []),
+    }
+    if not root["required"]:
+        del root["required"]
+    if model is MediaJob:
+        root |= ROOT_RULES
+        properties["spec"] |= spec_rules()
+    version: dict[str, Any] = {
+        "name": API_VERSION,
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": root},
+        "subresources": {"status": {}} | ({"scale": scale} if scale else {}),
+        "additionalPrinterColumns": columns,
+    }
+    if selectable:
+        version["selectableFields"] = [{"jsonPath": path} for path in selectable]
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{API_GROUP}"},
+        "spec": {
+            "group": API_GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": kind,
+                "listKind": f"{kind}List",
+                "plural": plural,
+                "singular": kind.lower(),
+                "shortNames": [short],
+                "categories": ["media"],
+            },
+            "versions": [version],
+        },
+    }
+
+
+def crds() -> dict[str, dict[str, Any]]:
+    """Every CRD, by the name of its file."""
+    return {
+        "mediajobs.yaml": _crd(
+            MediaJob,
+            plural="mediajobs",
+            short="mj",
+            selectable=[".status.phase", ".spec.queue", ".spec.pool"],
+            columns=[
+                _column("Phase", ".status.phase"),
+                _column("Queue", ".spec.queue"),
+                _column("Engine", ".status.engine"),
+                _column("Files", ".status.fileCount", "integer"),
+                _column("Size", ".status.size"),
+                _column("Attempt", ".status.attempt", "integer"),
+                _column("Reason", ".status.reason"),
+                _AGE,
+                _column("Host", ".status.host", **_WIDE),
+                _column("Worker", ".status.worker", **_WIDE),
+                _column(
+                    "Delivered", '.status.conditions[?(@.type=="Delivered")].status', **_WIDE
+                ),
+            ],
+        ),
+        "workerpools.yaml": _crd(
+            WorkerPool,
+            plural="workerpools",
+            short="wp",
+            selectable=[],
+            scale={
+                "specReplicasPath": ".spec.replicas",
+                "statusReplicasPath": ".status.replicas",
+                "labelSelectorPath": ".status.selector",
+            },
+            columns=[
+                _column("Scaling", ".spec.scaling"),
+                _column("Wanted", ".spec.replicas", "integer"),
+                _column("Ready", ".status.readyReplicas", "integer"),
+                _column("Busy", ".status.busy", "integer"),
+                _AGE,
+            ],
+        ),
+        "mediaqueues.yaml": _crd(
+            MediaQueue,
+            plural="mediaqueues",
+            short="mq",
+            selectable=[],
+            columns=[
+                _column("Weight", ".spec.weight", "integer"),
+                _column("Queued", ".status.queued", "integer"),
+                _column("Running", ".status.running", "integer"),
+                _column("Paused", ".spec.paused", "boolean"),
+                _AGE,
+            ],
+        ),
+    }
+
+
+def render(crd: dict[str, Any]) -> str:
+    """The text of a CRD file."""
+    return HEADER + yaml.safe_dump(crd, sort_keys=False, width=100, allow_unicode=True)
+
+
+def main(folders: list[str]) -> None:
+    """Write every CRD into every folder."""
+    for folder in map(Path, folders):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, crd in crds().items():
+            (folder / name).write_text(render(crd))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
+
+__all__ = ["MediaJobSpec", "crds", "main", "render", "structural"]

@@ -1,0 +1,97 @@
+"""WorkerPool: worker pods of one kind, kept warm."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from trawler_crds.contract import Contract
+from trawler_crds.media_job import Conditions, ObjectMeta
+
+Quantity = Annotated[
+    str,
+    Field(max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"),
+]
+"""An amount as Kubernetes writes it: 500m, 1Gi."""
+
+
+class Scaling(StrEnum):
+    MANUAL = "Manual"  # the operator only obeys spec.replicas; Auto comes in a later release
+
+
+class Quantities(Contract):
+    """Amounts of what a container may use."""
+
+    cpu: Quantity | None = None
+    memory: Quantity | None = None
+
+
+class Resources(Contract):
+    """Requests and limits of one container, as in a pod."""
+
+    requests: Quantities = Quantities()
+    limits: Quantities = Quantities()
+
+
+class PodResources(Contract):
+    """Of the two containers of a worker pod."""
+
+    worker: Resources = Resources(
+        requests=Quantities(cpu="50m", memory="96Mi"), limits=Quantities(memory="384Mi")
+    )
+    fetcher: Resources = Resources(
+        requests=Quantities(cpu="100m", memory="256Mi"), limits=Quantities(memory="1536Mi")
+    )
+
+
+class Toleration(Contract):
+    """As in a pod."""
+
+    key: Annotated[str | None, Field(max_length=317)] = None
+    operator: Annotated[str | None, Field(max_length=16)] = None
+    value: Annotated[str | None, Field(max_length=63)] = None
+    effect: Annotated[str | None, Field(max_length=32)] = None
+
+
+class WorkerPoolSpec(Contract):
+    """How many pods, and of what shape."""
+
+    scaling: Annotated[
+        Scaling, Field(description="Manual: `replicas` is obeyed (kubectl scale, HPA, KEDA).")
+    ] = Scaling.MANUAL
+    replicas: Annotated[int, Field(ge=0, le=1000, description="Wanted pods.")] = 1
+    slots_per_pod: Annotated[int, Field(ge=1, le=64, description="Jobs at once in a pod.")] = 2
+    max_attempt_seconds: Annotated[
+        int, Field(ge=1, le=86400, description="Longest attempt; also the pods' grace.")
+    ] = 3600
+    job_memory: Annotated[
+        Quantity, Field(description="Memory of one job and all its processes together.")
+    ] = "512Mi"
+    scratch: Annotated[Quantity, Field(description="Disk for files under way, per pod.")] = "4Gi"
+    resources: PodResources = PodResources()
+    node_selector: Annotated[
+        dict[str, Annotated[str, Field(max_length=63)]] | None, Field(max_length=16)
+    ] = None
+    tolerations: Annotated[list[Toleration] | None, Field(max_length=16)] = None
+
+
+class WorkerPoolStatus(Contract):
+    """What is there. Written by the operator."""
+
+    replicas: Annotated[int, Field(ge=0, description="Pods that exist.")] = 0
+    ready_replicas: Annotated[int, Field(ge=0, description="Pods that answer.")] = 0
+    busy: Annotated[int, Field(ge=0, description="Jobs in hand; updated every few seconds.")] = 0
+    selector: Annotated[str | None, Field(max_length=256)] = None
+    conditions: Conditions | None = None
+
+
+class WorkerPool(Contract):
+    """Worker pods of one kind."""
+
+    metadata: ObjectMeta = ObjectMeta()
+    spec: WorkerPoolSpec = WorkerPoolSpec()
+    status: WorkerPoolStatus = WorkerPoolStatus()
+
+    @property
+    def name(self) -> str:
+        return self.metadata.name
