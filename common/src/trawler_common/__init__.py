@@ -1,0 +1,1 @@
+"""What all services share at run time. Knows neither Discord nor Kubernetes."""

@@ -1,0 +1,28 @@
+"""How a service starts and stops: one stop event, set by SIGTERM or SIGINT."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+from trawler_common import logs
+
+log = logs.get("lifecycle")
+
+
+def run(service: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Run a service until it ends or a signal sets its stop event. Any fault: exit code 1."""
+    try:
+        asyncio.run(_run(service))
+    except Exception:
+        log.exception("service_died")
+        sys.exit(1)
+
+
+async def _run(service: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    await service(stop)
+    log.info("service_ended")

@@ -1,0 +1,1 @@
+"""Container `worker`: orders, presence, grants, uploads and results. Never touches a site."""

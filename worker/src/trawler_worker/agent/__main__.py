@@ -1,0 +1,125 @@
+"""Start the agent: find the fetcher and the bus, then work until told to go."""
+
+import asyncio
+import time
+from typing import Final
+
+import aiohttp
+from prometheus_client import CollectorRegistry, Gauge
+
+from trawler_common import health, lifecycle, logs, telemetry
+from trawler_common.bus import Bus
+from trawler_crds import subjects
+from trawler_crds.messages import Control, Order
+from trawler_worker.agent.board import Board
+from trawler_worker.agent.fetching import Fetcher
+from trawler_worker.agent.intake import Intake
+from trawler_worker.agent.job import Runner
+from trawler_worker.agent.presence import Herald
+from trawler_worker.agent.settings import Settings
+from trawler_worker.agent.upload import Uploader
+
+log = logs.get("agent")
+
+UNHEARD: Final = 10.0
+"""Seconds without an answered presence after which a leaving pod stops at once."""
+HAND_BACK: Final = 10.0
+"""Seconds of the grace that are kept for handing back."""
+
+
+class _Ended(Exception):
+    """The way out of the task group."""
+
+
+async def serve(stop: asyncio.Event, settings: Settings) -> None:
+    """Work until stopped, or until the fetcher or the bus is gone for good."""
+    tracing = telemetry.setup(
+        "trawler-worker", endpoint=settings.otlp_endpoint, install=settings.install
+    )
+    fetcher = await Fetcher.connect(settings.socket, patience=90)
+    board = Board(settings.slots)
+    try:
+        async with asyncio.TaskGroup() as tasks, aiohttp.ClientSession(trust_env=False) as session:
+            tasks.create_task(fetcher.run(), name="hear the fetcher")
+            bus = await Bus.connect(settings.nats_url, name=settings.pod, tasks=tasks)
+            names = {"install": settings.install, "pod": settings.pod}
+            uploader = Uploader(bus, session, **names)
+            runner = Runner(
+                bus=bus,
+                board=board,
+                fetcher=fetcher,
+                uploader=uploader,
+                scratch=settings.scratch,
+                tasks=tasks,
+                **names,
+            )
+            herald = Herald(bus, board, pool=settings.pool, **names)
+            intake = Intake(board, runner, herald, tasks)
+            await bus.serve(subjects.orders(**names), Order, intake.order)
+            await bus.serve(subjects.control(**names), Control, intake.control)
+            tasks.create_task(herald.run(), name="presence")
+            async with health.serve(
+                port=settings.health_port,
+                live={"fetcher": lambda: not fetcher.lost.is_set()},
+                ready={"bus": lambda: bus.connected, "operator": lambda: herald.seen_once},
+                metrics=_metrics(board),
+            ):
+                log.info("agent_ready")
+                await _until_the_end(stop, fetcher, bus)
+                if stop.is_set():
+                    await _leave(board, intake, herald, fetcher, settings.grace)
+            await bus.close()
+            raise _Ended
+    except* _Ended:
+        log.info("agent_ended")
+    finally:
+        fetcher.close()
+        tracing.shutdown()
+
+
+async def _until_the_end(stop: asyncio.Event, fetcher: Fetcher, bus: Bus) -> None:
+    waits = [
+        asyncio.create_task(event.wait(), name="wait")
+        for event in (stop, fetcher.lost, bus.closed)
+    ]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+
+
+async def _leave(
+    board: Board, intake: Intake, herald: Herald, fetcher: Fetcher, grace: float
+) -> None:
+    """Take no more; finish what runs, or hand it back near the end of the grace."""
+    board.draining = True
+    board.touch()
+    begun = time.monotonic()
+    handed_back = False
+    log.info("leaving", extra={"held": len(board.works)})
+    while board.works and not fetcher.lost.is_set():
+        if herald.silence() > UNHEARD:
+            log.warning("leaving_unheard", extra={"held": len(board.works)})
+            return
+        if not handed_back and time.monotonic() - begun > grace - HAND_BACK:
+            intake.hand_back()
+            handed_back = True
+        await asyncio.sleep(0.1)
+
+
+def _metrics(board: Board) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    taken = Gauge("trawler_worker_jobs", "Jobs in hand.", registry=registry)
+    taken.set_function(lambda: len(board.works))
+    free = Gauge("trawler_worker_free_slots", "Orders this pod would accept.", registry=registry)
+    free.set_function(board.free)
+    return registry
+
+
+def main() -> None:
+    settings = Settings()
+    logs.setup("worker", settings.log_level)
+    lifecycle.run(lambda stop: serve(stop, settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""What the operator asks of this pod: take an order, cancel one, take no more."""
+
+import asyncio
+
+from trawler_common import logs
+from trawler_crds.messages import (
+    Control,
+    ControlAction,
+    ControlReply,
+    Order,
+    OrderReply,
+)
+from trawler_worker.agent.board import Board, Work
+from trawler_worker.agent.job import Runner
+from trawler_worker.agent.presence import Herald
+
+log = logs.get("intake")
+
+
+class Intake:
+    """Judges orders; each accepted one becomes a task."""
+
+    def __init__(
+        self, board: Board, runner: Runner, herald: Herald, tasks: asyncio.TaskGroup
+    ) -> None:
+        self._board = board
+        self._runner = runner
+        self._herald = herald
+        self._tasks = tasks
+
+    async def order(self, _: str, order: Order) -> OrderReply:
+        """Accept where there is room. An order we already hold is accepted again: same fence."""
+        board = self._board
+        key = (order.uid, order.attempt)
+        older = [work for work in board.works.values() if work.order.uid == order.uid]
+        if key in board.works:
+            return self._reply(accepted=True)
+        if any(work.order.attempt > order.attempt for work in older):
+            return self._reply(accepted=False, why="a later attempt is held here")
+        for work in older:
+            self.cancel(work)
+        if board.free() == 0:
+            return self._reply(accepted=False, why="draining" if board.draining else "full")
+        work = Work(order=order)
+        board.works[key] = work
+        work.task = self._tasks.create_task(self._runner.run(work), name=f"job {order.uid}")
+        return self._reply(accepted=True)
+
+    def _reply(self, *, accepted: bool, why: str | None = None) -> OrderReply:
+        return OrderReply(
+            accepted=accepted, why=why, free=self._board.free(), sequence=self._herald.sequence
+        )
+
+    async def control(self, _: str, control: Control) -> ControlReply:
+        """Cancel one attempt, or drain. Presence shows when it is done."""
+        if control.action is ControlAction.DRAIN:
+            self._board.draining = True
+        elif control.uid is not None and control.attempt is not None:
+            work = self._board.works.get((control.uid, control.attempt))
+            if work is not None:
+                self.cancel(work)
+        self._board.touch()
+        return ControlReply()
+
+    def cancel(self, work: Work) -> None:
+        """Stop one for good."""
+        log.info("attempt_cancelled", extra={"job": work.order.uid, "attempt": work.order.attempt})
+        work.cancelled = True
+        if work.task is not None:
+            work.task.cancel()
+
+    def hand_back(self) -> None:
+        """Stop everything; who is told about it may give it to another pod at no cost."""
+        for work in list(self._board.works.values()):
+            if not work.handed_back and not work.cancelled and work.task is not None:
+                work.handed_back = True
+                work.task.cancel()
+
+

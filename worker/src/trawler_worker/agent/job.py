@@ -1,0 +1,166 @@
+"""One order from acceptance to *recorded*."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from trawler_common import logs, telemetry
+from trawler_common.bus import Bus, NoAnswer
+from trawler_crds import subjects
+from trawler_crds.failures import FailureReason
+from trawler_crds.messages import Outcome, Progress, Recorded, Result, Stage
+from trawler_worker.agent.board import Board, Work
+from trawler_worker.agent.fetching import Fetcher
+from trawler_worker.agent.upload import Revoked, UploadFailed, Uploader, hash_file
+from trawler_worker.protocol import Done, Fault, Fetch, Moved
+
+log = logs.get("job")
+
+PROGRESS_EVERY: Final = 1.0
+REPEAT_FIRST: Final = 0.2
+REPEAT_LONGEST: Final = 3.0
+
+
+class Runner:
+    """Carries orders out, each in a task of its own."""
+
+    def __init__(
+        self,
+        *,
+        bus: Bus,
+        board: Board,
+        fetcher: Fetcher,
+        uploader: Uploader,
+        scratch: Path,
+        install: str,
+        pod: str,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self._tasks = tasks
+        self._bus = bus
+        self._board = board
+        self._fetcher = fetcher
+        self._uploader = uploader
+        self._scratch = scratch
+        self._install = install
+        self._pod = pod
+
+    async def run(self, work: Work) -> None:
+        """Fetch, store, report until recorded; at the end nothing of it is left here."""
+        logs.job_uid.set(work.order.uid)
+        log.info("order_accepted", extra={"attempt": work.order.attempt})
+        try:
+            try:
+                result = await self._carry_out(work)
+            except asyncio.CancelledError:
+                if not work.handed_back:
+                    return  # cancelled: who asked for it does not wait for a result
+                result = Result(attempt=work.order.attempt, outcome=Outcome.HANDED_BACK)
+            except Revoked:
+                return
+            log.info("attempt_ended", extra={"outcome": result.outcome, "reason": result.reason})
+            self._board.move(work, Stage.REPORTING)
+            await self._report(work, result)
+        finally:
+            await self._fetcher.release(work.name)
+            self._board.works.pop(work.key, None)
+            self._board.touch()
+
+    async def _carry_out(self, work: Work) -> Result:
+        order = work.order
+        with telemetry.span("attempt", attempt=order.attempt, job=order.name) as span:
+            parent = telemetry.context_from(telemetry.headers())
+            try:
+                done = await self._fetch(work)
+                for timing in done.timings:
+                    if timing.begin_ns:
+                        telemetry.record(
+                            timing.name,
+                            parent=parent,
+                            begin_ns=timing.begin_ns,
+                            end_ns=timing.end_ns,
+                        )
+                if done.fault is not None:
+                    return _failed(order.attempt, done.fault, done)
+                return await self._store(work, done)
+            except UploadFailed as error:
+                return _failed(order.attempt, error.fault)
+            except asyncio.CancelledError:
+                span.set_attribute("cancelled", True)
+                raise
+
+    async def _fetch(self, work: Work) -> Done:
+        order = work.order
+        self._board.move(work, Stage.FETCHING)
+        fetch = Fetch(
+            job=work.name,
+            url=order.url,
+            media=order.media,
+            engines=order.engines,
+            limits=order.limits,
+            seconds=max(0.1, work.left()),
+        )
+        return await self._fetcher.fetch(fetch, self._show(work))
+
+    async def _store(self, work: Work, done: Done) -> Result:
+        self._board.move(work, Stage.STORING)
+        folder = self._scratch / work.name
+        with telemetry.span("hash"):
+            files = [await hash_file(proved, folder) for proved in done.files]
+        await self._uploader.store(work, files)
+        return Result(
+            attempt=work.order.attempt,
+            outcome=Outcome.STORED,
+            engine=done.engine,
+            source=done.source,
+            files=[hashed.file for hashed in files],
+        )
+
+    async def _report(self, work: Work, result: Result) -> None:
+        """Repeat until the operator says *recorded*: an outage of it or of the bus costs time only."""
+        subject = subjects.results(self._install, self._pod, work.order.uid)
+        pause = REPEAT_FIRST
+        while True:
+            try:
+                await self._bus.request(subject, result, Recorded, timeout=10)
+                return
+            except NoAnswer:
+                await asyncio.sleep(pause)
+                pause = min(REPEAT_LONGEST, pause * 2)
+
+    def _show(self, work: Work) -> Callable[[Moved], None]:
+        """Progress to whoever watches, at most once a second."""
+        loop = asyncio.get_running_loop()
+        subject = subjects.progress(self._install, self._pod, work.order.uid)
+        last = (0.0, 0)
+
+        def moved(report: Moved) -> None:
+            nonlocal last
+            self._board.move(work, report.stage)
+            now = loop.time()
+            if now - last[0] < PROGRESS_EVERY:
+                return
+            rate = (report.bytes - last[1]) / (now - last[0]) if last[0] else None
+            last = (now, report.bytes)
+            message = Progress(
+                uid=work.order.uid,
+                attempt=work.order.attempt,
+                stage=report.stage,
+                bytes=report.bytes,
+                total=report.total,
+                rate=rate,
+            )
+            self._tasks.create_task(self._bus.publish(subject, message), name="progress")
+
+        return moved
+
+
+def _failed(attempt: int, fault: Fault, done: Done | None = None) -> Result:
+    return Result(
+        attempt=attempt,
+        outcome=Outcome.FAILED,
+        reason=fault.reason or FailureReason.INTERNAL,
+        message=fault.message,
+        engine=done.engine if done else None,
+    )

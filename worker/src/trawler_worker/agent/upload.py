@@ -1,0 +1,149 @@
+"""Files to the store: hashed here, granted by the operator, proved by the store itself."""
+
+import asyncio
+import hashlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+
+from trawler_common import logs, telemetry
+from trawler_common.bus import Bus, NoAnswer
+from trawler_crds import subjects
+from trawler_crds.failures import FailureReason
+from trawler_crds.media_job import MediaFile
+from trawler_crds.messages import UploadFile, UploadGrant, UploadGrants, UploadRequest
+from trawler_worker.agent.board import Work
+from trawler_worker.protocol import Fault, Proved
+
+log = logs.get("upload")
+
+FIRST_PAUSE: Final = 0.5
+LONGEST_PAUSE: Final = 5.0
+CHUNK: Final = 1024 * 1024
+
+
+class UploadFailed(Exception):
+    """No file of this attempt will be stored."""
+
+    def __init__(self, reason: FailureReason, message: str | None = None) -> None:
+        super().__init__(reason.value)
+        self.fault = Fault(reason=reason, message=message)
+
+
+class Revoked(Exception):
+    """The operator says this attempt is not ours any more."""
+
+
+class _Away(Exception):
+    """The store or the operator does not answer right now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hashed:
+    """A proved file with the hash that we took ourselves."""
+
+    path: Path
+    file: MediaFile
+
+
+def digest(path: Path) -> tuple[str, int]:
+    """SHA-256 and length of a file. hashlib lets other threads run meanwhile."""
+    made_of = hashlib.sha256()
+    size = 0
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            made_of.update(chunk)
+            size += len(chunk)
+    return made_of.hexdigest(), size
+
+
+async def hash_file(proved: Proved, folder: Path) -> Hashed:
+    """Hash one file of the fetcher. Raises UploadFailed where its path leaves the folder."""
+    path = folder / proved.path
+    if path.is_symlink() or not path.resolve().is_relative_to(folder.resolve()):
+        raise UploadFailed(FailureReason.INTERNAL)
+    sha256, size = await asyncio.to_thread(digest, path)
+    return Hashed(
+        path=path,
+        file=MediaFile(
+            name=proved.name,
+            bytes=size,
+            sha256=sha256,
+            type=proved.type,
+            width=proved.width,
+            height=proved.height,
+            seconds=proved.seconds,
+        ),
+    )
+
+
+class Uploader:
+    """Stores files by signed grants; repeats while the attempt's time lasts."""
+
+    def __init__(self, bus: Bus, session: aiohttp.ClientSession, *, install: str, pod: str) -> None:
+        self._bus = bus
+        self._session = session
+        self._install = install
+        self._pod = pod
+
+    async def store(self, work: Work, files: list[Hashed]) -> None:
+        """Store every file. Raises UploadFailed, Revoked."""
+        left = {hashed.file.sha256: hashed for hashed in files}
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                for grant in await self._ask(work, [hashed.file for hashed in left.values()]):
+                    await self._put(left[grant.sha256], grant, work)
+                    del left[grant.sha256]
+                if not left:
+                    return
+            except _Away as away:
+                log.info("store_or_operator_away", extra={"why": str(away)})
+            if work.left() <= pause:
+                raise UploadFailed(FailureReason.STORAGE_ERROR)
+            await asyncio.sleep(pause)
+            pause = min(LONGEST_PAUSE, pause * 2)
+
+    async def _ask(self, work: Work, files: list[MediaFile]) -> list[UploadGrant]:
+        question = UploadRequest(
+            attempt=work.order.attempt,
+            files=[
+                UploadFile(sha256=file.sha256, bytes=file.bytes, type=file.type) for file in files
+            ],
+        )
+        subject = subjects.uploads(self._install, self._pod, work.order.uid)
+        try:
+            answer = await self._bus.request(subject, question, UploadGrants, timeout=5)
+        except NoAnswer as error:
+            raise _Away("the operator does not answer") from error
+        if answer.refused:
+            raise Revoked
+        wanted = {file.sha256 for file in files}
+        return [grant for grant in answer.grants if grant.sha256 in wanted]
+
+    async def _put(self, hashed: Hashed, grant: UploadGrant, work: Work) -> None:
+        seconds = max(1.0, work.left())
+        begun = time.monotonic()
+        with telemetry.span("upload", bytes=hashed.file.bytes):
+            try:
+                with hashed.path.open("rb") as body:
+                    async with self._session.put(
+                        grant.url,
+                        data=body,
+                        headers=grant.headers,
+                        timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=5, sock_read=60),
+                        allow_redirects=False,
+                    ) as answer:
+                        status = answer.status
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                raise _Away(type(error).__name__) from error
+        # 412: an object with this hash is there, so its bytes are these bytes
+        if status in {200, 201, 204, 412}:
+            log.info("stored", extra={"seconds": round(time.monotonic() - begun, 3)})
+            return
+        if status >= 500 or status in {408, 409, 429}:
+            raise _Away(f"the store answers {status}")
+        raise UploadFailed(FailureReason.STORAGE_ERROR, f"The store refused the file ({status}).")

@@ -1,0 +1,50 @@
+"""Start the fetcher: warm the zygote, open the socket, work until the agent leaves."""
+
+import asyncio
+
+from trawler_common import lifecycle, logs
+from trawler_worker.fetcher.isolation import Isolation
+from trawler_worker.fetcher.server import Server
+from trawler_worker.fetcher.settings import Settings
+
+log = logs.get("fetcher")
+
+
+async def serve(stop: asyncio.Event, settings: Settings) -> None:
+    """Until the agent hangs up; a stop before it came ends us too.
+
+    SIGTERM alone does not: the kubelet sends it to both containers, and the agent may still
+    finish what runs.
+    """
+    async with Isolation(scratch=settings.scratch, job_memory=settings.job_memory) as isolation:
+        await isolation.start(
+            proxy=settings.proxy, allow=[e for e in settings.egress_allow.split(",") if e]
+        )
+        server = Server(isolation, agent_uid=settings.agent_uid)
+        listener = await server.listen(settings.socket)
+        log.info("fetcher_ready")
+        async with listener:
+            waits = [
+                asyncio.create_task(server.left.wait(), name="agent left"),
+                asyncio.create_task(isolation.lost.wait(), name="zygote lost"),
+                asyncio.create_task(_unused(stop, server), name="stopped unused"),
+            ]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
+
+
+async def _unused(stop: asyncio.Event, server: Server) -> None:
+    await stop.wait()
+    if server.taken:
+        await asyncio.Event().wait()
+
+
+def main() -> None:
+    settings = Settings()
+    logs.setup("fetcher", settings.log_level)
+    lifecycle.run(lambda stop: serve(stop, settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The ways to fetch: each engine behind one Protocol (`base`), tried in turn (`routing`)."""

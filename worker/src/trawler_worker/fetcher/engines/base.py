@@ -1,0 +1,31 @@
+"""What an engine is: Direct, YtDlp, and later Cobalt and gallery-dl."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from trawler_crds.media_job import EngineName, Source
+from trawler_worker.protocol import Fetch
+
+Report = Callable[[int, int | None], None]
+"""Called with (bytes so far, bytes in all if known)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What an engine brought: files in scratch, not yet proved."""
+
+    files: list[tuple[Path, float | None]]
+    """Each with the seconds that the site announced, if it did."""
+    source: Source = field(default_factory=Source)
+
+
+class Engine(Protocol):
+    """One way to turn an address into files. Runs in a job process that may be killed any time."""
+
+    name: EngineName
+
+    def fetch(self, order: Fetch, scratch: Path, report: Report) -> Found:
+        """Fetch into scratch. Raises NotTaken where another engine should try, else FetchError."""
+        ...

@@ -1,0 +1,43 @@
+"""Which engines try an address, and in which order. Pure."""
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from trawler_crds.failures import FailureReason
+from trawler_crds.media_job import EngineName, MediaKind
+from trawler_worker.fetcher.errors import FetchError
+from trawler_worker.protocol import Fetch
+
+READY: Final = (EngineName.DIRECT, EngineName.YT_DLP)
+
+_FILE_ENDINGS: Final = frozenset(
+    "mp4 m4v mov webm mkv avi flv ts mp3 m4a aac ogg opus oga ogv flac wav"
+    " jpg jpeg png gif webp avif".split()
+)
+
+
+def route(order: Fetch) -> list[EngineName]:
+    """The engines to try. Raises FetchError (NotSupported) where none that is asked for is here."""
+    if order.media.clip is not None:
+        raise FetchError(FailureReason.NOT_SUPPORTED, "Fetching only a clip is not supported yet.")
+    if order.media.subtitles:
+        raise FetchError(FailureReason.NOT_SUPPORTED, "Subtitles are not supported yet.")
+    if order.engines:
+        found = [engine for engine in order.engines if engine in READY]
+        if not found:
+            names = ", ".join(order.engines)
+            raise FetchError(
+                FailureReason.NOT_SUPPORTED, f"None of the engines asked for is here yet: {names}."
+            )
+        return found
+    if order.media.kind is MediaKind.IMAGE:
+        return [EngineName.DIRECT]
+    if looks_like_a_file(order.url):
+        return [EngineName.DIRECT, EngineName.YT_DLP]
+    return [EngineName.YT_DLP]
+
+
+def looks_like_a_file(url: str) -> bool:
+    """Whether the address' path ends like a media file."""
+    last = urlsplit(url).path.rsplit("/", 1)[-1]
+    return last.rpartition(".")[2].lower() in _FILE_ENDINGS and "." in last

@@ -1,0 +1,29 @@
+"""Why a fetch gave nothing. Each class says what happens next; its sentence is ours.
+
+FetchError
+├── NotTaken          this engine does not do such addresses; the next one may
+└── (any reason)      the attempt is over
+"""
+
+from trawler_crds.failures import FAILURES, FailureReason
+from trawler_worker.protocol import Fault
+
+
+class FetchError(Exception):
+    """The attempt ends with this reason."""
+
+    def __init__(self, reason: FailureReason, message: str | None = None) -> None:
+        self.reason = reason
+        self.message = message or FAILURES[reason].sentence
+        super().__init__(reason.value)
+
+    def fault(self) -> Fault:
+        return Fault(reason=self.reason, message=self.message)
+
+
+class NotTaken(FetchError):
+    """This engine does not take the address; if none does, this is the reason."""
+
+
+class RefusedAddress(OSError):
+    """A connection to an address that is not public and not allowed."""

@@ -1,0 +1,68 @@
+"""No connection of a job process reaches what it may not. The egress proxy will be the real
+guard; until it comes, this is the one place all engines' sockets pass.
+
+Python's sockets only: nothing else may open one, which is why ffmpeg never gets an address
+(`engines/ytdlp` removes its downloader) and curl is not installed.
+"""
+
+import ipaddress
+import socket
+from collections.abc import Callable
+from typing import Any, Final
+
+from trawler_common.egress import AllowList, is_public
+from trawler_worker.fetcher.errors import RefusedAddress
+
+_INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
+
+
+class Guard:
+    """Judges every name that is looked up and every address that is dialled."""
+
+    def __init__(self, allow: AllowList) -> None:
+        self._allow = allow
+        self._allowed: set[tuple[str, int]] = set()
+        self._lookup = socket.getaddrinfo
+
+    def getaddrinfo(self, host: Any, port: Any, *rest: Any, **more: Any) -> Any:
+        """As `socket.getaddrinfo`. Raises RefusedAddress if any answer is not public."""
+        answers = self._lookup(host, port, *rest, **more)
+        name = host.decode() if isinstance(host, bytes) else str(host or "")
+        for family, _, _, _, address in answers:
+            if family in _INTERNET:
+                if self._allow.names(name.rstrip("."), int(address[1])):
+                    self._allowed.add((str(address[0]), int(address[1])))
+                elif not is_public(str(address[0])):
+                    raise RefusedAddress("not a public address")
+        return answers
+
+    def judge(self, family: int, address: Any) -> None:
+        """Raises RefusedAddress unless this very address may be dialled."""
+        if family not in _INTERNET:
+            raise RefusedAddress("not an internet address")
+        host, port = str(address[0]), int(address[1])
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            raise RefusedAddress("dialled by name") from None
+        if (host, port) in self._allowed or self._allow.names(host, port) or is_public(host):
+            return
+        raise RefusedAddress("not a public address")
+
+    def install(self) -> None:
+        """Put it around this process' sockets. For a forked job process; cannot be taken off."""
+        socket.getaddrinfo = self.getaddrinfo
+        for name in ("connect", "connect_ex"):
+            setattr(socket.socket, name, self._judged(getattr(socket.socket, name)))
+        socket.socket.sendto = _refuse  # type: ignore[method-assign,assignment]
+
+    def _judged(self, dial: Callable[..., Any]) -> Callable[..., Any]:
+        def judged(this: socket.socket, address: Any) -> Any:
+            self.judge(this.family, address)
+            return dial(this, address)
+
+        return judged
+
+
+def _refuse(*_: Any) -> int:
+    raise RefusedAddress("datagrams are not used")

@@ -1,0 +1,103 @@
+"""What a forked job process does: try the engines, prove what came, write events to its pipe."""
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from trawler_crds.contract import Contract
+from trawler_crds.failures import FailureReason
+from trawler_crds.media_job import EngineName
+from trawler_crds.messages import Stage
+from trawler_worker.fetcher.engines.base import Engine, Found
+from trawler_worker.fetcher.engines.routing import route
+from trawler_worker.fetcher.errors import FetchError, NotTaken
+from trawler_worker.fetcher.proof import prove_all
+from trawler_worker.protocol import Done, Event, Fault, Fetch, Timing
+
+REPORT_EVERY: Final = 0.25
+"""Seconds between two reports of progress."""
+
+
+class Pipe:
+    """The process' only way to speak. A parent that is gone ends it (SIGPIPE)."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._reported = 0.0
+
+    def write(self, event: Event, body: Any) -> None:
+        data = json.dumps({"event": event, "body": body}).encode() + b"\n"
+        while data:
+            data = data[os.write(self._fd, data) :]
+
+    def moved(self, stage: Stage, done: int, total: int | None) -> None:
+        self.write(Event.MOVED, {"stage": stage, "bytes": done, "total": total})
+
+    def report(self, done: int, total: int | None) -> None:
+        """Progress of the fetch; most calls do nothing."""
+        now = time.monotonic()
+        if now - self._reported >= REPORT_EVERY:
+            self._reported = now
+            self.moved(Stage.FETCHING, done, total)
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        begin = time.time_ns()
+        try:
+            yield
+        finally:
+            timing = Timing(name=name, begin_ns=begin, end_ns=time.time_ns())
+            self.write(Event.TIMING, timing.wire())
+
+    def outcome(self, done: Contract) -> None:
+        self.write(Event.OUTCOME, done.wire())
+
+
+def run(order: Fetch, *, scratch: Path, engines: Mapping[EngineName, Engine], pipe: Pipe) -> None:
+    """Fetch and prove; whatever happens, write one outcome."""
+    try:
+        pipe.outcome(_work(order, scratch, engines, pipe))
+    except FetchError as error:
+        pipe.outcome(Done(job=order.job, fault=error.fault()))
+    except MemoryError:
+        pipe.outcome(Done(job=order.job, fault=Fault(reason=FailureReason.OUT_OF_MEMORY)))
+    except Exception as error:  # noqa: BLE001 - the text may hold site data: its type must do
+        fault = FetchError(FailureReason.INTERNAL).fault()
+        pipe.write(Event.TIMING, Timing(name=type(error).__name__, begin_ns=0, end_ns=0).wire())
+        pipe.outcome(Done(job=order.job, fault=fault))
+
+
+def _work(
+    order: Fetch, scratch: Path, engines: Mapping[EngineName, Engine], pipe: Pipe
+) -> Done:
+    pipe.moved(Stage.FETCHING, 0, None)
+    name, found = _fetch(order, scratch, engines, pipe)
+    pipe.moved(Stage.PROVING, 0, None)
+    with pipe.timed("prove"):
+        files = prove_all(
+            found.files,
+            scratch=scratch,
+            media=order.media,
+            limits=order.limits,
+            title=found.source.title,
+            url=order.url,
+        )
+    return Done(job=order.job, files=files, engine=name, source=found.source)
+
+
+def _fetch(
+    order: Fetch, scratch: Path, engines: Mapping[EngineName, Engine], pipe: Pipe
+) -> tuple[EngineName, Found]:
+    """The first engine that takes the address decides; where none does, the first one's reason."""
+    refusals: list[NotTaken] = []
+    for name in route(order):
+        try:
+            with pipe.timed(f"fetch {name}"):
+                return name, engines[name].fetch(order, scratch, pipe.report)
+        except NotTaken as refusal:
+            refusals.append(refusal)
+    raise refusals[-1]

@@ -1,0 +1,29 @@
+"""Settings of the fetcher, from `TRAWLER_WORKER_*`."""
+
+from pathlib import Path
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="TRAWLER_WORKER_", frozen=True)
+
+    socket: Path = Path("/run/trawler/fetcher.sock")
+    """Where the agent finds us."""
+
+    scratch: Path = Path("/scratch")
+    """Files under way; shared with the agent, which reads them."""
+
+    agent_uid: int = -1
+    """The only user id that may talk to us; -1 for any (tests)."""
+
+    job_memory: int = 512 * 1024 * 1024
+    """Bytes that one job's processes may hold together."""
+
+    proxy: str = ""
+    """The egress proxy; empty: connections are made and judged here."""
+
+    egress_allow: str = ""
+    """host:port entries, comma-separated, that may lie on a private network."""
+
+    log_level: str = "INFO"

@@ -1,0 +1,230 @@
+"""The fork server: one thread, yt-dlp loaded and warmed, a fork per job.
+
+It alone knows which process ids are still its children, so it alone kills: no signal ever goes
+to a number that was given away again. Orphans of a killed group come to it and are reaped.
+"""
+
+import contextlib
+import ctypes
+import gc
+import http.server
+import json
+import os
+import resource
+import selectors
+import signal
+import socket
+import sys
+import tempfile
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from trawler_common.egress import AllowList
+from trawler_crds.media_job import EngineName
+from trawler_worker.fetcher import job as job_process
+from trawler_worker.fetcher.engines.base import Engine
+from trawler_worker.fetcher.engines.direct import Direct
+from trawler_worker.fetcher.engines.ytdlp import YtDlp
+from trawler_worker.fetcher.guard import Guard
+from trawler_worker.protocol import Fetch
+
+_PR_SET_CHILD_SUBREAPER: Final = 36
+_PR_SET_PDEATHSIG: Final = 1
+_CLIP: Final = Path(__file__).with_name("warm.mp4")
+MAX_REQUEST: Final = 64 * 1024
+
+
+@dataclass
+class Child:
+    """A job process that was forked and not yet reaped."""
+
+    job: str
+    pid: int
+
+
+def _prctl(option: int, value: int) -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+
+class Zygote:
+    """Serves one control socket until it closes."""
+
+    def __init__(self, control: socket.socket, *, proxy: str, allow: AllowList) -> None:
+        self._control = control
+        self._allow = allow
+        ytdlp = YtDlp(proxy)
+        self._ytdlp = ytdlp
+        self._engines: dict[EngineName, Engine] = {
+            EngineName.DIRECT: Direct(proxy),
+            EngineName.YT_DLP: ytdlp,
+        }
+        self._children: dict[str, Child] = {}
+
+    def serve(self) -> None:
+        """Warm up, say "ready", then fork and kill as told."""
+        warm(self._ytdlp)
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        wakeup, alarm = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(alarm, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends when the control socket does
+        gc.collect()
+        gc.freeze()  # what is warm is never scanned again, so forks share its pages
+        self._send({"ready": True})
+        selector = selectors.DefaultSelector()
+        selector.register(self._control, selectors.EVENT_READ)
+        selector.register(wakeup, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.fd == wakeup:
+                    with contextlib.suppress(BlockingIOError):
+                        os.read(wakeup, 4096)
+                elif not self._hear():
+                    self._leave()
+                    return
+            self._reap()
+
+    def _send(self, message: dict[str, Any]) -> None:
+        self._control.send(json.dumps(message).encode())
+
+    def _hear(self) -> bool:
+        data, fds, _, _ = socket.recv_fds(self._control, MAX_REQUEST, 1)
+        if not data:
+            return False
+        request = json.loads(data)
+        if "kill" in request:
+            child = self._children.get(request["kill"])
+            if child is not None:
+                _kill_group(child.pid)
+        else:
+            self._fork(request, fds[0])
+        return True
+
+    def _fork(self, request: dict[str, Any], pipe: int) -> None:
+        order = Fetch.model_validate(request["order"])
+        pid = os.fork()
+        if pid == 0:
+            try:
+                self._become_job(order, Path(request["scratch"]), pipe, int(request["file_bytes"]))
+            except BaseException:  # noqa: BLE001 - nothing may return into the server's loop
+                traceback.print_exc()
+            finally:
+                os._exit(0)
+        with contextlib.suppress(OSError):
+            os.setpgid(pid, pid)  # both sides do it, so that a kill never misses
+        os.close(pipe)
+        self._children[order.job] = Child(job=order.job, pid=pid)
+        self._send({"forked": order.job, "pid": pid})
+
+    def _become_job(self, order: Fetch, scratch: Path, pipe: int, file_bytes: int) -> None:
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            os.setpgid(0, 0)
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write beyond the limit gives EFBIG
+        self._control.close()
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(nothing, fd)
+        limit_resources(file_bytes)
+        os.umask(0o027)
+        os.chdir(scratch)
+        os.environ.update(HOME=str(scratch), TMPDIR=str(scratch), XDG_CACHE_HOME=str(scratch))
+        tempfile.tempdir = str(scratch)
+        Guard(self._allow).install()
+        speak = job_process.Pipe(pipe)
+        job_process.run(order, scratch=scratch, engines=self._engines, pipe=speak)
+
+    def _reap(self) -> None:
+        by_pid = {child.pid: child for child in self._children.values()}
+        while True:
+            try:
+                # look without reaping: while the leader is a zombie its group number is ours
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if found is None:
+                return
+            child = by_pid.get(found.si_pid)
+            if child is not None:
+                _kill_group(child.pid)  # whatever it started and left
+            _, status, usage = os.wait4(found.si_pid, 0)
+            if child is not None:
+                del self._children[child.job]
+                self._send(
+                    {
+                        "ended": child.job,
+                        "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
+                        "peak_kib": usage.ru_maxrss,
+                    }
+                )
+
+    def _leave(self) -> None:
+        for child in self._children.values():
+            _kill_group(child.pid)
+
+
+def _kill_group(group: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def limit_resources(file_bytes: int) -> None:
+    """Per process. Never RLIMIT_AS: deno reserves far more than it uses and aborts (measured)."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, 512))
+
+
+class _WarmSite(http.server.BaseHTTPRequestHandler):
+    """A page and a clip. HTTP/1.0 closes each connection: an open one would be every child's."""
+
+    def do_GET(self) -> None:
+        page = self.path == "/page"
+        body = b"<html><title>w</title><video src=/c.mp4></video>" if page else _CLIP.read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html" if page else "video/mp4")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def warm(engine: YtDlp) -> None:
+    """Fetch a clip from a process of our own, so that every table is built before the first fork."""
+    server = http.server.HTTPServer(("127.0.0.1", 0), _WarmSite)
+    site = os.fork()
+    if site == 0:
+        try:
+            server.serve_forever()
+        finally:
+            os._exit(0)
+    server.socket.close()
+    try:
+        with tempfile.TemporaryDirectory(prefix="warm-") as scratch:
+            address = f"http://127.0.0.1:{server.server_address[1]}"
+            engine.warm(f"{address}/page", Path(scratch))
+            engine.warm(f"{address}/c.mp4", Path(scratch))
+    finally:
+        os.kill(site, signal.SIGKILL)
+        os.waitpid(site, 0)
+
+
+def main() -> None:
+    """`python -m trawler_worker.fetcher.zygote FD PROXY ALLOW,…` (started by `isolation`)."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    allow = AllowList.parse(filter(None, sys.argv[3].split(",")))
+    Zygote(control, proxy=sys.argv[2], allow=allow).serve()
+
+
+if __name__ == "__main__":
+    main()
+

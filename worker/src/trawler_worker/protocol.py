@@ -1,0 +1,116 @@
+"""What agent and fetcher say to each other over the socket: one JSON object per line.
+
+The agent believes nothing in here that it can check itself: hashes and lengths are its own.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, TypeAdapter
+
+from trawler_crds.contract import Contract
+from trawler_crds.failures import FailureReason
+from trawler_crds.media_job import EngineName, Limits, Media, Source
+from trawler_crds.messages import Stage
+
+MAX_LINE: Final = 256 * 1024
+"""Bytes of one line; a longer one ends the conversation."""
+
+
+class Fetch(Contract):
+    """Agent → fetcher: do this in a process of its own."""
+
+    type: Literal["fetch"] = "fetch"
+    job: str
+    """Names the work here and the scratch folder: `<uid>-<attempt>`."""
+    url: str
+    media: Media
+    engines: list[EngineName]
+    limits: Limits
+    seconds: float
+    """What is left of the attempt."""
+
+
+class Stop(Contract):
+    """Agent → fetcher: kill it, whatever it does. Answered by Done."""
+
+    type: Literal["stop"] = "stop"
+    job: str
+
+
+class Release(Contract):
+    """Agent → fetcher: the files are no longer needed."""
+
+    type: Literal["release"] = "release"
+    job: str
+
+
+class Moved(Contract):
+    """Fetcher → agent: how far it is."""
+
+    type: Literal["moved"] = "moved"
+    job: str
+    stage: Stage
+    bytes: int
+    total: int | None = None
+
+
+class Timing(Contract):
+    """A piece of work that the job process timed, for the trace."""
+
+    name: Annotated[str, Field(max_length=40)]
+    begin_ns: int
+    end_ns: int
+
+
+class Proved(Contract):
+    """One file that passed every check in the fetcher."""
+
+    path: str
+    """Relative to the job's scratch folder."""
+    name: Annotated[str, Field(min_length=1, max_length=80)]
+    bytes: int
+    type: Annotated[str, Field(max_length=64)]
+    width: int | None = None
+    height: int | None = None
+    seconds: float | None = None
+
+
+class Fault(Contract):
+    """Why there is no file. `message` is a sentence of ours, never the site's."""
+
+    reason: FailureReason
+    message: Annotated[str | None, Field(max_length=300)] = None
+
+
+class Done(Contract):
+    """Fetcher → agent: the process and its whole group are gone."""
+
+    type: Literal["done"] = "done"
+    job: str
+    files: list[Proved] = []
+    engine: EngineName | None = None
+    source: Source | None = None
+    fault: Fault | None = None
+    timings: Annotated[list[Timing], Field(max_length=64)] = []
+
+
+class Event(StrEnum):
+    """What a job process writes to its pipe."""
+
+    MOVED = "moved"
+    TIMING = "timing"
+    OUTCOME = "outcome"
+
+
+ToFetcher: Final[TypeAdapter[Fetch | Stop | Release]] = TypeAdapter(
+    Annotated[Fetch | Stop | Release, Field(discriminator="type")]
+)
+ToAgent: Final[TypeAdapter[Moved | Done]] = TypeAdapter(
+    Annotated[Moved | Done, Field(discriminator="type")]
+)
+
+
+def line(message: Contract) -> bytes:
+    """One message as it goes over the socket."""
+    return message.model_dump_json(by_alias=True, exclude_none=True).encode() + b"\n"
