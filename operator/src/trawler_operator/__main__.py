@@ -1,0 +1,210 @@
+"""Wires settings, clients and tasks; nothing else decides what exists."""
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from typing import Final
+
+import kopf
+
+from trawler_common import health, lifecycle, logs, telemetry
+from trawler_common.bus import Bus
+from trawler_common.store import Store, StoreAway, StoreSettings
+from trawler_crds import subjects
+from trawler_crds.messages import Presence, Result, UploadRequest
+from trawler_operator import configured, handlers
+from trawler_operator.board import Board
+from trawler_operator.cluster import ApiAway, Cluster
+from trawler_operator.leader import Leader
+from trawler_operator.metrics import Metrics
+from trawler_operator.performer import Performer
+from trawler_operator.pods import PodSettings
+from trawler_operator.presence import PresenceDesk
+from trawler_operator.reconciler import Reconciler
+from trawler_operator.results import ResultDesk
+from trawler_operator.settings import Settings
+from trawler_operator.uploads import UploadDesk
+
+log = logs.get("operator")
+
+WATCH_SILENCE: Final = 60.0
+"""Seconds without our own Lease renewals in the watch, while the API server answers."""
+LOOP_SILENCE: Final = 60.0
+
+
+class _Ended(Exception):
+    """The way out of the task group."""
+
+
+async def serve(stop: asyncio.Event, settings: Settings) -> None:
+    """Lead when elected; any doubt about that ends the process."""
+    pools = configured.read(settings.pools)
+    tracing = telemetry.setup(
+        "trawler-operator", endpoint=settings.otlp_endpoint, install=settings.install
+    )
+    board = Board()
+    metrics = Metrics(board)
+    memo = handlers.Memo(board=board, lease_seen=time.monotonic())
+    try:
+        async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
+            cluster = await Cluster.connect(settings.install)
+            stack.push_async_callback(cluster.close)
+            leader = Leader(cluster, settings.identity)
+            state = _State(leader, memo)
+            await stack.enter_async_context(
+                health.serve(
+                    port=settings.health_port,
+                    live={"loops": state.alive},
+                    ready={"bus": state.bus_ready, "leader": leader.valid},
+                    metrics=metrics.registry,
+                )
+            )
+            ending = tasks.create_task(stop.wait(), name="stop")
+            leading = tasks.create_task(
+                _lead(settings, pools, cluster, leader, board, metrics, memo, state, tasks),
+                name="lead",
+            )
+            await asyncio.wait({ending, leading}, return_when=asyncio.FIRST_COMPLETED)
+            await leader.release()
+            raise _Ended
+    except* _Ended:
+        log.info("operator_ended")
+    finally:
+        tracing.shutdown()
+
+
+class _State:
+    """What the probes ask about."""
+
+    def __init__(self, leader: Leader, memo: handlers.Memo) -> None:
+        self._leader = leader
+        self._memo = memo
+        self.bus: Bus | None = None
+        self.reconciler: Reconciler | None = None
+
+    def bus_ready(self) -> bool:
+        return self.bus is not None and self.bus.connected
+
+    def alive(self) -> bool:
+        """Our loops turn, and the watch shows what we write; dependencies do not count."""
+        now = time.monotonic()
+        if self.reconciler is None:
+            return True
+        watching = now - self._memo.lease_seen < WATCH_SILENCE
+        answered = now - self._leader.answered < WATCH_SILENCE / 2
+        return now - self.reconciler.turned_at < LOOP_SILENCE and (watching or not answered)
+
+
+async def _lead(
+    settings: Settings,
+    pools: dict[str, dict[str, object]],
+    cluster: Cluster,
+    leader: Leader,
+    board: Board,
+    metrics: Metrics,
+    memo: handlers.Memo,
+    state: _State,
+    tasks: asyncio.TaskGroup,
+) -> None:
+    """Elect, list, listen, and only then act."""
+    bus = state.bus = await Bus.connect(
+        settings.nats_url, name=f"operator-{settings.identity}", tasks=tasks, patience=600
+    )
+    store = _store(settings)
+    await leader.acquire()
+    tasks.create_task(leader.hold(), name="hold the lease")
+    await _patiently(store.ensure_bucket, StoreAway)
+    await _patiently(
+        lambda: configured.apply(cluster, pools, deployment=settings.deployment), ApiAway
+    )
+    performer = Performer(
+        cluster=cluster,
+        bus=bus,
+        board=board,
+        leader=leader,
+        pods=_pod_settings(settings),
+        metrics=metrics,
+        tasks=tasks,
+    )
+    reconciler = Reconciler(
+        board=board, cluster=cluster, bus=bus, leader=leader, performer=performer, tasks=tasks
+    )
+    await _patiently(reconciler.list_all, ApiAway)
+    results = ResultDesk(
+        board=board,
+        cluster=cluster,
+        store=store,
+        leader=leader,
+        performer=performer,
+        reconciler=reconciler,
+        metrics=metrics,
+    )
+    install = settings.install
+    await bus.serve(subjects.presence(install, "*"), Presence, PresenceDesk(board).hear)
+    await bus.serve(
+        subjects.uploads(install, "*", "*"), UploadRequest, UploadDesk(board, store, leader).grant
+    )
+    await bus.serve(subjects.results(install, "*", "*"), Result, results.record)
+    state.reconciler = reconciler
+    memo.lease_seen = time.monotonic()
+    tasks.create_task(_watch(settings.install, memo), name="watch")
+    log.info("leading")
+    turning = tasks.create_task(reconciler.run(), name="reconcile")
+    closed = tasks.create_task(bus.closed.wait(), name="bus closed")
+    await asyncio.wait({turning, closed}, return_when=asyncio.FIRST_COMPLETED)
+
+
+async def _watch(namespace: str, memo: handlers.Memo) -> None:
+    """kopf's watches; that they end is a reason to end."""
+    await kopf.operator(
+        registry=handlers.registry(), memo=memo, namespaces=[namespace], standalone=True
+    )
+    raise RuntimeError("kopf stopped watching")
+
+
+async def _patiently(step: object, passing: type[Exception]) -> None:
+    """Repeat a first step until what it needs is there."""
+    while True:
+        try:
+            assert callable(step)
+            await step()
+            return
+        except passing as error:
+            log.warning("start_waits", extra={"error": str(error)})
+            await asyncio.sleep(1)
+
+
+def _store(settings: Settings) -> Store:
+    folder = settings.s3_credentials
+    return Store(
+        StoreSettings(
+            endpoint=settings.s3_endpoint,
+            bucket=settings.s3_bucket,
+            region=settings.s3_region,
+            access_key=(folder / "accessKey").read_text().strip(),
+            secret_key=(folder / "secretKey").read_text().strip(),
+        )
+    )
+
+
+def _pod_settings(settings: Settings) -> PodSettings:
+    return PodSettings(
+        install=settings.install,
+        image=settings.worker_image,
+        pull_policy=settings.worker_pull_policy,
+        nats_url=settings.nats_url,
+        egress_allow=settings.egress_allow,
+        egress_proxy=settings.egress_proxy,
+        otlp_endpoint=settings.otlp_endpoint,
+        log_level=settings.log_level,
+    )
+
+
+def main() -> None:
+    settings = Settings()
+    logs.setup("operator", settings.log_level)
+    lifecycle.run(lambda stop: serve(stop, settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""What can be done, decided purely and performed elsewhere."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from trawler_crds.worker_pool import WorkerPoolStatus
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriteStatus:
+    """Change fields of a MediaJob's status (None removes one), if nobody else changed it since."""
+
+    uid: str
+    changes: Mapping[str, Any] = field(hash=False)
+    event: str | None = None
+    """A line for `kubectl describe`, on retries and ends."""
+    warning: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dispatch:
+    """Write `Running`, the attempt and the pod; then hand the order to that very pod."""
+
+    uid: str
+    pod: str
+    attempt: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """Hand (again) the order that is already written. One pod was ever given this attempt."""
+
+    uid: str
+    pod: str
+    attempt: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cancel:
+    """A pod holds what it should not: an attempt that ended, was fenced off, or never was."""
+
+    pod: str
+    uid: str
+    attempt: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreatePod:
+    """One more pod for a pool."""
+
+    pool: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrainPod:
+    """Tell a pod to take no more."""
+
+    pod: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeletePod:
+    """A pod that ended, or that is drained."""
+
+    pod: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class WritePool:
+    """Show what a pool has."""
+
+    pool: str
+    status: WorkerPoolStatus
+
+
+Action = WriteStatus | Dispatch | Order | Cancel | CreatePod | DrainPod | DeletePod | WritePool

@@ -1,0 +1,190 @@
+"""The picture of the cluster in memory: what the API server and the pods said last."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from trawler_crds.media_job import TERMINAL, MediaJob, Phase
+from trawler_crds.messages import Held, Presence, Stage
+from trawler_crds.worker_pool import WorkerPool
+
+LEASE_SECONDS: Final = 30.0
+"""Without a presence for so long, a pod's jobs are lost."""
+
+
+class PodPhase(StrEnum):
+    PENDING = "Pending"
+    RUNNING = "Running"
+    ENDED = "Ended"  # succeeded or failed: its containers will not start again
+
+
+@dataclass(kw_only=True)
+class Pod:
+    """One worker pod: what the API server knows, and what it said itself."""
+
+    name: str
+    pool: str
+    created: str = ""
+    phase: PodPhase = PodPhase.PENDING
+    leaving: bool = False
+    """It has a deletion timestamp."""
+    resource_version: int = 0
+    heard_at: float | None = None
+    """Monotonic seconds of its last presence."""
+    sequence: int = 0
+    free: int = 0
+    taken: int = 0
+    draining: bool = False
+    held: dict[tuple[str, int], Held] = field(default_factory=dict)
+
+    def hear(self, presence: Presence, now: float) -> None:
+        """Take what it says, unless something later was heard already."""
+        self.heard_at = now
+        if presence.sequence < self.sequence:
+            return
+        self.sequence = presence.sequence
+        self.free = presence.free
+        self.taken = presence.taken
+        self.draining = presence.draining
+        self.held = {(held.uid, held.attempt): held for held in presence.held}
+
+    def accept(self, uid: str, attempt: int) -> None:
+        """It took an order; until its next presence this is what we know of it."""
+        self.held.setdefault(
+            (uid, attempt),
+            Held(uid=uid, attempt=attempt, stage=Stage.STARTING, age_seconds=0.0),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clock:
+    """When it is, and since when silence counts. Monotonic seconds, but for `wall` (Unix)."""
+
+    now: float
+    wall: float
+    listening_since: float | None
+    """Since when presences reach us (bus and leadership); None while they do not."""
+
+    def silent(self, pod: Pod) -> bool:
+        """Whether a pod's lease is over. Never judged while we could not have heard it."""
+        if self.listening_since is None:
+            return False
+        last = max(self.listening_since, pod.heard_at or 0.0)
+        return self.now - last > LEASE_SECONDS
+
+
+class Board:
+    """Jobs, pods and pools by what was seen last. Older sights of an object change nothing."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, MediaJob] = {}
+        self.pods: dict[str, Pod] = {}
+        self.pools: dict[str, WorkerPool] = {}
+        self.reserved: dict[tuple[str, int], str] = {}
+        """Orders under way: (uid, attempt) → pod. Each takes a slot the pod did not count yet."""
+        self.dirty: set[str] = set()
+        """Uids of jobs that changed since they were last decided on."""
+        self.by_phase: dict[Phase, dict[str, MediaJob]] = {phase: {} for phase in Phase}
+        self.on_change: Callable[[], None] = lambda: None
+        self._gone: dict[str, int] = {}
+
+    # what the API server says -------------------------------------------------------------
+
+    def see_job(self, job: MediaJob, *, gone: bool = False) -> None:
+        """One job as it is now."""
+        known = self.jobs.get(job.uid)
+        version = int(job.metadata.resource_version or 0)
+        if known is not None and version < int(known.metadata.resource_version or 0):
+            return
+        if known is not None:
+            self.by_phase[known.status.phase].pop(job.uid, None)
+        if gone or self._gone.get(job.uid, -1) >= version:
+            self._gone[job.uid] = version
+            if len(self._gone) > 10_000:
+                self._gone.pop(next(iter(self._gone)))
+            self.jobs.pop(job.uid, None)
+        else:
+            self.jobs[job.uid] = job
+            self.by_phase[job.status.phase][job.uid] = job
+            if job.status.phase not in TERMINAL:
+                self.dirty.add(job.uid)
+        self.on_change()
+
+    def see_pod(self, pod: Pod, *, gone: bool = False) -> None:
+        """One pod as the API server knows it; what the pod said itself stays."""
+        known = self.pods.get(pod.name)
+        if known is not None:
+            if pod.resource_version < known.resource_version:
+                return
+            known.phase, known.leaving = pod.phase, pod.leaving
+            known.resource_version = pod.resource_version
+            known.created, known.pool = pod.created, pod.pool
+        if gone:
+            self.pods.pop(pod.name, None)
+        elif known is None:
+            self.pods[pod.name] = pod
+        self.dirty |= self.by_phase[Phase.RUNNING].keys()
+        self.on_change()
+
+    def see_pool(self, pool: WorkerPool, *, gone: bool = False) -> None:
+        """One pool as it is now."""
+        known = self.pools.get(pool.name)
+        version = int(pool.metadata.resource_version or 0)
+        if known is not None and version < int(known.metadata.resource_version or 0):
+            return
+        if gone:
+            self.pools.pop(pool.name, None)
+        else:
+            self.pools[pool.name] = pool
+        self.on_change()
+
+    def replace(
+        self, jobs: Iterable[MediaJob], pods: Iterable[Pod], pools: Iterable[WorkerPool]
+    ) -> None:
+        """A full list: what is not in it is gone (a watch may have missed that)."""
+        seen_jobs = {job.uid: job for job in jobs}
+        seen_pods = {pod.name: pod for pod in pods}
+        seen_pools = {pool.name: pool for pool in pools}
+        for job in [job for uid, job in self.jobs.items() if uid not in seen_jobs]:
+            self.see_job(job, gone=True)
+        for pod in [pod for name, pod in self.pods.items() if name not in seen_pods]:
+            self.see_pod(pod, gone=True)
+        for pool in [pool for name, pool in self.pools.items() if name not in seen_pools]:
+            self.see_pool(pool, gone=True)
+        for job in seen_jobs.values():
+            self.see_job(job)
+        for seen in seen_pods.values():
+            self.see_pod(seen)
+        for known in seen_pools.values():
+            self.see_pool(known)
+
+    # what the pods say --------------------------------------------------------------------
+
+    def hear(self, name: str, presence: Presence, now: float) -> bool:
+        """A pod's presence; False where the API server does not know such a pod (yet)."""
+        pod = self.pods.get(name)
+        if pod is None:
+            return False
+        pod.hear(presence, now)
+        self.dirty |= {
+            uid for uid, job in self.by_phase[Phase.RUNNING].items() if job.status.worker == name
+        }
+        self.on_change()
+        return True
+
+    # orders under way -----------------------------------------------------------------------
+
+    def free(self, pod: Pod) -> int:
+        """Slots of a pod that neither it nor an order under way has taken."""
+        waiting = sum(
+            1 for key, name in self.reserved.items() if name == pod.name and key not in pod.held
+        )
+        return max(0, pod.free - waiting)
+
+    def ordered(self, pod: str, *, free: int, sequence: int) -> None:
+        """A pod accepted or refused an order and told what room is left."""
+        known = self.pods.get(pod)
+        if known is not None and sequence >= known.sequence:
+            known.free, known.sequence = free, sequence
+        self.on_change()

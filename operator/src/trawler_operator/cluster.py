@@ -1,0 +1,241 @@
+"""The only module that calls the Kubernetes API. Plain JSON in and out, a deadline on each call."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, Self
+
+import aiohttp
+from kubernetes.aio import client, config
+
+from trawler_crds import API_GROUP, API_VERSION
+from trawler_crds.keys import LABEL_POOL
+from trawler_crds.media_job import MediaJob
+from trawler_crds.worker_pool import WorkerPool
+from trawler_operator.board import Pod, PodPhase
+
+TIMEOUT: Final = 10.0
+PAGE: Final = 500
+_MERGE: Final = "application/merge-patch+json"
+_APPLY: Final = "application/apply-patch+yaml"
+
+
+class ApiAway(Exception):
+    """The API server did not answer, or with an error that may pass."""
+
+
+class Conflict(Exception):
+    """Somebody changed the object since we read it (409)."""
+
+
+class Missing(Exception):
+    """The object is not there (404)."""
+
+
+class Refused(Exception):
+    """The API server will never accept this (400, 403, 422): a fault of ours."""
+
+
+_ERRORS: Final[Mapping[int, type[Exception]]] = {
+    **{404: Missing, 409: Conflict},
+    **dict.fromkeys((400, 401, 403, 405, 422), Refused),
+}
+
+
+def pod_from(manifest: Mapping[str, Any]) -> Pod:
+    """A pod's manifest as the board knows it."""
+    meta, status = manifest["metadata"], manifest.get("status", {})
+    phase = status.get("phase", "Pending")
+    exits = [s for s in status.get("containerStatuses", []) if "terminated" in s.get("state", {})]
+    ended = phase in {"Succeeded", "Failed"} or bool(exits)
+    return Pod(
+        name=meta["name"],
+        pool=meta.get("labels", {}).get(LABEL_POOL, ""),
+        created=meta.get("creationTimestamp") or "",
+        phase=PodPhase.ENDED if ended else PodPhase(phase if phase == "Running" else "Pending"),
+        leaving=meta.get("deletionTimestamp") is not None,
+        resource_version=int(meta.get("resourceVersion") or 0),
+    )
+
+
+class Cluster:
+    """Our namespace, seen through the API server."""
+
+    def __init__(self, api: client.ApiClient, namespace: str) -> None:
+        self._api = api
+        self.namespace = namespace
+
+    @classmethod
+    async def connect(cls, namespace: str) -> Self:
+        """By the pod's service account, else by KUBECONFIG."""
+        settings = client.Configuration()
+        try:
+            config.load_incluster_config(client_configuration=settings)
+        except config.ConfigException:
+            await config.load_kube_config(client_configuration=settings)
+        settings.connection_pool_maxsize = 64
+        return cls(client.ApiClient(settings), namespace)
+
+    async def close(self) -> None:
+        await self._api.close()
+
+    # any object -----------------------------------------------------------------------------
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        content: str = "application/json",
+        timeout: float = TIMEOUT,
+    ) -> Any:
+        """One request. Raises ApiAway, Conflict, Missing, Refused."""
+        headers = {"Accept": "application/json", "Content-Type": content}
+        try:
+            async with asyncio.timeout(timeout):
+                words = await self._api.param_serialize(
+                    method,
+                    path,
+                    query_params=list((query or {}).items()),
+                    header_params=headers,
+                    body=body,
+                    auth_settings=["BearerToken"],
+                )
+                answer = await self._api.call_api(*words, _request_timeout=timeout)
+                data = await answer.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ApiAway(repr(error)) from error
+        if 200 <= answer.status < 300:
+            return json.loads(data)
+        raise _ERRORS.get(answer.status, ApiAway)(f"{answer.status} {method} {path}: {_why(data)}")
+
+    def _core(self, kind: str, name: str = "") -> str:
+        return f"/api/v1/namespaces/{self.namespace}/{kind}" + (f"/{name}" if name else "")
+
+    def _ours(self, kind: str, name: str = "", sub: str = "") -> str:
+        path = f"/apis/{API_GROUP}/{API_VERSION}/namespaces/{self.namespace}/{kind}"
+        return path + (f"/{name}" if name else "") + (f"/{sub}" if sub else "")
+
+    async def _list(self, path: str, **query: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        token = ""
+        while True:
+            page = {"limit": str(PAGE), **query, **({"continue": token} if token else {})}
+            answer = await self.call("GET", path, query=page, timeout=30)
+            found += answer["items"]
+            token = answer["metadata"].get("continue", "")
+            if not token:
+                return found
+
+    # jobs -----------------------------------------------------------------------------------
+
+    async def list_jobs(self) -> list[MediaJob]:
+        return [MediaJob.model_validate(item) for item in await self._list(self._ours("mediajobs"))]
+
+    async def get_job(self, name: str) -> MediaJob:
+        return MediaJob.model_validate(await self.call("GET", self._ours("mediajobs", name)))
+
+    async def write_status(self, job: MediaJob, changes: Mapping[str, Any]) -> MediaJob:
+        """Change status fields of exactly the version we know. Raises Conflict otherwise."""
+        body = {
+            "metadata": {"uid": job.uid, "resourceVersion": job.metadata.resource_version},
+            "status": dict(changes),
+        }
+        path = self._ours("mediajobs", job.name, "status")
+        return MediaJob.model_validate(await self.call("PATCH", path, body, content=_MERGE))
+
+    async def tell(self, job: MediaJob, text: str, *, warning: bool) -> None:
+        """An Event on the job, for `kubectl describe`."""
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        body = {
+            "metadata": {"generateName": f"{job.name[:40]}-"},
+            "involvedObject": {
+                "apiVersion": f"{API_GROUP}/{API_VERSION}",
+                "kind": "MediaJob",
+                "name": job.name,
+                "namespace": self.namespace,
+                "uid": job.uid,
+            },
+            "reason": str(job.status.reason or job.status.phase),
+            "message": text,
+            "type": "Warning" if warning else "Normal",
+            "source": {"component": "trawler-operator"},
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+        }
+        await self.call("POST", self._core("events"), body)
+
+    # pools ----------------------------------------------------------------------------------
+
+    async def list_pools(self) -> list[WorkerPool]:
+        items = await self._list(self._ours("workerpools"))
+        return [WorkerPool.model_validate(item) for item in items]
+
+    async def create_pool(self, manifest: dict[str, Any]) -> None:
+        await self.call("POST", self._ours("workerpools"), manifest)
+
+    async def apply_pool(self, manifest: dict[str, Any]) -> None:
+        """Server-side apply of every field in the manifest, and of no other."""
+        await self.call(
+            "PATCH",
+            self._ours("workerpools", manifest["metadata"]["name"]),
+            manifest,
+            query={"fieldManager": "trawler-operator", "force": "true"},
+            content=_APPLY,
+        )
+
+    async def delete_pool(self, name: str) -> None:
+        await self.call("DELETE", self._ours("workerpools", name))
+
+    async def write_pool(self, pool: WorkerPool, status: dict[str, Any]) -> WorkerPool:
+        path = self._ours("workerpools", pool.name, "status")
+        body = {"metadata": {"uid": pool.metadata.uid}, "status": status}
+        return WorkerPool.model_validate(await self.call("PATCH", path, body, content=_MERGE))
+
+    # pods -----------------------------------------------------------------------------------
+
+    async def list_pods(self) -> list[Pod]:
+        items = await self._list(self._core("pods"), labelSelector=LABEL_POOL)
+        return [pod_from(item) for item in items]
+
+    async def create_pod(self, manifest: dict[str, Any]) -> Pod:
+        return pod_from(await self.call("POST", self._core("pods"), manifest))
+
+    async def delete_pod(self, name: str) -> None:
+        await self.call("DELETE", self._core("pods", name))
+
+    # our own --------------------------------------------------------------------------------
+
+    async def get_deployment(self, name: str) -> dict[str, Any]:
+        path = f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{name}"
+        found: dict[str, Any] = await self.call("GET", path)
+        return found
+
+    def _lease(self, name: str = "") -> str:
+        path = f"/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases"
+        return path + (f"/{name}" if name else "")
+
+    async def get_lease(self, name: str, *, timeout: float) -> dict[str, Any]:
+        found: dict[str, Any] = await self.call("GET", self._lease(name), timeout=timeout)
+        return found
+
+    async def create_lease(self, body: dict[str, Any], *, timeout: float) -> dict[str, Any]:
+        found: dict[str, Any] = await self.call("POST", self._lease(), body, timeout=timeout)
+        return found
+
+    async def update_lease(self, body: dict[str, Any], *, timeout: float) -> dict[str, Any]:
+        """PUT with the resourceVersion inside. Raises Conflict where another was faster."""
+        path = self._lease(body["metadata"]["name"])
+        found: dict[str, Any] = await self.call("PUT", path, body, timeout=timeout)
+        return found
+
+
+def _why(data: bytes) -> str:
+    try:
+        return str(json.loads(data).get("message", ""))[:500]
+    except (ValueError, AttributeError):
+        return data[:200].decode(errors="replace")

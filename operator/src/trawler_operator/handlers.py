@@ -1,0 +1,81 @@
+"""What the API server says, put on the board. Two lines each; the reconciler does the rest."""
+
+import time
+from typing import Any, TypeVar
+
+import kopf
+from pydantic import ValidationError
+
+from trawler_common import logs
+from trawler_crds import API_GROUP, API_VERSION
+from trawler_crds.keys import LABEL_POOL
+from trawler_crds.media_job import MediaJob
+from trawler_crds.worker_pool import WorkerPool
+from trawler_operator import leader
+from trawler_operator.board import Board
+from trawler_operator.cluster import pod_from
+
+log = logs.get("handlers")
+
+Seen = TypeVar("Seen", MediaJob, WorkerPool)
+
+
+class Memo(kopf.Memo):
+    """What the handlers share."""
+
+    board: Board
+    lease_seen: float
+
+
+def registry() -> kopf.OperatorRegistry:
+    """All our handlers: low-level events only, so kopf adds nothing to any object."""
+    found = kopf.OperatorRegistry()
+
+    @kopf.on.event(API_GROUP, API_VERSION, "mediajobs", registry=found)
+    async def media_job(event: kopf.RawEvent, memo: Memo, **_: Any) -> None:
+        job = _parse(MediaJob, event)
+        if job is not None:
+            memo.board.see_job(job, gone=event["type"] == "DELETED")
+
+    @kopf.on.event(API_GROUP, API_VERSION, "workerpools", registry=found)
+    async def worker_pool(event: kopf.RawEvent, memo: Memo, **_: Any) -> None:
+        pool = _parse(WorkerPool, event)
+        if pool is not None:
+            memo.board.see_pool(pool, gone=event["type"] == "DELETED")
+
+    @kopf.on.event("", "v1", "pods", labels={LABEL_POOL: kopf.PRESENT}, registry=found)
+    async def worker_pod(event: kopf.RawEvent, memo: Memo, **_: Any) -> None:
+        memo.board.see_pod(pod_from(event["object"]), gone=event["type"] == "DELETED")
+
+    @kopf.on.event("coordination.k8s.io", "v1", "leases", registry=found)
+    async def lease(name: str | None, memo: Memo, **_: Any) -> None:
+        if name == leader.NAME:
+            memo.lease_seen = time.monotonic()
+
+    @kopf.on.login(registry=found)
+    def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+    @kopf.on.startup(registry=found)
+    async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
+        settings.posting.enabled = False
+        settings.scanning.disabled = True
+        settings.peering.standalone = True
+        settings.watching.server_timeout = 300
+        settings.watching.client_timeout = 310
+        settings.watching.connect_timeout = 10
+        settings.watching.reconnect_backoff = 1
+        settings.watching.inactivity_timeout = 70
+        settings.networking.request_timeout = 20
+        settings.queueing.worker_limit = 200
+
+    return found
+
+
+def _parse(model: type[Seen], event: kopf.RawEvent) -> Seen | None:
+    """An object of a newer or broken schema is left alone, not fatal."""
+    try:
+        return model.model_validate(event["object"])
+    except ValidationError as error:
+        log.error("object_not_understood", extra={"kind": model.__name__, "error": str(error)})
+        return None

@@ -1,0 +1,138 @@
+"""The Lease: no leader, no effects. Any doubt ends the process, which is the safest fence."""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from trawler_common import logs
+from trawler_operator.cluster import ApiAway, Cluster, Conflict, Missing
+
+log = logs.get("leader")
+
+DURATION: Final = 15
+"""Seconds after which others may take a Lease that was not renewed."""
+RENEW_EVERY: Final = 2.0
+VALID_FOR: Final = 10.0
+"""Seconds for which we trust our own last renewal: well before others may take over."""
+CALL: Final = 5.0
+NAME: Final = "trawler-operator"
+
+
+class NotLeader(Exception):
+    """An effect was about to happen without a valid Lease."""
+
+
+class Leader:
+    """Holds one Lease, by the monotonic clock."""
+
+    def __init__(self, cluster: Cluster, identity: str) -> None:
+        self._cluster = cluster
+        self._identity = identity
+        self._lease: dict[str, Any] | None = None
+        self._renewed = 0.0
+        self.since: float | None = None
+        """Monotonic seconds of our election."""
+        self.answered = 0.0
+        """When the API server last answered us, whatever it said."""
+
+    def valid(self) -> bool:
+        return self.since is not None and time.monotonic() - self._renewed < VALID_FOR
+
+    def require(self) -> None:
+        """Raises NotLeader unless the Lease is surely ours."""
+        if not self.valid():
+            raise NotLeader
+
+    async def acquire(self) -> None:
+        """Wait until the Lease is ours."""
+        observed: tuple[str, float] | None = None
+        while True:
+            try:
+                lease = await self._read()
+                observed = _observe(lease, observed)
+                if self._may_take(lease, observed):
+                    await self._write(lease)
+                    self.since = time.monotonic()
+                    log.info("elected", extra={"identity": self._identity})
+                    return
+            except (ApiAway, Conflict) as error:
+                log.info("election_waits", extra={"error": str(error)})
+            await asyncio.sleep(1)
+
+    async def hold(self) -> None:
+        """Renew for ever. Raises NotLeader as soon as that is in doubt."""
+        while True:
+            await asyncio.sleep(RENEW_EVERY)
+            try:
+                await self._write(self._lease)
+            except Conflict:
+                lease = await self._read()
+                if lease is None or lease["spec"].get("holderIdentity") != self._identity:
+                    raise NotLeader from None
+                self._lease = lease
+            except ApiAway as error:
+                log.warning("lease_not_renewed", extra={"error": str(error)})
+            self.require()
+
+    async def release(self) -> None:
+        """Let another take over at once."""
+        if self.valid() and self._lease is not None:
+            self.since = None
+            body = {**self._lease, "spec": {**self._lease["spec"], "holderIdentity": ""}}
+            try:
+                await self._cluster.update_lease(body, timeout=CALL)
+            except (ApiAway, Conflict, Missing):
+                log.info("lease_not_released")
+
+    async def _read(self) -> dict[str, Any] | None:
+        try:
+            lease = await self._cluster.get_lease(NAME, timeout=CALL)
+        except Missing:
+            lease = None
+        self.answered = time.monotonic()
+        return lease
+
+    def _may_take(
+        self, lease: dict[str, Any] | None, observed: tuple[str, float] | None
+    ) -> bool:
+        if lease is None or lease["spec"].get("holderIdentity") in {"", None, self._identity}:
+            return True
+        return observed is not None and time.monotonic() - observed[1] > DURATION
+
+    async def _write(self, lease: dict[str, Any] | None) -> None:
+        begun = time.monotonic()
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        spec = {
+            "holderIdentity": self._identity,
+            "leaseDurationSeconds": DURATION,
+            "renewTime": now,
+        }
+        if lease is None:
+            body = {
+                "apiVersion": "coordination.k8s.io/v1",
+                "kind": "Lease",
+                "metadata": {"name": NAME},
+                "spec": {**spec, "acquireTime": now, "leaseTransitions": 0},
+            }
+            self._lease = await self._cluster.create_lease(body, timeout=CALL)
+        else:
+            mine = lease["spec"].get("holderIdentity") == self._identity
+            turns = int(lease["spec"].get("leaseTransitions") or 0)
+            more = {} if mine else {"acquireTime": now, "leaseTransitions": turns + 1}
+            body = {**lease, "spec": {**lease["spec"], **spec, **more}}
+            self._lease = await self._cluster.update_lease(body, timeout=CALL)
+        self.answered = time.monotonic()
+        self._renewed = begun  # from before the call: the server's clock starts no earlier
+
+
+def _observe(
+    lease: dict[str, Any] | None, observed: tuple[str, float] | None
+) -> tuple[str, float] | None:
+    """When we first saw this renewal, by our own clock: clocks of others are not believed."""
+    if lease is None:
+        return None
+    version = lease["metadata"]["resourceVersion"]
+    if observed is not None and observed[0] == version:
+        return observed
+    return version, time.monotonic()

@@ -1,0 +1,241 @@
+"""The next step of one job. Pure: what is known goes in, one action or none comes out."""
+
+import math
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from trawler_crds.failures import FAILURES, FailureReason, Retry
+from trawler_crds.media_job import (
+    ACCEPTED,
+    STORED,
+    TERMINAL,
+    Condition,
+    ConditionStatus,
+    MediaJob,
+    Phase,
+)
+from trawler_crds.messages import Outcome, Result
+from trawler_operator.actions import Action, Cancel, Order, WriteStatus
+from trawler_operator.board import Board, Clock, PodPhase
+
+FIRST_WAIT: Final = 2.0
+LONGEST_WAIT: Final = 60.0
+OVERTIME: Final = 30.0
+"""Seconds past `attemptSeconds` after which the operator steps in."""
+
+
+def next_step(job: MediaJob, board: Board, clock: Clock) -> Action | None:
+    """What to do for one job now; None where nothing is due."""
+    phase = job.status.phase
+    if phase in TERMINAL:
+        return None
+    if job.spec.cancel:
+        return end(job, Phase.CANCELLED, FailureReason.CANCELLED, None, clock.wall)
+    if phase is Phase.PENDING:
+        return admit(job, clock.wall)
+    if phase is Phase.RUNNING:
+        return _running(job, board, clock)
+    return None
+
+
+def admit(job: MediaJob, wall: float) -> WriteStatus:
+    """Accept a job: only its bounds are judged, and those the API server judged already."""
+    now = stamp(wall)
+    return WriteStatus(
+        uid=job.uid,
+        changes={
+            "phase": Phase.QUEUED,
+            "host": urlsplit(job.spec.url).netloc[:260],
+            "queuedTime": now,
+            "attempt": job.status.attempt,
+            "failures": job.status.failures,
+            "conditions": _conditions(job, ACCEPTED, "Accepted", now),
+        },
+    )
+
+
+def _running(job: MediaJob, board: Board, clock: Clock) -> Action | None:
+    key = (job.uid, job.status.attempt)
+    if key in board.reserved:
+        return None  # the order is under way
+    pod = board.pods.get(job.status.worker or "")
+    if pod is None or pod.phase is PodPhase.ENDED or clock.silent(pod):
+        return failed(job, FailureReason.WORKER_LOST, None, clock.wall)
+    if pod.heard_at is None:
+        return None  # a new leader has not heard it yet
+    held = pod.held.get(key)
+    if held is None:
+        # written, but the pod does not have it: we died in between, or the order was lost
+        return Order(uid=job.uid, pod=pod.name, attempt=job.status.attempt)
+    if held.age_seconds > attempt_seconds(job, board) + OVERTIME and held.stage != "Reporting":
+        return failed(job, FailureReason.TOO_LONG, None, clock.wall)
+    return None
+
+
+def attempt_seconds(job: MediaJob, board: Board) -> int:
+    """The smaller of the job's and its pool's."""
+    pool = board.pools.get(job.spec.pool)
+    longest = pool.spec.max_attempt_seconds if pool else job.spec.attempt_seconds
+    return min(job.spec.attempt_seconds, longest)
+
+
+def ready_at(job: MediaJob) -> float:
+    """When (Unix seconds) a queued job may run: after a failure it waits, longer each time."""
+    if job.status.failures == 0 or job.status.queued_time is None:
+        return 0.0
+    wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (job.status.failures - 1))
+    return parse(job.status.queued_time) + wait
+
+
+def failed(
+    job: MediaJob, reason: FailureReason, message: str | None, wall: float
+) -> WriteStatus:
+    """After a failed attempt: another one within `backoffLimit` where the table allows, or the end."""
+    failures = job.status.failures + 1
+    retry = FAILURES[reason].retry
+    again = retry in {Retry.YES, Retry.NOT_BEFORE} or (
+        retry is Retry.ONCE_ALONE and job.status.failures == 0
+    )
+    if not again or failures > job.spec.backoff_limit:
+        return end(job, Phase.FAILED, reason, message, wall, failures=failures)
+    return WriteStatus(
+        uid=job.uid,
+        changes={
+            "phase": Phase.QUEUED,
+            "failures": failures,
+            "reason": reason,
+            "message": message or FAILURES[reason].sentence,
+            "queuedTime": stamp(wall),
+        },
+        event=f"Attempt {job.status.attempt} failed ({reason}); it is tried again.",
+        warning=True,
+    )
+
+
+def requeue(job: MediaJob, wall: float) -> WriteStatus:
+    """Back in the queue at no cost: the pod refused, did not answer, or handed it back."""
+    return WriteStatus(
+        uid=job.uid, changes={"phase": Phase.QUEUED, "queuedTime": stamp(wall)}
+    )
+
+
+def end(
+    job: MediaJob,
+    phase: Phase,
+    reason: FailureReason,
+    message: str | None,
+    wall: float,
+    *,
+    failures: int | None = None,
+) -> WriteStatus:
+    """A terminal phase other than Succeeded."""
+    sentence = message or FAILURES[reason].sentence
+    changes: dict[str, Any] = {
+        "phase": phase,
+        "reason": reason,
+        "message": sentence,
+        "completionTime": stamp(wall),
+    }
+    if failures is not None:
+        changes["failures"] = failures
+    return WriteStatus(
+        uid=job.uid, changes=changes, event=f"{phase}: {reason}. {sentence}", warning=True
+    )
+
+
+def start(job: MediaJob, *, pod: str, attempt: int, wall: float) -> WriteStatus:
+    """The write-ahead of a dispatch: whoever reads it knows which pod was given which attempt."""
+    return WriteStatus(
+        uid=job.uid,
+        changes={
+            "phase": Phase.RUNNING,
+            "attempt": attempt,
+            "worker": pod,
+            "startTime": stamp(wall),
+        },
+    )
+
+
+def concerns(job: MediaJob | None, *, pod: str, attempt: int) -> bool:
+    """Whether a report is about the attempt that runs: the fence is (uid, attempt)."""
+    return (
+        job is not None
+        and job.status.phase is Phase.RUNNING
+        and job.status.attempt == attempt
+        and job.status.worker == pod
+    )
+
+
+def settle(job: MediaJob, result: Result, wall: float) -> WriteStatus:
+    """What a pod's result means, once the objects it names were seen."""
+    if result.outcome is Outcome.HANDED_BACK:
+        return requeue(job, wall)
+    if result.outcome is Outcome.FAILED:
+        return failed(job, result.reason or FailureReason.INTERNAL, result.message, wall)
+    if not within_limits(job, [file.bytes for file in result.files]):
+        return failed(job, FailureReason.INTERNAL, None, wall)
+    now = stamp(wall)
+    total = sum(file.bytes for file in result.files)
+    return WriteStatus(
+        uid=job.uid,
+        changes={
+            "phase": Phase.SUCCEEDED,
+            "reason": None,
+            "message": None,
+            "engine": result.engine,
+            "source": result.source.wire() if result.source else None,
+            "files": [file.wire() for file in result.files],
+            "fileCount": len(result.files),
+            "size": human(total),
+            "completionTime": now,
+            "conditions": _conditions(job, STORED, "Stored", now),
+        },
+        event=f"Stored {len(result.files)} file(s), {human(total)}.",
+    )
+
+
+def within_limits(job: MediaJob, sizes: list[int]) -> bool:
+    """Whether so many files of such sizes are what this job may store."""
+    limits = job.spec.limits
+    return 0 < len(sizes) <= limits.max_files and sum(sizes) <= limits.max_bytes
+
+
+def strays(board: Board) -> list[Cancel]:
+    """What pods hold and should not: level-based, so a lost cancel is simply said again."""
+    return [
+        Cancel(pod=pod.name, uid=uid, attempt=attempt)
+        for pod in board.pods.values()
+        for uid, attempt in pod.held
+        if not concerns(board.jobs.get(uid), pod=pod.name, attempt=attempt)
+    ]
+
+
+def _conditions(job: MediaJob, kind: str, reason: str, now: str) -> list[dict[str, Any]]:
+    others = [c.wire() for c in job.status.conditions or [] if c.type != kind]
+    mine = Condition(
+        type=kind,
+        status=ConditionStatus.TRUE,
+        reason=reason,
+        last_transition_time=now,
+        observed_generation=job.metadata.generation,
+    )
+    return [*others, mine.wire()]
+
+
+def human(size: int) -> str:
+    """Bytes for a column: 842 B, 1.2 MB."""
+    if size < 1000:
+        return f"{size} B"
+    power = min(4, int(math.log(size, 1000)))
+    return f"{size / 1000**power:.1f} {' kMGT'[power]}B"
+
+
+def stamp(wall: float) -> str:
+    """Unix seconds as RFC 3339."""
+    return datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse(text: str) -> float:
+    """RFC 3339 as Unix seconds."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()

@@ -1,0 +1,44 @@
+"""What the operator counts. Labels are bounded: phases and pools, never names or guilds."""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from trawler_operator.board import Board
+
+
+class Metrics:
+    """Counters of this process, and gauges read from the board when asked."""
+
+    def __init__(self, board: Board) -> None:
+        self.registry = CollectorRegistry()
+        self.status_writes = Counter(
+            "trawler_operator_status_writes",
+            "MediaJob status writes that the API server took.",
+            registry=self.registry,
+        )
+        self.results = Counter(
+            "trawler_operator_results",
+            "Results of pods, by what became of them.",
+            ["verdict"],
+            registry=self.registry,
+        )
+        self.registry.register(_Board(board))
+
+
+class _Board(Collector):
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        jobs = GaugeMetricFamily("trawler_jobs", "MediaJobs by phase.", labels=["phase"])
+        for phase, there in self._board.by_phase.items():
+            jobs.add_metric([phase], len(there))
+        yield jobs
+        pods = GaugeMetricFamily("trawler_worker_pods", "Worker pods by pool.", labels=["pool"])
+        for pool in self._board.pools:
+            count = sum(pod.pool == pool for pod in self._board.pods.values())
+            pods.add_metric([pool], count)
+        yield pods

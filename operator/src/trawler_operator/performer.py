@@ -1,0 +1,243 @@
+"""Actions into effects. Each checks the Lease, each may be repeated, none decides."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from trawler_common import logs, telemetry
+from trawler_common.bus import Bus, NoAnswer
+from trawler_crds import subjects
+from trawler_crds.keys import ANNOTATION_TRACEPARENT
+from trawler_crds.media_job import MediaJob
+from trawler_crds.messages import Control, ControlAction, ControlReply, OrderReply
+from trawler_crds.messages import Order as OrderMessage
+from trawler_crds.worker_pool import WorkerPoolStatus
+from trawler_operator import lifecycle
+from trawler_operator.actions import (
+    Action,
+    Cancel,
+    CreatePod,
+    DeletePod,
+    Dispatch,
+    DrainPod,
+    Order,
+    WritePool,
+    WriteStatus,
+)
+from trawler_operator.board import Board
+from trawler_operator.cluster import ApiAway, Cluster, Conflict, Missing
+from trawler_operator.leader import Leader
+from trawler_operator.metrics import Metrics
+from trawler_operator.pods import PodSettings, build
+
+log = logs.get("performer")
+
+ORDER_TIMEOUT: Final = 5.0
+CONTROL_TIMEOUT: Final = 2.0
+_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
+
+
+class Performer:
+    """Does what was decided."""
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        bus: Bus,
+        board: Board,
+        leader: Leader,
+        pods: PodSettings,
+        metrics: Metrics,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self._cluster = cluster
+        self._bus = bus
+        self._board = board
+        self._leader = leader
+        self._pods = pods
+        self._metrics = metrics
+        self._tasks = tasks
+        self._effects: dict[type[Any], Callable[[Any], Awaitable[None]]] = {
+            WriteStatus: self.write,
+            Dispatch: self._dispatch,
+            Order: self._order,
+            Cancel: self._cancel,
+            CreatePod: self._create_pod,
+            DrainPod: self._drain_pod,
+            DeletePod: self._delete_pod,
+            WritePool: self._write_pool,
+        }
+
+    async def perform(self, action: Action) -> None:
+        """Do one thing. What could not be done is decided on again later, from what is then seen."""
+        self._leader.require()
+        try:
+            await self._effects[type(action)](action)
+        except Conflict:
+            await self._look_again(action)
+        except Missing:
+            self._forget(action)
+        except ApiAway as error:
+            log.warning("api_away", extra={"action": type(action).__name__, "error": str(error)})
+
+    # jobs -----------------------------------------------------------------------------------
+
+    async def write(self, action: WriteStatus) -> None:
+        """One status write. Raises Conflict, Missing, ApiAway."""
+        job = self._board.jobs[action.uid]
+        with self._span("write status", job, phase=str(action.changes.get("phase", ""))):
+            fresh = await self._cluster.write_status(job, action.changes)
+        self._metrics.status_writes.inc()
+        self._board.see_job(fresh)
+        log.info(
+            "phase",
+            extra={
+                "job": job.uid,
+                "name_": job.name,
+                "phase": fresh.status.phase,
+                "reason": fresh.status.reason,
+                "attempt": fresh.status.attempt,
+            },
+        )
+        if action.event is not None:
+            self._tell_later(fresh, action.event, warning=action.warning)
+
+    def _tell_later(self, job: MediaJob, text: str, *, warning: bool) -> None:
+        """Events are best effort: nobody waits for one and none is repeated."""
+
+        async def tell() -> None:
+            try:
+                await self._cluster.tell(job, text, warning=warning)
+            except Exception as error:  # noqa: BLE001 - best effort, but never silent
+                log.warning("event_lost", extra={"error": repr(error)})
+
+        self._tasks.create_task(tell(), name="event")
+
+    async def _dispatch(self, action: Dispatch) -> None:
+        key = (action.uid, action.attempt)
+        self._board.reserved[key] = action.pod
+        try:
+            job = self._board.jobs[action.uid]
+            await self.write(
+                lifecycle.start(job, pod=action.pod, attempt=action.attempt, wall=time.time())
+            )
+            await self._hand_over(action.uid, action.pod, action.attempt)
+        finally:
+            self._board.reserved.pop(key, None)
+            self._board.dirty.add(action.uid)
+
+    async def _order(self, action: Order) -> None:
+        key = (action.uid, action.attempt)
+        self._board.reserved[key] = action.pod
+        try:
+            await self._hand_over(action.uid, action.pod, action.attempt)
+        finally:
+            self._board.reserved.pop(key, None)
+            self._board.dirty.add(action.uid)
+
+    async def _hand_over(self, uid: str, pod: str, attempt: int) -> None:
+        """Order by request and reply. Not accepted: make sure it does not run, and queue it again."""
+        job = self._board.jobs[uid]
+        if not lifecycle.concerns(job, pod=pod, attempt=attempt):
+            return
+        self._leader.require()
+        order = OrderMessage(
+            uid=uid,
+            name=job.name,
+            attempt=attempt,
+            url=job.spec.url,
+            media=job.spec.media,
+            engines=job.spec.engines,
+            limits=job.spec.limits,
+            attempt_seconds=lifecycle.attempt_seconds(job, self._board),
+        )
+        subject = subjects.orders(self._pods.install, pod)
+        try:
+            with self._span("order", job, attempt=attempt, pod=pod):
+                reply = await self._bus.request(subject, order, OrderReply, timeout=ORDER_TIMEOUT)
+        except NoAnswer:
+            reply = None
+        if reply is not None:
+            self._board.ordered(pod, free=reply.free, sequence=reply.sequence)
+            if reply.accepted:
+                known = self._board.pods.get(pod)
+                if known is not None:
+                    known.accept(uid, attempt)
+                return
+        log.warning("order_not_taken", extra={"job": uid, "pod": pod, "answered": bool(reply)})
+        await self._cancel(Cancel(pod=pod, uid=uid, attempt=attempt))
+        job = self._board.jobs.get(uid)
+        if job is not None and lifecycle.concerns(job, pod=pod, attempt=attempt):
+            await self.write(lifecycle.requeue(job, time.time()))
+
+    async def _cancel(self, action: Cancel) -> None:
+        control = Control(action=ControlAction.CANCEL, uid=action.uid, attempt=action.attempt)
+        await self._control(action.pod, control)
+
+    async def _control(self, pod: str, control: Control) -> None:
+        subject = subjects.control(self._pods.install, pod)
+        try:
+            await self._bus.request(subject, control, ControlReply, timeout=CONTROL_TIMEOUT)
+        except NoAnswer:
+            log.info("control_unanswered", extra={"pod": pod, "action": control.action})
+
+    async def _look_again(self, action: Action) -> None:
+        """Somebody changed the job: read it, and let the next round decide."""
+        uid = getattr(action, "uid", None)
+        job = self._board.jobs.get(uid) if uid else None
+        if job is None:
+            return
+        try:
+            fresh = await self._cluster.get_job(job.name)
+        except Missing:
+            self._board.see_job(job, gone=True)
+        except ApiAway:
+            return
+        else:
+            self._board.see_job(job, gone=True) if fresh.uid != job.uid else None
+            self._board.see_job(fresh)
+
+    def _forget(self, action: Action) -> None:
+        """The object is gone, though no watch has said so yet."""
+        if isinstance(action, (WriteStatus, Dispatch, Order)):
+            job = self._board.jobs.get(action.uid)
+            if job is not None:
+                self._board.see_job(job, gone=True)
+        elif isinstance(action, DeletePod):
+            pod = self._board.pods.get(action.pod)
+            if pod is not None:
+                self._board.see_pod(pod, gone=True)
+
+    # pods and pools ---------------------------------------------------------------------------
+
+    async def _create_pod(self, action: CreatePod) -> None:
+        pool = self._board.pools.get(action.pool)
+        if pool is None:
+            return
+        name = f"{pool.name[:40]}-{''.join(secrets.choice(_ALPHABET) for _ in range(8))}"
+        manifest = build(pool, name=name, settings=self._pods)
+        self._board.see_pod(await self._cluster.create_pod(manifest))
+        log.info("pod_created", extra={"pod": name, "pool": pool.name})
+
+    async def _drain_pod(self, action: DrainPod) -> None:
+        await self._control(action.pod, Control(action=ControlAction.DRAIN))
+
+    async def _delete_pod(self, action: DeletePod) -> None:
+        await self._cluster.delete_pod(action.pod)
+        pod = self._board.pods.get(action.pod)
+        if pod is not None:
+            pod.leaving = True
+        log.info("pod_deleted", extra={"pod": action.pod})
+
+    async def _write_pool(self, action: WritePool) -> None:
+        pool = self._board.pools.get(action.pool)
+        if pool is not None:
+            status: WorkerPoolStatus = action.status
+            self._board.see_pool(await self._cluster.write_pool(pool, status.wire()))
+
+    def _span(self, name: str, job: MediaJob, **attributes: str | int) -> Any:
+        parent = telemetry.root(job.uid, job.metadata.annotations.get(ANNOTATION_TRACEPARENT))
+        return telemetry.span(name, parent=parent, job=job.name, **attributes)

@@ -1,0 +1,166 @@
+"""A pool's wish as a pod manifest. Pure. Satisfies Pod Security `restricted`."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from trawler_crds import API_GROUP, API_VERSION
+from trawler_crds.keys import LABEL_POOL
+from trawler_crds.worker_pool import Resources, WorkerPool
+
+AGENT_UID: Final = 10001
+FETCHER_UID: Final = 10002
+GROUP: Final = 10000
+EXIT_SLACK: Final = 30
+"""Seconds of the pods' grace beyond the longest attempt."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodSettings:
+    """What holds for every worker pod of an install."""
+
+    install: str
+    image: str
+    pull_policy: str
+    nats_url: str
+    egress_allow: str
+    egress_proxy: str
+    otlp_endpoint: str
+    log_level: str
+
+
+def build(pool: WorkerPool, *, name: str, settings: PodSettings) -> dict[str, Any]:
+    """The manifest of one worker pod."""
+    spec = pool.spec
+    grace = spec.max_attempt_seconds + EXIT_SLACK
+    agent = _container(
+        "worker",
+        "trawler_worker.agent",
+        AGENT_UID,
+        spec.resources.worker,
+        settings,
+        {
+            "INSTALL": settings.install,
+            "POD": name,
+            "POOL": pool.name,
+            "NATS_URL": settings.nats_url,
+            "SLOTS": str(spec.slots_per_pod),
+            "GRACE": str(grace),
+            "OTLP_ENDPOINT": settings.otlp_endpoint,
+        },
+        scratch_read_only=True,
+    )
+    agent["ports"] = [{"name": "health", "containerPort": 8080}]
+    agent["livenessProbe"] = _probe("/healthz", period=10, failures=6)
+    agent["readinessProbe"] = _probe("/readyz", period=5, failures=2)
+    agent["startupProbe"] = _probe("/healthz", period=1, failures=120)
+    fetcher = _container(
+        "fetcher",
+        "trawler_worker.fetcher",
+        FETCHER_UID,
+        spec.resources.fetcher,
+        settings,
+        {
+            "AGENT_UID": str(AGENT_UID),
+            "JOB_MEMORY": str(to_bytes(spec.job_memory)),
+            "PROXY": settings.egress_proxy,
+            "EGRESS_ALLOW": settings.egress_allow,
+        },
+        scratch_read_only=False,
+    )
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "labels": {
+                "app.kubernetes.io/name": "trawler",
+                "app.kubernetes.io/component": "worker",
+                LABEL_POOL: pool.name,
+            },
+            "ownerReferences": [_owner(pool)],
+        },
+        "spec": {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "terminationGracePeriodSeconds": grace,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsGroup": GROUP,
+                "fsGroup": GROUP,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [agent, fetcher],
+            "volumes": [
+                {"name": "scratch", "emptyDir": {"sizeLimit": spec.scratch}},
+                {"name": "talk", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
+            ],
+            **({"nodeSelector": spec.node_selector} if spec.node_selector else {}),
+            **({"tolerations": [t.wire() for t in spec.tolerations]} if spec.tolerations else {}),
+        },
+    }
+
+
+def _container(
+    name: str,
+    module: str,
+    uid: int,
+    resources: Resources,
+    settings: PodSettings,
+    env: dict[str, str],
+    *,
+    scratch_read_only: bool,
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "image": settings.image,
+        "imagePullPolicy": settings.pull_policy,
+        "command": ["/app/bin/python", "-m", module],
+        "env": [
+            {"name": f"TRAWLER_WORKER_{key}", "value": value}
+            for key, value in (env | {"LOG_LEVEL": settings.log_level}).items()
+        ],
+        "resources": resources.wire(),
+        "securityContext": {
+            "runAsUser": uid,
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [
+            {"name": "scratch", "mountPath": "/scratch", "readOnly": scratch_read_only},
+            {"name": "talk", "mountPath": "/run/trawler"},
+        ],
+    }
+
+
+def _probe(path: str, *, period: int, failures: int) -> dict[str, Any]:
+    return {
+        "httpGet": {"path": path, "port": "health"},
+        "periodSeconds": period,
+        "timeoutSeconds": 5,
+        "failureThreshold": failures,
+    }
+
+
+def _owner(pool: WorkerPool) -> dict[str, Any]:
+    return {
+        "apiVersion": f"{API_GROUP}/{API_VERSION}",
+        "kind": "WorkerPool",
+        "name": pool.name,
+        "uid": pool.metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+
+
+_UNITS: Final = {
+    **{"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12},
+    **{"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40},
+}
+
+
+def to_bytes(quantity: str) -> int:
+    """A quantity of memory in bytes."""
+    number = quantity.rstrip("kMGTi")
+    return int(float(number.rstrip("m")) * _UNITS[quantity[len(number) :]])

@@ -1,0 +1,176 @@
+"""The loop: what changed → decide → perform. One step of a job at a time, all jobs in turn."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from trawler_common import logs
+from trawler_common.bus import Bus
+from trawler_operator import lifecycle, scaling, scheduling
+from trawler_operator.actions import Action, CreatePod, WritePool
+from trawler_operator.board import Board, Clock
+from trawler_operator.cluster import ApiAway, Cluster
+from trawler_operator.leader import Leader
+from trawler_operator.performer import Performer
+
+log = logs.get("reconciler")
+
+TICK: Final = 1.0
+"""Seconds after which everything that may be due by time alone is looked at again."""
+LIST_EVERY: Final = 300.0
+POOL_STATUS_EVERY: Final = 3.0
+AT_ONCE: Final = 32
+"""Effects under way together."""
+
+
+class Reconciler:
+    """Decides whenever something changed; performs without waiting for the slowest."""
+
+    def __init__(
+        self,
+        *,
+        board: Board,
+        cluster: Cluster,
+        bus: Bus,
+        leader: Leader,
+        performer: Performer,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self._board = board
+        self._cluster = cluster
+        self._bus = bus
+        self._leader = leader
+        self._performer = performer
+        self._tasks = tasks
+        self._busy: set[str] = set()
+        self._freed = asyncio.Condition()
+        self._changed = asyncio.Event()
+        self._limit = asyncio.Semaphore(AT_ONCE)
+        self._pool_written: dict[str, float] = {}
+        self.turned_at = time.monotonic()
+        """When the loop last turned; liveness looks at it."""
+        board.on_change = self._changed.set
+
+    async def list_all(self) -> None:
+        """Look at everything: at the start of a leader, and to repair what a watch missed."""
+        jobs, pods, pools = await asyncio.gather(
+            self._cluster.list_jobs(), self._cluster.list_pods(), self._cluster.list_pools()
+        )
+        self._board.replace(jobs, pods, pools)
+        log.info("listed", extra={"jobs": len(jobs), "pods": len(pods), "pools": len(pools)})
+
+    async def run(self) -> None:
+        """Turn for ever."""
+        listed = time.monotonic()
+        while True:
+            pause = scheduling.next_wake(self._board, self._clock())
+            try:
+                async with asyncio.timeout(min(TICK, pause if pause is not None else TICK)):
+                    await self._changed.wait()
+            except TimeoutError:
+                self._board.dirty |= self._board.by_phase[lifecycle.Phase.RUNNING].keys()
+                self._board.dirty |= self._board.by_phase[lifecycle.Phase.PENDING].keys()
+            self._changed.clear()
+            self.turned_at = time.monotonic()
+            if time.monotonic() - listed > LIST_EVERY:
+                listed = time.monotonic()
+                self._start("list", self._relist)
+            self._turn()
+
+    async def _relist(self) -> None:
+        try:
+            await self.list_all()
+        except ApiAway as error:
+            log.warning("list_failed", extra={"error": str(error)})
+
+    def _clock(self) -> Clock:
+        since = [self._bus.connected_since, self._leader.since]
+        known = [at for at in since if at is not None]
+        return Clock(
+            now=time.monotonic(),
+            wall=time.time(),
+            listening_since=max(known) if len(known) == len(since) else None,
+        )
+
+    def _turn(self) -> None:
+        """One look at everything that changed."""
+        board, clock = self._board, self._clock()
+        due, board.dirty = board.dirty, set()
+        for uid in due:
+            job = board.jobs.get(uid)
+            if job is None:
+                continue
+            if uid in self._busy:
+                board.dirty.add(uid)
+                continue
+            action = lifecycle.next_step(job, board, clock)
+            if action is not None:
+                self._do(uid, action)
+        for dispatch in scheduling.assign(board, clock, skip=self._busy):
+            board.reserved[(dispatch.uid, dispatch.attempt)] = dispatch.pod
+            self._do(dispatch.uid, dispatch)
+        for stray in lifecycle.strays(board):
+            self._do(f"{stray.pod}/{stray.uid}/{stray.attempt}", stray)
+        for pool in board.pools.values():
+            self._shape(pool.name, scaling.shape(pool, board, clock), clock)
+
+    def _shape(self, pool: str, actions: Iterable[Action], clock: Clock) -> None:
+        if f"pool {pool}" in self._busy:
+            return
+        found = list(actions)
+        if found:
+            self._start(f"pool {pool}", lambda: self._perform_all(found))
+            return
+        wanted = scaling.status(self._board.pools[pool], self._board, clock)
+        has = self._board.pools[pool].status.model_copy(update={"conditions": None})
+        due = clock.now - self._pool_written.get(pool, 0.0) > POOL_STATUS_EVERY
+        if wanted != has and due:
+            self._pool_written[pool] = clock.now
+            self._do(f"pool {pool}", WritePool(pool=pool, status=wanted))
+
+    async def _perform_all(self, actions: list[Action]) -> None:
+        created = 0
+        for action in actions:
+            created += isinstance(action, CreatePod)
+            await self._performer.perform(action)
+        if len(actions) > created:
+            await asyncio.sleep(0.2)  # a drain shows in the next presence, a deletion in the watch
+
+    # one at a time ----------------------------------------------------------------------------
+
+    def _do(self, key: str, action: Action) -> None:
+        self._start(key, lambda: self._performer.perform(action))
+
+    def _start(self, key: str, work: Callable[[], object]) -> None:
+        if key in self._busy:
+            return
+        self._busy.add(key)
+        self._tasks.create_task(self._run(key, work), name=f"effect {key}")
+
+    async def _run(self, key: str, work: Callable[[], object]) -> None:
+        try:
+            async with self._limit:
+                result = work()
+                assert asyncio.iscoroutine(result)
+                await result
+        finally:
+            await self._release(key)
+
+    async def _release(self, key: str) -> None:
+        self._busy.discard(key)
+        async with self._freed:
+            self._freed.notify_all()
+        self._changed.set()
+
+    @asynccontextmanager
+    async def alone_with(self, uid: str) -> AsyncIterator[None]:
+        """Keep everybody else's hands off a job for the length of a block."""
+        async with self._freed:
+            await self._freed.wait_for(lambda: uid not in self._busy)
+            self._busy.add(uid)
+        try:
+            yield
+        finally:
+            await self._release(uid)

@@ -1,0 +1,99 @@
+"""How attempts end, recorded: believed only after a look at the objects, and only once."""
+
+import time
+from typing import Final
+
+from trawler_common import logs, telemetry
+from trawler_common.store import Store, StoreAway
+from trawler_crds import subjects
+from trawler_crds.failures import FailureReason
+from trawler_crds.keys import ANNOTATION_TRACEPARENT
+from trawler_crds.media_job import MediaJob
+from trawler_crds.messages import Outcome, Recorded, Result
+from trawler_operator import lifecycle
+from trawler_operator.board import Board
+from trawler_operator.cluster import ApiAway, Cluster, Conflict, Missing
+from trawler_operator.leader import Leader
+from trawler_operator.metrics import Metrics
+from trawler_operator.performer import Performer
+from trawler_operator.reconciler import Reconciler
+
+log = logs.get("results")
+
+TRIES: Final = 5
+"""Status writes against other writers (the bot notes its message id) before the pod repeats."""
+
+
+class ResultDesk:
+    """Answers results. No answer means: say it again."""
+
+    def __init__(
+        self,
+        *,
+        board: Board,
+        cluster: Cluster,
+        store: Store,
+        leader: Leader,
+        performer: Performer,
+        reconciler: Reconciler,
+        metrics: Metrics,
+    ) -> None:
+        self._board = board
+        self._cluster = cluster
+        self._store = store
+        self._leader = leader
+        self._performer = performer
+        self._reconciler = reconciler
+        self._metrics = metrics
+
+    async def record(self, subject: str, result: Result) -> Recorded | None:
+        """Record one result, or say that it is stale; None while that cannot be told."""
+        sender = subjects.sender(subject)
+        uid = sender.uid or ""
+        async with self._reconciler.alone_with(uid):
+            for _ in range(TRIES):
+                job = self._board.jobs.get(uid)
+                if not self._leader.valid():
+                    return None
+                if job is None or not lifecycle.concerns(
+                    job, pod=sender.pod, attempt=result.attempt
+                ):
+                    self._metrics.results.labels("stale").inc()
+                    return Recorded(stale=True)
+                try:
+                    believed = await self._look(job, result)
+                    await self._performer.write(lifecycle.settle(job, believed, time.time()))
+                except Conflict:
+                    await self._refresh(job)
+                    continue
+                except Missing:
+                    self._board.see_job(job, gone=True)
+                    continue
+                except (ApiAway, StoreAway) as error:
+                    log.warning("result_waits", extra={"job": uid, "error": str(error)})
+                    return None
+                self._metrics.results.labels(believed.outcome).inc()
+                return Recorded()
+        return None
+
+    async def _look(self, job: MediaJob, result: Result) -> Result:
+        """The result as far as the store bears it out. Raises StoreAway."""
+        if result.outcome is not Outcome.STORED:
+            return result
+        parent = telemetry.root(job.uid, job.metadata.annotations.get(ANNOTATION_TRACEPARENT))
+        with telemetry.span("look at objects", parent=parent, files=len(result.files)):
+            for file in result.files:
+                if not await self._store.has(file.sha256, file.bytes):
+                    log.warning("object_missing", extra={"job": job.uid, "sha256": file.sha256})
+                    return Result(
+                        attempt=result.attempt,
+                        outcome=Outcome.FAILED,
+                        reason=FailureReason.STORAGE_ERROR,
+                    )
+        return result
+
+    async def _refresh(self, job: MediaJob) -> None:
+        try:
+            self._board.see_job(await self._cluster.get_job(job.name))
+        except Missing:
+            self._board.see_job(job, gone=True)

@@ -1,0 +1,48 @@
+"""Settings of the operator, from `TRAWLER_OPERATOR_*` (set by the chart)."""
+
+from pathlib import Path
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="TRAWLER_OPERATOR_", frozen=True)
+
+    install: str
+    """The namespace: everything of an install lives in one."""
+
+    identity: str
+    """Who holds the Lease; the pod's name, so that a restarted container takes up its own."""
+
+    deployment: str = "trawler-operator"
+    """Our own Deployment: it owns the configured pools, so that uninstalling takes them along."""
+
+    nats_url: str
+    """Where the bus is."""
+
+    s3_endpoint: str
+    """Where the object store is; workers use the same address."""
+
+    s3_bucket: str = "trawler"
+    s3_region: str = "us-east-1"
+
+    s3_credentials: Path = Path("/etc/trawler/store")
+    """A folder with the files `accessKey` and `secretKey`."""
+
+    pools: Path = Path("/etc/trawler/pools.yaml")
+    """The WorkerPools of the chart's values."""
+
+    worker_image: str
+    worker_pull_policy: str = "IfNotPresent"
+
+    egress_allow: str = ""
+    """host:port entries, comma-separated, that may lie on a private network."""
+
+    egress_proxy: str = ""
+    """The egress proxy; empty until it exists."""
+
+    otlp_endpoint: str = ""
+    """OTLP over HTTP; empty: no spans are sent."""
+
+    health_port: int = 8080
+    log_level: str = "INFO"

@@ -1,0 +1,45 @@
+"""Who may store what: grants for the attempt that runs, and for no other."""
+
+from typing import Final
+
+from trawler_common import logs
+from trawler_common.store import Store
+from trawler_crds import subjects
+from trawler_crds.messages import UploadGrants, UploadRequest
+from trawler_operator import lifecycle
+from trawler_operator.board import Board
+from trawler_operator.leader import Leader
+
+log = logs.get("uploads")
+
+LONGEST: Final = 3600
+SLACK: Final = 60
+"""Seconds a grant outlives the attempt, for clocks that differ."""
+
+
+class UploadDesk:
+    """Answers upload requests."""
+
+    def __init__(self, board: Board, store: Store, leader: Leader) -> None:
+        self._board = board
+        self._store = store
+        self._leader = leader
+
+    async def grant(self, subject: str, request: UploadRequest) -> UploadGrants | None:
+        """Signed PUTs, or a refusal the pod need not repeat."""
+        sender = subjects.sender(subject)
+        job = self._board.jobs.get(sender.uid or "")
+        if not self._leader.valid():
+            return None
+        sizes = [file.bytes for file in request.files]
+        if (
+            job is None
+            or not lifecycle.concerns(job, pod=sender.pod, attempt=request.attempt)
+            or not lifecycle.within_limits(job, sizes)
+        ):
+            log.warning("upload_refused", extra={"job": sender.uid, "pod": sender.pod})
+            return UploadGrants(refused=True)
+        seconds = min(LONGEST, lifecycle.attempt_seconds(job, self._board) + SLACK)
+        return UploadGrants(
+            grants=[self._store.grant(file, seconds=seconds) for file in request.files]
+        )
