@@ -1,0 +1,269 @@
+"""A media site that behaves well or badly, by its address. Every address carries a seed.
+
+    /video/SEED.mp4  /audio/SEED.mp3  /image/SEED.jpg|png|gif     the file itself; Range works
+    /page/SEED       a page with <video>                          /hls/SEED.m3u8  three segments
+    /text/SEED       a page without media                         /album/SEED?count=3  a page with several
+    /html/SEED.mp4   HTML called video      /cut/SEED.mp4         breaks off in the middle, always
+    /healing/SEED.mp4  breaks off once      /slow/SEED.mp4        100 bytes a second
+    /stalled/SEED.mp4  silence in the middle  /endless/SEED.mp4   never ends
+    /larger/SEED.mp4 announces 10 GB        /shorter/SEED.mp4     announces half of the file
+    /truncated/SEED.mp4  half a file, no length                   /empty/SEED.mp4
+    /status/CODE/SEED.mp4                   /redirect/N/SEED.mp4  N redirects, then the video
+    /inward/SEED.mp4 redirects to a private address
+    ?bytes=N  size of the file   ?rate=N  bytes a second
+
+    /_/log?containing=  what was asked      /_/record?path=  bytes and sha256 of a file
+"""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from trawler_sandbox.journal import Entry, Journal
+from trawler_sandbox.media import TYPES, Studio
+
+BLOCK: Final = 64 * 1024
+MOST: Final = 2_000_000_000
+_SEED: Final = "{seed:[A-Za-z0-9_-]{1,64}}"
+_SEGMENTS: Final = 3
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Site:
+    """The site and its journal."""
+
+    def __init__(self, folder: Path) -> None:
+        self._studio = Studio(folder)
+        self.journal = Journal()
+        self._broken: set[str] = set()
+
+    def app(self) -> web.Application:
+        app = web.Application()
+        get = app.router.add_get
+        for kind, endings in (("video", "mp4"), ("audio", "mp3"), ("image", "jpg|png|gif")):
+            get(f"/{kind}/{_SEED}.{{ext:{endings}}}", self._file)
+        get(f"/segment/{_SEED}.{{ext:ts}}", self._file)
+        for name, handler in (
+            ("html", self._html),
+            ("cut", self._cut),
+            ("healing", self._healing),
+            ("slow", self._slow),
+            ("stalled", self._stalled),
+            ("endless", self._endless),
+            ("larger", self._larger),
+            ("shorter", self._shorter),
+            ("truncated", self._truncated),
+            ("empty", self._empty),
+            ("inward", self._inward),
+        ):
+            get(f"/{name}/{_SEED}.{{ext:mp4}}", handler)
+        get(f"/status/{{code:[45]\\d\\d}}/{_SEED}.{{ext:mp4}}", self._status)
+        get(f"/redirect/{{left:\\d+}}/{_SEED}.{{ext:mp4}}", self._redirect)
+        get(f"/page/{_SEED}", self._page)
+        get(f"/album/{_SEED}", self._album)
+        get(f"/text/{_SEED}", self._text)
+        get(f"/hls/{_SEED}.m3u8", self._playlist)
+        get("/_/log", self._log)
+        get("/_/record", self._record)
+        get("/", self._home)
+        return app
+
+    # what a file is ---------------------------------------------------------------------------
+
+    async def _bytes(self, request: web.Request) -> bytes:
+        extension, seed = request.match_info["ext"], request.match_info["seed"]
+        size = min(MOST, int(request.query.get("bytes", "0")))
+        return await asyncio.to_thread(self._studio.make, extension, seed, size)
+
+    async def _send(
+        self,
+        request: web.Request,
+        body: bytes,
+        *,
+        begin: int = 0,
+        upto: int | None = None,
+        announced: int | None = None,
+        length: bool = True,
+        rate: float | None = None,
+        status: int = 200,
+        ranges: bool = True,
+    ) -> web.StreamResponse:
+        """Stream `body[begin:upto]` at a pace, and note how far it went."""
+        size = announced if announced is not None else len(body)
+        entry = self.journal.open(request.path_qs, request.method, begin=begin, size=len(body))
+        answer = web.StreamResponse(status=status)
+        answer.content_type = TYPES[request.match_info["ext"]]
+        answer.headers["ETag"] = f'"{hashlib.md5(body[-4096:]).hexdigest()}"'  # noqa: S324
+        if ranges:
+            answer.headers["Accept-Ranges"] = "bytes"
+        if status == 206:
+            answer.headers["Content-Range"] = f"bytes {begin}-{size - 1}/{size}"
+        if length:
+            answer.content_length = size - begin
+        else:
+            answer.enable_chunked_encoding()
+        await answer.prepare(request)
+        if request.method == "HEAD":
+            return answer
+        end = len(body) if upto is None else upto
+        rate = rate or float(request.query.get("rate", "0")) or None
+        await _stream(answer, body[begin:end], entry, rate)
+        entry.complete = end == len(body)
+        if not entry.complete and length and request.transport is not None:
+            request.transport.close()  # breaks off
+        return answer
+
+    async def _file(self, request: web.Request) -> web.StreamResponse:
+        body = await self._bytes(request)
+        asked = request.headers.get("Range", "")
+        if asked.startswith("bytes=") and asked.endswith("-"):
+            begin = int(asked[6:-1])
+            if begin >= len(body):
+                raise web.HTTPRequestRangeNotSatisfiable
+            return await self._send(request, body, begin=begin, status=206)
+        return await self._send(request, body)
+
+    # what misbehaves --------------------------------------------------------------------------
+
+    async def _html(self, request: web.Request) -> web.StreamResponse:
+        self.journal.open(request.path_qs, request.method, begin=0, size=0)
+        body = b"<html><body>Not a video at all. " + b"." * 2000 + b"</body></html>"
+        return web.Response(body=body, content_type="video/mp4")
+
+    async def _cut(self, request: web.Request) -> web.StreamResponse:
+        body = await self._bytes(request)
+        return await self._send(request, body, upto=len(body) // 2, ranges=False)
+
+    async def _healing(self, request: web.Request) -> web.StreamResponse:
+        """Breaks off the first time; a Range request then brings the rest."""
+        if request.path_qs in self._broken:
+            return await self._file(request)
+        self._broken.add(request.path_qs)
+        body = await self._bytes(request)
+        return await self._send(request, body, upto=len(body) // 2)
+
+    async def _slow(self, request: web.Request) -> web.StreamResponse:
+        return await self._send(request, await self._bytes(request), rate=100)
+
+    async def _stalled(self, request: web.Request) -> web.StreamResponse:
+        body = await self._bytes(request)
+        entry = self.journal.open(request.path_qs, request.method, begin=0, size=len(body))
+        answer = web.StreamResponse()
+        answer.content_type, answer.content_length = "video/mp4", len(body)
+        await answer.prepare(request)
+        await _stream(answer, body[: len(body) // 2], entry, None)
+        await asyncio.sleep(3600)
+        return answer
+
+    async def _endless(self, request: web.Request) -> web.StreamResponse:
+        body = await self._bytes(request)
+        entry = self.journal.open(request.path_qs, request.method, begin=0, size=MOST)
+        answer = web.StreamResponse()
+        answer.content_type = "video/mp4"
+        answer.enable_chunked_encoding()
+        await answer.prepare(request)
+        await _stream(answer, body, entry, None)
+        while entry.sent < MOST:
+            await _stream(answer, bytes(BLOCK), entry, None)
+        return answer
+
+    async def _larger(self, request: web.Request) -> web.StreamResponse:
+        body = await self._bytes(request)
+        return await self._send(request, body, announced=10_000_000_000, upto=len(body) - 1)
+
+    async def _shorter(self, request: web.Request) -> web.StreamResponse:
+        body = await self._bytes(request)
+        half = len(body) // 2
+        return await self._send(request, body[:half], announced=half, ranges=False)
+
+    async def _truncated(self, request: web.Request) -> web.StreamResponse:
+        body = await self._bytes(request)
+        return await self._send(request, body, upto=len(body) // 2, length=False, ranges=False)
+
+    async def _empty(self, request: web.Request) -> web.StreamResponse:
+        self.journal.open(request.path_qs, request.method, begin=0, size=0)
+        return web.Response(body=b"", content_type="video/mp4")
+
+    async def _status(self, request: web.Request) -> web.StreamResponse:
+        code = int(request.match_info["code"])
+        self.journal.open(request.path_qs, request.method, begin=0, size=0)
+        headers = {"Retry-After": "7"} if code in {429, 503} else {}
+        return web.Response(status=code, text="no", headers=headers)
+
+    async def _redirect(self, request: web.Request) -> web.StreamResponse:
+        left, seed = int(request.match_info["left"]), request.match_info["seed"]
+        query = f"?{request.query_string}" if request.query_string else ""
+        target = f"/redirect/{left - 1}/{seed}.mp4" if left > 1 else f"/video/{seed}.mp4"
+        raise web.HTTPFound(target + query)
+
+    async def _inward(self, request: web.Request) -> web.StreamResponse:
+        self.journal.open(request.path_qs, request.method, begin=0, size=0)
+        raise web.HTTPFound("http://10.0.0.1/latest/meta-data.mp4")
+
+    # pages ------------------------------------------------------------------------------------
+
+    async def _page(self, request: web.Request) -> web.StreamResponse:
+        seed = request.match_info["seed"]
+        query = f"?{request.query_string}" if request.query_string else ""
+        return _html_page(f"Clip {seed}", f'<video src="/video/{seed}.mp4{query}"></video>')
+
+    async def _album(self, request: web.Request) -> web.StreamResponse:
+        seed, count = request.match_info["seed"], int(request.query.get("count", "3"))
+        videos = (f'<video src="/video/{seed}-{n}.mp4"></video>' for n in range(count))
+        return _html_page(f"Album {seed}", "".join(videos))
+
+    async def _text(self, request: web.Request) -> web.StreamResponse:
+        self.journal.open(request.path_qs, request.method, begin=0, size=0)
+        return _html_page("Words", f"<p>Nothing to see, {request.match_info['seed']}.</p>")
+
+    async def _playlist(self, request: web.Request) -> web.StreamResponse:
+        seed = request.match_info["seed"]
+        lines = ["#EXTM3U", "#EXT-X-VERSION:3", "#EXT-X-TARGETDURATION:4"]
+        for n in range(_SEGMENTS):
+            lines += ["#EXT-X-DISCONTINUITY"] if n else []
+            lines += ["#EXTINF:4.0,", f"/segment/{seed}-{n}.ts"]
+        text = "\n".join([*lines, "#EXT-X-ENDLIST", ""])
+        return web.Response(text=text, content_type="application/vnd.apple.mpegurl")
+
+    async def _home(self, _: web.Request) -> web.StreamResponse:
+        return web.Response(text=__doc__ or "")
+
+    # for tests --------------------------------------------------------------------------------
+
+    async def _log(self, request: web.Request) -> web.StreamResponse:
+        entries = self.journal.wire(request.query.get("containing", ""))
+        return web.json_response(entries, dumps=json.dumps)
+
+    async def _record(self, request: web.Request) -> web.StreamResponse:
+        """The bytes this site stands for, whoever fetched them."""
+        name = request.query["path"].partition("?")[0].rsplit("/", 1)[-1]
+        seed, _, extension = name.rpartition(".")
+        size = int(request.query.get("bytes", "0"))
+        body = await asyncio.to_thread(self._studio.make, extension, seed, size)
+        return web.json_response(
+            {"bytes": len(body), "sha256": hashlib.sha256(body).hexdigest()}
+        )
+
+
+async def _stream(
+    answer: web.StreamResponse, body: bytes, entry: Entry, rate: float | None
+) -> None:
+    """Send at `rate` bytes a second, ten times a second; as fast as it goes without one."""
+    block = BLOCK if rate is None else max(1, int(rate / 10))
+    for at in range(0, len(body), block):
+        part = body[at : at + block]
+        await answer.write(part)
+        entry.sent += len(part)
+        if rate is not None:
+            await asyncio.sleep(0.1)
+
+
+def _html_page(title: str, inside: str) -> web.Response:
+    text = f"<!doctype html><html><head><title>{title}</title></head><body>{inside}</body></html>"
+    return web.Response(text=text, content_type="text/html")
