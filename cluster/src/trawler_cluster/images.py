@@ -160,7 +160,7 @@ BASE: Final = Image(
 def service(name: str) -> Image:
     """One of our own: operator, worker or sandbox, tagged by its content."""
     root = plan.REPOSITORY
-    parts: list[str | Path] = [root / "uv.lock", root / "pyproject.toml", root / name, BASE.digest]
+    parts: list[str | Path] = [root / "uv.lock", root / name, BASE.digest]
     if name != "sandbox":
         parts += [root / "crds" / "src", root / "common"]
     tag = _fingerprint(*parts)

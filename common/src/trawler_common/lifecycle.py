@@ -21,8 +21,13 @@ def run(service: Callable[[asyncio.Event], Awaitable[None]]) -> None:
 
 async def _run(service: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     stop = asyncio.Event()
+    listen_to_signals(stop)
+    await service(stop)
+    log.info("service_ended")
+
+
+def listen_to_signals(stop: asyncio.Event) -> None:
+    """Let SIGTERM and SIGINT set the event; replaces whatever listened before."""
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
-    await service(stop)
-    log.info("service_ended")

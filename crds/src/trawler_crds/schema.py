@@ -1,6 +1,7 @@
-"""Models to CRD YAML. `python -m trawler_crds.schema FOLDER...` writes every file."""
+"""Models to CRD YAML. `python -m trawler_crds.schema FOLDER... VALUES.json` writes every file."""
 
 import copy
+import json
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -9,9 +10,9 @@ import yaml
 from pydantic import BaseModel
 
 from trawler_crds import API_GROUP, API_VERSION
-from trawler_crds.media_job import ROOT_RULES, MediaJob, MediaJobSpec, spec_rules
+from trawler_crds.media_job import ROOT_RULES, MediaJob, spec_rules
 from trawler_crds.media_queue import MediaQueue
-from trawler_crds.worker_pool import WorkerPool
+from trawler_crds.worker_pool import WorkerPool, WorkerPoolSpec
 
 HEADER: Final = "# Generated from trawler_crds by `make crds`. Do not edit.\n"
 
@@ -207,15 +208,38 @@ def render(crd: dict[str, Any]) -> str:
     return HEADER + yaml.safe_dump(crd, sort_keys=False, width=100, allow_unicode=True)
 
 
-def main(folders: list[str]) -> None:
-    """Write every CRD into every folder."""
-    for folder in map(Path, folders):
-        folder.mkdir(parents=True, exist_ok=True)
+def closed(schema: Any) -> Any:
+    """A schema for `values.schema.json`: as the CRD's, but unknown keys are refused."""
+    if isinstance(schema, list):
+        return [closed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {
+        key: closed(value) for key, value in schema.items() if not key.startswith("x-kubernetes")
+    }
+    if "properties" in kept and isinstance(kept["properties"], dict):
+        kept["additionalProperties"] = False
+    kept.pop("format", None)
+    return kept
+
+
+def fill_values(text: str) -> str:
+    """The chart's schema with the pools' part as WorkerPool says it."""
+    values = json.loads(text)
+    values["$defs"]["workerPoolSpec"] = closed(structural(WorkerPoolSpec))
+    return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+
+
+def main(arguments: list[str]) -> None:
+    """Write every CRD into every folder named, and fill every values schema named."""
+    for path in map(Path, arguments):
+        if path.suffix == ".json":
+            path.write_text(fill_values(path.read_text()))
+            continue
+        path.mkdir(parents=True, exist_ok=True)
         for name, crd in crds().items():
-            (folder / name).write_text(render(crd))
+            (path / name).write_text(render(crd))
 
 
 if __name__ == "__main__":
     main(sys.argv[1:])
-
-__all__ = ["MediaJobSpec", "crds", "main", "render", "structural"]

@@ -61,7 +61,7 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
             )
             ending = tasks.create_task(stop.wait(), name="stop")
             leading = tasks.create_task(
-                _lead(settings, pools, cluster, leader, board, metrics, memo, state, tasks),
+                _lead(settings, pools, cluster, leader, board, metrics, memo, state, tasks, stop),
                 name="lead",
             )
             await asyncio.wait({ending, leading}, return_when=asyncio.FIRST_COMPLETED)
@@ -105,6 +105,7 @@ async def _lead(
     memo: handlers.Memo,
     state: _State,
     tasks: asyncio.TaskGroup,
+    stop: asyncio.Event,
 ) -> None:
     """Elect, list, listen, and only then act."""
     bus = state.bus = await Bus.connect(
@@ -147,19 +148,34 @@ async def _lead(
     await bus.serve(subjects.results(install, "*", "*"), Result, results.record)
     state.reconciler = reconciler
     memo.lease_seen = time.monotonic()
-    tasks.create_task(_watch(settings.install, memo), name="watch")
+    tasks.create_task(_watch(settings.install, memo, stop), name="watch")
     log.info("leading")
     turning = tasks.create_task(reconciler.run(), name="reconcile")
     closed = tasks.create_task(bus.closed.wait(), name="bus closed")
     await asyncio.wait({turning, closed}, return_when=asyncio.FIRST_COMPLETED)
 
 
-async def _watch(namespace: str, memo: handlers.Memo) -> None:
+async def _watch(namespace: str, memo: handlers.Memo, stop: asyncio.Event) -> None:
     """kopf's watches; that they end is a reason to end."""
-    await kopf.operator(
-        registry=handlers.registry(), memo=memo, namespaces=[namespace], standalone=True
-    )
+    ready = asyncio.Event()
+    taking_back = asyncio.create_task(_take_signals_back(ready, stop), name="signals")
+    try:
+        await kopf.operator(
+            registry=handlers.registry(),
+            memo=memo,
+            namespaces=[namespace],
+            standalone=True,
+            ready_flag=ready,
+        )
+    finally:
+        taking_back.cancel()
     raise RuntimeError("kopf stopped watching")
+
+
+async def _take_signals_back(ready: asyncio.Event, stop: asyncio.Event) -> None:
+    """kopf puts its own handlers on SIGTERM and SIGINT; ours release the Lease first."""
+    await ready.wait()
+    lifecycle.listen_to_signals(stop)
 
 
 async def _patiently(step: object, passing: type[Exception]) -> None:

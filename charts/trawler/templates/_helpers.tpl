@@ -1,0 +1,57 @@
+{{- define "trawler.labels" -}}
+app.kubernetes.io/name: trawler
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+{{- end }}
+
+{{- define "trawler.selector" -}}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{- define "trawler.image" -}}
+{{ .root.Values.image.registry }}/trawler-{{ .name }}:{{ index .root.Values.image.tags .name | default .root.Values.image.tag | default .root.Chart.AppVersion }}
+{{- end }}
+
+{{- define "trawler.natsUrl" -}}
+{{- if .Values.nats.embedded -}}
+nats://trawler-nats.{{ .Release.Namespace }}.svc:4222
+{{- else -}}
+{{ required "nats.url is needed where nats.embedded is off" .Values.nats.url }}
+{{- end -}}
+{{- end }}
+
+{{- define "trawler.storeEndpoint" -}}
+{{- if .Values.store.embedded -}}
+http://trawler-store.{{ .Release.Namespace }}.svc:7070
+{{- else -}}
+{{ required "store.endpoint is needed where store.embedded is off" .Values.store.endpoint }}
+{{- end -}}
+{{- end }}
+
+{{- define "trawler.storeSecret" -}}
+{{- if .Values.store.credentialsSecret -}}
+{{ .Values.store.credentialsSecret }}
+{{- else if .Values.store.embedded -}}
+trawler-store
+{{- else -}}
+{{ fail "store.credentialsSecret is needed where store.embedded is off" }}
+{{- end -}}
+{{- end }}
+
+{{- /* Pod Security `restricted`, for every pod of ours. */ -}}
+{{- define "trawler.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: {{ .uid }}
+runAsGroup: 10000
+fsGroup: 10000
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "trawler.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}

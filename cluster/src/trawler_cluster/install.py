@@ -1,0 +1,53 @@
+"""Trawler from this checkout into a local cluster."""
+
+from dataclasses import dataclass, field
+
+from trawler_cluster import images, plan, shell
+from trawler_cluster.kubectl import Kubectl
+from trawler_cluster.provider import Provider
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """One install."""
+
+    name: str = "trawler"
+    namespace: str = "trawler"
+    values: tuple[str, ...] = ()
+    """Words for `--set`."""
+    sandbox: bool = True
+    wait: bool = field(default=True)
+
+
+def values(release: Release) -> list[str]:
+    """The words after `helm upgrade --install`."""
+    found = [
+        f"image.tags.{name}={images.service(name).reference.rpartition(':')[2]}"
+        for name in images.SERVICES
+    ]
+    if release.sandbox:
+        found += ["sandbox.enabled=true", "egress.allow={site:8080}"]
+    return [word for value in (*found, *release.values) for word in ("--set", value)]
+
+
+def install(provider: Provider, release: Release) -> Kubectl:
+    """Build, load and install (or upgrade); waits until everything is ready."""
+    images.load(provider, images.everything())
+    kubectl = Kubectl(provider, release.namespace)
+    ensure_namespace(kubectl)
+    with shell.timed(f"Installing {release.name} in namespace {release.namespace}"):
+        kubectl.helm(
+            *("upgrade", "--install", release.name, str(plan.REPOSITORY / "charts" / "trawler")),
+            *values(release),
+            *(("--wait", "--timeout", "180s") if release.wait else ()),
+        )
+    return kubectl
+
+
+def ensure_namespace(kubectl: Kubectl) -> None:
+    """A namespace in which only pods that satisfy Pod Security `restricted` may run."""
+    kubectl.run("create", "namespace", kubectl.namespace, check=False)
+    kubectl.run(
+        *("label", "--overwrite", "namespace", kubectl.namespace),
+        "pod-security.kubernetes.io/enforce=restricted",
+    )
