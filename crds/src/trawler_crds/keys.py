@@ -13,6 +13,9 @@ LABEL_CONFIGURED: Final = f"{API_GROUP}/configured"
 ANNOTATION_TRACEPARENT: Final = f"{API_GROUP}/traceparent"
 """On a MediaJob: the W3C trace context of whoever asked."""
 
+ANNOTATION_TEMPLATE: Final = f"{API_GROUP}/template"
+"""On a worker pod: a hash of what it was made from."""
+
 OBJECT_PREFIX: Final = "media/sha256/"
 
 

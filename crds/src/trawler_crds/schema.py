@@ -36,8 +36,10 @@ def _node(node: Any, definitions: dict[str, Any]) -> Any:
     node = _inline(node, definitions)
     if "anyOf" in node:
         node = _optional(node, definitions)
-    if node.get("default", ...) is None:
-        del node["default"]
+    if "default" in node:
+        node["default"] = _without_null(node["default"])
+        if node["default"] is None:
+            del node["default"]
     if "const" in node:
         node["enum"] = [node.pop("const")]
     if node.pop("uniqueItems", False):
@@ -58,6 +60,13 @@ def _node(node: Any, definitions: dict[str, Any]) -> Any:
         else:
             out[key] = _node(value, definitions)
     return out
+
+
+def _without_null(value: Any) -> Any:
+    """Absent is how Kubernetes says null, in defaults too."""
+    if isinstance(value, dict):
+        return {key: _without_null(inner) for key, inner in value.items() if inner is not None}
+    return value
 
 
 def _inline(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from contextlib import AsyncExitStack
-from typing import Final
+from typing import Any, Final, cast
 
 import kopf
 
@@ -44,7 +44,7 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
     )
     board = Board()
     metrics = Metrics(board)
-    memo = handlers.Memo(board=board, lease_seen=time.monotonic())
+    memo = handlers.Memo(board=board, pulse=handlers.Pulse())
     try:
         async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
             cluster = await Cluster.connect(settings.install)
@@ -90,7 +90,7 @@ class _State:
         now = time.monotonic()
         if self.reconciler is None:
             return True
-        watching = now - self._memo.lease_seen < WATCH_SILENCE
+        watching = now - self._memo.pulse.seen_at < WATCH_SILENCE
         answered = now - self._leader.answered < WATCH_SILENCE / 2
         return now - self.reconciler.turned_at < LOOP_SILENCE and (watching or not answered)
 
@@ -114,7 +114,8 @@ async def _lead(
     store = _store(settings)
     await leader.acquire()
     tasks.create_task(leader.hold(), name="hold the lease")
-    await _patiently(store.ensure_bucket, StoreAway)
+    # a store that is away delays uploads, not admission
+    tasks.create_task(_patiently(store.ensure_bucket, StoreAway), name="make the bucket")
     await _patiently(
         lambda: configured.apply(cluster, pools, deployment=settings.deployment), ApiAway
     )
@@ -128,7 +129,13 @@ async def _lead(
         tasks=tasks,
     )
     reconciler = Reconciler(
-        board=board, cluster=cluster, bus=bus, leader=leader, performer=performer, tasks=tasks
+        board=board,
+        cluster=cluster,
+        bus=bus,
+        leader=leader,
+        performer=performer,
+        pod_settings=_pod_settings(settings),
+        tasks=tasks,
     )
     await _patiently(reconciler.list_all, ApiAway)
     results = ResultDesk(
@@ -147,15 +154,15 @@ async def _lead(
     )
     await bus.serve(subjects.results(install, "*", "*"), Result, results.record)
     state.reconciler = reconciler
-    memo.lease_seen = time.monotonic()
-    tasks.create_task(_watch(settings.install, memo, stop), name="watch")
+    memo.pulse.seen_at = time.monotonic()
+    tasks.create_task(_watch(settings.install, settings.identity, memo, stop), name="watch")
     log.info("leading")
     turning = tasks.create_task(reconciler.run(), name="reconcile")
     closed = tasks.create_task(bus.closed.wait(), name="bus closed")
     await asyncio.wait({turning, closed}, return_when=asyncio.FIRST_COMPLETED)
 
 
-async def _watch(namespace: str, memo: handlers.Memo, stop: asyncio.Event) -> None:
+async def _watch(namespace: str, identity: str, memo: handlers.Memo, stop: asyncio.Event) -> None:
     """kopf's watches; that they end is a reason to end."""
     ready = asyncio.Event()
     taking_back = asyncio.create_task(_take_signals_back(ready, stop), name="signals")
@@ -166,6 +173,7 @@ async def _watch(namespace: str, memo: handlers.Memo, stop: asyncio.Event) -> No
             namespaces=[namespace],
             standalone=True,
             ready_flag=ready,
+            identity=cast("Any", identity),  # else kopf asks the system for a user name
         )
     finally:
         taking_back.cancel()

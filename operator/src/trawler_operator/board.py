@@ -30,6 +30,8 @@ class Pod:
     leaving: bool = False
     """It has a deletion timestamp."""
     resource_version: int = 0
+    template: str = ""
+    """What it was made from (`pods.template`); a pod of an older one is replaced."""
     heard_at: float | None = None
     """Monotonic seconds of its last presence."""
     sequence: int = 0
@@ -188,3 +190,9 @@ class Board:
         if known is not None and sequence >= known.sequence:
             known.free, known.sequence = free, sequence
         self.on_change()
+
+    def settled(self, pod: str, uid: str, attempt: int) -> None:
+        """A pod's result was recorded: it lets go of the attempt before it says so."""
+        known = self.pods.get(pod)
+        if known is not None:
+            known.held.pop((uid, attempt), None)

@@ -10,7 +10,7 @@ import aiohttp
 from kubernetes.aio import client, config
 
 from trawler_crds import API_GROUP, API_VERSION
-from trawler_crds.keys import LABEL_POOL
+from trawler_crds.keys import ANNOTATION_TEMPLATE, LABEL_POOL
 from trawler_crds.media_job import MediaJob
 from trawler_crds.worker_pool import WorkerPool
 from trawler_operator.board import Pod, PodPhase
@@ -56,6 +56,7 @@ def pod_from(manifest: Mapping[str, Any]) -> Pod:
         phase=PodPhase.ENDED if ended else PodPhase(phase if phase == "Running" else "Pending"),
         leaving=meta.get("deletionTimestamp") is not None,
         resource_version=int(meta.get("resourceVersion") or 0),
+        template=meta.get("annotations", {}).get(ANNOTATION_TEMPLATE, ""),
     )
 
 

@@ -1,6 +1,7 @@
 """What the API server says, put on the board. Two lines each; the reconciler does the rest."""
 
 import time
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import kopf
@@ -20,11 +21,18 @@ log = logs.get("handlers")
 Seen = TypeVar("Seen", MediaJob, WorkerPool)
 
 
+@dataclass
+class Pulse:
+    """When the watch last showed our own Lease renewal (monotonic seconds)."""
+
+    seen_at: float = field(default_factory=time.monotonic)
+
+
 class Memo(kopf.Memo):
-    """What the handlers share."""
+    """What the handlers share. kopf copies it per object, so what changes lies one step deeper."""
 
     board: Board
-    lease_seen: float
+    pulse: Pulse
 
 
 def registry() -> kopf.OperatorRegistry:
@@ -50,7 +58,7 @@ def registry() -> kopf.OperatorRegistry:
     @kopf.on.event("coordination.k8s.io", "v1", "leases", registry=found)
     async def lease(name: str | None, memo: Memo, **_: Any) -> None:
         if name == leader.NAME:
-            memo.lease_seen = time.monotonic()
+            memo.pulse.seen_at = time.monotonic()
 
     @kopf.on.login(registry=found)
     def login(**kwargs: Any) -> kopf.ConnectionInfo | None:

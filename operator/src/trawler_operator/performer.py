@@ -30,7 +30,7 @@ from trawler_operator.board import Board
 from trawler_operator.cluster import ApiAway, Cluster, Conflict, Missing
 from trawler_operator.leader import Leader
 from trawler_operator.metrics import Metrics
-from trawler_operator.pods import PodSettings, build
+from trawler_operator.pods import PodSettings, make
 
 log = logs.get("performer")
 
@@ -218,7 +218,7 @@ class Performer:
         if pool is None:
             return
         name = f"{pool.name[:40]}-{''.join(secrets.choice(_ALPHABET) for _ in range(8))}"
-        manifest = build(pool, name=name, settings=self._pods)
+        manifest = make(pool, name=name, settings=self._pods)
         self._board.see_pod(await self._cluster.create_pod(manifest))
         log.info("pod_created", extra={"pod": name, "pool": pool.name})
 

@@ -1,10 +1,12 @@
 """A pool's wish as a pod manifest. Pure. Satisfies Pod Security `restricted`."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import Any, Final
 
 from trawler_crds import API_GROUP, API_VERSION
-from trawler_crds.keys import LABEL_POOL
+from trawler_crds.keys import ANNOTATION_TEMPLATE, LABEL_POOL
 from trawler_crds.worker_pool import Resources, WorkerPool
 
 AGENT_UID: Final = 10001
@@ -77,6 +79,7 @@ def build(pool: WorkerPool, *, name: str, settings: PodSettings) -> dict[str, An
                 "app.kubernetes.io/component": "worker",
                 LABEL_POOL: pool.name,
             },
+            "annotations": {},
             "ownerReferences": [_owner(pool)],
         },
         "spec": {
@@ -86,6 +89,7 @@ def build(pool: WorkerPool, *, name: str, settings: PodSettings) -> dict[str, An
             "terminationGracePeriodSeconds": grace,
             "securityContext": {
                 "runAsNonRoot": True,
+                "runAsUser": FETCHER_UID,
                 "runAsGroup": GROUP,
                 "fsGroup": GROUP,
                 "seccompProfile": {"type": "RuntimeDefault"},
@@ -99,6 +103,20 @@ def build(pool: WorkerPool, *, name: str, settings: PodSettings) -> dict[str, An
             **({"tolerations": [t.wire() for t in spec.tolerations]} if spec.tolerations else {}),
         },
     }
+
+
+def template(pool: WorkerPool, settings: PodSettings) -> str:
+    """Changes whenever a new pod of the pool would not be like the old ones."""
+    manifest = build(pool, name="", settings=settings)
+    del manifest["metadata"]["ownerReferences"], manifest["metadata"]["annotations"]
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def make(pool: WorkerPool, *, name: str, settings: PodSettings) -> dict[str, Any]:
+    """The manifest to create: it remembers what it was made from."""
+    manifest = build(pool, name=name, settings=settings)
+    manifest["metadata"]["annotations"][ANNOTATION_TEMPLATE] = template(pool, settings)
+    return manifest
 
 
 def _container(

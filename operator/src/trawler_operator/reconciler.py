@@ -8,7 +8,7 @@ from typing import Final
 
 from trawler_common import logs
 from trawler_common.bus import Bus
-from trawler_operator import lifecycle, scaling, scheduling
+from trawler_operator import lifecycle, pods, scaling, scheduling
 from trawler_operator.actions import Action, CreatePod, WritePool
 from trawler_operator.board import Board, Clock
 from trawler_operator.cluster import ApiAway, Cluster
@@ -36,6 +36,7 @@ class Reconciler:
         bus: Bus,
         leader: Leader,
         performer: Performer,
+        pod_settings: pods.PodSettings,
         tasks: asyncio.TaskGroup,
     ) -> None:
         self._board = board
@@ -43,6 +44,7 @@ class Reconciler:
         self._bus = bus
         self._leader = leader
         self._performer = performer
+        self._pods = pod_settings
         self._tasks = tasks
         self._busy: set[str] = set()
         self._freed = asyncio.Condition()
@@ -114,7 +116,8 @@ class Reconciler:
         for stray in lifecycle.strays(board):
             self._do(f"{stray.pod}/{stray.uid}/{stray.attempt}", stray)
         for pool in board.pools.values():
-            self._shape(pool.name, scaling.shape(pool, board, clock), clock)
+            template = pods.template(pool, self._pods)
+            self._shape(pool.name, scaling.shape(pool, board, clock, template=template), clock)
 
     def _shape(self, pool: str, actions: Iterable[Action], clock: Clock) -> None:
         if f"pool {pool}" in self._busy:

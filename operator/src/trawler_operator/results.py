@@ -72,6 +72,7 @@ class ResultDesk:
                 except (ApiAway, StoreAway) as error:
                     log.warning("result_waits", extra={"job": uid, "error": str(error)})
                     return None
+                self._board.settled(sender.pod, uid, result.attempt)
                 self._metrics.results.labels(believed.outcome).inc()
                 return Recorded()
         return None

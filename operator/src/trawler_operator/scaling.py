@@ -7,18 +7,20 @@ from trawler_operator.board import Board, Clock, Pod, PodPhase
 from trawler_operator.scheduling import usable
 
 
-def shape(pool: WorkerPool, board: Board, clock: Clock) -> list[Action]:
-    """What brings a pool to its wanted pods."""
+def shape(pool: WorkerPool, board: Board, clock: Clock, *, template: str) -> list[Action]:
+    """What brings a pool to its wanted pods; those of an older template make way for new ones."""
     pods = [pod for pod in board.pods.values() if pod.pool == pool.name and not pod.leaving]
     ended = [pod for pod in pods if pod.phase is PodPhase.ENDED]
     lost = [pod for pod in pods if pod.phase is PodPhase.RUNNING and _lost(pod, clock)]
     going = [pod for pod in pods if pod.draining and pod not in ended and pod not in lost]
-    staying = [pod for pod in pods if pod not in ended and pod not in lost and not pod.draining]
+    alive = [pod for pod in pods if pod not in ended and pod not in lost and not pod.draining]
+    staying = [pod for pod in alive if pod.template == template]
+    outdated = [pod for pod in alive if pod.template != template]
     actions: list[Action] = [DeletePod(pod=pod.name) for pod in (*ended, *lost)]
     actions += [DeletePod(pod=pod.name) for pod in going if not pod.held and not pod.taken]
     missing = pool.spec.replicas - len(staying)
     actions += [CreatePod(pool=pool.name) for _ in range(missing)]
-    for pod in sorted(staying, key=_keep)[: max(0, -missing)]:
+    for pod in (*outdated, *sorted(staying, key=_keep)[: max(0, -missing)]):
         never_heard = pod.heard_at is None
         actions.append(DeletePod(pod=pod.name) if never_heard else DrainPod(pod=pod.name))
     return actions

@@ -81,6 +81,8 @@ class Fault(Contract):
 
     reason: FailureReason
     message: Annotated[str | None, Field(max_length=300)] = None
+    detail: Annotated[str | None, Field(max_length=300)] = None
+    """For our own logs: an exception's type and place, never its text, which may be the site's."""
 
 
 class Done(Contract):

@@ -193,7 +193,10 @@ def local_path(plan: Plan) -> list[dict[str, Any]]:
                         "image": LOCAL_PATH_IMAGE,
                         "imagePullPolicy": "IfNotPresent",
                         "command": ["local-path-provisioner"],
-                        "args": ["start", "--config", "/etc/config/config.json"],
+                        "args": [
+                            *("start", "--config", "/etc/config/config.json"),
+                            *("--service-account-name", name),
+                        ],
                         "env": [
                             {
                                 "name": "POD_NAMESPACE",

@@ -74,14 +74,12 @@ class Runner:
             try:
                 done = await self._fetch(work)
                 for timing in done.timings:
-                    if timing.begin_ns:
-                        telemetry.record(
-                            timing.name,
-                            parent=parent,
-                            begin_ns=timing.begin_ns,
-                            end_ns=timing.end_ns,
-                        )
+                    telemetry.record(
+                        timing.name, parent=parent, begin_ns=timing.begin_ns, end_ns=timing.end_ns
+                    )
                 if done.fault is not None:
+                    if done.fault.detail:
+                        log.error("job_process_failed", extra={"detail": done.fault.detail})
                     return _failed(order.attempt, done.fault, done)
                 return await self._store(work, done)
             except UploadFailed as error:

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,10 +66,16 @@ def run(order: Fetch, *, scratch: Path, engines: Mapping[EngineName, Engine], pi
         pipe.outcome(Done(job=order.job, fault=error.fault()))
     except MemoryError:
         pipe.outcome(Done(job=order.job, fault=Fault(reason=FailureReason.OUT_OF_MEMORY)))
-    except Exception as error:  # noqa: BLE001 - the text may hold site data: its type must do
-        fault = FetchError(FailureReason.INTERNAL).fault()
-        pipe.write(Event.TIMING, Timing(name=type(error).__name__, begin_ns=0, end_ns=0).wire())
+    except Exception as error:  # noqa: BLE001 - whatever it is, the attempt has an outcome
+        fault = Fault(reason=FailureReason.INTERNAL, detail=place(error))
         pipe.outcome(Done(job=order.job, fault=fault))
+
+
+def place(error: BaseException) -> str:
+    """An exception's type and where it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    where = " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames))
+    return f"{type(error).__name__} at {where}"[:300]
 
 
 def _work(
