@@ -46,6 +46,19 @@ def _images(options: argparse.Namespace) -> None:
     images.load(choose(_plan(options)), images.everything())
 
 
+def _prepare(options: argparse.Namespace) -> None:
+    from trawler_cluster import binaries, checks, images, packages
+
+    provider = choose(_plan(options))
+    if not checks.docker_answers():
+        checks.require_linux_root()
+        packages.ensure()
+        binaries.ensure()
+    for image in images.everything():
+        images.ensure_archive(image)
+    shell.say(f"Everything that {provider.plan.name} needs is in the cache.")
+
+
 def _install(options: argparse.Namespace) -> None:
     from trawler_cluster import install
 
@@ -109,6 +122,7 @@ def parser() -> argparse.ArgumentParser:
     command("down", _down, "remove the cluster and everything it left on this machine")
     command("status", _status, "show how each part is")
     command("env", _env, 'print settings for a shell: eval "$(make -s env)"')
+    command("prepare", _prepare, "install packages, build programs and images into the cache")
     command("images", _images, "build the images and give them to the cluster")
     install = command("install", _install, "install or upgrade Trawler with the sandbox site")
     install.add_argument("-n", "--namespace", default="trawler")

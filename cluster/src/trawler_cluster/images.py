@@ -88,7 +88,7 @@ def _dockerfile(folder: Path, context: Path) -> Callable[[str], None]:
             dockerfile=folder / "Dockerfile",
             context=context,
         )
-        name = reference.rsplit("/", 1)[-1].split(":")[0]
+        name = reference.rsplit("/", 1)[-1].split(":", maxsplit=1)[0]
         log = plan.cache() / "log" / f"image-{name}.log"
         shell.run_with_progress(
             command, label=f"Building image {name}", log=log, env=_ENV | {"DOCKER_BUILDKIT": "1"}

@@ -42,10 +42,8 @@ class Kind:
             label="Creating a kind cluster",
             log=self.plan.logs / "kind.log",
         )
-        kubectl = [self.tools() / "kubectl", "--kubeconfig", self.plan.kubeconfig]
-        shell.run(
-            [*kubectl, "config", "rename-context", f"kind-{self.plan.name}", self.plan.name]
-        )
+        kubectl: list[str | Path] = [self.tools() / "kubectl", "--kubeconfig", self.plan.kubeconfig]
+        shell.run([*kubectl, "config", "rename-context", f"kind-{self.plan.name}", self.plan.name])
 
     def down(self) -> None:
         shell.run(self.delete_command())
@@ -54,7 +52,7 @@ class Kind:
     def healthy(self) -> bool:
         if not self.plan.kubeconfig.exists():
             return False
-        kubectl = [self.tools() / "kubectl", "--kubeconfig", self.plan.kubeconfig]
+        kubectl: list[str | Path] = [self.tools() / "kubectl", "--kubeconfig", self.plan.kubeconfig]
         return shell.run([*kubectl, "get", "--raw", "/readyz"], check=False).returncode == 0
 
     def status(self) -> list[tuple[str, str]]:

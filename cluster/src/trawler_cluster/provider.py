@@ -35,7 +35,7 @@ class Provider(Protocol):
 
 
 def choose(plan: Plan) -> Provider:
-    """kind where a Docker daemon answers, else plain processes on Linux."""
+    """Kind where a Docker daemon answers, else plain processes on Linux."""
     if checks.docker_answers():
         from trawler_cluster.kind import Kind
 

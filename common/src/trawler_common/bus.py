@@ -8,6 +8,7 @@ from typing import Final, Self, TypeVar
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from opentelemetry.trace import SpanKind
 from pydantic import ValidationError
 
 from trawler_common import logs, telemetry
@@ -69,7 +70,7 @@ class Bus:
                     connect_timeout=5,
                     allow_reconnect=True,
                     max_reconnect_attempts=-1,
-                    reconnect_time_wait=0.25,
+                    reconnect_time_wait=1,
                     ping_interval=5,
                     max_outstanding_pings=2,
                     inbox_prefix=f"_INBOX_{name}".encode(),
@@ -79,7 +80,7 @@ class Bus:
                     error_cb=failed,
                 )
                 break
-            except (OSError, NatsError, asyncio.TimeoutError):
+            except (TimeoutError, OSError, NatsError):
                 if time.monotonic() > limit:
                     raise
                 await asyncio.sleep(0.5)
@@ -111,7 +112,7 @@ class Bus:
                 timeout=timeout,
                 headers=telemetry.headers() or None,
             )
-        except (NatsError, asyncio.TimeoutError, OSError) as error:
+        except (TimeoutError, NatsError, OSError) as error:
             raise NoAnswer(f"no answer on {subject}: {error!r}") from error
         try:
             return answer.model_validate_json(reply.data)
@@ -175,7 +176,7 @@ class Bus:
         with telemetry.span(
             f"handle {question.__name__}",
             parent=telemetry.context_from(raw.headers),
-            kind=telemetry.SpanKind.CONSUMER,
+            kind=SpanKind.CONSUMER,
         ):
             reply = await handle(raw.subject, parsed)
         if reply is not None and raw.reply:
@@ -183,5 +184,3 @@ class Bus:
                 await raw.respond(reply.model_dump_json(by_alias=True, exclude_none=True).encode())
             except NatsError as error:
                 log.warning("reply_lost", extra={"subject": raw.subject, "error": repr(error)})
-
-

@@ -48,7 +48,9 @@ class Signer:
             "X-Amz-Expires": str(expires),
             "X-Amz-SignedHeaders": names,
         }
-        text = "&".join(f"{quote(k, safe='')}={quote(v, safe='')}" for k, v in sorted(query.items()))
+        text = "&".join(
+            f"{quote(k, safe='')}={quote(v, safe='')}" for k, v in sorted(query.items())
+        )
         path = quote(f"/{self.bucket}/{key}" if key else f"/{self.bucket}", safe="/~")
         canonical = "\n".join(
             (

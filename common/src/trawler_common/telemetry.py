@@ -65,7 +65,7 @@ def span(
     *,
     parent: Context | None = None,
     kind: SpanKind = SpanKind.INTERNAL,
-    **attributes: str | int | float | bool,
+    **attributes: str | float | bool,
 ) -> Iterator[Span]:
     """A span around a block of code."""
     with _TRACER.start_as_current_span(
@@ -75,10 +75,8 @@ def span(
 
 
 def record(
-    name: str, *, parent: Context, begin_ns: int, end_ns: int, **attributes: str | int | float
+    name: str, *, parent: Context, begin_ns: int, end_ns: int, **attributes: str | float
 ) -> None:
     """Add a span that another process timed (it has no way out of its own)."""
-    finished = _TRACER.start_span(
-        name, context=parent, start_time=begin_ns, attributes=attributes
-    )
+    finished = _TRACER.start_span(name, context=parent, start_time=begin_ns, attributes=attributes)
     finished.end(end_time=end_ns)

@@ -10,9 +10,7 @@ from typing import Final
 _LABEL: Final = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _LAST: Final = "[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _OCTET: Final = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9][0-9]|[0-9])"
-_HOST: Final = (
-    rf"(({_LABEL}[.])*{_LAST}[.]?|{_OCTET}([.]{_OCTET}){{3}}|\[[0-9A-Fa-f:]{{2,39}}\])"
-)
+_HOST: Final = rf"(({_LABEL}[.])*{_LAST}[.]?|{_OCTET}([.]{_OCTET}){{3}}|\[[0-9A-Fa-f:]{{2,39}}\])"
 _PORT: Final = "(:[1-9][0-9]{0,4})?"
 
 MAX_URL: Final = 2048

@@ -124,8 +124,6 @@ FAILURES: Final[Mapping[FailureReason, FailureRule]] = MappingProxyType(
             "The file could not be stored.",
         ),
         _R.CANCELLED: _rule("cancel was set", Retry.NEVER, "This request was cancelled."),
-        _R.INTERNAL: _rule(
-            "a fault of ours", Retry.YES, "Something went wrong on our side."
-        ),
+        _R.INTERNAL: _rule("a fault of ours", Retry.YES, "Something went wrong on our side."),
     }
 )

@@ -183,9 +183,7 @@ class MediaJobSpec(Contract):
     cancel: Annotated[bool, Field(description="Ends the job; cannot be taken back.")] = False
     reuse: Annotated[
         Reuse,
-        Field(
-            description="Whether a stored result may answer. Acted on in a later release."
-        ),
+        Field(description="Whether a stored result may answer. Acted on in a later release."),
     ] = Reuse.ALWAYS
     delivery: Delivery | None = None
 

@@ -40,15 +40,7 @@ def _node(node: Any, definitions: dict[str, Any]) -> Any:
         node["default"] = _without_null(node["default"])
         if node["default"] is None:
             del node["default"]
-    if "const" in node:
-        node["enum"] = [node.pop("const")]
-    if node.pop("uniqueItems", False):
-        node["x-kubernetes-list-type"] = "set"
-    for bound, limit in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
-        if not isinstance(node.get(bound), bool) and bound in node:
-            node[limit], node[bound] = node[bound], True
-    if "properties" in node:
-        node.pop("additionalProperties", None)
+    _mend(node)
     out: dict[str, Any] = {}
     for key, value in node.items():
         if key in _DROP:
@@ -60,6 +52,19 @@ def _node(node: Any, definitions: dict[str, Any]) -> Any:
         else:
             out[key] = _node(value, definitions)
     return out
+
+
+def _mend(node: dict[str, Any]) -> None:
+    """What pydantic says in words that Kubernetes does not know."""
+    if "const" in node:
+        node["enum"] = [node.pop("const")]
+    if node.pop("uniqueItems", False):
+        node["x-kubernetes-list-type"] = "set"
+    for bound, limit in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
+        if not isinstance(node.get(bound), bool) and bound in node:
+            node[limit], node[bound] = node[bound], True
+    if "properties" in node:
+        node.pop("additionalProperties", None)
 
 
 def _without_null(value: Any) -> Any:
@@ -85,12 +90,12 @@ def _optional(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, An
     return {**_inline(branches[0], definitions), **node}
 
 
-def _column(name: str, path: str, kind: str = "string", **more: Any) -> dict[str, Any]:
-    return {"name": name, "type": kind, "jsonPath": path, **more}
+def _column(name: str, path: str, kind: str = "string", *, wide: bool = False) -> dict[str, Any]:
+    column = {"name": name, "type": kind, "jsonPath": path}
+    return {**column, "priority": 1} if wide else column
 
 
 _AGE: Final = _column("Age", ".metadata.creationTimestamp", "date")
-_WIDE: Final = {"priority": 1}
 
 
 def _crd(
@@ -171,11 +176,9 @@ def crds() -> dict[str, dict[str, Any]]:
                 _column("Attempt", ".status.attempt", "integer"),
                 _column("Reason", ".status.reason"),
                 _AGE,
-                _column("Host", ".status.host", **_WIDE),
-                _column("Worker", ".status.worker", **_WIDE),
-                _column(
-                    "Delivered", '.status.conditions[?(@.type=="Delivered")].status', **_WIDE
-                ),
+                _column("Host", ".status.host", wide=True),
+                _column("Worker", ".status.worker", wide=True),
+                _column("Delivered", '.status.conditions[?(@.type=="Delivered")].status', wide=True),
             ],
         ),
         "workerpools.yaml": _crd(

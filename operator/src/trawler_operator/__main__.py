@@ -163,7 +163,7 @@ async def _lead(
 
 
 async def _watch(namespace: str, identity: str, memo: handlers.Memo, stop: asyncio.Event) -> None:
-    """kopf's watches; that they end is a reason to end."""
+    """Kopf's watches; that they end is a reason to end."""
     ready = asyncio.Event()
     taking_back = asyncio.create_task(_take_signals_back(ready, stop), name="signals")
     try:
@@ -181,7 +181,7 @@ async def _watch(namespace: str, identity: str, memo: handlers.Memo, stop: async
 
 
 async def _take_signals_back(ready: asyncio.Event, stop: asyncio.Event) -> None:
-    """kopf puts its own handlers on SIGTERM and SIGINT; ours release the Lease first."""
+    """Kopf puts its own handlers on SIGTERM and SIGINT; ours release the Lease first."""
     await ready.wait()
     lifecycle.listen_to_signals(stop)
 

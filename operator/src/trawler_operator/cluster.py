@@ -38,7 +38,8 @@ class Refused(Exception):
 
 
 _ERRORS: Final[Mapping[int, type[Exception]]] = {
-    **{404: Missing, 409: Conflict},
+    404: Missing,
+    409: Conflict,
     **dict.fromkeys((400, 401, 403, 405, 422), Refused),
 }
 
@@ -72,14 +73,14 @@ class Cluster:
         """By the pod's service account, else by KUBECONFIG."""
         settings = client.Configuration()
         try:
-            config.load_incluster_config(client_configuration=settings)
+            config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
         except config.ConfigException:
-            await config.load_kube_config(client_configuration=settings)
+            await config.load_kube_config(client_configuration=settings)  # type: ignore[no-untyped-call]
         settings.connection_pool_maxsize = 64
         return cls(client.ApiClient(settings), namespace)
 
     async def close(self) -> None:
-        await self._api.close()
+        await self._api.close()  # type: ignore[no-untyped-call]
 
     # any object -----------------------------------------------------------------------------
 
@@ -106,7 +107,7 @@ class Cluster:
                     auth_settings=["BearerToken"],
                 )
                 answer = await self._api.call_api(*words, _request_timeout=timeout)
-                data = await answer.read()
+                data = await answer.read()  # type: ignore[no-untyped-call]
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ApiAway(repr(error)) from error
         if 200 <= answer.status < 300:

@@ -22,9 +22,7 @@ def read(path: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-async def apply(
-    cluster: Cluster, wanted: dict[str, dict[str, Any]], *, deployment: str
-) -> None:
+async def apply(cluster: Cluster, wanted: dict[str, dict[str, Any]], *, deployment: str) -> None:
     """Make, change and remove pools. `replicas` is set only on creation: scaling owns it then."""
     owner = await _owner(cluster, deployment)
     there = {pool.name: pool for pool in await cluster.list_pools()}

@@ -93,9 +93,7 @@ class Leader:
         self.answered = time.monotonic()
         return lease
 
-    def _may_take(
-        self, lease: dict[str, Any] | None, observed: tuple[str, float] | None
-    ) -> bool:
+    def _may_take(self, lease: dict[str, Any] | None, observed: tuple[str, float] | None) -> bool:
         if lease is None or lease["spec"].get("holderIdentity") in {"", None, self._identity}:
             return True
         return observed is not None and time.monotonic() - observed[1] > DURATION

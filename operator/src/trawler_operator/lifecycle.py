@@ -84,13 +84,11 @@ def ready_at(job: MediaJob) -> float:
     """When (Unix seconds) a queued job may run: after a failure it waits, longer each time."""
     if job.status.failures == 0 or job.status.queued_time is None:
         return 0.0
-    wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (job.status.failures - 1))
+    wait = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (job.status.failures - 1))
     return parse(job.status.queued_time) + wait
 
 
-def failed(
-    job: MediaJob, reason: FailureReason, message: str | None, wall: float
-) -> WriteStatus:
+def failed(job: MediaJob, reason: FailureReason, message: str | None, wall: float) -> WriteStatus:
     """After a failed attempt: another one within `backoffLimit` where the table allows, or the end."""
     failures = job.status.failures + 1
     retry = FAILURES[reason].retry
@@ -115,9 +113,7 @@ def failed(
 
 def requeue(job: MediaJob, wall: float) -> WriteStatus:
     """Back in the queue at no cost: the pod refused, did not answer, or handed it back."""
-    return WriteStatus(
-        uid=job.uid, changes={"phase": Phase.QUEUED, "queuedTime": stamp(wall)}
-    )
+    return WriteStatus(uid=job.uid, changes={"phase": Phase.QUEUED, "queuedTime": stamp(wall)})
 
 
 def end(

@@ -169,9 +169,9 @@ class Performer:
                 return
         log.warning("order_not_taken", extra={"job": uid, "pod": pod, "answered": bool(reply)})
         await self._cancel(Cancel(pod=pod, uid=uid, attempt=attempt))
-        job = self._board.jobs.get(uid)
-        if job is not None and lifecycle.concerns(job, pod=pod, attempt=attempt):
-            await self.write(lifecycle.requeue(job, time.time()))
+        now = self._board.jobs.get(uid)
+        if now is not None and lifecycle.concerns(now, pod=pod, attempt=attempt):
+            await self.write(lifecycle.requeue(now, time.time()))
 
     async def _cancel(self, action: Cancel) -> None:
         control = Control(action=ControlAction.CANCEL, uid=action.uid, attempt=action.attempt)
@@ -197,7 +197,8 @@ class Performer:
         except ApiAway:
             return
         else:
-            self._board.see_job(job, gone=True) if fresh.uid != job.uid else None
+            if fresh.uid != job.uid:  # deleted, and made anew under the same name
+                self._board.see_job(job, gone=True)
             self._board.see_job(fresh)
 
     def _forget(self, action: Action) -> None:
@@ -238,6 +239,6 @@ class Performer:
             status: WorkerPoolStatus = action.status
             self._board.see_pool(await self._cluster.write_pool(pool, status.wire()))
 
-    def _span(self, name: str, job: MediaJob, **attributes: str | int) -> Any:
+    def _span(self, name: str, job: MediaJob, **attributes: Any) -> Any:
         parent = telemetry.root(job.uid, job.metadata.annotations.get(ANNOTATION_TRACEPARENT))
         return telemetry.span(name, parent=parent, job=job.name, **attributes)

@@ -8,6 +8,7 @@ from typing import Final
 
 from trawler_common import logs
 from trawler_common.bus import Bus
+from trawler_crds.media_job import Phase
 from trawler_operator import lifecycle, pods, scaling, scheduling
 from trawler_operator.actions import Action, CreatePod, WritePool
 from trawler_operator.board import Board, Clock
@@ -72,8 +73,8 @@ class Reconciler:
                 async with asyncio.timeout(min(TICK, pause if pause is not None else TICK)):
                     await self._changed.wait()
             except TimeoutError:
-                self._board.dirty |= self._board.by_phase[lifecycle.Phase.RUNNING].keys()
-                self._board.dirty |= self._board.by_phase[lifecycle.Phase.PENDING].keys()
+                self._board.dirty |= self._board.by_phase[Phase.RUNNING].keys()
+                self._board.dirty |= self._board.by_phase[Phase.PENDING].keys()
             self._changed.clear()
             self.turned_at = time.monotonic()
             if time.monotonic() - listed > LIST_EVERY:

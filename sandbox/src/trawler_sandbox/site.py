@@ -1,18 +1,18 @@
 """A media site that behaves well or badly, by its address. Every address carries a seed.
 
-    /video/SEED.mp4  /audio/SEED.mp3  /image/SEED.jpg|png|gif     the file itself; Range works
-    /page/SEED       a page with <video>                          /hls/SEED.m3u8  three segments
-    /text/SEED       a page without media                         /album/SEED?count=3  a page with several
-    /html/SEED.mp4   HTML called video      /cut/SEED.mp4         breaks off in the middle, always
-    /healing/SEED.mp4  breaks off once      /slow/SEED.mp4        100 bytes a second
-    /stalled/SEED.mp4  silence in the middle  /endless/SEED.mp4   never ends
-    /larger/SEED.mp4 announces 10 GB        /shorter/SEED.mp4     announces half of the file
-    /truncated/SEED.mp4  half a file, no length                   /empty/SEED.mp4
-    /status/CODE/SEED.mp4                   /redirect/N/SEED.mp4  N redirects, then the video
-    /inward/SEED.mp4 redirects to a private address
-    ?bytes=N  size of the file   ?rate=N  bytes a second
+/video/SEED.mp4  /audio/SEED.mp3  /image/SEED.jpg|png|gif     the file itself; Range works
+/page/SEED       a page with <video>                          /hls/SEED.m3u8  three segments
+/text/SEED       a page without media                         /album/SEED?count=3  a page with several
+/html/SEED.mp4   HTML called video      /cut/SEED.mp4         breaks off in the middle, always
+/healing/SEED.mp4  breaks off once      /slow/SEED.mp4        100 bytes a second
+/stalled/SEED.mp4  silence in the middle  /endless/SEED.mp4   never ends
+/larger/SEED.mp4 announces 10 GB        /shorter/SEED.mp4     announces half of the file
+/truncated/SEED.mp4  half a file, no length                   /empty/SEED.mp4
+/status/CODE/SEED.mp4                   /redirect/N/SEED.mp4  N redirects, then the video
+/inward/SEED.mp4 redirects to a private address
+?bytes=N  size of the file   ?rate=N  bytes a second
 
-    /_/log?containing=  what was asked      /_/record?path=  bytes and sha256 of a file
+/_/log?containing=  what was asked      /_/record?path=  bytes and sha256 of a file
 """
 
 import asyncio
@@ -246,9 +246,7 @@ class Site:
         seed, _, extension = name.rpartition(".")
         size = int(request.query.get("bytes", "0"))
         body = await asyncio.to_thread(self._studio.make, extension, seed, size)
-        return web.json_response(
-            {"bytes": len(body), "sha256": hashlib.sha256(body).hexdigest()}
-        )
+        return web.json_response({"bytes": len(body), "sha256": hashlib.sha256(body).hexdigest()})
 
 
 async def _stream(

@@ -22,7 +22,7 @@ class Native:
 
     def components(self) -> list[processes.Component]:
         within = network.inside(self.plan)
-        found = [
+        return [
             processes.Component(
                 name=name,
                 argv=[*within, *argv],
@@ -31,7 +31,6 @@ class Native:
             )
             for name, argv in configs.commands(self.plan, self.tools()).items()
         ]
-        return found
 
     # up -------------------------------------------------------------------------------------
 
@@ -81,8 +80,8 @@ class Native:
     def _make_keys(self, tools: Path) -> None:
         conf = self.plan.state / "conf"
         if not self.plan.kubeconfig.exists():
-            config = ["--config", conf / "kubeadm.yaml"]
-            phase = [tools / "kubeadm", "init", "phase"]
+            config: list[str | Path] = ["--config", conf / "kubeadm.yaml"]
+            phase: list[str | Path] = [tools / "kubeadm", "init", "phase"]
             shell.run([*phase, "certs", "all", *config])
             shell.run([*phase, "kubeconfig", "all", *config, "--kubeconfig-dir", conf])
             fresh = conf / "kubeconfig"
@@ -97,12 +96,22 @@ class Native:
             fresh.rename(self.plan.kubeconfig)
 
     def _kubectl(self, *words: str, conf: str = "admin.conf", **more: object) -> str:
-        argv = [self.tools() / "kubectl", "--kubeconfig", self.plan.state / "conf" / conf, *words]
+        argv: list[str | Path] = [
+            self.tools() / "kubectl",
+            "--kubeconfig",
+            self.plan.state / "conf" / conf,
+            *words,
+        ]
         return shell.run(argv, **more).stdout  # type: ignore[arg-type]
 
     def _api_ready(self) -> bool:
         admin = self.plan.state / "conf" / "admin.conf"
-        argv = [self.tools() / "kubectl", "--kubeconfig", admin, "--request-timeout=2s"]
+        argv: list[str | Path] = [
+            self.tools() / "kubectl",
+            "--kubeconfig",
+            admin,
+            "--request-timeout=2s",
+        ]
         return shell.run([*argv, "get", "--raw", "/readyz"], check=False).returncode == 0
 
     def _wait_for_api(self) -> None:
@@ -130,7 +139,7 @@ class Native:
 
     def _ctr(self, *words: str | Path, check: bool = True) -> str:
         address = ("-a", str(self.plan.containerd_socket), "-n", "k8s.io")
-        argv = [self.tools() / "ctr", *address, *words]
+        argv: list[str | Path] = [self.tools() / "ctr", *address, *words]
         return shell.run(argv, check=check, timeout=600).stdout
 
     def _containerd_ready(self) -> bool:

@@ -28,7 +28,7 @@ def remove(plan: Plan, components: Iterable[processes.Component]) -> None:
 
 
 def shims(plan: Plan) -> list[int]:
-    """containerd's shims outlive it; each names our socket in its command line."""
+    """Containerd's shims outlive it; each names our socket in its command line."""
     wanted = str(plan.containerd_socket)
     found = []
     for folder in Path("/proc").iterdir():

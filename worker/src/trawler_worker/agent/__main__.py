@@ -79,8 +79,7 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
 
 async def _until_the_end(stop: asyncio.Event, fetcher: Fetcher, bus: Bus) -> None:
     waits = [
-        asyncio.create_task(event.wait(), name="wait")
-        for event in (stop, fetcher.lost, bus.closed)
+        asyncio.create_task(event.wait(), name="wait") for event in (stop, fetcher.lost, bus.closed)
     ]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for wait in waits:

@@ -48,7 +48,7 @@ class Intake:
 
     def _reply(self, *, accepted: bool, why: str | None = None) -> OrderReply:
         return OrderReply(
-            accepted=accepted, why=why, free=self._board.free(), sequence=self._herald.sequence
+            accepted=accepted, why=why, free=self._board.free(), sequence=self._herald.tick()
         )
 
     async def control(self, _: str, control: Control) -> ControlReply:
@@ -75,5 +75,3 @@ class Intake:
             if not work.handed_back and not work.cancelled and work.task is not None:
                 work.handed_back = True
                 work.task.cancel()
-
-

@@ -12,7 +12,7 @@ from trawler_crds.failures import FailureReason
 from trawler_crds.messages import Outcome, Progress, Recorded, Result, Stage
 from trawler_worker.agent.board import Board, Work
 from trawler_worker.agent.fetching import Fetcher
-from trawler_worker.agent.upload import Revoked, UploadFailed, Uploader, hash_file
+from trawler_worker.agent.upload import Revoked, Uploader, UploadFailed, hash_file
 from trawler_worker.protocol import Done, Fault, Fetch, Moved
 
 log = logs.get("job")

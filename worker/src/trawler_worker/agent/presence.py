@@ -30,8 +30,9 @@ class Herald:
         """When an operator last answered."""
         self.seen_once = False
 
-    @property
-    def sequence(self) -> int:
+    def tick(self) -> int:
+        """The next number: what is said under it is newer than all before."""
+        self._sequence += 1
         return self._sequence
 
     def silence(self) -> float:
@@ -39,11 +40,10 @@ class Herald:
         return time.monotonic() - self.seen_at
 
     def compose(self) -> Presence:
-        self._sequence += 1
         board = self._board
         return Presence(
             pool=self._pool,
-            sequence=self._sequence,
+            sequence=self.tick(),
             free=board.free(),
             taken=len(board.works),
             draining=board.draining,

@@ -54,7 +54,7 @@ class Guard:
         socket.getaddrinfo = self.getaddrinfo
         for name in ("connect", "connect_ex"):
             setattr(socket.socket, name, self._judged(getattr(socket.socket, name)))
-        socket.socket.sendto = _refuse  # type: ignore[method-assign,assignment]
+        socket.socket.sendto = _refuse  # type: ignore[method-assign]
 
     def _judged(self, dial: Callable[..., Any]) -> Callable[..., Any]:
         def judged(this: socket.socket, address: Any) -> Any:

@@ -105,11 +105,13 @@ class Isolation:
         message = json.loads(data)
         if message.get("ready"):
             self.ready.set()
-        if (job := self._running.get(message.get("forked", ""))) is not None:
-            job.pid = int(message["pid"])
-        if (job := self._running.get(message.get("ended", ""))) is not None:
-            job.killed_by = int(message["signal"])
-            job.ended.set()
+        forked = self._running.get(message.get("forked", ""))
+        if forked is not None:
+            forked.pid = int(message["pid"])
+        ended = self._running.get(message.get("ended", ""))
+        if ended is not None:
+            ended.killed_by = int(message["signal"])
+            ended.ended.set()
 
     async def run(self, order: Fetch, moved: Callable[[Moved], None]) -> Done:
         """Run one job to its end. When this returns, its process group is gone."""
@@ -205,9 +207,7 @@ class Isolation:
             job.verdict = Fault(reason=FailureReason.INTERNAL)
             self._tell({"kill": job.order.job})
 
-    def _take(
-        self, job: _Running, event: dict[str, Any], moved: Callable[[Moved], None]
-    ) -> None:
+    def _take(self, job: _Running, event: dict[str, Any], moved: Callable[[Moved], None]) -> None:
         body = event["body"]
         match Event(event["event"]):
             case Event.MOVED:
@@ -263,7 +263,7 @@ def folder_bytes(folder: Path) -> int:
 def group_memory(group: int) -> int:
     """Private resident bytes of a process group: what is shared with the zygote is not counted."""
     total = 0
-    for name in os.listdir("/proc"):
+    for name in os.listdir("/proc"):  # noqa: PTH208 - names are all that is needed
         if not name.isdigit():
             continue
         with contextlib.suppress(OSError, ValueError, IndexError):

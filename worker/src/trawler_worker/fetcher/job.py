@@ -78,9 +78,7 @@ def place(error: BaseException) -> str:
     return f"{type(error).__name__} at {where}"[:300]
 
 
-def _work(
-    order: Fetch, scratch: Path, engines: Mapping[EngineName, Engine], pipe: Pipe
-) -> Done:
+def _work(order: Fetch, scratch: Path, engines: Mapping[EngineName, Engine], pipe: Pipe) -> Done:
     pipe.moved(Stage.FETCHING, 0, None)
     name, found = _fetch(order, scratch, engines, pipe)
     pipe.moved(Stage.PROVING, 0, None)

@@ -79,8 +79,13 @@ _ENCODERS: Final = {
     AudioFormat.FLAC: ("flac", "flac", "flac"),
     AudioFormat.WAV: ("pcm_s16le", "wav", "wav"),
 }
-_CODECS: Final = {"mp3": AudioFormat.MP3, "aac": AudioFormat.M4A, "opus": AudioFormat.OPUS}
-_CODECS |= {"flac": AudioFormat.FLAC, "pcm_s16le": AudioFormat.WAV}
+_CODECS: Final = {
+    "mp3": AudioFormat.MP3,
+    "aac": AudioFormat.M4A,
+    "opus": AudioFormat.OPUS,
+    "flac": AudioFormat.FLAC,
+    "pcm_s16le": AudioFormat.WAV,
+}
 
 
 def extract_audio(path: Path, kind: FileType, inside: Probe, wanted: AudioFormat | None) -> Path:

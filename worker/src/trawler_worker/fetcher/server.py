@@ -54,9 +54,7 @@ class Server:
             writer.close()
             self.left.set()
 
-    def _take(
-        self, data: bytes, writer: asyncio.StreamWriter, tasks: asyncio.TaskGroup
-    ) -> None:
+    def _take(self, data: bytes, writer: asyncio.StreamWriter, tasks: asyncio.TaskGroup) -> None:
         match ToFetcher.validate_json(data):
             case Fetch() as order if order.job not in self._jobs and len(self._jobs) < MAX_JOBS:
                 work = self._work(order, writer)

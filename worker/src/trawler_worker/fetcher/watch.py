@@ -28,9 +28,7 @@ class Measured:
 class Watch:
     """The rules for one job, from its start."""
 
-    def __init__(
-        self, *, begun: float, deadline: float, max_scratch: int, max_memory: int
-    ) -> None:
+    def __init__(self, *, begun: float, deadline: float, max_scratch: int, max_memory: int) -> None:
         self._begun = begun
         self._deadline = deadline
         self._max_scratch = max_scratch

@@ -96,4 +96,4 @@ def _riff(file: BinaryIO, size: int) -> bool:
     if len(head) < 8:
         return False
     announced = struct.unpack("<I", head[4:8])[0]
-    return announced == 0xFFFFFFFF or announced + 8 <= size + 1
+    return bool(announced == 0xFFFFFFFF or announced + 8 <= size + 1)

@@ -193,7 +193,7 @@ class _WarmSite(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815 - the name http.server looks for
 
     def log_message(self, *_: object) -> None: ...
 
@@ -227,4 +227,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-

@@ -11,8 +11,31 @@ from trawler_worker.protocol import Fetch
 READY: Final = (EngineName.DIRECT, EngineName.YT_DLP)
 
 _FILE_ENDINGS: Final = frozenset(
-    "mp4 m4v mov webm mkv avi flv ts mp3 m4a aac ogg opus oga ogv flac wav"
-    " jpg jpeg png gif webp avif".split()
+    [
+        "mp4",
+        "m4v",
+        "mov",
+        "webm",
+        "mkv",
+        "avi",
+        "flv",
+        "ts",
+        "mp3",
+        "m4a",
+        "aac",
+        "ogg",
+        "opus",
+        "oga",
+        "ogv",
+        "flac",
+        "wav",
+        "jpg",
+        "jpeg",
+        "png",
+        "gif",
+        "webp",
+        "avif",
+    ]
 )
 
 
@@ -23,7 +46,7 @@ def route(order: Fetch) -> list[EngineName]:
     if order.media.subtitles:
         raise FetchError(FailureReason.NOT_SUPPORTED, "Subtitles are not supported yet.")
     if order.engines:
-        found = [engine for engine in order.engines if engine in READY]
+        found: list[EngineName] = [engine for engine in order.engines if engine in READY]
         if not found:
             names = ", ".join(order.engines)
             raise FetchError(

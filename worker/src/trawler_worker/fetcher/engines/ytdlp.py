@@ -6,11 +6,11 @@ bound here is ours: bytes and files in hooks, text in `Response.read`, redirects
 
 import io
 import re
+import urllib.request
 from pathlib import Path
 from typing import Any, Final
 
 import requests.sessions
-import urllib.request
 import yt_dlp
 from yt_dlp.downloader.external import FFmpegFD
 from yt_dlp.networking.common import Response
@@ -91,7 +91,7 @@ def bound_library() -> None:
 
 
 def _no_ffmpeg_download(*_: Any) -> bool:
-    """ffmpeg dials by itself, where no guard of ours sees it; live streams would need it."""
+    """Ffmpeg dials by itself, where no guard of ours sees it; live streams would need it."""
     raise FetchError(FailureReason.NOT_SUPPORTED, "Streams of this kind are not supported yet.")
 
 
@@ -136,7 +136,7 @@ class YtDlp:
             ]
         except FetchError:
             raise
-        except Exception as error:  # noqa: BLE001 - any extractor may raise anything
+        except Exception as error:
             raise _fault_of(error) from error
         return Found(files=_files(entries), source=_source(info, entries))
 
@@ -252,22 +252,9 @@ def _fault_of(error: Exception) -> FetchError:
     """yt-dlp's errors in our terms: first what the network said, then what the extractor meant."""
     causes = chain(error)
     for cause in causes:
-        if isinstance(cause, FetchError):
-            return cause
-        if isinstance(cause, HTTPError):
-            if cause.redirect_loop:
-                return FetchError(FailureReason.SITE_ERROR, "The site redirects too often.")
-            return by_status(cause.status, cause.response.headers.get("Retry-After"))
-        if isinstance(cause, UnsupportedError):
-            return NotTaken(FailureReason.NOTHING_FOUND, "There is no media on this page.")
-        if isinstance(cause, GeoRestrictedError):
-            return FetchError(FailureReason.UNAVAILABLE)
-        if isinstance(cause, ContentTooShortError):
-            return FetchError(FailureReason.SITE_ERROR, "The site broke off in the middle.")
-        if isinstance(cause, MemoryError):
-            return FetchError(FailureReason.OUT_OF_MEMORY)
-        if isinstance(cause, TransportError):
-            return fault_of(cause)
+        fault = _meaning(cause)
+        if fault is not None:
+            return fault
     expected = next((c for c in causes if isinstance(c, ExtractorError) and c.expected), None)
     if expected is not None:
         text = str(expected)
@@ -277,3 +264,25 @@ def _fault_of(error: Exception) -> FetchError:
             return FetchError(FailureReason.NOTHING_FOUND)
         return FetchError(FailureReason.UNAVAILABLE)
     return fault_of(error)
+
+
+def _meaning(cause: BaseException) -> FetchError | None:
+    """What one error of a chain says by itself, if anything."""
+    match cause:
+        case FetchError():
+            return cause
+        case HTTPError() if cause.redirect_loop:
+            return FetchError(FailureReason.SITE_ERROR, "The site redirects too often.")
+        case HTTPError():
+            return by_status(cause.status, cause.response.headers.get("Retry-After"))
+        case UnsupportedError():
+            return NotTaken(FailureReason.NOTHING_FOUND, "There is no media on this page.")
+        case GeoRestrictedError():
+            return FetchError(FailureReason.UNAVAILABLE)
+        case ContentTooShortError():
+            return FetchError(FailureReason.SITE_ERROR, "The site broke off in the middle.")
+        case MemoryError():
+            return FetchError(FailureReason.OUT_OF_MEMORY)
+        case TransportError():
+            return fault_of(cause)
+    return None

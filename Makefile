@@ -1,0 +1,71 @@
+# Everything a developer types. `make help` explains each target.
+SHELL := /bin/bash
+UV_VERSION := 0.13.8
+CACHE := $(or $(TRAWLER_CACHE),$(HOME)/.cache/trawler)
+UV := $(CACHE)/uv-$(UV_VERSION)/bin/uv
+export UV_PYTHON_DOWNLOADS := never
+
+# Behind a TLS-inspecting proxy the host's certificates are the ones that work.
+CA := $(firstword $(wildcard $(SSL_CERT_FILE) /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt))
+ifneq ($(CA),)
+export SSL_CERT_FILE := $(CA)
+export PIP_CERT := $(CA)
+endif
+
+.PHONY: help setup demo test lint format up down status env bench crds images prepare
+.DEFAULT_GOAL := help
+
+help: ## Show this list.
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | while IFS=$$'\t' read -r t d; do printf '  make %-8s %s\n' "$$t" "$$d"; done
+
+$(UV):
+	@command -v python3 >/dev/null || { echo "Python 3.11 or later is needed; install python3 and python3-venv."; exit 2; }
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; python3 is older."; exit 2; }
+	@echo "Installing uv $(UV_VERSION) into $(CACHE)"
+	@python3 -m venv $(CACHE)/uv-$(UV_VERSION) || { echo "python3 -m venv failed; on Debian install python3-venv."; exit 2; }
+	@$(CACHE)/uv-$(UV_VERSION)/bin/pip install -q --disable-pip-version-check uv==$(UV_VERSION)
+
+setup: $(UV) ## Install the locked Python environment into .venv.
+	@$(UV) sync -q --locked
+
+demo: setup ## One link to one proved file on a real cluster, from nothing; the cluster stays up.
+	@$(UV) run -q trawler-cluster demo
+
+test: prepare ## Run every test shelf (unit, contract, integration, chart, e2e).
+	@$(UV) run -q pytest --e2e
+
+prepare: setup ## Install packages, build the cluster's programs and all images (the slow part of `test`).
+	@$(UV) run -q trawler-cluster prepare
+
+lint: setup ## Ruff, mypy, import contracts, the lock and generated files.
+	@$(UV) run -q ruff format --check .
+	@$(UV) run -q ruff check .
+	@$(UV) run -q mypy
+	@$(UV) run -q lint-imports
+	@$(UV) lock -q --check
+	@$(UV) run -q pytest -q tests/contract -k current
+
+format: setup ## Format the code and mend what Ruff can mend.
+	@$(UV) run -q ruff format .
+	@$(UV) run -q ruff check --fix .
+
+up: setup ## Start (or mend) the local cluster; INTERNET=1 lets pods out.
+	@$(UV) run -q trawler-cluster up $(if $(INTERNET),--internet)
+
+down: setup ## Remove the local cluster and all it left.
+	@$(UV) run -q trawler-cluster down
+
+status: setup ## Show how each part of the local cluster is.
+	@$(UV) run -q trawler-cluster status
+
+env: setup ## Settings for a shell: eval "$$(make -s env)".
+	@$(UV) run -q trawler-cluster env
+
+images: setup ## Build the images and give them to the running cluster.
+	@$(UV) run -q trawler-cluster images
+
+bench: setup ## Measure against the bars of docs/bench.md; exits 1 when one is missed.
+	@$(UV) run -q python bench/main.py
+
+crds: setup ## Generate CRDs and the chart's schema from the models.
+	@$(UV) run -q python -m trawler_crds.schema crds charts/trawler/files/crds charts/trawler/values.schema.json
