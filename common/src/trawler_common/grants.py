@@ -51,7 +51,7 @@ class Signer:
         text = "&".join(
             f"{quote(k, safe='')}={quote(v, safe='')}" for k, v in sorted(query.items())
         )
-        path = quote(f"/{self.bucket}/{key}" if key else f"/{self.bucket}", safe="/~")
+        path = quote("/" + "/".join(filter(None, (self.bucket, key))), safe="/~")
         canonical = "\n".join(
             (
                 method,

@@ -1,0 +1,72 @@
+"""Jobs, pods and pools for tests of pure code."""
+
+from typing import Any
+
+from trawler_crds.media_job import MediaJob
+from trawler_crds.messages import Held, Stage
+from trawler_crds.worker_pool import WorkerPool
+from trawler_operator.board import Board, Clock, Pod, PodPhase
+
+NOON = 1_800_000_000.0
+
+
+def job(uid: str = "u1", **more: Any) -> MediaJob:
+    """A MediaJob; `status_…` sets status fields, `created` and `version` metadata."""
+    status = {k.removeprefix("status_"): v for k, v in more.items() if k.startswith("status_")}
+    spec = {k: v for k, v in more.items() if not k.startswith(("status_", "created", "version"))}
+    return MediaJob.model_validate(
+        {
+            "metadata": {
+                "name": f"job-{uid}",
+                "uid": uid,
+                "resourceVersion": str(more.get("version", 1)),
+                "creationTimestamp": more.get("created", "2027-01-15T08:00:00Z"),
+            },
+            "spec": {"url": "http://site:8080/video/1.mp4", **spec},
+            "status": status,
+        }
+    )
+
+
+def running(uid: str = "u1", *, attempt: int = 1, worker: str = "p1", **more: Any) -> MediaJob:
+    return job(uid, status_phase="Running", status_attempt=attempt, status_worker=worker, **more)
+
+
+def pod(name: str = "p1", **more: Any) -> Pod:
+    """A pod that runs, was just heard, and has two free slots."""
+    fields: dict[str, Any] = {
+        "pool": "default",
+        "phase": PodPhase.RUNNING,
+        "heard_at": 1000.0,
+        "free": 2,
+        "template": "t",
+        **more,
+    }
+    return Pod(name=name, **{**fields, "phase": PodPhase(fields["phase"])})
+
+
+def held(uid: str = "u1", attempt: int = 1, **more: Any) -> dict[tuple[str, int], Held]:
+    fields = {"stage": Stage.FETCHING, "age_seconds": 1.0, **more}
+    return {(uid, attempt): Held(uid=uid, attempt=attempt, **fields)}
+
+
+def pool(name: str = "default", **spec: Any) -> WorkerPool:
+    return WorkerPool.model_validate(
+        {"metadata": {"name": name, "uid": f"pool-{name}", "resourceVersion": "1"}, "spec": spec}
+    )
+
+
+def board(*things: MediaJob | Pod | WorkerPool) -> Board:
+    found = Board()
+    for thing in things:
+        if isinstance(thing, MediaJob):
+            found.see_job(thing)
+        elif isinstance(thing, Pod):
+            found.see_pod(thing)
+        else:
+            found.see_pool(thing)
+    return found
+
+
+def clock(now: float = 1001.0, *, wall: float = NOON, since: float | None = 0.0) -> Clock:
+    return Clock(now=now, wall=wall, listening_since=since)

@@ -1,0 +1,76 @@
+"""A pool's wish as a pod manifest."""
+
+from typing import Any
+
+import pytest
+from objects import pool
+
+from trawler_operator import pods
+
+SETTINGS = pods.PodSettings(
+    install="ns",
+    image="img:1",
+    pull_policy="IfNotPresent",
+    nats_url="nats://n",
+    egress_allow="site:8080",
+    egress_proxy="",
+    otlp_endpoint="",
+    log_level="INFO",
+)
+
+
+def build(**spec: Any) -> dict[str, Any]:
+    return pods.make(pool(**spec), name="default-abc", settings=SETTINGS)
+
+
+def test_worker_pods_satisfy_pod_security_restricted() -> None:
+    """Every container: no escalation, no capability, not root, seccomp, read-only root."""
+    spec = build()["spec"]
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert "RuntimeDefault" == spec["securityContext"]["seccompProfile"]["type"]
+    for container in spec["containers"]:
+        security = container["securityContext"]
+        assert security["allowPrivilegeEscalation"] is False
+        assert security["readOnlyRootFilesystem"] is True
+        assert ["ALL"] == security["capabilities"]["drop"]
+
+
+def test_the_fetcher_holds_nothing_worth_stealing() -> None:
+    """Another user, no token, no address of the bus, no secret."""
+    spec = build()["spec"]
+    agent, fetcher = spec["containers"]
+    assert spec["automountServiceAccountToken"] is False
+    assert agent["securityContext"]["runAsUser"] != fetcher["securityContext"]["runAsUser"]
+    assert not any("NATS" in entry["name"] for entry in fetcher["env"])
+    assert all({"emptyDir", "name"} == set(volume) for volume in spec["volumes"])
+    mounts = {mount["name"]: mount for mount in agent["volumeMounts"]}
+    assert mounts["scratch"]["readOnly"] is True
+
+
+def test_the_grace_outlasts_the_longest_attempt() -> None:
+    """SIGTERM: finish what runs."""
+    assert build(maxAttemptSeconds=100)["spec"]["terminationGracePeriodSeconds"] > 100
+
+
+def test_the_pod_is_owned_by_its_pool_and_not_restarted() -> None:
+    """Deleting the pool takes its pods along; a name is never used twice."""
+    manifest = build()
+    assert "pool-default" == manifest["metadata"]["ownerReferences"][0]["uid"]
+    assert "Never" == manifest["spec"]["restartPolicy"]
+
+
+def test_the_template_changes_with_the_pod_and_not_with_its_name_or_replicas() -> None:
+    """Else every scaling would replace every pod."""
+    same = pods.template(pool(replicas=5), SETTINGS)
+    assert same == pods.template(pool(replicas=1), SETTINGS)
+    assert same != pods.template(pool(slotsPerPod=5), SETTINGS)
+    key = "trawler.dev/template"
+    assert same == build()["metadata"]["annotations"][key]
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("512Mi", 512 * 2**20), ("1G", 10**9), ("1.5Gi", 3 * 2**29), ("77", 77)]
+)
+def test_quantities_become_bytes(text: str, size: int) -> None:
+    """As Kubernetes reads them."""
+    assert size == pods.to_bytes(text)

@@ -1,0 +1,165 @@
+"""Routing, watching, formats and faults: the fetcher's pure decisions."""
+
+import errno
+import socket
+from typing import Any
+
+import aiohttp
+import pytest
+
+from trawler_crds.failures import FailureReason
+from trawler_crds.media_job import EngineName, Limits, Media
+from trawler_crds.messages import Stage
+from trawler_worker.fetcher.engines.routing import looks_like_a_file, route
+from trawler_worker.fetcher.engines.ytdlp import choose_format
+from trawler_worker.fetcher.errors import FetchError, RefusedAddress
+from trawler_worker.fetcher.faults import by_status, fault_of
+from trawler_worker.fetcher.watch import Measured, Watch
+from trawler_worker.protocol import Fetch
+
+
+def order(url: str = "http://a/x", **more: Any) -> Fetch:
+    fields = {"media": Media(), "engines": [], "limits": Limits(), "seconds": 60.0, **more}
+    return Fetch(job="u-1", url=url, **fields)
+
+
+def test_an_address_that_ends_like_a_file_goes_to_direct_first() -> None:
+    """The cheapest engine that may do it."""
+    assert [EngineName.DIRECT, EngineName.YT_DLP] == route(order("http://a/b.MP4?x=1"))
+    assert [EngineName.YT_DLP] == route(order("http://a/watch?v=b.mp4"))
+    assert not looks_like_a_file("http://a/mp4")
+
+
+def test_named_engines_are_tried_in_their_order_and_missing_ones_passed_over() -> None:
+    """Cobalt and gallery-dl join later."""
+    named = [EngineName.COBALT, EngineName.YT_DLP, EngineName.DIRECT]
+    assert [EngineName.YT_DLP, EngineName.DIRECT] == route(order(engines=named))
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"engines": [EngineName.GALLERY_DL]},
+        {"media": Media.model_validate({"clip": {"startSeconds": 0, "endSeconds": 1}})},
+        {"media": Media(subtitles=["en"])},
+    ],
+)
+def test_what_is_not_there_yet_is_said_in_a_sentence(wish: dict[str, Any]) -> None:
+    """Never done by half in silence."""
+    with pytest.raises(FetchError) as caught:
+        route(order(**wish))
+    assert FailureReason.NOT_SUPPORTED == caught.value.reason
+    assert caught.value.message.endswith(".")
+
+
+def test_a_height_limit_is_in_every_choice_but_the_last_resort() -> None:
+    """What then is still too high, proof refuses."""
+    found = choose_format(order(media=Media.model_validate({"maxHeight": 480})))
+    assert found.startswith("bv*[height<=?480]+ba/b[height<=?480]")
+    sound = Media.model_validate({"kind": "Audio"})
+    assert "ba/b" == choose_format(order(media=sound))
+
+
+@pytest.mark.parametrize(
+    ("status", "retry_after", "reason"),
+    [
+        (404, None, "NothingFound"),
+        (410, None, "NothingFound"),
+        (401, None, "NeedsLogin"),
+        (403, None, "NeedsLogin"),
+        (429, None, "Throttled"),
+        (503, "5", "Throttled"),
+        (503, None, "SiteError"),
+        (500, None, "SiteError"),
+        (451, None, "Unavailable"),
+    ],
+)
+def test_a_status_code_has_one_reason(status: int, retry_after: str | None, reason: str) -> None:
+    """The table of the design."""
+    assert reason == by_status(status, retry_after).reason
+
+
+def _caused(outer: Exception, inner: BaseException) -> Exception:
+    outer.__cause__ = inner
+    return outer
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (_caused(aiohttp.ClientError(), RefusedAddress()), "BadAddress"),
+        (_caused(OSError(), socket.gaierror(socket.EAI_NONAME, "x")), "BadAddress"),
+        (_caused(OSError(), socket.gaierror(socket.EAI_AGAIN, "x")), "SiteError"),
+        (TimeoutError(), "TooSlow"),
+        (OSError(errno.EFBIG, "x"), "TooLarge"),
+        (OSError(errno.ENOSPC, "x"), "TooLarge"),
+        (ConnectionResetError(), "SiteError"),
+    ],
+)
+def test_the_cause_decides_wherever_it_hides(error: Exception, reason: str) -> None:
+    """Libraries wrap what really happened."""
+    assert reason == fault_of(error).reason
+
+
+def test_a_chain_that_bites_its_tail_ends() -> None:
+    """Exceptions may refer to one another."""
+    first, second = ValueError(), KeyError()
+    first.__cause__, second.__cause__ = second, first
+    assert FailureReason.SITE_ERROR == fault_of(first).reason
+
+
+def watch(**more: Any) -> Watch:
+    limits = {"begun": 0.0, "deadline": 900.0, "max_scratch": 10**9, "max_memory": 10**9, **more}
+    return Watch(**limits)
+
+
+def seen(now: float, size: int = 0, *, memory: int = 0, stage: Stage = Stage.FETCHING) -> Measured:
+    return Measured(now=now, stage=stage, scratch_bytes=size, memory_bytes=memory)
+
+
+def _reason(found: Any) -> str | None:
+    return found.reason if found else None
+
+
+def test_no_first_byte_for_ninety_seconds_is_too_slow() -> None:
+    """But not a second earlier."""
+    rules = watch()
+    assert rules.judge(seen(89)) is None
+    assert "TooSlow" == _reason(rules.judge(seen(91)))
+
+
+def test_less_than_a_kibibyte_a_second_over_twenty_seconds_is_too_slow() -> None:
+    """Judged over a window, so that a pause alone is no fault."""
+    slow, fast = watch(), watch()
+    slow_verdicts = [slow.judge(seen(t / 4, int(1 + t / 4 * 100))) for t in range(120)]
+    fast_verdicts = [fast.judge(seen(t / 4, int(1 + t / 4 * 2000))) for t in range(120)]
+    assert "TooSlow" == _reason(slow_verdicts[-1])
+    assert slow_verdicts[75] is None
+    assert [None] * 120 == fast_verdicts
+
+
+def test_bytes_that_stop_coming_are_too_slow() -> None:
+    """A stalled body."""
+    rules = watch()
+    verdicts = [rules.judge(seen(t / 2, 500_000)) for t in range(60)]
+    assert verdicts[30] is None
+    assert "TooSlow" == _reason(verdicts[-1])
+
+
+def test_proving_is_not_judged_by_rate() -> None:
+    """No byte comes from the site then."""
+    rules = watch()
+    assert all(rules.judge(seen(t, 5, stage=Stage.PROVING)) is None for t in range(200))
+
+
+@pytest.mark.parametrize(
+    ("measured", "reason"),
+    [
+        (seen(900), "TooLong"),
+        (seen(1, memory=2 * 10**9), "OutOfMemory"),
+        (seen(1, 2 * 10**9), "TooLarge"),
+    ],
+)
+def test_each_bound_stops_a_job(measured: Measured, reason: str) -> None:
+    """Time, memory, disk."""
+    assert reason == _reason(watch().judge(measured))
