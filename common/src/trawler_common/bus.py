@@ -147,6 +147,7 @@ class Bus:
         subscription = await self._client.subscribe(
             subject, cb=heard, pending_msgs_limit=MAX_PENDING
         )
+        await self._client.flush(timeout=5)  # once we return, the server routes to us
         return subscription.unsubscribe
 
     async def listen(

@@ -20,7 +20,7 @@ def name(title: str | None, url: str = "http://a/b/clip%20one.mp4", **more: int)
         ("a\x00b\x1b[31mc\u202ed\ne", "ab[31mcd e.mp4"),
         ("..", "clip one.mp4"),
         (None, "clip one.mp4"),
-        ("@everyone <b>", "@everyone _b_.mp4"),
+        ("@everyone <b>", "@everyone _b.mp4"),
     ],
 )
 def test_a_title_becomes_a_harmless_name(title: str | None, expected: str) -> None:

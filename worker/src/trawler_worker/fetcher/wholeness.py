@@ -26,7 +26,7 @@ def is_whole(path: Path, kind: FileType) -> bool:
         if kind.extension == "png":
             return b"IEND" in _tail(file, size, 64)
         if kind.extension == "gif":
-            return b"\x3b" in _tail(file, size, 16)
+            return _tail(file, size, 16).rstrip(b"\0").endswith(b"\x3b")
     return True
 
 

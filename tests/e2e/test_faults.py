@@ -1,0 +1,123 @@
+"""Things die in the middle; the job does not."""
+
+import secrets
+import subprocess
+import time
+from typing import Any
+
+import pytest
+from installed import Installed
+
+from trawler_crds.media_job import MediaJob
+
+SIZE = 2_000_000
+RATE = 250_000
+
+pytestmark = pytest.mark.timeout(240)
+
+SHARES = [0.2, 0.5, 0.8]
+
+
+@pytest.fixture
+def under_way(release: Installed) -> tuple[str, str]:
+    """A download that takes eight seconds: (job, seed)."""
+    release.wait_for_workers(1, timeout=90)
+    mine = secrets.token_hex(6)
+    name = release.ask(f"http://site:8080/video/{mine}.mp4?bytes={SIZE}&rate={RATE}")
+    return name, mine
+
+
+def check(release: Installed, name: str, mine: str, *, attempts: int, before: set[str]) -> MediaJob:
+    """Succeeded within so many attempts, one result, the right bytes, nothing left."""
+    job = release.ended(name, timeout=120)
+    assert "Succeeded" == job.status.phase, job.status
+    assert job.status.attempt <= attempts
+    truth = release.record(mine, SIZE)
+    assert [truth["sha256"]] == [file.sha256 for file in job.status.files or []]
+    assert release.downloads(mine) <= job.status.attempt
+    assert release.begun(mine) <= job.status.attempt
+    release.nothing_left()
+    assert {truth["sha256"]} == release.objects() - before
+    return job
+
+
+@pytest.mark.parametrize("share", SHARES)
+def test_the_busy_pod_is_deleted_by_force(
+    release: Installed, under_way: tuple[str, str], share: float
+) -> None:
+    """As when a node dies: grace 0. One more attempt, in another pod."""
+    name, mine = under_way
+    before = release.objects()
+    release.wait_for_share(mine, share)
+    pod = release.job(name).status.worker
+    assert pod is not None
+    release.kubectl.run("delete", "pod", pod, "--grace-period=0", "--force")
+    job = check(release, name, mine, attempts=2, before=before)
+    assert pod != job.status.worker
+    assert ("WorkerLost", 1) != (job.status.reason, job.status.failures)  # reason is cleared
+
+
+@pytest.mark.parametrize("share", SHARES)
+def test_the_operator_is_killed(
+    release: Installed, under_way: tuple[str, str], share: float
+) -> None:
+    """SIGKILL, restarted by the kubelet: the attempt goes on and counts once."""
+    name, mine = under_way
+    before = release.objects()
+    release.wait_for_share(mine, share)
+    old = _restarts(release)
+    _kill_process(release, "operator", "trawler_operator")
+    check(release, name, mine, attempts=1, before=before)
+    end = time.monotonic() + 60
+    while _restarts(release) <= old:
+        assert time.monotonic() < end, "the operator was not restarted"
+        time.sleep(0.3)
+
+
+@pytest.mark.parametrize("share", SHARES)
+def test_the_bus_goes_away(release: Installed, under_way: tuple[str, str], share: float) -> None:
+    """Its pod is deleted: only talk was lost."""
+    name, mine = under_way
+    before = release.objects()
+    release.wait_for_share(mine, share)
+    pod = release.pods("nats")[0]["metadata"]["name"]
+    release.kubectl.run("delete", "pod", pod, "--wait=false")
+    check(release, name, mine, attempts=1, before=before)
+
+
+def test_the_fetchers_zygote_is_killed(release: Installed, under_way: tuple[str, str]) -> None:
+    """The pod is of no more use: it goes, and the job with it into another."""
+    name, mine = under_way
+    before = release.objects()
+    release.wait_for_share(mine, 0.3)
+    pod = str(release.job(name).status.worker)
+    script = (
+        "import os,signal\n"
+        "for p in os.listdir('/proc'):\n"
+        "  if p.isdigit() and b'trawler_worker.fetcher.zygote' in "
+        "open(f'/proc/{p}/cmdline','rb').read() and "
+        "open(f'/proc/{p}/stat').read().split()[3] == '1':\n"
+        "    os.kill(int(p), signal.SIGKILL)\n"
+    )
+    release.kubectl.run(
+        "exec", pod, "-c", "fetcher", "--", "/app/bin/python", "-c", script, check=False
+    )
+    check(release, name, mine, attempts=2, before=before)
+
+
+def _restarts(release: Installed) -> int:
+    statuses: list[dict[str, Any]] = release.pods("operator")[0]["status"]["containerStatuses"]
+    return int(statuses[0]["restartCount"])
+
+
+def _kill_process(release: Installed, component: str, module: str) -> None:
+    """SIGKILL from outside the container: PID 1 is immune to signals from within."""
+    pod = release.pods(component)[0]
+    uid = pod["metadata"]["uid"]
+    found = subprocess.run(["pgrep", "-f", "--", f"-m {module}"], capture_output=True, text=True).stdout
+    for pid in found.split():
+        with open(f"/proc/{pid}/cgroup") as file:
+            if uid in file.read() or uid.replace("-", "_") in file.read():
+                subprocess.run(["kill", "-9", pid], check=True)
+                return
+    raise AssertionError(f"no process of {module} in pod {uid}")

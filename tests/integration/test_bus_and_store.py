@@ -1,0 +1,153 @@
+"""A real nats-server and a real versitygw."""
+
+import asyncio
+import hashlib
+import time
+from pathlib import Path
+
+import aiohttp
+import httpx
+import pytest
+from servers import free_port, nats, ready_store, store
+
+from trawler_common.bus import Bus, NoAnswer
+from trawler_common.store import StoreAway, StoreSettings
+from trawler_crds.keys import object_key
+from trawler_crds.messages import Presence, Seen, UploadFile, UploadGrant
+
+HELLO = Presence(pool="p", sequence=1, free=1, taken=0)
+
+
+async def answering(_: str, __: Presence) -> Seen:
+    return Seen()
+
+
+async def test_a_request_is_answered(nats_url: str, tasks: asyncio.TaskGroup) -> None:
+    """Typed both ways."""
+    server = await Bus.connect(nats_url, name="a", tasks=tasks)
+    client = await Bus.connect(nats_url, name="b", tasks=tasks)
+    await server.serve("x.*", Presence, answering)
+    assert Seen() == await client.request("x.y", HELLO, Seen, timeout=5)
+    await client.close()
+    await server.close()
+
+
+async def test_where_nobody_listens_that_is_said_at_once(
+    nats_url: str, tasks: asyncio.TaskGroup
+) -> None:
+    """Not after the whole time-out."""
+    bus = await Bus.connect(nats_url, name="a", tasks=tasks)
+    begun = time.monotonic()
+    with pytest.raises(NoAnswer):
+        await bus.request("nobody.here", HELLO, Seen, timeout=30)
+    assert time.monotonic() - begun < 10
+    await bus.close()
+
+
+async def test_nonsense_is_dropped_and_the_next_message_is_heard(
+    nats_url: str, tasks: asyncio.TaskGroup
+) -> None:
+    """A hostile peer stops nobody's loop."""
+    server = await Bus.connect(nats_url, name="a", tasks=tasks)
+    client = await Bus.connect(nats_url, name="b", tasks=tasks)
+    await server.serve("x.*", Presence, answering)
+    for junk in (b"", b"not json", b'{"pool": 5}', b"\xff" * 1000):
+        await client._client.publish("x.y", junk)
+    assert Seen() == await client.request("x.y", HELLO, Seen, timeout=5)
+    await client.close()
+    await server.close()
+
+
+async def test_the_bus_comes_back_after_its_server_was_away(
+    tmp_path: Path, tasks: asyncio.TaskGroup
+) -> None:
+    """For ever, and it is known since when."""
+    port = free_port()
+    with nats(tmp_path, port) as url:
+        server = await Bus.connect(url, name="a", tasks=tasks)
+        client = await Bus.connect(url, name="b", tasks=tasks)
+        await server.serve("x", Presence, answering)
+        first = client.connected_since
+    async with asyncio.timeout(10):
+        while client.connected or server.connected:
+            await asyncio.sleep(0.05)
+    with nats(tmp_path, port):
+        async with asyncio.timeout(20):
+            while not (client.connected and server.connected):
+                await asyncio.sleep(0.05)
+        assert Seen() == await client.request("x", HELLO, Seen, timeout=5)
+        assert first is not None
+        assert client.connected_since is not None
+        assert client.connected_since > first
+        await client.close()
+        await server.close()
+
+
+BODY = b"some media" * 1000
+
+
+def _file(body: bytes = BODY) -> UploadFile:
+    digest = hashlib.sha256(body).hexdigest()
+    return UploadFile(sha256=digest, bytes=len(body), type="video/mp4")
+
+
+async def _put(grant: UploadGrant, body: bytes, **headers: str) -> int:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.put(grant.url, data=body, headers={**grant.headers, **headers}) as answer,
+    ):
+        return answer.status
+
+
+async def test_a_grant_stores_exactly_the_bytes_it_names(store_settings: StoreSettings) -> None:
+    """And the second time says that they are there."""
+    found = await ready_store(store_settings)
+    grant = found.grant(_file(), seconds=60)
+    assert not await found.has(_file().sha256, len(BODY))
+    assert 200 == await _put(grant, BODY)
+    assert await found.has(_file().sha256, len(BODY))
+    assert not await found.has(_file().sha256, len(BODY) + 1)
+    assert BODY == await found.get(_file().sha256)
+    assert 412 == await _put(grant, BODY)
+
+
+async def test_wrong_bytes_are_refused_by_the_store_itself(store_settings: StoreSettings) -> None:
+    """Same length, other content: the checksum is signed."""
+    found = await ready_store(store_settings)
+    wrong = b"x" + BODY[1:]
+    assert 400 == await _put(found.grant(_file(), seconds=60), wrong)
+    assert [] == await found.keys()
+
+
+@pytest.mark.parametrize("left_out", ["x-amz-checksum-sha256", "if-none-match", "content-length"])
+async def test_a_grant_without_one_of_its_headers_is_worth_nothing(
+    store_settings: StoreSettings, left_out: str
+) -> None:
+    """They are signed."""
+    found = await ready_store(store_settings)
+    grant = found.grant(_file(), seconds=60)
+    headers = {name: value for name, value in grant.headers.items() if name != left_out}
+    body = BODY + b"more" if left_out == "content-length" else BODY
+    async with httpx.AsyncClient(trust_env=False) as client:
+        answer = await client.put(grant.url, content=body, headers=headers)
+    assert 400 <= answer.status_code < 500
+    assert [] == await found.keys()
+
+
+async def test_a_grant_holds_for_its_own_key_only(store_settings: StoreSettings) -> None:
+    """Another address under the same signature is refused."""
+    found = await ready_store(store_settings)
+    grant = found.grant(_file(), seconds=60)
+    other = object_key("f" * 64)
+    moved = grant.model_copy(update={"url": grant.url.replace(object_key(grant.sha256), other)})
+    assert 403 == await _put(moved, BODY)
+
+
+async def test_a_store_that_is_away_is_not_an_object_that_is_missing(tmp_path: Path) -> None:
+    """The difference between waiting and failing."""
+    with store(tmp_path) as settings:
+        found = await ready_store(settings)
+    with pytest.raises(StoreAway):
+        await found.has("0" * 64, 1)
+    with pytest.raises(StoreAway):
+        await found.ensure_bucket()

@@ -1,0 +1,220 @@
+"""Trawler installed in a namespace of its own on a local cluster, for tests."""
+
+import contextlib
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import yaml
+
+from trawler_cluster import install
+from trawler_cluster.kubectl import Kubectl
+from trawler_cluster.provider import Provider
+from trawler_crds.media_job import TERMINAL, MediaJob
+
+
+class Installed:
+    """One release and the questions that tests ask it."""
+
+    def __init__(self, kubectl: Kubectl) -> None:
+        self.kubectl = kubectl
+        self.namespace = kubectl.namespace
+
+    # jobs -----------------------------------------------------------------------------------
+
+    def ask(self, url: str, name: str | None = None, **spec: Any) -> str:
+        """Create a MediaJob; answers with its name."""
+        name = name or f"t-{secrets.token_hex(5)}"
+        annotations = spec.pop("annotations", {})
+        job = {
+            "apiVersion": "trawler.dev/v1alpha1",
+            "kind": "MediaJob",
+            "metadata": {"name": name, "annotations": annotations},
+            "spec": {"url": url, **spec},
+        }
+        self.kubectl.run("create", "-f", "-", stdin=yaml.safe_dump(job))
+        return name
+
+    def job(self, name: str) -> MediaJob:
+        text = self.kubectl.run("get", "mediajob", name, "-o", "json").stdout
+        return MediaJob.model_validate_json(text)
+
+    def until(
+        self, name: str, condition: Callable[[MediaJob], bool], *, what: str, timeout: float = 60
+    ) -> MediaJob:
+        end = time.monotonic() + timeout
+        while True:
+            job = self.job(name)
+            if condition(job):
+                return job
+            assert time.monotonic() < end, f"{name}: {what} not within {timeout} s: {job.status}"
+            time.sleep(0.1)
+
+    def ended(self, name: str, *, timeout: float = 90) -> MediaJob:
+        return self.until(
+            name, lambda job: job.status.phase in TERMINAL, what="the end", timeout=timeout
+        )
+
+    # the site -------------------------------------------------------------------------------
+
+    def _raw(self, kind: str, name: str, port: int, path: str) -> str:
+        base = f"/api/v1/namespaces/{self.namespace}/{kind}/{name}:{port}/proxy"
+        return self.kubectl.run("get", "--raw", base + path).stdout
+
+    def requests_for(self, seed: str) -> list[dict[str, Any]]:
+        """What the site was asked for, with this seed in the address."""
+        found: list[dict[str, Any]] = json.loads(
+            self._raw("services", "site", 8080, f"/_/log?containing={seed}")
+        )
+        return found
+
+    def downloads(self, seed: str) -> int:
+        """Full downloads of the file, by GETs that began at its first byte."""
+        return sum(
+            entry["complete"] and entry["begin"] == 0 and entry["method"] == "GET"
+            for entry in self.requests_for(seed)
+        )
+
+    def begun(self, seed: str) -> int:
+        """GETs of the file that sent at least a byte."""
+        return sum(
+            entry["method"] == "GET" and entry["sent"] > 0 for entry in self.requests_for(seed)
+        )
+
+    def wait_for_share(self, seed: str, share: float, *, timeout: float = 60) -> float:
+        """Wait until the newest download of this seed sent at least `share` of its bytes."""
+        end = time.monotonic() + timeout
+        while True:
+            entries = [e for e in self.requests_for(seed) if e["method"] == "GET" and e["size"]]
+            sent = entries[-1]["sent"] / entries[-1]["size"] if entries else 0.0
+            if sent >= share:
+                return sent
+            assert time.monotonic() < end, f"{seed}: only {sent:.0%} after {timeout} s"
+            time.sleep(0.05)
+
+    def record(self, seed: str, size: int, ending: str = "mp4") -> dict[str, Any]:
+        """Bytes and sha256 as the site stands for them."""
+        path = f"/_/record?path=/video/{seed}.{ending}&bytes={size}"
+        found: dict[str, Any] = json.loads(self._raw("services", "site", 8080, path))
+        return found
+
+    # pods and what is in them ---------------------------------------------------------------
+
+    def pods(self, component: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.kubectl.json(
+            "get", "pods", "-l", f"app.kubernetes.io/component={component}"
+        )["items"]
+        return found
+
+    def workers(self) -> list[dict[str, Any]]:
+        """Worker pods that are ready and not leaving."""
+        return [
+            pod
+            for pod in self.pods("worker")
+            if "deletionTimestamp" not in pod["metadata"]
+            and any(
+                c["type"] == "Ready" and c["status"] == "True"
+                for c in pod["status"].get("conditions", [])
+            )
+        ]
+
+    def wait_for_workers(self, count: int, *, timeout: float = 60) -> list[dict[str, Any]]:
+        end = time.monotonic() + timeout
+        while (
+            len(found := self.workers()) != count
+            or self.pool()["status"].get("readyReplicas") != count
+        ):
+            assert time.monotonic() < end, f"{len(found)} workers instead of {count}"
+            time.sleep(0.2)
+        return found
+
+    def pool(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.kubectl.json("get", "wp", "default")
+        found.setdefault("status", {})
+        return found
+
+    def inside(self, pod: str, container: str, *argv: str) -> str:
+        return self.kubectl.run("exec", pod, "-c", container, "--", *argv).stdout
+
+    def scratch(self) -> list[str]:
+        """What lies in the scratch of every worker pod."""
+        return [
+            line
+            for pod in self.workers()
+            for line in self.inside(
+                pod["metadata"]["name"], "fetcher", "ls", "-A", "/scratch"
+            ).split()
+        ]
+
+    def job_processes(self) -> list[str]:
+        """Command lines of processes in fetchers beyond its own two."""
+        found = []
+        script = (
+            "import os\n"
+            "for p in os.listdir('/proc'):\n"
+            "  if p.isdigit() and os.path.realpath(f'/proc/{p}/cwd').startswith('/scratch/'):\n"
+            "    print(p)\n"
+        )
+        for pod in self.workers():
+            text = self.inside(pod["metadata"]["name"], "fetcher", "/app/bin/python", "-c", script)
+            found += text.split()
+        return found
+
+    # the store --------------------------------------------------------------------------------
+
+    def objects(self) -> set[str]:
+        """Every hash in the store, read from its volume."""
+        pod = self.pods("store")[0]["spec"]["volumes"]
+        claim = next(v["persistentVolumeClaim"]["claimName"] for v in pod if v["name"] == "data")
+        volume = self.kubectl.json("get", "pvc", claim)["spec"]["volumeName"]
+        found = self.kubectl.json("get", "pv", volume)["spec"]
+        path = (found.get("hostPath") or found.get("local"))["path"]
+        from pathlib import Path
+
+        media = Path(path) / "trawler" / "media" / "sha256"
+        return {file.name for file in media.rglob("*") if file.is_file()}
+
+    def nothing_left(self, *, timeout: float = 20) -> None:
+        """No file, no process: asserted within `timeout` seconds."""
+        end = time.monotonic() + timeout
+        while (left := (self.scratch(), self.job_processes())) != ([], []):
+            assert time.monotonic() < end, f"left behind: {left}"
+            time.sleep(0.3)
+
+    def report(self) -> str:
+        """All a person would look at after a failure."""
+        parts = []
+        for words in (
+            ("get", "pods,wp,mj", "-o", "wide"),
+            ("get", "events", "--sort-by=.lastTimestamp"),
+            ("logs", "deploy/trawler-operator", "--tail=60"),
+            ("logs", "-l", "app.kubernetes.io/component=worker", "--all-containers", "--tail=40"),
+        ):
+            done = self.kubectl.run(*words, check=False)
+            parts.append(f"$ kubectl {' '.join(words)}\n{done.stdout}{done.stderr}")
+        return "\n".join(parts)
+
+
+@contextlib.contextmanager
+def installed(
+    provider: Provider, *, namespace: str, crds: bool, values: tuple[str, ...] = ()
+) -> Iterator[Installed]:
+    """Install for the length of a block; objects go before their namespace."""
+    more = () if crds else ("crds.install=false",)
+    release = install.Release(namespace=namespace, values=(*more, *values))
+    kubectl = install.install(provider, release)
+    found = Installed(kubectl)
+    try:
+        found.wait_for_workers(1, timeout=90)
+        yield found
+    finally:
+        kubectl.run("delete", "mediajobs", "--all", "--wait=false", check=False)
+        kubectl.helm("uninstall", "trawler", "--wait", "--timeout", "90s", check=False)
+        kubectl.run("delete", "namespace", namespace, "--timeout=120s", check=False, timeout=150)
+
+
+def get(url: str) -> httpx.Response:
+    return httpx.get(url, timeout=10, trust_env=False)

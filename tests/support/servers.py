@@ -1,0 +1,174 @@
+"""Real servers for the integration shelf: nats-server, versitygw, kube-apiserver with etcd.
+
+Each gets a port of its own from the kernel and a folder of its own, and is gone after its test.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from trawler_cluster import binaries
+from trawler_cluster.native.configs import etcd_command
+from trawler_common.store import Store, StoreSettings
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def listening(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_until(condition: Callable[[], bool], *, what: str, timeout: float = 30) -> None:
+    end = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < end, f"{what} did not happen within {timeout} s"
+        time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def process(
+    argv: Sequence[str | Path], *, log: Path, env: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server for the length of a block."""
+    with log.open("ab") as sink:
+        running = subprocess.Popen(
+            [str(word) for word in argv],
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+            env={**os.environ, **(env or {})},
+        )
+    try:
+        yield running
+    finally:
+        if running.poll() is None:
+            running.send_signal(signal.SIGTERM)
+            try:
+                running.wait(10)
+            except subprocess.TimeoutExpired:
+                running.kill()
+                running.wait()
+
+
+@contextlib.contextmanager
+def nats(folder: Path, port: int | None = None) -> Iterator[str]:
+    """A bus; yields its address."""
+    port = port or free_port()
+    argv = [binaries.program("nats-server"), "--addr", "127.0.0.1", "--port", str(port)]
+    with process(argv, log=folder / "nats.log"):
+        wait_until(lambda: listening(port), what="a listening nats-server")
+        yield f"nats://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def store(folder: Path, port: int | None = None) -> Iterator[StoreSettings]:
+    """An S3 store over a folder; yields how to reach it."""
+    port = port or free_port()
+    data = folder / "store"
+    data.mkdir(exist_ok=True)
+    argv = [binaries.program("versitygw"), f"--port=127.0.0.1:{port}", "--quiet", "--keep-alive"]
+    env = {"ROOT_ACCESS_KEY": "access", "ROOT_SECRET_KEY": "secret"}
+    with process([*argv, "posix", str(data)], log=folder / "store.log", env=env):
+        wait_until(lambda: listening(port), what="a listening versitygw")
+        yield StoreSettings(
+            endpoint=f"http://127.0.0.1:{port}",
+            bucket="trawler",
+            region="us-east-1",
+            access_key="access",
+            secret_key="secret",
+        )
+
+
+async def ready_store(settings: StoreSettings) -> Store:
+    found = Store(settings)
+    await found.ensure_bucket()
+    return found
+
+
+class ApiServer:
+    """A kube-apiserver with etcd, and nothing else of a cluster."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        self.kubeconfig = kubeconfig
+        self._kubectl = binaries.program("kubectl")
+
+    def kubectl(
+        self, *words: str, stdin: str | None = None, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [str(self._kubectl), "--kubeconfig", str(self.kubeconfig), *words],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0 or not check, done.stderr
+        return done
+
+
+@contextlib.contextmanager
+def api_server(folder: Path) -> Iterator[ApiServer]:
+    """Plain tokens, no admission but the CRDs' own rules."""
+    etcd_port, port = free_port(), free_port()
+    key = folder / "sa.key"
+    subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
+    tokens = folder / "tokens.csv"
+    tokens.write_text("secret-token,admin,admin,system:masters\n")
+    etcd = [binaries.program("etcd"), *etcd_command(folder / "etcd", client=etcd_port)]
+    server = [
+        binaries.program("kube-apiserver"),
+        f"--etcd-servers=http://127.0.0.1:{etcd_port}",
+        f"--secure-port={port}",
+        "--bind-address=127.0.0.1",
+        f"--cert-dir={folder}/certs",
+        f"--service-account-key-file={key}",
+        f"--service-account-signing-key-file={key}",
+        "--service-account-issuer=https://test",
+        "--service-cluster-ip-range=10.99.0.0/16",
+        "--authorization-mode=RBAC",
+        f"--token-auth-file={tokens}",
+        "--disable-admission-plugins=ServiceAccount",
+    ]
+    kubeconfig = folder / "kubeconfig"
+    with (
+        process(etcd, log=folder / "etcd.log"),
+        process(server, log=folder / "apiserver.log"),
+    ):
+        kubeconfig.write_text(
+            f"""apiVersion: v1
+kind: Config
+current-context: trawler-dev-api
+contexts: [{{name: trawler-dev-api, context: {{cluster: c, user: u}}}}]
+clusters: [{{name: c, cluster: {{server: "https://127.0.0.1:{port}", insecure-skip-tls-verify: true}}}}]
+users: [{{name: u, user: {{token: secret-token}}}}]
+"""
+        )
+        api = ApiServer(kubeconfig)
+        wait_until(
+            lambda: api.kubectl("get", "--raw", "/readyz", check=False).returncode == 0,
+            what=f"a ready API server ({folder}/apiserver.log)",
+            timeout=60,
+        )
+        yield api
+
+
+def http_ok(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
