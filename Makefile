@@ -65,7 +65,7 @@ images: setup ## Build the images and give them to the running cluster.
 	@$(UV) run -q trawler-cluster images
 
 bench: setup ## Measure against the bars of docs/bench.md; exits 1 when one is missed.
-	@$(UV) run -q python bench/main.py
+	@PYTHONPATH=tests/support $(UV) run -q python bench/main.py
 
 crds: setup ## Generate CRDs and the chart's schema from the models.
 	@$(UV) run -q python -m trawler_crds.schema crds charts/trawler/files/crds charts/trawler/values.schema.json

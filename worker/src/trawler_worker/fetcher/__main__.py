@@ -32,6 +32,7 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             for wait in waits:
                 wait.cancel()
+            server.hang_up()  # else closing the listener would wait for the agent
 
 
 async def _unused(stop: asyncio.Event, server: Server) -> None:

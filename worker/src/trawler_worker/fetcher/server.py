@@ -27,6 +27,7 @@ class Server:
         self._agent_uid = agent_uid
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self.taken = False
+        self._writer: asyncio.StreamWriter | None = None
         self.left = asyncio.Event()
         """Set when the agent hung up: nobody wants the work any more."""
 
@@ -41,7 +42,7 @@ class Server:
         if self.taken or not _is(writer, self._agent_uid):
             writer.close()
             return
-        self.taken = True
+        self.taken, self._writer = True, writer
         try:
             async with asyncio.TaskGroup() as tasks:
                 while data := await reader.readline():
@@ -53,6 +54,11 @@ class Server:
         finally:
             writer.close()
             self.left.set()
+
+    def hang_up(self) -> None:
+        """End the conversation from our side: the agent then knows that this pod is of no use."""
+        if self._writer is not None:
+            self._writer.transport.abort()
 
     def _take(self, data: bytes, writer: asyncio.StreamWriter, tasks: asyncio.TaskGroup) -> None:
         match ToFetcher.validate_json(data):

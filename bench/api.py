@@ -1,0 +1,104 @@
+"""A small, fast client of the API server: a measurement should not measure kubectl."""
+
+import base64
+import json
+import ssl
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+
+def client(kubeconfig: Path) -> httpx.Client:
+    """By the client certificate in a kubeconfig of ours."""
+    found = yaml.safe_load(kubeconfig.read_text())
+    cluster, user = found["clusters"][0]["cluster"], found["users"][0]["user"]
+    context = ssl.create_default_context(
+        cadata=base64.b64decode(cluster["certificate-authority-data"]).decode()
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        cert, key = Path(folder) / "cert", Path(folder) / "key"
+        cert.write_bytes(base64.b64decode(user["client-certificate-data"]))
+        key.write_bytes(base64.b64decode(user["client-key-data"]))
+        context.load_cert_chain(cert, key)
+    return httpx.Client(base_url=cluster["server"], verify=context, timeout=None, trust_env=False)
+
+
+class Jobs:
+    """Creates MediaJobs and notes when each phase was seen in a watch."""
+
+    def __init__(self, http: httpx.Client, namespace: str) -> None:
+        self._http = http
+        self._path = f"/apis/trawler.dev/v1alpha1/namespaces/{namespace}/mediajobs"
+        self.seen: dict[str, dict[str, float]] = {}
+        """name → phase → monotonic seconds of its first sight."""
+        self._changed = threading.Condition()
+        self._stop = False
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        version = self._http.get(self._path).json()["metadata"]["resourceVersion"]
+        thread = threading.Thread(target=self._watch, args=(version,), daemon=True)
+        thread.start()
+        yield
+        self._stop = True
+
+    def _watch(self, version: str) -> None:
+        query = {"watch": "true", "resourceVersion": version}
+        with self._http.stream("GET", self._path, params=query) as answer:
+            for line in answer.iter_lines():
+                now = time.monotonic()
+                item: dict[str, Any] = json.loads(line)["object"]
+                phase = item.get("status", {}).get("phase", "Pending")
+                with self._changed:
+                    phases = self.seen.setdefault(item["metadata"]["name"], {})
+                    phases.setdefault(phase, now)
+                    self._changed.notify_all()
+                if self._stop:
+                    return
+
+    def create(self, name: str, url: str, **spec: Any) -> float:
+        """Create one; answers with when that began."""
+        body = {
+            "apiVersion": "trawler.dev/v1alpha1",
+            "kind": "MediaJob",
+            "metadata": {"name": name},
+            "spec": {"url": url, **spec},
+        }
+        begun = time.monotonic()
+        answer = self._http.post(self._path, json=body)
+        assert answer.status_code == 201, answer.text
+        return begun
+
+    def wait(self, names: list[str], phase: str, *, timeout: float) -> dict[str, float]:
+        """When each was first seen in a phase."""
+        end = time.monotonic() + timeout
+        with self._changed:
+            while True:
+                missing = [n for n in names if phase not in self.seen.get(n, {})]
+                failed = [n for n in names if "Failed" in self.seen.get(n, {})]
+                assert not failed or phase == "Failed", f"failed: {failed[:3]}"
+                if not missing:
+                    return {name: self.seen[name][phase] for name in names}
+                left = end - time.monotonic()
+                assert left > 0, f"{len(missing)} not {phase} in {timeout} s: {missing[:3]}"
+                self._changed.wait(left)
+
+    def status_writes(self) -> float:
+        """Status patches of MediaJobs that the API server counted so far."""
+        total = 0.0
+        for line in self._http.get("/metrics").text.splitlines():
+            if (
+                line.startswith("apiserver_request_total{")
+                and 'resource="mediajobs"' in line
+                and 'subresource="status"' in line
+                and ('verb="PATCH"' in line or 'verb="PUT"' in line)
+            ):
+                total += float(line.rsplit(" ", 1)[1])
+        return total

@@ -1,0 +1,236 @@
+"""`make bench`: each figure beside its bar; exit code 1 when one is missed.
+
+One install in a namespace of its own on the local cluster. Baselines and our own runs alternate
+in the same run, over pages, bytes and addresses that differ from job to job.
+"""
+
+import json
+import secrets
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import api
+import usage
+import yaml
+from installed import Installed, installed
+
+from trawler_cluster import images, shell
+from trawler_cluster.kubectl import Kubectl
+from trawler_cluster.plan import Plan
+from trawler_cluster.provider import choose
+
+SIZE = 1_000_000
+ROUNDS = 7
+EACH = 3
+BURST = 100
+HERE = Path(__file__).parent
+
+
+class Figures:
+    """What is measured, printed as it comes."""
+
+    def __init__(self) -> None:
+        self.missed = 0
+
+    def show(self, name: str, value: str, bar: str = "", *, met: bool = True) -> None:
+        mark = "" if not bar else ("ok" if met else "MISSED")
+        self.missed += not met
+        print(f"{name:<58} {value:>14}  {bar:<14} {mark}", flush=True)
+
+
+def page(kind: str = "page") -> str:
+    seed = secrets.token_hex(6)
+    path = f"page/{seed}" if kind == "page" else f"video/{seed}.mp4"
+    return f"http://site:8080/{path}?bytes={SIZE}"
+
+
+@contextmanager
+def bench_pod(kubectl: Kubectl) -> Iterator[Any]:
+    """A pod of the worker image that only waits; answers with a way to run baselines in it."""
+    secure = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "bench"},
+        "spec": {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 0,
+            "automountServiceAccountToken": False,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": 10002,
+                "runAsGroup": 10000,
+                "fsGroup": 10000,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [
+                {
+                    "name": "bench",
+                    "image": images.service("worker").reference,
+                    "imagePullPolicy": "IfNotPresent",
+                    "command": ["sleep", "infinity"],
+                    "env": [{"name": "HOME", "value": "/scratch"}],
+                    "securityContext": {**secure, "readOnlyRootFilesystem": True},
+                    "volumeMounts": [
+                        {"name": "scratch", "mountPath": "/scratch"},
+                        {"name": "tmp", "mountPath": "/tmp"},
+                    ],
+                }
+            ],
+            "volumes": [{"name": "scratch", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}],
+        },
+    }
+    kubectl.run("create", "-f", "-", stdin=yaml.safe_dump(pod))
+    kubectl.run("wait", "--for=condition=Ready", "pod/bench", "--timeout=60s")
+    script = (HERE / "baseline.py").read_text()
+
+    def run(mode: str, urls: list[str]) -> list[float]:
+        argv = kubectl.argv("exec", "-i", "bench", "--", "/app/bin/python", "-", mode, *urls)
+        done = subprocess.run(argv, input=script, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stderr[-2000:]
+        found: list[float] = json.loads(done.stdout.strip().splitlines()[-1])
+        return found
+
+    yield run
+    kubectl.run("delete", "pod", "bench", "--wait=false")
+
+
+def latency(figures: Figures, jobs: api.Jobs, baseline: Any) -> int:
+    """One at a time on a warm pod, against one plain process."""
+    made = 0
+    for kind, engine in (("page", "YtDlp"), ("file", "Direct")):
+        ours: list[float] = []
+        plain: list[float] = []
+        jobs.create(warm := f"warm-{kind}", page(kind))
+        jobs.wait([warm], "Succeeded", timeout=60)
+        made += 1
+        for _ in range(ROUNDS):
+            plain += baseline("plain", [page(kind)])
+            for _ in range(EACH):
+                name = f"one-{secrets.token_hex(4)}"
+                begun = jobs.create(name, page(kind))
+                ours.append(jobs.wait([name], "Succeeded", timeout=60)[name] - begun)
+                made += 1
+        mine, theirs = statistics.median(ours), statistics.median(plain)
+        ratio = mine / theirs
+        figures.show(f"{engine}: created → Succeeded, p50 of {len(ours)}", f"{mine * 1000:.0f} ms")
+        figures.show(f"{engine}: plain yt-dlp, p50 of {len(plain)}", f"{theirs * 1000:.0f} ms")
+        figures.show(f"{engine}: ratio", f"{ratio:.3f} x", "<= 0.3 x", met=ratio <= 0.3)
+    return made
+
+
+def throughput(figures: Figures, found: Installed, jobs: api.Jobs, baseline: Any) -> int:
+    """A hundred waiting jobs, two slots, by YtDlp; against a bare fork server and xargs."""
+    kubectl = found.kubectl
+    ours, bare = [], []
+    made = 0
+    for _ in range(3):
+        urls = [page() for _ in range(BURST)]
+        bare.append(BURST / baseline("fork", [page() for _ in range(BURST)])[0])
+        kubectl.run("scale", "wp/default", "--replicas=0")
+        found.wait_for_workers(0, timeout=60)
+        names = [f"burst-{secrets.token_hex(5)}" for _ in urls]
+        for name, url in zip(names, urls, strict=True):
+            jobs.create(name, url, engines=["YtDlp"])
+        jobs.wait(names, "Queued", timeout=60)
+        kubectl.run("scale", "wp/default", "--replicas=1")
+        ends = jobs.wait(names, "Succeeded", timeout=300)
+        begun = min(jobs.seen[name]["Running"] for name in names)
+        ours.append(BURST / (max(ends.values()) - begun))
+        made += BURST
+    few = [page() for _ in range(20)]
+    by_xargs = len(few) / baseline("xargs", few)[0]
+    mine, theirs = statistics.median(ours), statistics.median(bare)
+    figures.show("100 waiting, 2 slots, YtDlp", f"{mine:.1f} jobs/s")
+    figures.show("bare fork server, 2 at once", f"{theirs:.1f} jobs/s")
+    figures.show("ratio to it", f"{mine / theirs:.2f} x", ">= 0.6 x", met=mine / theirs >= 0.6)
+    figures.show("ratio to xargs -P2 yt-dlp", f"{mine / by_xargs:.1f} x", "(7 x: MeTube)")
+    return made
+
+
+def pods(kubectl: Kubectl) -> dict[str, list[int]]:
+    """The processes of every pod of the install, by component."""
+    items = kubectl.json("get", "pods")["items"]
+    return {
+        pod["metadata"]["labels"]["app.kubernetes.io/component"]: usage.of_pod(
+            pod["metadata"]["uid"]
+        )
+        for pod in items
+        if pod["metadata"].get("labels", {}).get("app.kubernetes.io/component")
+    }
+
+
+def control_plane(plan: Plan) -> dict[str, list[int]]:
+    folder = plan.state / "pids"
+    names = ("kube-apiserver", "etcd")
+    return {
+        name: [int((folder / f"{name}.pid").read_text().split()[0])]
+        for name in names
+        if (folder / f"{name}.pid").exists()
+    }
+
+
+def measure(found: Installed, figures: Figures) -> None:
+    provider = found.kubectl.provider
+    with api.client(provider.plan.kubeconfig) as http, bench_pod(found.kubectl) as baseline:
+        jobs = api.Jobs(http, found.namespace)
+        with jobs.watching():
+            idle = {name: usage.pss_mib(pids) for name, pids in pods(found.kubectl).items()}
+            parts = {
+                "operator": pods(found.kubectl)["operator"],
+                **control_plane(provider.plan),
+            }
+            cpu = {name: usage.cpu_seconds(pids) for name, pids in parts.items()}
+            writes = jobs.status_writes()
+            made = latency(figures, jobs, baseline)
+            made += throughput(figures, found, jobs, baseline)
+            per_job = (jobs.status_writes() - writes) / made
+            figures.show(
+                f"status writes per clean job ({made} jobs)",
+                f"{per_job:.2f}",
+                "<= 3",
+                met=per_job <= 3,
+            )
+            for name, pids in parts.items():
+                spent = (usage.cpu_seconds(pids) - cpu[name]) / made
+                figures.show(f"processor time per job, {name}", f"{spent * 1000:.1f} ms")
+            _memory(found, jobs, figures, idle)
+
+
+def _memory(found: Installed, jobs: api.Jobs, figures: Figures, idle: dict[str, float]) -> None:
+    """PSS of every pod, idle and while two downloads run."""
+    names = [f"slow-{secrets.token_hex(4)}" for _ in range(2)]
+    for name in names:
+        jobs.create(name, page() + "&rate=200000")
+    jobs.wait(names, "Running", timeout=60)
+    seeds_seen = jobs.wait(names, "Running", timeout=60)
+    assert seeds_seen
+    busy = {name: usage.pss_mib(pids) for name, pids in pods(found.kubectl).items()}
+    for name, size in busy.items():
+        before = idle.get(name)
+        if before is not None:
+            figures.show(f"PSS of pod {name}, idle → at work", f"{before:.0f} → {size:.0f} MiB")
+    jobs.wait(names, "Succeeded", timeout=120)
+
+
+def main() -> int:
+    provider = choose(Plan())
+    provider.up()
+    figures = Figures()
+    kubectl = Kubectl(provider)
+    there = kubectl.run("get", "crd", "mediajobs.trawler.dev", check=False).returncode == 0
+    namespace = f"trawler-bench-{secrets.token_hex(3)}"
+    with installed(provider, namespace=namespace, crds=not there) as found:
+        shell.say("\nMeasuring; about five minutes.\n")
+        measure(found, figures)
+    print(f"\n{figures.missed} of the bars missed" if figures.missed else "\nall bars met")
+    return 1 if figures.missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
