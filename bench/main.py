@@ -17,8 +17,8 @@ from typing import Any
 import api
 import usage
 import yaml
-from installed import Installed, installed
 
+from installed import Installed, installed
 from trawler_cluster import images, shell
 from trawler_cluster.kubectl import Kubectl
 from trawler_cluster.plan import Plan

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
-from installed import Installed, installed
 
+from installed import Installed, installed
 from trawler_cluster.kubectl import Kubectl
 from trawler_cluster.plan import MAIN, Plan
 from trawler_cluster.provider import Provider, choose

@@ -6,8 +6,8 @@ import time
 from typing import Any
 
 import pytest
-from installed import Installed
 
+from installed import Installed
 from trawler_crds.media_job import MediaJob
 
 SIZE = 2_000_000
@@ -114,7 +114,9 @@ def _kill_process(release: Installed, component: str, module: str) -> None:
     """SIGKILL from outside the container: PID 1 is immune to signals from within."""
     pod = release.pods(component)[0]
     uid = pod["metadata"]["uid"]
-    found = subprocess.run(["pgrep", "-f", "--", f"-m {module}"], capture_output=True, text=True).stdout
+    found = subprocess.run(
+        ["pgrep", "-f", "--", f"-m {module}"], capture_output=True, text=True
+    ).stdout
     for pid in found.split():
         with open(f"/proc/{pid}/cgroup") as file:
             if uid in file.read() or uid.replace("-", "_") in file.read():

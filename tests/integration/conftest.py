@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from servers import ApiServer, api_server, nats, store
 
+from servers import ApiServer, api_server, nats, store
 from trawler_common.store import StoreSettings
 from trawler_sandbox.site import Site
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from servers import ApiServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -171,7 +172,7 @@ def test_the_columns_are_those_that_are_promised(api: ApiServer) -> None:
         if api.kubectl("get", kind).stdout
     ]
     if jobs:
-        words = "PHASE QUEUE ENGINE FILES SIZE ATTEMPT REASON AGE".split()
+        words = ["PHASE", "QUEUE", "ENGINE", "FILES", "SIZE", "ATTEMPT", "REASON", "AGE"]
         assert words == jobs[0].split()[2:]
     assert ["NAME", "WEIGHT", "QUEUED", "RUNNING", "PAUSED", "AGE"] in heads
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import aiohttp
 import httpx
 import pytest
-from servers import free_port, nats, ready_store, store
 
+from servers import free_port, nats, ready_store, store
 from trawler_common.bus import Bus, NoAnswer
 from trawler_common.store import StoreAway, StoreSettings
 from trawler_crds.keys import object_key

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from servers import wait_until
 
+from servers import wait_until
 from trawler_crds.media_job import EngineName, Limits, Media
 from trawler_worker.fetcher.isolation import Isolation
 from trawler_worker.protocol import Done, Fetch, Moved

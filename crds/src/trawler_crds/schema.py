@@ -178,7 +178,9 @@ def crds() -> dict[str, dict[str, Any]]:
                 _AGE,
                 _column("Host", ".status.host", wide=True),
                 _column("Worker", ".status.worker", wide=True),
-                _column("Delivered", '.status.conditions[?(@.type=="Delivered")].status', wide=True),
+                _column(
+                    "Delivered", '.status.conditions[?(@.type=="Delivered")].status', wide=True
+                ),
             ],
         ),
         "workerpools.yaml": _crd(

@@ -1,7 +1,6 @@
 """The picture in memory."""
 
 from objects import board, job, pod, running
-
 from trawler_crds.media_job import Phase
 from trawler_crds.messages import Presence
 from trawler_operator.board import Board

@@ -1,8 +1,8 @@
 """The next step of one job."""
 
 import pytest
-from objects import NOON, board, clock, held, job, pod, pool, running
 
+from objects import NOON, board, clock, held, job, pod, pool, running
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import MediaJob, Phase
 from trawler_crds.messages import Outcome, Result

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from objects import pool
 
+from objects import pool
 from trawler_operator import pods
 
 SETTINGS = pods.PodSettings(

@@ -1,7 +1,6 @@
 """How many pods a pool has, and which one goes."""
 
 from objects import board, clock, held, pod, pool
-
 from trawler_operator import scaling
 from trawler_operator.actions import Action, CreatePod, DeletePod, DrainPod
 from trawler_operator.board import Pod

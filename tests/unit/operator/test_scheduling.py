@@ -1,7 +1,6 @@
 """Whose turn it is, and which pod takes it."""
 
 from objects import NOON, board, clock, held, job, pod
-
 from trawler_crds.media_job import MediaJob
 from trawler_operator import lifecycle, scheduling
 from trawler_operator.actions import Dispatch

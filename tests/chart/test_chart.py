@@ -1,0 +1,175 @@
+"""What the rendered manifests promise, and what the schema refuses."""
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from chart import CHART, pod_specs, render, template
+
+EVERY_KNOB = ("-f", str(CHART / "ci" / "every-knob.yaml"))
+ALL_ON = ("--set", "sandbox.enabled=true")
+
+
+def test_the_defaults_install_operator_bus_and_store_and_no_sandbox() -> None:
+    """A first evening."""
+    names = set(pod_specs(render()))
+    assert {"trawler-operator", "trawler-nats", "trawler-store"} == names
+
+
+def test_every_knob_at_once_renders() -> None:
+    """And the embedded parts stay out where they are switched off."""
+    specs = pod_specs(render(*EVERY_KNOB))
+    assert {"trawler-operator", "trawler-site"} == set(specs)
+    operator = specs["trawler-operator"]["containers"][0]
+    env = {entry["name"]: entry.get("value") for entry in operator["env"]}
+    assert operator["image"] == "registry.example/trawler/trawler-operator:a"
+    assert env["TRAWLER_OPERATOR_WORKER_IMAGE"] == "registry.example/trawler/trawler-worker:b"
+    assert env["TRAWLER_OPERATOR_S3_ENDPOINT"] == "https://s3.example"
+    assert env["TRAWLER_OPERATOR_EGRESS_ALLOW"] == "site:8080,media.internal:80"
+
+
+@pytest.mark.parametrize(
+    "name", ["trawler-operator", "trawler-nats", "trawler-store", "trawler-site"]
+)
+def test_our_pods_satisfy_pod_security_restricted(name: str) -> None:
+    """Kubernetes' own list, level `restricted`; plus a read-only root."""
+    spec = pod_specs(render(*ALL_ON))[name]
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["runAsUser"] >= 10000
+    assert spec["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault"
+    for container in spec["containers"]:
+        security = container["securityContext"]
+        assert security["allowPrivilegeEscalation"] is False
+        assert security["readOnlyRootFilesystem"] is True
+        assert security["capabilities"]["drop"] == ["ALL"]
+
+
+@pytest.mark.parametrize("name", ["trawler-nats", "trawler-store", "trawler-site"])
+def test_who_does_not_speak_to_the_api_server_has_no_token(name: str) -> None:
+    """Least privilege."""
+    assert pod_specs(render(*ALL_ON))[name]["automountServiceAccountToken"] is False
+
+
+@pytest.mark.parametrize(
+    "name", ["trawler-operator", "trawler-nats", "trawler-store", "trawler-site"]
+)
+def test_every_container_has_probes_and_bounds(name: str) -> None:
+    """So that a sick one is seen and a greedy one is stopped."""
+    for container in pod_specs(render(*ALL_ON))[name]["containers"]:
+        assert {"livenessProbe", "readinessProbe"} <= set(container)
+        assert "memory" in container["resources"]["limits"]
+        assert container["command"][0].startswith("/")
+
+
+def _rules() -> list[dict[str, Any]]:
+    return next(found for found in render() if found["kind"] == "Role")["rules"]  # type: ignore[no-any-return]
+
+
+def test_the_operator_may_do_no_more_than_it_does() -> None:
+    """Pairs that must not be there."""
+    allowed = {
+        (group, resource, verb)
+        for rule in _rules()
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert not {entry for entry in allowed if "*" in entry}
+    assert not {entry for entry in allowed if entry[1] in {"secrets", "pods/exec", "pods/log"}}
+    assert ("trawler.dev", "mediajobs", "delete") not in allowed
+    assert ("trawler.dev", "mediajobs", "patch") not in allowed
+    assert ("", "pods", "create") in allowed
+    assert not [found for found in render() if found["kind"].startswith("ClusterRole")]
+
+
+def test_crds_come_with_the_release_unless_told_otherwise() -> None:
+    """`crds.install`, `crds.keep`."""
+    kind = "CustomResourceDefinition"
+    found = [doc for doc in render() if doc["kind"] == kind]
+    assert len(found) == 3
+    assert not any("annotations" in doc["metadata"] for doc in found)
+    assert [doc for doc in render("--set", "crds.install=false") if doc["kind"] == kind] == []
+    for doc in render("--set", "crds.keep=true"):
+        if doc["kind"] == kind:
+            assert doc["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+def test_the_chart_holds_no_object_of_our_own_kinds() -> None:
+    """Helm resolves kinds before it creates them: the first install would fail."""
+    assert not [doc for doc in render(*EVERY_KNOB) if doc["apiVersion"].startswith("trawler.dev")]
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("operator.replica=2", "replica"),
+        ("operator.replicas=2", "replicas"),
+        ("egress.allow={site}", "allow"),
+        ("pools.default.slots=2", "slots"),
+        ("pools.default.replicas=-1", "replicas"),
+        ("pools.default.scaling=Auto", "scaling"),
+        ("telemetry.otlpEndpoint=collector", "otlpEndpoint"),
+        ("unknown=1", "unknown"),
+        ("store.size=lots", "size"),
+        ("image.pullPolicy=Sometimes", "pullPolicy"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_the_schema(value: str, why: str) -> None:
+    """And named."""
+    done = template("--set", value)
+    assert done.returncode != 0
+    assert why in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        (("nats.embedded=false",), "nats.url is needed"),
+        (("store.embedded=false",), "store.endpoint is needed"),
+        (
+            ("store.embedded=false", "store.endpoint=http://s3:1"),
+            "store.credentialsSecret is needed",
+        ),
+    ],
+)
+def test_what_is_switched_off_must_be_named(values: tuple[str, ...], why: str) -> None:
+    """One sentence instead of a pod that crashes."""
+    done = template(*(word for value in values for word in ("--set", value)))
+    assert done.returncode != 0
+    assert why in done.stderr
+
+
+def _leaves(node: Any, path: str = "") -> set[str]:
+    if isinstance(node, dict) and node and not path.startswith(".pools"):
+        return {leaf for key, child in node.items() for leaf in _leaves(child, f"{path}.{key}")}
+    return {path}
+
+
+def _schema_leaves(node: dict[str, Any], path: str = "") -> set[str]:
+    if "properties" not in node or path.startswith(".pools"):
+        return {path}
+    return {
+        leaf
+        for key, child in node["properties"].items()
+        for leaf in _schema_leaves(child, f"{path}.{key}")
+    }
+
+
+def test_values_and_schema_agree() -> None:
+    """Every value is in the schema, every entry of the schema has a default."""
+    values = _leaves(yaml.safe_load((CHART / "values.yaml").read_text()))
+    schema = _schema_leaves(json.loads((CHART / "values.schema.json").read_text()))
+    inner = {leaf for leaf in values if ".resources" in leaf}
+    assert values - inner == {s for s in schema if ".resources" not in s} - {".global"}
+
+
+def test_every_value_has_a_comment() -> None:
+    """Above it, or above the group it opens."""
+    lines = (CHART / "values.yaml").read_text().splitlines()
+    commented = [n for n, line in enumerate(lines) if line.strip().startswith("#")]
+    tops = [n for n, line in enumerate(lines) if line and not line.startswith((" ", "#"))]
+    for start, stop in zip(tops, [*tops[1:], len(lines)], strict=True):
+        near = range(start - 2, stop)
+        assert any(n in near for n in commented), lines[start]
