@@ -189,7 +189,17 @@ def test_the_table_reads_like_a_dashboard(release: Installed) -> None:
     name = release.ask(f"http://site:8080/video/{seed()}.mp4")
     release.ended(name)
     head, row = release.kubectl.text("get", "mediajobs", name).splitlines()
-    assert ["NAME", "PHASE", "QUEUE", "ENGINE", "FILES", "SIZE", "ATTEMPT", "REASON", "AGE"] == head.split()
+    assert [
+        "NAME",
+        "PHASE",
+        "QUEUE",
+        "ENGINE",
+        "FILES",
+        "SIZE",
+        "ATTEMPT",
+        "REASON",
+        "AGE",
+    ] == head.split()
     assert [name, "Succeeded", "default", "Direct", "1"] == row.split()[:5]
     wide = release.kubectl.text("get", "mediajobs", name, "-o", "wide").splitlines()[0].split()
     assert ["HOST", "WORKER", "DELIVERED"] == wide[-3:]

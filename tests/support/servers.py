@@ -67,7 +67,13 @@ def process(
 def nats(folder: Path, port: int | None = None) -> Iterator[str]:
     """A bus; yields its address."""
     port = port or free_port()
-    argv: list[str | Path] = [binaries.program("nats-server"), "--addr", "127.0.0.1", "--port", str(port)]
+    argv: list[str | Path] = [
+        binaries.program("nats-server"),
+        "--addr",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
     with process(argv, log=folder / "nats.log"):
         wait_until(lambda: listening(port), what="a listening nats-server")
         yield f"nats://127.0.0.1:{port}"
@@ -79,7 +85,12 @@ def store(folder: Path, port: int | None = None) -> Iterator[StoreSettings]:
     port = port or free_port()
     data = folder / "store"
     data.mkdir(exist_ok=True)
-    argv: list[str | Path] = [binaries.program("versitygw"), f"--port=127.0.0.1:{port}", "--quiet", "--keep-alive"]
+    argv: list[str | Path] = [
+        binaries.program("versitygw"),
+        f"--port=127.0.0.1:{port}",
+        "--quiet",
+        "--keep-alive",
+    ]
     env = {"ROOT_ACCESS_KEY": "access", "ROOT_SECRET_KEY": "secret"}
     with process([*argv, "posix", str(data)], log=folder / "store.log", env=env):
         wait_until(lambda: listening(port), what="a listening versitygw")
@@ -128,7 +139,10 @@ def api_server(folder: Path) -> Iterator[ApiServer]:
     subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
     tokens = folder / "tokens.csv"
     tokens.write_text("secret-token,admin,admin,system:masters\n")
-    etcd: list[str | Path] = [binaries.program("etcd"), *etcd_command(folder / "etcd", client=etcd_port)]
+    etcd: list[str | Path] = [
+        binaries.program("etcd"),
+        *etcd_command(folder / "etcd", client=etcd_port),
+    ]
     server: list[str | Path] = [
         binaries.program("kube-apiserver"),
         f"--etcd-servers=http://127.0.0.1:{etcd_port}",

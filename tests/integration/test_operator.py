@@ -1,0 +1,390 @@
+"""The operator as a process, with a real API server, bus and store; only the pods are stubs."""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+import yaml
+from servers import ApiServer, free_port, http_ok, wait_until
+from stubpod import StubPod
+
+from trawler_common.bus import Bus
+from trawler_common.store import StoreSettings
+from trawler_crds.failures import FailureReason
+from trawler_crds.media_job import MediaFile, MediaJob
+from trawler_crds.messages import Order, Outcome, Result, UploadFile, UploadRequest
+
+
+class Operator:
+    """A running operator and the questions a test asks."""
+
+    def __init__(self, api: ApiServer, namespace: str, env: dict[str, str], log: Path) -> None:
+        self.api, self.namespace, self._env, self._log = api, namespace, env, log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self._log.open("ab") as sink:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "trawler_operator"],
+                env={**os.environ, **self._env},
+                stdout=sink,
+                stderr=sink,
+            )
+
+    def kill(self, signum: int = signal.SIGKILL) -> int:
+        assert self._process is not None
+        self._process.send_signal(signum)
+        return self._process.wait(20)
+
+    def stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+
+    def ready(self) -> bool:
+        return http_ok(f"http://127.0.0.1:{self._env['TRAWLER_OPERATOR_HEALTH_PORT']}/readyz")
+
+    def kubectl(self, *words: str, stdin: str | None = None) -> str:
+        return self.api.kubectl("-n", self.namespace, *words, stdin=stdin).stdout
+
+    def ask(self, **spec: Any) -> MediaJob:
+        name = f"j-{secrets.token_hex(4)}"
+        job = {
+            "apiVersion": "trawler.dev/v1alpha1",
+            "kind": "MediaJob",
+            "metadata": {"name": name},
+            "spec": {"url": "http://site:8080/video/1.mp4", **spec},
+        }
+        self.kubectl("create", "-f", "-", stdin=yaml.safe_dump(job))
+        return self.job(name)
+
+    def job(self, name: str) -> MediaJob:
+        return MediaJob.model_validate_json(self.kubectl("get", "mj", name, "-o", "json"))
+
+    async def until(self, name: str, **wanted: Any) -> MediaJob:
+        """Wait until status fields have these values."""
+        end = time.monotonic() + 30
+        while True:
+            job = await asyncio.to_thread(self.job, name)
+            if all(getattr(job.status, key) == value for key, value in wanted.items()):
+                return job
+            assert time.monotonic() < end, f"not {wanted}: {job.status}"
+            await asyncio.sleep(0.1)
+
+    def pods(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(self.kubectl("get", "pods", "-o", "json"))["items"]
+        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+    def run_pod(self, name: str) -> None:
+        """Say what a kubelet would: it runs."""
+        status = {"status": {"phase": "Running"}}
+        self.kubectl(
+            *("patch", "pod", name, "--subresource=status", "--type=merge"),
+            *("-p", json.dumps(status)),
+        )
+
+
+@pytest.fixture
+def operator(
+    api: ApiServer, nats_url: str, store_settings: StoreSettings, tmp_path: Path
+) -> Iterator[Operator]:
+    """An operator that leads in a namespace of its own."""
+    namespace = f"t-{secrets.token_hex(4)}"
+    api.kubectl("create", "namespace", namespace)
+    secret = tmp_path / "credentials"
+    secret.mkdir()
+    (secret / "accessKey").write_text(store_settings.access_key)
+    (secret / "secretKey").write_text(store_settings.secret_key)
+    pools = tmp_path / "pools.yaml"
+    pools.write_text(yaml.safe_dump({"default": {"replicas": 1, "slotsPerPod": 2}}))
+    values = {
+        "INSTALL": namespace,
+        "IDENTITY": "operator-1",
+        "NATS_URL": nats_url,
+        "S3_ENDPOINT": store_settings.endpoint,
+        "S3_CREDENTIALS": str(secret),
+        "POOLS": str(pools),
+        "WORKER_IMAGE": "none",
+        "HEALTH_PORT": str(free_port()),
+    }
+    env = {f"TRAWLER_OPERATOR_{key}": value for key, value in values.items()}
+    env["KUBECONFIG"] = str(api.kubeconfig)
+    found = Operator(api, namespace, env, tmp_path / "operator.log")
+    found.start()
+    try:
+        wait_until(found.ready, what=f"a leading operator ({tmp_path}/operator.log)", timeout=60)
+        yield found
+    finally:
+        found.stop()
+        sys.stdout.write((tmp_path / "operator.log").read_text())
+
+
+@pytest_asyncio.fixture
+async def pod(
+    operator: Operator, nats_url: str, tasks: asyncio.TaskGroup
+) -> AsyncIterator[StubPod]:
+    """The operator's own pod, spoken for by a stub."""
+    await asyncio.to_thread(wait_until, lambda: len(operator.pods()) == 1, what="a pod of the pool")
+    name = operator.pods()[0]["metadata"]["name"]
+    operator.run_pod(name)
+    bus = await Bus.connect(nats_url, name=name, tasks=tasks)
+    yield await StubPod.start(bus, tasks, operator.namespace, name)
+    await bus.close()
+
+
+BODY = b"proved media" * 100
+
+
+def stored(attempt: int = 1, body: bytes = BODY) -> Result:
+    digest = hashlib.sha256(body).hexdigest()
+    file = MediaFile(name="a.mp4", bytes=len(body), sha256=digest, type="video/mp4")
+    return Result(attempt=attempt, outcome=Outcome.STORED, files=[file])
+
+
+async def upload(pod: StubPod, uid: str, attempt: int = 1) -> int:
+    digest = hashlib.sha256(BODY).hexdigest()
+    file = UploadFile(sha256=digest, bytes=len(BODY), type="video/mp4")
+    answer = await pod.grants(uid, UploadRequest(attempt=attempt, files=[file]))
+    async with (
+        aiohttp.ClientSession() as session,
+        session.put(answer.grants[0].url, data=BODY, headers=answer.grants[0].headers) as put,
+    ):
+        return put.status
+
+
+async def ordered(pod: StubPod, count: int = 1) -> Order:
+    async with asyncio.timeout(20):
+        while len(pod.orders) < count:
+            await asyncio.sleep(0.02)
+    return pod.orders[count - 1]
+
+
+async def test_a_job_is_written_down_before_it_is_handed_over(
+    operator: Operator, pod: StubPod
+) -> None:
+    """Write-ahead: whoever reads the job knows which pod was given which attempt."""
+    seen: list[MediaJob] = []
+
+    async def look(order: Order) -> bool:
+        seen.append(await asyncio.to_thread(operator.job, order.name))
+        return True
+
+    pod.decide = look
+    name = operator.ask().name
+    await ordered(pod)
+    await operator.until(name, phase="Running", attempt=1, worker=pod.name)
+    assert [("Running", 1, pod.name)] == [
+        (job.status.phase, job.status.attempt, job.status.worker) for job in seen
+    ]
+
+
+async def test_a_stored_result_is_recorded_once_after_a_look_at_the_object(
+    operator: Operator, pod: StubPod
+) -> None:
+    """The second time it is stale, and the job does not change any more."""
+    job = operator.ask()
+    await ordered(pod)
+    assert 200 == await upload(pod, job.uid)
+    first = await pod.report(job.uid, stored())
+    done = await operator.until(job.name, phase="Succeeded", attempt=1)
+    again = await pod.report(job.uid, stored())
+    assert (False, True) == (first.stale, again.stale)
+    assert done.metadata.resource_version == operator.job(job.name).metadata.resource_version
+
+
+async def test_a_result_whose_object_is_not_there_is_not_believed(
+    operator: Operator, pod: StubPod
+) -> None:
+    """No job says stored when it is not."""
+    job = operator.ask(backoffLimit=0)
+    await ordered(pod)
+    await pod.report(job.uid, stored(body=b"never uploaded"))
+    done = await operator.until(job.name, phase="Failed")
+    assert FailureReason.STORAGE_ERROR == done.status.reason
+
+
+async def test_reports_of_another_attempt_change_nothing(operator: Operator, pod: StubPod) -> None:
+    """Neither a later nor an older number; nor may it upload."""
+    job = operator.ask()
+    await ordered(pod)
+    running = await operator.until(job.name, phase="Running")
+    for attempt in (0, 2, 7):
+        failed = Result(attempt=attempt, outcome=Outcome.FAILED, reason=FailureReason.NOTHING_FOUND)
+        assert (await pod.report(job.uid, failed)).stale
+    file = UploadFile(sha256="0" * 64, bytes=1, type="video/mp4")
+    assert (await pod.grants(job.uid, UploadRequest(attempt=2, files=[file]))).refused
+    assert running.status == operator.job(job.name).status
+
+
+async def test_more_bytes_than_the_job_may_store_are_not_granted(
+    operator: Operator, pod: StubPod
+) -> None:
+    """A compromised pod fills no store."""
+    job = operator.ask(limits={"maxBytes": 1000})
+    await ordered(pod)
+    file = UploadFile(sha256="0" * 64, bytes=1001, type="video/mp4")
+    assert (await pod.grants(job.uid, UploadRequest(attempt=1, files=[file]))).refused
+
+
+async def test_a_refused_order_goes_on_as_the_next_attempt_at_no_cost(
+    operator: Operator, pod: StubPod
+) -> None:
+    """And the pod is asked to cancel the one it refused."""
+
+    async def second_time(_: Order) -> bool:
+        return len(pod.orders) > 1
+
+    pod.decide = second_time
+    job = operator.ask(backoffLimit=0)
+    await ordered(pod, 2)
+    now = await operator.until(job.name, phase="Running", attempt=2)
+    assert 0 == now.status.failures
+    assert (job.uid, 1) in pod.cancelled
+
+
+async def test_an_unanswered_order_is_cancelled_and_given_out_anew(
+    operator: Operator, pod: StubPod
+) -> None:
+    """Silence is neither yes nor no."""
+
+    async def second_time(_: Order) -> bool | None:
+        return True if len(pod.orders) > 1 else None
+
+    pod.decide = second_time
+    job = operator.ask(backoffLimit=0)
+    await ordered(pod, 2)
+    now = await operator.until(job.name, phase="Running", attempt=2)
+    assert 0 == now.status.failures
+    assert (job.uid, 1) in pod.cancelled
+
+
+async def test_a_killed_operator_takes_up_where_it_was(operator: Operator, pod: StubPod) -> None:
+    """The attempt that runs goes on; its result is recorded by the next life."""
+    job = operator.ask()
+    await ordered(pod)
+    operator.kill()
+    operator.start()
+    assert 200 == await _retried(lambda: upload(pod, job.uid))
+    await pod.report(job.uid, stored())
+    done = await operator.until(job.name, phase="Succeeded")
+    assert (1, 0, 1) == (done.status.attempt, done.status.failures, len(pod.orders))
+
+
+async def _retried(step: Any) -> Any:
+    async with asyncio.timeout(30):
+        while True:
+            with contextlib.suppress(Exception):
+                return await step()
+            await asyncio.sleep(0.3)
+
+
+async def test_an_order_that_was_written_but_never_sent_is_sent_by_the_next_life(
+    operator: Operator, pod: StubPod
+) -> None:
+    """Same pod, same attempt, no failure."""
+    pod.speaking = False
+    operator.kill()
+    job = operator.ask(backoffLimit=0)
+    status = {"status": {"phase": "Running", "attempt": 1, "worker": pod.name}}
+    operator.kubectl(
+        *("patch", "mj", job.name, "--subresource=status", "--type=merge"),
+        *("-p", json.dumps(status)),
+    )
+    operator.start()
+    pod.speaking = True
+    order = await ordered(pod)
+    assert (job.uid, 1) == (order.uid, order.attempt)
+    assert "Running" == operator.job(job.name).status.phase
+
+
+async def test_a_pod_that_vanishes_loses_its_job_to_the_next_one(
+    operator: Operator, pod: StubPod
+) -> None:
+    """WorkerLost, a failure, another attempt in a new pod."""
+    job = operator.ask()
+    await ordered(pod)
+    await operator.until(job.name, phase="Running")
+    pod.speaking = False
+    operator.kubectl("delete", "pod", pod.name, "--grace-period=0", "--force")
+    now = await operator.until(job.name, phase="Queued", failures=1)
+    assert FailureReason.WORKER_LOST == now.status.reason
+    await asyncio.to_thread(
+        wait_until,
+        lambda: [p["metadata"]["name"] for p in operator.pods()] not in ([], [pod.name]),
+        what="another pod",
+    )
+
+
+async def test_cancel_is_written_at_once_and_reaches_the_pod(
+    operator: Operator, pod: StubPod
+) -> None:
+    """And is said again until the pod lets go."""
+    job = operator.ask()
+    await ordered(pod)
+    await operator.until(job.name, phase="Running")
+    operator.kubectl("patch", "mj", job.name, "--type=merge", "-p", '{"spec":{"cancel":true}}')
+    await operator.until(job.name, phase="Cancelled")
+    async with asyncio.timeout(10):
+        while pod.held:
+            await asyncio.sleep(0.05)
+
+
+async def test_a_clean_job_costs_three_status_writes(operator: Operator, pod: StubPod) -> None:
+    """Admitted, running, ended."""
+    job = operator.ask()
+    await ordered(pod)
+    await upload(pod, job.uid)
+    await pod.report(job.uid, stored())
+    await operator.until(job.name, phase="Succeeded")
+    port = operator._env["TRAWLER_OPERATOR_HEALTH_PORT"]
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{port}/metrics") as answer,
+    ):
+        lines = (await answer.text()).splitlines()
+    assert "trawler_operator_status_writes_total 3.0" in lines
+
+
+async def test_sigterm_hands_the_lease_on(operator: Operator) -> None:
+    """The next operator need not wait for it to run out."""
+    assert 0 == operator.kill(signal.SIGTERM)
+    lease = json.loads(operator.kubectl("get", "lease", "trawler-operator", "-o", "json"))
+    assert not lease["spec"].get("holderIdentity")
+
+
+async def test_a_second_operator_waits_and_does_nothing(
+    operator: Operator, pod: StubPod, tmp_path: Path
+) -> None:
+    """One leads."""
+    port = str(free_port())
+    env = {
+        **operator._env,
+        "TRAWLER_OPERATOR_IDENTITY": "operator-2",
+        "TRAWLER_OPERATOR_HEALTH_PORT": port,
+    }
+    other = Operator(operator.api, operator.namespace, env, tmp_path / "operator.log")
+    other.start()
+    try:
+        url = f"http://127.0.0.1:{port}/healthz"
+        await asyncio.to_thread(wait_until, lambda: http_ok(url), what="a second operator")
+        job = operator.ask()
+        await ordered(pod)
+        await upload(pod, job.uid)
+        await pod.report(job.uid, stored())
+        await operator.until(job.name, phase="Succeeded")
+        assert not other.ready()
+        assert 1 == len(pod.orders)
+    finally:
+        other.stop()
