@@ -30,7 +30,7 @@ def _keep(pod: Pod) -> tuple[bool, int, str]:
     """The pods worth least come first: not yet speaking, then idle, then the youngest."""
     return (
         pod.heard_at is not None,
-        pod.taken,
+        len(pod.held),
         "".join(chr(0x10FFFF - ord(c)) for c in pod.created),
     )
 
@@ -46,6 +46,6 @@ def status(pool: WorkerPool, board: Board, clock: Clock) -> WorkerPoolStatus:
     return WorkerPoolStatus(
         replicas=sum(pod.phase is not PodPhase.ENDED for pod in pods),
         ready_replicas=sum(usable(pod, clock) for pod in pods),
-        busy=sum(pod.taken for pod in pods),
+        busy=sum(len(pod.held) for pod in pods),
         selector=f"{LABEL_POOL}={pool.name}",
     )

@@ -40,6 +40,13 @@ def test_scaling_in_drains_idle_pods_first_and_deletes_them_only_then() -> None:
     assert [] == shape(1, busy, draining)
 
 
+def test_an_order_accepted_a_moment_ago_makes_a_pod_busy() -> None:
+    """Before the pod's next presence says so."""
+    first, second = pod("p1", created="2027-01-01"), pod("p2", created="2027-01-02")
+    second.accept("u1", 1)
+    assert [DrainPod(pod="p1")] == shape(1, first, second)
+
+
 def test_a_pod_that_never_spoke_goes_first() -> None:
     """It cannot hold anything."""
     assert [DeletePod(pod="p2")] == shape(1, pod("p1"), pod("p2", heard_at=None))
@@ -59,7 +66,7 @@ def test_a_leaving_pod_counts_no_more() -> None:
 def test_the_status_shows_what_is_there() -> None:
     """For `kubectl get wp`."""
     mine = pool(replicas=2)
-    state = board(mine, pod("p1", taken=1), pod("p2", heard_at=None))
+    state = board(mine, pod("p1", taken=1, held=held()), pod("p2", heard_at=None))
     found = scaling.status(mine, state, clock())
     assert (2, 1, 1) == (found.replicas, found.ready_replicas, found.busy)
     assert "trawler.dev/pool=default" == found.selector
