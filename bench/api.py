@@ -1,6 +1,7 @@
 """A small, fast client of the API server: a measurement should not measure kubectl."""
 
 import base64
+import contextlib
 import json
 import ssl
 import tempfile
@@ -50,18 +51,26 @@ class Jobs:
         self._stop = True
 
     def _watch(self, version: str) -> None:
+        """Watch until told to stop; the API server ends each watch after some minutes."""
+        while not self._stop:
+            with contextlib.suppress(httpx.HTTPError):
+                version = self._watch_once(version)
+
+    def _watch_once(self, version: str) -> str:
         query = {"watch": "true", "resourceVersion": version}
         with self._http.stream("GET", self._path, params=query) as answer:
             for line in answer.iter_lines():
                 now = time.monotonic()
                 item: dict[str, Any] = json.loads(line)["object"]
+                version = item["metadata"].get("resourceVersion", version)
                 phase = item.get("status", {}).get("phase", "Pending")
                 with self._changed:
                     phases = self.seen.setdefault(item["metadata"]["name"], {})
                     phases.setdefault(phase, now)
                     self._changed.notify_all()
                 if self._stop:
-                    return
+                    break
+        return version
 
     def create(self, name: str, url: str, **spec: Any) -> float:
         """Create one; answers with when that began."""

@@ -43,10 +43,19 @@ def xargs(urls: list[str]) -> list[float]:
 def fork(urls: list[str]) -> list[float]:
     import yt_dlp
 
+    from trawler_worker.fetcher import zygote
+
+    class _Warm:
+        def __init__(self, ydl: yt_dlp.YoutubeDL, folder: str) -> None:
+            self._ydl, self._folder = ydl, folder
+
+        def warm(self, url: str, _: object) -> None:
+            self._ydl.extract_info(url)
+
     with tempfile.TemporaryDirectory(dir="/scratch") as folder:
         options = {"quiet": True, "noprogress": True, "no_warnings": True, "cachedir": False}
         ydl = yt_dlp.YoutubeDL({**options, "outtmpl": folder + "/w-%(epoch)s.%(ext)s"})
-        ydl.extract_info(urls[0])  # warm, as ours is
+        zygote.warm(_Warm(ydl, folder))  # as ours is; its site leaves no connection open to share
         begun = time.monotonic()
         running: set[int] = set()
         for number, url in enumerate(urls):
@@ -56,9 +65,12 @@ def fork(urls: list[str]) -> list[float]:
                 running.discard(pid)
             pid = os.fork()
             if pid == 0:
-                ydl.params["outtmpl"]["default"] = f"{folder}/{number}.%(ext)s"
-                ydl.extract_info(url)
-                os._exit(0)
+                try:
+                    ydl.params["outtmpl"]["default"] = f"{folder}/{number}.%(ext)s"
+                    ydl.extract_info(url)
+                    os._exit(0)
+                finally:
+                    os._exit(1)
             running.add(pid)
         while running:
             pid, status = os.wait()

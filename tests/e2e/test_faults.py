@@ -57,6 +57,17 @@ def test_the_busy_pod_is_deleted_by_force(
     assert ("WorkerLost", 1) != (job.status.reason, job.status.failures)  # reason is cleared
 
 
+def test_the_busy_pod_is_deleted_gently(release: Installed, under_way: tuple[str, str]) -> None:
+    """SIGTERM: it takes no more, finishes what runs, and only then goes."""
+    name, mine = under_way
+    before = release.objects()
+    release.wait_for_share(mine, 0.3)
+    pod = str(release.job(name).status.worker)
+    release.kubectl.run("delete", "pod", pod, "--wait=false")
+    job = check(release, name, mine, attempts=1, before=before)
+    assert pod == job.status.worker
+
+
 @pytest.mark.parametrize("share", SHARES)
 def test_the_operator_is_killed(
     release: Installed, under_way: tuple[str, str], share: float

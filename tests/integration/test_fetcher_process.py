@@ -94,3 +94,27 @@ async def test_a_dead_zygote_ends_the_fetcher_and_the_agent_knows(
             await fetcher.fetch(_order(), lambda _: None)
         hearing.cancel()
         fetcher.close()
+
+
+async def test_nobody_but_the_agent_is_served(tmp_path: Path) -> None:
+    """A job process has the fetcher's user id and could dial its socket."""
+    (tmp_path / "scratch").mkdir()
+    fetcher = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "trawler_worker.fetcher"),
+        env={
+            **os.environ,
+            "TRAWLER_WORKER_SOCKET": str(tmp_path / "s"),
+            "TRAWLER_WORKER_SCRATCH": str(tmp_path / "scratch"),
+            "TRAWLER_WORKER_AGENT_UID": str(os.geteuid() + 12345),
+        },
+    )
+    try:
+        stranger = await Fetcher.connect(tmp_path / "s", patience=60)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(stranger.run())
+            async with asyncio.timeout(10):
+                await stranger.lost.wait()
+        stranger.close()
+    finally:
+        fetcher.kill()
+        await fetcher.wait()

@@ -2,6 +2,7 @@
 registry is at hand. Tags of our own images are the hash of what is in them.
 """
 
+import functools
 import hashlib
 import os
 import shutil
@@ -157,6 +158,7 @@ BASE: Final = Image(
 )
 
 
+@functools.cache  # one run speaks of one content, whatever is edited meanwhile
 def service(name: str) -> Image:
     """One of our own: operator, worker or sandbox, tagged by its content."""
     root = plan.REPOSITORY

@@ -9,6 +9,7 @@ from typing import Final
 from trawler_common import logs
 from trawler_common.bus import Bus
 from trawler_crds.media_job import Phase
+from trawler_crds.worker_pool import WorkerPool
 from trawler_operator import lifecycle, pods, scaling, scheduling
 from trawler_operator.actions import Action, CreatePod, WritePool
 from trawler_operator.board import Board, Clock
@@ -52,6 +53,7 @@ class Reconciler:
         self._changed = asyncio.Event()
         self._limit = asyncio.Semaphore(AT_ONCE)
         self._pool_written: dict[str, float] = {}
+        self._templates: dict[tuple[str, int], str] = {}
         self.turned_at = time.monotonic()
         """When the loop last turned; liveness looks at it."""
         board.on_change = self._changed.set
@@ -117,8 +119,15 @@ class Reconciler:
         for stray in lifecycle.strays(board):
             self._do(f"{stray.pod}/{stray.uid}/{stray.attempt}", stray)
         for pool in board.pools.values():
-            template = pods.template(pool, self._pods)
-            self._shape(pool.name, scaling.shape(pool, board, clock, template=template), clock)
+            actions = scaling.shape(pool, board, clock, template=self._template(pool))
+            self._shape(pool.name, actions, clock)
+
+    def _template(self, pool: WorkerPool) -> str:
+        """Made once per generation of a pool: every turn asks for it."""
+        key = (pool.metadata.uid, pool.metadata.generation)
+        if key not in self._templates:
+            self._templates = {key: pods.template(pool, self._pods), **self._templates}
+        return self._templates[key]
 
     def _shape(self, pool: str, actions: Iterable[Action], clock: Clock) -> None:
         if f"pool {pool}" in self._busy:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from trawler_crds.messages import Held, Order, Stage
 
+_AT_THE_SITE = frozenset({Stage.STARTING, Stage.FETCHING, Stage.PROVING})
+
 Key = tuple[str, int]
 """(job uid, attempt): the fence."""
 
@@ -45,14 +47,23 @@ class Board:
         self.changed = asyncio.Event()
 
     def free(self) -> int:
-        return 0 if self.draining else max(0, self.slots - len(self.works))
+        """Orders we would accept. A slot is a job at the site: who stores or reports has left it,
+        so that the next one fetches meanwhile; at most twice the slots are in hand.
+        """
+        if self.draining:
+            return 0
+        fetching = sum(work.stage in _AT_THE_SITE for work in self.works.values())
+        return max(0, min(self.slots - fetching, 2 * self.slots - len(self.works)))
 
     def touch(self) -> None:
         self.changed.set()
 
     def move(self, work: Work, stage: Stage) -> None:
-        """A new stage is told at the next presence; by itself it is not worth a message."""
+        """A new stage is told at the next presence; it is worth one of its own where it frees a slot."""
+        frees = work.stage in _AT_THE_SITE and stage not in _AT_THE_SITE
         work.stage = stage
+        if frees:
+            self.touch()
 
     def held(self) -> list[Held]:
         now = time.monotonic()

@@ -1,0 +1,67 @@
+"""The operator's module for the API server, against a real one."""
+
+import secrets
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+import yaml
+from servers import ApiServer
+
+from trawler_operator.cluster import ApiAway, Cluster, Conflict, Missing, Refused
+
+
+@pytest_asyncio.fixture
+async def cluster(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
+    monkeypatch.setenv("KUBECONFIG", str(api.kubeconfig))
+    monkeypatch.setattr(
+        "kubernetes.aio.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(api.kubeconfig)
+    )
+    found = await Cluster.connect("default")
+    yield found
+    await found.close()
+
+
+def create(api: ApiServer) -> str:
+    name = f"api-{secrets.token_hex(4)}"
+    job = {
+        "apiVersion": "trawler.dev/v1alpha1",
+        "kind": "MediaJob",
+        "metadata": {"name": name},
+        "spec": {"url": "http://example.com/"},
+    }
+    api.kubectl("create", "-f", "-", stdin=yaml.safe_dump(job))
+    return name
+
+
+async def test_a_status_is_written_only_over_the_version_it_was_decided_on(
+    api: ApiServer, cluster: Cluster
+) -> None:
+    """Two writers: the second learns that it was late."""
+    seen = await cluster.get_job(create(api))
+    fresh = await cluster.write_status(seen, {"phase": "Queued"})
+    with pytest.raises(Conflict):
+        await cluster.write_status(seen, {"phase": "Running", "attempt": 1})
+    assert "Running" == (await cluster.write_status(fresh, {"phase": "Running"})).status.phase
+
+
+async def test_a_job_made_anew_under_the_same_name_is_another_one(
+    api: ApiServer, cluster: Cluster
+) -> None:
+    """The uid is checked by the API server."""
+    seen = await cluster.get_job(name := create(api))
+    api.kubectl("delete", "mediajob", name)
+    with pytest.raises((Missing, Conflict)):
+        await cluster.write_status(seen, {"phase": "Queued"})
+
+
+async def test_each_refusal_has_its_own_meaning(api: ApiServer, cluster: Cluster) -> None:
+    """Missing, refused for good, or away for now."""
+    with pytest.raises(Missing):
+        await cluster.get_job("nobody")
+    seen = await cluster.get_job(create(api))
+    with pytest.raises(Refused, match="Unsupported value"):
+        await cluster.write_status(seen, {"phase": "Dreaming"})
+    cluster._api.configuration.host = "https://127.0.0.1:1"
+    with pytest.raises(ApiAway):
+        await cluster.get_job("nobody")

@@ -1,0 +1,38 @@
+"""What an agent says it has room for."""
+
+from trawler_crds.messages import Order, Stage
+from trawler_worker.agent.board import Board, Work
+
+
+def work(board: Board, uid: str, stage: Stage) -> Work:
+    order = Order(uid=uid, name=uid, attempt=1, url="http://a/", attempt_seconds=9)
+    found = Work(order=order, stage=stage)
+    board.works[found.key] = found
+    return found
+
+
+def test_a_job_that_stores_leaves_its_slot_to_the_next() -> None:
+    """And that is worth a presence at once."""
+    board = Board(slots=2)
+    first = work(board, "a", Stage.FETCHING)
+    work(board, "b", Stage.PROVING)
+    assert 0 == board.free()
+    board.changed.clear()
+    board.move(first, Stage.STORING)
+    assert 1 == board.free()
+    assert board.changed.is_set()
+
+
+def test_a_store_that_is_away_does_not_let_jobs_pile_up() -> None:
+    """At most twice the slots are in hand."""
+    board = Board(slots=2)
+    for n in range(4):
+        work(board, f"u{n}", Stage.STORING)
+    assert 0 == board.free()
+
+
+def test_a_draining_pod_has_no_room() -> None:
+    """However idle it is."""
+    board = Board(slots=2)
+    board.draining = True
+    assert 0 == board.free()
