@@ -55,7 +55,7 @@ def fork(urls: list[str]) -> list[float]:
     with tempfile.TemporaryDirectory(dir="/scratch") as folder:
         options = {"quiet": True, "noprogress": True, "no_warnings": True, "cachedir": False}
         ydl = yt_dlp.YoutubeDL({**options, "outtmpl": folder + "/w-%(epoch)s.%(ext)s"})
-        zygote.warm(_Warm(ydl, folder))  # as ours is; its site leaves no connection open to share
+        zygote.warm(_Warm(ydl, folder))  # type: ignore[arg-type]  # as ours is; its site leaves no connection open to share
         begun = time.monotonic()
         running: set[int] = set()
         for number, url in enumerate(urls):

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 import yaml
-from servers import ApiServer
 
+from servers import ApiServer
 from trawler_operator.cluster import ApiAway, Cluster, Conflict, Missing, Refused
 
 

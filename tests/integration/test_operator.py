@@ -18,9 +18,9 @@ import aiohttp
 import pytest
 import pytest_asyncio
 import yaml
+
 from servers import ApiServer, free_port, http_ok, wait_until
 from stubpod import StubPod
-
 from trawler_common.bus import Bus
 from trawler_common.store import StoreSettings
 from trawler_crds.failures import FailureReason
