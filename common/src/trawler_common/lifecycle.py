@@ -5,15 +5,22 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 
+import uvloop
+
 from trawler_common import logs
 
 log = logs.get("lifecycle")
 
 
-def run(service: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+def run(
+    service: Callable[[asyncio.Event], Awaitable[None]],
+    *,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = uvloop.new_event_loop,
+) -> None:
     """Run a service until it ends or a signal sets its stop event. Any fault: exit code 1."""
     try:
-        asyncio.run(_run(service))
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(_run(service))
     except Exception:
         log.exception("service_died")
         sys.exit(1)

@@ -36,7 +36,27 @@ log = logs.get("performer")
 
 ORDER_TIMEOUT: Final = 5.0
 CONTROL_TIMEOUT: Final = 2.0
+EVENT_BURST: Final = 25.0
+EVENTS_PER_SECOND: Final = 1.0
 _ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
+
+
+class Bucket:
+    """A token bucket by the monotonic clock."""
+
+    def __init__(self, *, size: float, per_second: float) -> None:
+        self._size, self._rate = size, per_second
+        self._tokens, self._at = size, time.monotonic()
+
+    def take(self) -> bool:
+        """Whether there was one."""
+        now = time.monotonic()
+        self._tokens = min(self._size, self._tokens + (now - self._at) * self._rate)
+        self._at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
 
 
 class Performer:
@@ -60,6 +80,7 @@ class Performer:
         self._pods = pods
         self._metrics = metrics
         self._tasks = tasks
+        self._events = Bucket(size=EVENT_BURST, per_second=EVENTS_PER_SECOND)
         self._effects: dict[type[Any], Callable[[Any], Awaitable[None]]] = {
             WriteStatus: self.write,
             Dispatch: self._dispatch,
@@ -106,7 +127,11 @@ class Performer:
             self._tell_later(fresh, action.event, warning=action.warning)
 
     def _tell_later(self, job: MediaJob, text: str, *, warning: bool) -> None:
-        """Events are best effort: nobody waits for one and none is repeated."""
+        """Events are best effort: nobody waits for one, none is repeated, and a burst of ends does
+        not become a burst of writes (an event costs the API server as much as a status).
+        """
+        if not self._events.take():
+            return
 
         async def tell() -> None:
             try:

@@ -130,10 +130,8 @@ class YtDlp:
             raise NotTaken(FailureReason.NOT_SUPPORTED, "YtDlp does not fetch pictures.")
         ydl = self._prepare(order, scratch, report)
         try:
-            info = ydl.extract_info(order.url, download=False)
-            entries = [
-                ydl.process_ie_result(entry, download=True) for entry in _entries(info, order)
-            ]
+            info = ydl.extract_info(order.url, download=True)
+            entries = _entries(info)
         except FetchError:
             raise
         except Exception as error:
@@ -147,6 +145,7 @@ class YtDlp:
             "format": form,
             "format_sort": ["res", "vcodec:h264", "acodec:aac"],
             "playlist_items": f"1:{order.limits.max_files + 1}",
+            "match_filter": _judged(order),
             "cookiefile": io.StringIO(),
         }
         ydl.params["outtmpl"]["default"] = str(scratch / f"{order.job}-%(autonumber)s.%(ext)s")
@@ -201,25 +200,32 @@ def _counted(urlopen: Any) -> Any:
     return counted
 
 
-def _entries(info: Any, order: Fetch) -> list[dict[str, Any]]:
+def _entries(info: Any) -> list[dict[str, Any]]:
     if not info:
         raise FetchError(FailureReason.NOTHING_FOUND)
     nested = info.get("entries")
     entries = [info] if nested is None else [entry for entry in nested if entry]
     if not entries:
         raise FetchError(FailureReason.NOTHING_FOUND)
-    if len(entries) > order.limits.max_files:
-        raise FetchError(
-            FailureReason.TOO_LARGE,
-            f"There are more than the {order.limits.max_files} files allowed.",
-        )
-    for entry in entries:
-        if entry.get("is_live") or entry.get("live_status") == "is_upcoming":
+    return entries
+
+
+def _judged(order: Fetch) -> Any:
+    """What yt-dlp asks before it downloads an entry: it is taken, or the whole job ends."""
+
+    def judge(info: dict[str, Any], *, incomplete: bool) -> None:
+        if (info.get("n_entries") or 1) > order.limits.max_files:
+            raise FetchError(
+                FailureReason.TOO_LARGE,
+                f"There are more than the {order.limits.max_files} files allowed.",
+            )
+        if info.get("is_live") or info.get("live_status") == "is_upcoming":
             raise FetchError(FailureReason.UNAVAILABLE, "This is live; try again when it is over.")
-        for form in entry.get("requested_formats") or [entry]:
+        for form in () if incomplete else info.get("requested_formats") or [info]:
             if (form.get("filesize") or 0) > order.limits.max_bytes:
                 raise too_large(order.limits)
-    return entries
+
+    return judge
 
 
 def _files(entries: list[dict[str, Any]]) -> list[tuple[Path, float | None]]:
