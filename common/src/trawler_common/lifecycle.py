@@ -12,14 +12,10 @@ from trawler_common import logs
 log = logs.get("lifecycle")
 
 
-def run(
-    service: Callable[[asyncio.Event], Awaitable[None]],
-    *,
-    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = uvloop.new_event_loop,
-) -> None:
+def run(service: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     """Run a service until it ends or a signal sets its stop event. Any fault: exit code 1."""
     try:
-        with asyncio.Runner(loop_factory=loop_factory) as runner:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_run(service))
     except Exception:
         log.exception("service_died")

@@ -44,8 +44,7 @@ async def _unused(stop: asyncio.Event, server: Server) -> None:
 def main() -> None:
     settings = Settings()
     logs.setup("fetcher", settings.log_level)
-    # the plain loop: this process asks its socket who the peer is, which uvloop's does not tell
-    lifecycle.run(lambda stop: serve(stop, settings), loop_factory=None)
+    lifecycle.run(lambda stop: serve(stop, settings))
 
 
 if __name__ == "__main__":
