@@ -388,3 +388,46 @@ async def test_a_second_operator_waits_and_does_nothing(
         assert 1 == len(pod.orders)
     finally:
         other.stop()
+
+
+async def test_a_report_that_the_api_server_will_not_take_ends_the_job_and_nothing_else(
+    operator: Operator, pod: StubPod
+) -> None:
+    """A hostile pod reports a picture wider than any number; the operator lives on."""
+    job = operator.ask(backoffLimit=0)
+    other = operator.ask()
+    await ordered(pod, 2)
+    assert 200 == await upload(pod, job.uid)
+    bad = stored()
+    huge = bad.files[0].model_copy(update={"width": 2**70})
+    await pod.report(job.uid, bad.model_copy(update={"files": [huge]}))
+    done = await operator.until(job.name, phase="Failed")
+    assert FailureReason.INTERNAL == done.status.reason
+    await upload(pod, other.uid)
+    await pod.report(other.uid, stored())
+    await operator.until(other.name, phase="Succeeded")
+
+
+async def test_pods_that_may_not_be_made_stop_nothing_else(
+    operator: Operator, pod: StubPod
+) -> None:
+    """A quota of the namespace: jobs of the pods that are there go on."""
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "tight"},
+        "spec": {"hard": {"pods": "1"}},
+        "status": {"hard": {"pods": "1"}, "used": {"pods": "1"}},
+    }
+    operator.kubectl("create", "-f", "-", stdin=yaml.safe_dump(quota))
+    body = json.dumps({"status": quota["status"]})
+    operator.kubectl(
+        *("patch", "resourcequota", "tight", "--subresource=status", "--type=merge", "-p", body)
+    )
+    operator.kubectl("scale", "wp/default", "--replicas=3")
+    job = operator.ask()
+    await ordered(pod)
+    await upload(pod, job.uid)
+    await pod.report(job.uid, stored())
+    await operator.until(job.name, phase="Succeeded")
+    assert 1 == len(operator.pods())

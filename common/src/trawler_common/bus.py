@@ -179,7 +179,12 @@ class Bus:
             parent=telemetry.context_from(raw.headers),
             kind=SpanKind.CONSUMER,
         ):
-            reply = await handle(raw.subject, parsed)
+            try:
+                reply = await handle(raw.subject, parsed)
+            except Exception:
+                # one message must not end the service; who asked hears nothing and asks again
+                log.exception("message_failed", extra={"subject": raw.subject})
+                return
         if reply is not None and raw.reply:
             try:
                 await raw.respond(reply.model_dump_json(by_alias=True, exclude_none=True).encode())

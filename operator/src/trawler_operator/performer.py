@@ -27,7 +27,7 @@ from trawler_operator.actions import (
     WriteStatus,
 )
 from trawler_operator.board import Board
-from trawler_operator.cluster import ApiAway, Cluster, Conflict, Missing
+from trawler_operator.cluster import ApiAway, Cluster, Conflict, Missing, Refused
 from trawler_operator.leader import Leader
 from trawler_operator.metrics import Metrics
 from trawler_operator.pods import PodSettings, make
@@ -36,6 +36,8 @@ log = logs.get("performer")
 
 ORDER_TIMEOUT: Final = 5.0
 CONTROL_TIMEOUT: Final = 2.0
+AFTER_FAILURE: Final = 1.0
+"""Seconds before the same thing is tried again."""
 EVENT_BURST: Final = 25.0
 EVENTS_PER_SECOND: Final = 1.0
 _ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
@@ -101,14 +103,18 @@ class Performer:
             await self._look_again(action)
         except Missing:
             self._forget(action)
-        except ApiAway as error:
-            log.warning("api_away", extra={"action": type(action).__name__, "error": str(error)})
+        except (ApiAway, Refused) as error:
+            # a quota, a policy, an outage: this object waits a moment, the others go on
+            log.warning(
+                "effect_failed", extra={"action": type(action).__name__, "error": str(error)}
+            )
+            await asyncio.sleep(AFTER_FAILURE)
 
     # jobs -----------------------------------------------------------------------------------
 
     async def write(self, action: WriteStatus) -> None:
         """One status write. Raises Conflict, Missing, ApiAway."""
-        job = self._board.jobs[action.uid]
+        job = self._known(action.uid)
         with self._span("write status", job, phase=str(action.changes.get("phase", ""))):
             fresh = await self._cluster.write_status(job, action.changes)
         self._metrics.status_writes.inc()
@@ -125,6 +131,13 @@ class Performer:
         )
         if action.event is not None:
             self._tell_later(fresh, action.event, warning=action.warning)
+
+    def _known(self, uid: str) -> MediaJob:
+        """A job that is still there. Raises Missing where it was deleted since the decision."""
+        job = self._board.jobs.get(uid)
+        if job is None:
+            raise Missing(uid)
+        return job
 
     def _tell_later(self, job: MediaJob, text: str, *, warning: bool) -> None:
         """Events are best effort: nobody waits for one, none is repeated, and a burst of ends does
@@ -145,7 +158,7 @@ class Performer:
         key = (action.uid, action.attempt)
         self._board.reserved[key] = action.pod
         try:
-            job = self._board.jobs[action.uid]
+            job = self._known(action.uid)
             await self.write(
                 lifecycle.start(job, pod=action.pod, attempt=action.attempt, wall=time.time())
             )
@@ -165,7 +178,7 @@ class Performer:
 
     async def _hand_over(self, uid: str, pod: str, attempt: int) -> None:
         """Order by request and reply. Not accepted: make sure it does not run, and queue it again."""
-        job = self._board.jobs[uid]
+        job = self._known(uid)
         if not lifecycle.concerns(job, pod=pod, attempt=attempt):
             return
         self._leader.require()

@@ -12,7 +12,7 @@ from trawler_crds.media_job import MediaJob
 from trawler_crds.messages import Outcome, Recorded, Result
 from trawler_operator import lifecycle
 from trawler_operator.board import Board
-from trawler_operator.cluster import ApiAway, Cluster, Conflict, Missing
+from trawler_operator.cluster import ApiAway, Cluster, Conflict, Missing, Refused
 from trawler_operator.leader import Leader
 from trawler_operator.metrics import Metrics
 from trawler_operator.performer import Performer
@@ -68,6 +68,15 @@ class ResultDesk:
                     continue
                 except Missing:
                     self._board.see_job(job, gone=True)
+                    continue
+                except Refused as error:
+                    # something in the report that the API server will never take
+                    log.error("result_refused", extra={"job": uid, "error": str(error)})
+                    result = Result(
+                        attempt=result.attempt,
+                        outcome=Outcome.FAILED,
+                        reason=FailureReason.INTERNAL,
+                    )
                     continue
                 except (ApiAway, StoreAway) as error:
                     log.warning("result_waits", extra={"job": uid, "error": str(error)})

@@ -11,7 +11,7 @@ from trawler_crds import subjects
 from trawler_crds.failures import FailureReason
 from trawler_crds.messages import Outcome, Progress, Recorded, Result, Stage
 from trawler_worker.agent.board import Board, Work
-from trawler_worker.agent.fetching import Fetcher
+from trawler_worker.agent.fetching import Fetcher, FetcherLost
 from trawler_worker.agent.upload import Revoked, Uploader, UploadFailed, hash_file
 from trawler_worker.protocol import Done, Fault, Fetch, Moved
 
@@ -57,8 +57,11 @@ class Runner:
                 if not work.handed_back:
                     return  # cancelled: who asked for it does not wait for a result
                 result = Result(attempt=work.order.attempt, outcome=Outcome.HANDED_BACK)
-            except Revoked:
+            except (Revoked, FetcherLost):
                 return
+            except Exception:
+                log.exception("attempt_failed")
+                result = _failed(work.order.attempt, Fault(reason=FailureReason.INTERNAL))
             log.info("attempt_ended", extra={"outcome": result.outcome, "reason": result.reason})
             self._board.move(work, Stage.REPORTING)
             await self._report(work, result)
