@@ -18,6 +18,8 @@ PACKAGES: Final = {
     "nsenter": "util-linux",
     "mount": "mount",
     "ffprobe": "ffmpeg",  # tests make and read media
+    "sysctl": "procps",
+    "openssl": "openssl",  # keys for the API server of the integration shelf
 }
 """Program that must be there → package that brings it."""
 
