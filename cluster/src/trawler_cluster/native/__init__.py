@@ -55,8 +55,10 @@ class Native:
                 components[name].start()
             self._wait_for_containerd()
             self._load_base_images()
-            for name in ("kubelet", "kube-proxy"):
-                components[name].start()
+            components["kubelet"].start()
+            # kube-proxy ends when the address that it found first is not the node's
+            shell.wait_until(self._node_has_address, what="a registered node", timeout=60)
+            components["kube-proxy"].start()
             self._apply_addons()
             self._wait_for_node()
 
@@ -175,6 +177,11 @@ class Native:
             timeout=120,
             pause=0.5,
         )
+
+    def _node_has_address(self) -> bool:
+        address = '{.status.addresses[?(@.type=="InternalIP")].address}'
+        words = ("get", "node", self.plan.node, "-o", f"jsonpath={address}")
+        return self._kubectl(*words, check=False).strip() == self.plan.node_ip
 
     def _node_ready(self) -> bool:
         condition = '{.status.conditions[?(@.type=="Ready")].status}'

@@ -12,6 +12,10 @@ from pathlib import Path
 from trawler_cluster import shell
 
 
+_started: list[subprocess.Popen[bytes]] = []
+"""Handles of what this very process started: it leaves them running on purpose."""
+
+
 def start_time(pid: int) -> str | None:
     """When a process began, in clock ticks since boot; None where it is gone or a zombie."""
     try:
@@ -58,6 +62,7 @@ class Component:
                 start_new_session=True,
                 close_fds=True,
             )
+        _started.append(process)
         self.record.write_text(f"{process.pid} {start_time(process.pid)}")
         return True
 
