@@ -11,7 +11,6 @@ from pathlib import Path
 
 from trawler_cluster import shell
 
-
 _started: list[subprocess.Popen[bytes]] = []
 """Handles of what this very process started: it leaves them running on purpose."""
 
