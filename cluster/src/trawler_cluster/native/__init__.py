@@ -77,7 +77,9 @@ class Native:
         plan.state.mkdir(parents=True, exist_ok=True, mode=0o755)
         for path, text in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            # kube-proxy ends when its file is written, even with the same words
+            if not path.exists() or path.read_text() != text:
+                path.write_text(text)
 
     def _make_keys(self, tools: Path) -> None:
         conf = self.plan.state / "conf"
