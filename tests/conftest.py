@@ -1,6 +1,19 @@
 """Markers and the `--e2e` switch."""
 
+import asyncio
+
 import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the main thread an event loop of ours, closed at the end.
+
+    pytest-asyncio asks for "the current loop" before its first test; Python 3.11 then makes one
+    that nobody closes, which our warnings-as-errors rightly report, in whichever test is running.
+    """
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    config.add_cleanup(loop.close)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

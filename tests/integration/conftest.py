@@ -64,7 +64,16 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSite]:
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     yield RunningSite(found, port)
-    asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(20)
+
+    async def stop() -> None:
+        """Handlers that stall for an hour are ended, not left behind."""
+        await runner.cleanup()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    asyncio.run_coroutine_threadsafe(stop(), loop).result(20)
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.close()
