@@ -13,7 +13,7 @@ from trawler_crds.media_job import MediaJob
 SIZE = 2_000_000
 RATE = 250_000
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(480)  # the first one also brings up the cluster
 
 SHARES = [0.2, 0.5, 0.8]
 

@@ -15,7 +15,7 @@ from trawler_crds.media_job import MediaJob
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "crds" / "examples").glob("*.yaml"))
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(480)  # the first one also brings up the cluster
 
 
 def seed() -> str:

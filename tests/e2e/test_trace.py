@@ -13,7 +13,7 @@ from installed import Installed
 from servers import wait_until
 from trawler_cluster import install
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(480)
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
