@@ -208,8 +208,6 @@ def _memory(found: Installed, jobs: api.Jobs, figures: Figures, idle: dict[str, 
     for name in names:
         jobs.create(name, page() + "&rate=200000")
     jobs.wait(names, "Running", timeout=60)
-    seeds_seen = jobs.wait(names, "Running", timeout=60)
-    assert seeds_seen
     busy = {name: usage.pss_mib(pids) for name, pids in pods(found.kubectl).items()}
     for name, size in busy.items():
         before = idle.get(name)

@@ -1,6 +1,6 @@
 """Trawler from this checkout into a local cluster."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from trawler_cluster import images, plan, shell
 from trawler_cluster.kubectl import Kubectl
@@ -16,7 +16,6 @@ class Release:
     values: tuple[str, ...] = ()
     """Words for `--set`."""
     sandbox: bool = True
-    wait: bool = field(default=True)
 
 
 def values(release: Release) -> list[str]:
@@ -39,7 +38,7 @@ def install(provider: Provider, release: Release) -> Kubectl:
         kubectl.helm(
             *("upgrade", "--install", release.name, str(plan.REPOSITORY / "charts" / "trawler")),
             *values(release),
-            *(("--wait", "--timeout", "180s") if release.wait else ()),
+            *("--wait", "--timeout", "180s"),
         )
     return kubectl
 

@@ -150,19 +150,6 @@ class Bus:
         await self._client.flush(timeout=5)  # once we return, the server routes to us
         return subscription.unsubscribe
 
-    async def listen(
-        self, subject: str, message: type[Question], handle: Callable[[str, Question], None]
-    ) -> None:
-        """Hear publications."""
-
-        async def heard(raw: Msg) -> None:
-            try:
-                handle(raw.subject, message.model_validate_json(raw.data))
-            except ValidationError:
-                log.warning("message_dropped", extra={"subject": raw.subject})
-
-        await self._client.subscribe(subject, cb=heard, pending_msgs_limit=MAX_PENDING)
-
     async def _answer(
         self,
         raw: Msg,

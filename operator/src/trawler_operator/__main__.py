@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any, Final, cast
 
@@ -186,11 +187,10 @@ async def _take_signals_back(ready: asyncio.Event, stop: asyncio.Event) -> None:
     lifecycle.listen_to_signals(stop)
 
 
-async def _patiently(step: object, passing: type[Exception]) -> None:
+async def _patiently(step: Callable[[], Awaitable[None]], passing: type[Exception]) -> None:
     """Repeat a first step until what it needs is there."""
     while True:
         try:
-            assert callable(step)
             await step()
             return
         except passing as error:
