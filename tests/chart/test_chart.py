@@ -15,13 +15,13 @@ ALL_ON = ("--set", "sandbox.enabled=true")
 def test_the_defaults_install_operator_bus_and_store_and_no_sandbox() -> None:
     """A first evening."""
     names = set(pod_specs(render()))
-    assert {"trawler-operator", "trawler-nats", "trawler-store"} == names
+    assert {"trawler-operator", "trawler-nats", "trawler-store", "trawler-uninstall"} == names
 
 
 def test_every_knob_at_once_renders() -> None:
     """And the embedded parts stay out where they are switched off."""
     specs = pod_specs(render(*EVERY_KNOB))
-    assert {"trawler-operator", "trawler-site"} == set(specs)
+    assert {"trawler-operator", "trawler-site", "trawler-uninstall"} == set(specs)
     operator = specs["trawler-operator"]["containers"][0]
     env = {entry["name"]: entry.get("value") for entry in operator["env"]}
     assert operator["image"] == "registry.example/trawler/trawler-operator:a"
@@ -31,7 +31,8 @@ def test_every_knob_at_once_renders() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["trawler-operator", "trawler-nats", "trawler-store", "trawler-site"]
+    "name",
+    ["trawler-operator", "trawler-nats", "trawler-store", "trawler-site", "trawler-uninstall"],
 )
 def test_our_pods_satisfy_pod_security_restricted(name: str) -> None:
     """Kubernetes' own list, level `restricted`; plus a read-only root."""
@@ -63,25 +64,40 @@ def test_every_container_has_probes_and_bounds(name: str) -> None:
         assert container["command"][0].startswith("/")
 
 
-def _rules() -> list[dict[str, Any]]:
-    return next(found for found in render() if found["kind"] == "Role")["rules"]  # type: ignore[no-any-return]
-
-
-def test_the_operator_may_do_no_more_than_it_does() -> None:
-    """Pairs that must not be there."""
-    allowed = {
+def _allowed(role: str) -> set[tuple[str, str, str]]:
+    """(group, resource, verb) of one Role."""
+    return {
         (group, resource, verb)
-        for rule in _rules()
+        for found in render()
+        if found["kind"] == "Role" and found["metadata"]["name"] == role
+        for rule in found["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
+
+
+def test_the_operator_may_do_no_more_than_it_does() -> None:
+    """Pairs that must not be there."""
+    allowed = _allowed("trawler-operator")
     assert not {entry for entry in allowed if "*" in entry}
     assert not {entry for entry in allowed if entry[1] in {"secrets", "pods/exec", "pods/log"}}
     assert ("trawler.dev", "mediajobs", "delete") not in allowed
     assert ("trawler.dev", "mediajobs", "patch") not in allowed
     assert ("", "pods", "create") in allowed
     assert not [found for found in render() if found["kind"].startswith("ClusterRole")]
+
+
+def test_the_uninstall_hook_comes_last_and_may_only_end_pods_and_the_lease() -> None:
+    """Its own account: the operator's is gone when it runs."""
+    hooks = [doc for doc in render() if doc["metadata"]["name"] == "trawler-uninstall"]
+    assert {"ServiceAccount", "Role", "RoleBinding", "Job"} == {doc["kind"] for doc in hooks}
+    assert all(doc["metadata"]["annotations"]["helm.sh/hook"] == "post-delete" for doc in hooks)
+    assert _allowed("trawler-uninstall") == {
+        ("", "pods", "list"),
+        ("", "pods", "delete"),
+        ("coordination.k8s.io", "leases", "delete"),
+    }
 
 
 def test_crds_come_with_the_release_unless_told_otherwise() -> None:

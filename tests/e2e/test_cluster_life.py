@@ -101,6 +101,9 @@ def _first_install_and_uninstall_while_busy(native: Native) -> None:
     found.wait_for_share(mine, 0.01)
     begun = time.monotonic()
     kubectl.helm("uninstall", "trawler")
+    # at once, and not only where the garbage collector happened to have heard of our kinds
+    workers = kubectl.json("get", "pods", "-l", "trawler.dev/pool")["items"]
+    assert all("deletionTimestamp" in pod["metadata"] for pod in workers)
     while True:
         pods = kubectl.text("get", "pods", "-o", "name")
         crds = kubectl.text("get", "crd", "-o", "name")

@@ -364,6 +364,24 @@ async def test_sigterm_hands_the_lease_on(operator: Operator) -> None:
     assert not lease["spec"].get("holderIdentity")
 
 
+async def test_the_last_hook_of_an_uninstall_ends_workers_and_leaves_other_pods(
+    operator: Operator,
+) -> None:
+    """Without a garbage collector: none runs beside this API server."""
+    await asyncio.to_thread(wait_until, lambda: len(operator.pods()) == 1, what="a pod of the pool")
+    operator.kill(signal.SIGTERM)
+    operator.kubectl("run", "bystander", "--image=none")
+    await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "trawler_operator.uninstall"],
+        env={**os.environ, **operator._env},
+        check=True,
+        timeout=60,
+    )
+    assert operator.kubectl("get", "pods", "-o", "name").split() == ["pod/bystander"]
+    assert operator.kubectl("get", "leases", "-o", "name").split() == []
+
+
 async def test_a_second_operator_waits_and_does_nothing(
     operator: Operator, pod: StubPod, tmp_path: Path
 ) -> None:

@@ -235,6 +235,9 @@ class Cluster:
         found: dict[str, Any] = await self.call("PUT", path, body, timeout=timeout)
         return found
 
+    async def delete_lease(self, name: str) -> None:
+        await self.call("DELETE", self._lease(name))
+
 
 def _why(data: bytes) -> str:
     try:

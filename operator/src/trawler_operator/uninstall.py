@@ -1,0 +1,65 @@
+"""What `helm uninstall` runs last: end the worker pods, forget the Lease.
+
+A pool owns its pods, but the garbage collector learns of a new kind only every 30 s: pods of an
+install that is taken away sooner, CRDs included, would keep an owner that nobody can look up,
+and stay for ever.
+"""
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from trawler_common import lifecycle, logs
+from trawler_operator.cluster import ApiAway, Cluster, Missing
+from trawler_operator.leader import NAME
+
+log = logs.get("uninstall")
+
+PATIENCE: Final = 45.0
+"""Seconds to try for; then what is left is named, and the uninstall goes on."""
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="TRAWLER_OPERATOR_", frozen=True)
+
+    install: str
+    log_level: str = "INFO"
+
+
+async def clean(cluster: Cluster) -> None:
+    """Delete every worker pod and the Lease. Raises ApiAway."""
+    for pod in await cluster.list_pods():
+        log.info("worker_deleted", extra={"pod": pod.name})
+        with suppress(Missing):
+            await cluster.delete_pod(pod.name)
+    with suppress(Missing):
+        await cluster.delete_lease(NAME)
+
+
+async def serve(_: asyncio.Event, settings: Settings) -> None:
+    """Clean, with patience for an API server that is away."""
+    cluster = await Cluster.connect(settings.install)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                try:
+                    return await clean(cluster)
+                except ApiAway as error:
+                    log.warning("uninstall_waits", extra={"error": str(error)})
+                    await asyncio.sleep(1)
+    except TimeoutError:
+        log.error("workers_left", extra={"hint": "kubectl delete pods -l trawler.dev/pool"})
+    finally:
+        await cluster.close()
+
+
+def main() -> None:
+    settings = Settings()
+    logs.setup("uninstall", settings.log_level)
+    lifecycle.run(lambda stop: serve(stop, settings))
+
+
+if __name__ == "__main__":
+    main()
