@@ -12,7 +12,9 @@ from typing import Any, Final
 
 import requests.sessions
 import yt_dlp
+from yt_dlp.downloader.common import FileDownloader
 from yt_dlp.downloader.external import FFmpegFD
+from yt_dlp.extractor.generic import GenericIE
 from yt_dlp.networking.common import Response
 from yt_dlp.networking.exceptions import HTTPError, TransportError
 from yt_dlp.utils import (
@@ -25,6 +27,7 @@ from yt_dlp.utils import (
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import EngineName, MediaKind, Source
 from trawler_worker import naming
+from trawler_worker.fetcher.engines import shortlist
 from trawler_worker.fetcher.engines.base import Found, Report
 from trawler_worker.fetcher.errors import FetchError, NotTaken
 from trawler_worker.fetcher.faults import by_status, chain, fault_of
@@ -88,11 +91,19 @@ def bound_library() -> None:
     urllib.request.HTTPRedirectHandler.max_redirections = MAX_REDIRECTS
     FFmpegFD.real_download = _no_ffmpeg_download
     Response.read = _bounded_read(Response.read)
+    shortlist.teach(GenericIE)
+    # tables and progress lines are laid out for every job, and nobody reads them
+    yt_dlp.YoutubeDL._forceprint = _print_nothing  # noqa: SLF001
+    FileDownloader.report_progress = _print_nothing
 
 
 def _no_ffmpeg_download(*_: Any) -> bool:
     """Ffmpeg dials by itself, where no guard of ours sees it; live streams would need it."""
     raise FetchError(FailureReason.NOT_SUPPORTED, "Streams of this kind are not supported yet.")
+
+
+def _print_nothing(*_: Any) -> dict[str, Any]:
+    return {}
 
 
 def _bounded_read(read: Any) -> Any:
@@ -118,9 +129,13 @@ class YtDlp:
     def __init__(self, proxy: str = "") -> None:
         bound_library()
         self._ydl = yt_dlp.YoutubeDL(options(proxy))
+        self._shortlist = shortlist.Shortlist(self._ydl._ies)  # noqa: SLF001
 
     def warm(self, url: str, scratch: Path) -> None:
-        """Fetch once, so that tables, patterns and TLS contexts are built before the fork."""
+        """Fetch once, so that tables, patterns and TLS contexts are built before the fork.
+
+        Without the shortlist: every extractor is asked, and so has its patterns compiled.
+        """
         self._ydl.params["outtmpl"]["default"] = str(scratch / "warm.%(ext)s")
         self._ydl.extract_info(url, download=True)
         self._ydl.cookiejar.clear()
@@ -150,6 +165,8 @@ class YtDlp:
         }
         ydl.params["outtmpl"]["default"] = str(scratch / f"{order.job}-%(autonumber)s.%(ext)s")
         ydl.format_selector = ydl.build_format_selector(form)
+        ydl._ies = self._shortlist  # noqa: SLF001
+        ydl.extract_info = self._shortlist.directed(ydl.extract_info)
         ydl._num_downloads = 0  # noqa: SLF001 - the warm-up counted
         ydl._playlist_urls.clear()  # noqa: SLF001
         ydl.add_progress_hook(_Meter(order, report))
