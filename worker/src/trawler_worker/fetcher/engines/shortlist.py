@@ -8,13 +8,15 @@ addresses.
 """
 
 import re
-from _collections_abc import dict_values
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from yt_dlp.extractor.common import InfoExtractor
+
+if TYPE_CHECKING:
+    from _collections_abc import dict_values  # what dict.values() answers, in type stubs only
 
 # The standard library's own parser; its trees are not public, hence the test over all patterns.
 _parser: Final[Any] = re._parser  # type: ignore[attr-defined]  # noqa: SLF001
@@ -183,7 +185,7 @@ class Shortlist(dict[str, Any]):
         finally:
             self._page = before
 
-    def values(self) -> dict_values[str, Any]:
+    def values(self) -> "dict_values[str, Any]":
         """All extractors, or those for the page that is looked at."""
         page = self._page
         if page is None:
