@@ -96,7 +96,7 @@ def _build(missing: list[Module]) -> None:
     checks.require_go()
     checks.require_disk(plan.cache(), checks.BUILDING_NEEDS, "Building the cluster's programs")
     shell.say(
-        f"Building {len(missing)} Go modules, once; with two cores this takes about 10 minutes."
+        f"Building {len(missing)} Go modules, once; with two cores this takes about 25 minutes."
     )
     work = plan.cache() / "go-work"
     for number, module in enumerate(missing, 1):
