@@ -1,7 +1,10 @@
 """A cluster of the real components as plain processes on bare Linux."""
 
 import json
+import math
 import shutil
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import yaml
@@ -46,21 +49,16 @@ class Native:
             cgroups.create(plan.cgroup)
             self._write_configs(tools)
             self._make_keys(tools)
-            components = {component.name: component for component in self.components()}
-            for name in ("etcd", "kube-apiserver"):
-                components[name].start()
-            self._wait_for_api()
+            self._wait("a ready API server", self._api_ready, "etcd", "kube-apiserver")
             self._bind_roles()
-            for name in ("kube-controller-manager", "kube-scheduler", "containerd"):
-                components[name].start()
-            self._wait_for_containerd()
+            control = ("kube-controller-manager", "kube-scheduler")
+            self._wait("a ready containerd", self._containerd_ready, "containerd", *control)
             self._load_base_images()
-            components["kubelet"].start()
             # kube-proxy ends when the address that it found first is not the node's
-            shell.wait_until(self._node_has_address, what="a registered node", timeout=60)
-            components["kube-proxy"].start()
+            self._wait("a registered node", self._node_has_address, "kubelet")
             self._apply_addons()
-            self._wait_for_node()
+            everything = (component.name for component in self.components())
+            self._wait("a ready node with DNS", self._node_ready, *everything)
 
     def _write_configs(self, tools: Path) -> None:
         plan = self.plan
@@ -118,11 +116,20 @@ class Native:
         ]
         return shell.run([*argv, "get", "--raw", "/readyz"], check=False).returncode == 0
 
-    def _wait_for_api(self) -> None:
+    def _wait(self, what: str, condition: Callable[[], bool], *needed: str) -> None:
+        """Wait for something that needs these components, which are started as often as they end:
+        one that was killed a moment ago may still seem to run.
+        """
+        components = [found for found in self.components() if found.name in needed]
+
+        def reached() -> bool:
+            for component in components:
+                component.start()
+            return condition() and all(component.pid() for component in components)
+
+        logs = ", ".join(f"{component.name}.log" for component in components)
         shell.wait_until(
-            self._api_ready,
-            what=f"a ready API server (see {self.plan.logs}/kube-apiserver.log)",
-            timeout=90,
+            reached, what=f"{what} (see {logs} in {self.plan.logs})", timeout=120, pause=0.5
         )
 
     def _bind_roles(self) -> None:
@@ -150,13 +157,6 @@ class Native:
         address = ("-a", str(self.plan.containerd_socket))
         return shell.run([self.tools() / "ctr", *address, "version"], check=False).returncode == 0
 
-    def _wait_for_containerd(self) -> None:
-        shell.wait_until(
-            self._containerd_ready,
-            what=f"a ready containerd (see {self.plan.logs}/containerd.log)",
-            timeout=30,
-        )
-
     def _load_base_images(self) -> None:
         from trawler_cluster import images
 
@@ -172,30 +172,27 @@ class Native:
         ]
         self._kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests))
 
-    def _wait_for_node(self) -> None:
-        shell.wait_until(
-            self._node_ready,
-            what=f"a ready node with DNS (see {self.plan.logs}/kubelet.log)",
-            timeout=120,
-            pause=0.5,
-        )
-
     def _node_has_address(self) -> bool:
         address = '{.status.addresses[?(@.type=="InternalIP")].address}'
         words = ("get", "node", self.plan.node, "-o", f"jsonpath={address}")
         return self._kubectl(*words, check=False).strip() == self.plan.node_ip
 
     def _node_ready(self) -> bool:
-        condition = '{.status.conditions[?(@.type=="Ready")].status}'
-        node = self._kubectl(
-            *("get", "node", self.plan.node, "-o", f"jsonpath={condition}"), check=False
-        )
-        dns = self._kubectl(
-            *("-n", "kube-system", "get", "deploy", "coredns"),
-            *("-o", "jsonpath={.status.readyReplicas}"),
-            check=False,
-        )
-        return (node.strip(), dns.strip()) == ("True", "1")
+        """By what this very kubelet said, and by asking for a name: the API server also remembers
+        what kubelets said that are dead.
+        """
+        kubelet = next(found for found in self.components() if found.name == "kubelet")
+        pid = kubelet.pid()
+        began = processes.began(pid) if pid is not None else None
+        ready = '{range .status.conditions[?(@.type=="Ready")]}{.status} {.lastHeartbeatTime}{end}'
+        words = self._kubectl(
+            *("get", "node", self.plan.node, "-o", f"jsonpath={ready}"), check=False
+        ).split()
+        if began is None or len(words) != 2:
+            return False
+        said = datetime.fromisoformat(words[1].replace("Z", "+00:00")).timestamp()
+        fresh = said >= math.floor(began) - 1  # the one has whole seconds, the other a boot time
+        return words[0] == "True" and fresh and network.answers_names(self.plan)
 
     # down and all between ---------------------------------------------------------------------
 

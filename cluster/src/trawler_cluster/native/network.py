@@ -1,5 +1,6 @@
 """The cluster's own network namespace: reachable from this machine, with no way out by default."""
 
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,27 @@ def inside(plan: Plan) -> list[str]:
     `ip netns exec` would also remount /sys, which hides the cgroups from the kubelet.
     """
     return ["nsenter", f"--net={NAMESPACES / plan.namespace}"]
+
+
+def answers_names(plan: Plan) -> bool:
+    """Whether the cluster's name server, asked by its Service address, knows the API server.
+
+    Asked for real: what the API server says of pods and nodes is as old as the kubelet's last word.
+    """
+    name = b"".join(
+        bytes([len(w)]) + w for w in b"kubernetes.default.svc.cluster.local".split(b".")
+    )
+    query = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00" + name + b"\x00\x00\x01\x00\x01"
+    script = (
+        "import socket, sys\n"
+        "asked = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        "asked.settimeout(2)\n"
+        "asked.sendto(bytes.fromhex(sys.argv[2]), (sys.argv[1], 53))\n"
+        "said = asked.recv(512)\n"
+        "sys.exit(said[3] & 15 or not said[7])\n"
+    )
+    argv = [*inside(plan), sys.executable, "-c", script, plan.dns_ip, query.hex()]
+    return shell.run(argv, check=False).returncode == 0
 
 
 def ensure(plan: Plan) -> None:

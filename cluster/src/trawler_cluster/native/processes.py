@@ -24,6 +24,19 @@ def start_time(pid: int) -> str | None:
     return None if fields[0] in {"Z", "X"} else fields[19]
 
 
+def began(pid: int) -> float | None:
+    """When a process began, in Unix seconds; None where it is gone."""
+    ticks = start_time(pid)
+    if ticks is None:
+        return None
+    boot = next(
+        line.split()[1]
+        for line in Path("/proc/stat").read_text().splitlines()
+        if line.startswith("btime ")
+    )
+    return int(boot) + int(ticks) / os.sysconf("SC_CLK_TCK")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Component:
     """One long-running program of the cluster."""
