@@ -1,14 +1,21 @@
 """Servers that several tests share."""
 
 import asyncio
+import secrets
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
+import yaml
 from aiohttp import web
 
-from servers import ApiServer, api_server, nats, store
+from operating import Operator
+from servers import ApiServer, api_server, free_port, nats, store, wait_until
+from stubpod import StubPod
+from trawler_common.bus import Bus
 from trawler_common.store import StoreSettings
 from trawler_sandbox.site import Site
 
@@ -92,3 +99,51 @@ async def tasks() -> AsyncIterator[asyncio.TaskGroup]:
             raise Over
     except* Over:
         pass
+
+
+@pytest.fixture
+def operator(
+    api: ApiServer, nats_url: str, store_settings: StoreSettings, tmp_path: Path
+) -> Iterator[Operator]:
+    """An operator that leads in a namespace of its own."""
+    namespace = f"t-{secrets.token_hex(4)}"
+    api.kubectl("create", "namespace", namespace)
+    secret = tmp_path / "credentials"
+    secret.mkdir()
+    (secret / "accessKey").write_text(store_settings.access_key)
+    (secret / "secretKey").write_text(store_settings.secret_key)
+    pools = tmp_path / "pools.yaml"
+    pools.write_text(yaml.safe_dump({"default": {"replicas": 1, "slotsPerPod": 2}}))
+    values = {
+        "INSTALL": namespace,
+        "IDENTITY": "operator-1",
+        "NATS_URL": nats_url,
+        "S3_ENDPOINT": store_settings.endpoint,
+        "S3_CREDENTIALS": str(secret),
+        "POOLS": str(pools),
+        "WORKER_IMAGE": "none",
+        "HEALTH_PORT": str(free_port()),
+    }
+    env = {f"TRAWLER_OPERATOR_{key}": value for key, value in values.items()}
+    env["KUBECONFIG"] = str(api.kubeconfig)
+    found = Operator(api, namespace, env, tmp_path / "operator.log")
+    found.start()
+    try:
+        wait_until(found.ready, what=f"a leading operator ({tmp_path}/operator.log)", timeout=60)
+        yield found
+    finally:
+        found.stop()
+        sys.stdout.write((tmp_path / "operator.log").read_text())
+
+
+@pytest_asyncio.fixture
+async def pod(
+    operator: Operator, nats_url: str, tasks: asyncio.TaskGroup
+) -> AsyncIterator[StubPod]:
+    """The operator's own pod, spoken for by a stub."""
+    await asyncio.to_thread(wait_until, lambda: len(operator.pods()) == 1, what="a pod of the pool")
+    name = operator.pods()[0]["metadata"]["name"]
+    operator.run_pod(name)
+    bus = await Bus.connect(nats_url, name=name, tasks=tasks)
+    yield await StubPod.start(bus, tasks, operator.namespace, name)
+    await bus.close()

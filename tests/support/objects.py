@@ -3,6 +3,7 @@
 from typing import Any
 
 from trawler_crds.media_job import MediaJob
+from trawler_crds.media_queue import MediaQueue
 from trawler_crds.messages import Held, Stage
 from trawler_crds.worker_pool import WorkerPool
 from trawler_operator.board import Board, Clock, Pod, PodPhase
@@ -56,11 +57,20 @@ def pool(name: str = "default", **spec: Any) -> WorkerPool:
     )
 
 
-def board(*things: MediaJob | Pod | WorkerPool) -> Board:
-    found = Board()
+def queue(name: str = "q", **spec: Any) -> MediaQueue:
+    return MediaQueue.model_validate(
+        {"metadata": {"name": name, "uid": f"queue-{name}", "resourceVersion": "1"}, "spec": spec}
+    )
+
+
+def board(*things: MediaJob | MediaQueue | Pod | WorkerPool, now: float = 1000.0) -> Board:
+    """Everything was first seen at `now` (monotonic)."""
+    found = Board(now=lambda: now)
     for thing in things:
         if isinstance(thing, MediaJob):
             found.see_job(thing)
+        elif isinstance(thing, MediaQueue):
+            found.see_queue(thing)
         elif isinstance(thing, Pod):
             found.see_pod(thing)
         else:

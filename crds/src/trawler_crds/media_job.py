@@ -145,11 +145,11 @@ class MediaJobSpec(Contract):
         ),
     ]
     queue: Annotated[
-        DnsLabel, Field(description="Whose turn it uses. Acted on in a later release.")
+        DnsLabel, Field(description="Whose turn it uses; an undeclared queue counts as default.")
     ] = "default"
     pool: Annotated[DnsLabel, Field(description="Which WorkerPool runs it.")] = "default"
     priority: Annotated[
-        int, Field(ge=0, le=9, description="Higher runs sooner. Acted on in a later release.")
+        int, Field(ge=0, le=9, description="Higher runs sooner; rises by one per minute waited.")
     ] = 5
     media: Media = Media()
     engines: Annotated[
@@ -166,9 +166,7 @@ class MediaJobSpec(Contract):
     ] = 900
     max_queue_seconds: Annotated[
         int,
-        Field(
-            ge=1, le=604800, description="Time allowed in the queue. Acted on in a later release."
-        ),
+        Field(ge=1, le=604800, description="Time allowed in the queue, at each stay."),
     ] = 3600
     backoff_limit: Annotated[int, Field(ge=0, le=10, description="Failures that are retried.")] = 2
     ttl_seconds_after_finished: Annotated[
@@ -176,10 +174,12 @@ class MediaJobSpec(Contract):
         Field(
             ge=0,
             le=31_536_000,
-            description="How long a finished job is kept. Acted on in a later release.",
+            description="How long a finished job is kept.",
         ),
     ] = 86400
-    suspend: Annotated[bool, Field(description="Acted on in a later release.")] = False
+    suspend: Annotated[
+        bool, Field(description="Holds the job; what runs is stopped, and begins anew later.")
+    ] = False
     cancel: Annotated[bool, Field(description="Ends the job; cannot be taken back.")] = False
     reuse: Annotated[
         Reuse,
@@ -285,6 +285,9 @@ class MediaJobStatus(Contract):
     size: Annotated[str | None, Field(max_length=16)] = None
     delivery: DeliveryStatus | None = None
     queued_time: Timestamp | None = None
+    not_before: Annotated[
+        Timestamp | None, Field(description="Until then the site asked us to wait.")
+    ] = None
     start_time: Timestamp | None = None
     completion_time: Timestamp | None = None
     conditions: Conditions | None = None

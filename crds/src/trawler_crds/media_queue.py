@@ -1,4 +1,4 @@
-"""MediaQueue: one tenant's share, usually a guild's. Acted on in a later release."""
+"""MediaQueue: one tenant's share, usually a guild's."""
 
 from typing import Annotated
 
@@ -38,3 +38,7 @@ class MediaQueue(Contract):
     metadata: ObjectMeta = ObjectMeta()
     spec: MediaQueueSpec = MediaQueueSpec()
     status: MediaQueueStatus = MediaQueueStatus()
+
+    @property
+    def name(self) -> str:
+        return self.metadata.name

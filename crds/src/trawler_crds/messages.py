@@ -100,6 +100,23 @@ class Progress(Message):
     rate: float | None = None
 
 
+class Place(Contract):
+    """Where one waiting job stands in its queue."""
+
+    uid: str
+    place: Annotated[int, Field(ge=1)]
+    seconds: Annotated[int | None, Field(ge=0)] = None
+    """Until it is given to a pod, as far as that can be told."""
+
+
+class Positions(Message):
+    """For people who wait. Of a long queue only the first places are named."""
+
+    queue: str
+    waiting: Annotated[int, Field(ge=0)]
+    places: Annotated[list[Place], Field(max_length=1000)] = []
+
+
 class UploadFile(Contract):
     """A file that is proved and hashed."""
 
@@ -143,6 +160,8 @@ class Result(Message):
     outcome: Outcome
     reason: FailureReason | None = None
     message: Annotated[str | None, Field(max_length=512)] = None
+    retry_after: Annotated[float | None, Field(ge=0, le=604800)] = None
+    """Seconds that the site asked us to wait."""
     engine: EngineName | None = None
     source: Source | None = None
     files: Annotated[list[MediaFile], Field(max_length=40)] = []

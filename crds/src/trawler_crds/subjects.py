@@ -37,6 +37,11 @@ def results(install: str, pod: str, uid: str) -> str:
     return _join(install, "jobs", pod, uid, "results")
 
 
+def positions(install: str, queue: str) -> str:
+    """Publish, operator to whoever shows it: who waits where."""
+    return _join(install, "queues", queue, "positions")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sender:
     """Who spoke, read from a subject (never from the payload)."""

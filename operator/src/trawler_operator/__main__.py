@@ -21,8 +21,10 @@ from trawler_operator.metrics import Metrics
 from trawler_operator.performer import Performer
 from trawler_operator.pods import PodSettings
 from trawler_operator.presence import PresenceDesk
+from trawler_operator.queues import QueueDesk
 from trawler_operator.reconciler import Reconciler
 from trawler_operator.results import ResultDesk
+from trawler_operator.scheduling import Scheduler
 from trawler_operator.settings import Settings
 from trawler_operator.uploads import UploadDesk
 
@@ -129,16 +131,27 @@ async def _lead(
         metrics=metrics,
         tasks=tasks,
     )
+    scheduler = Scheduler()
     reconciler = Reconciler(
         board=board,
         cluster=cluster,
         bus=bus,
         leader=leader,
         performer=performer,
+        scheduler=scheduler,
         pod_settings=_pod_settings(settings),
         tasks=tasks,
     )
     await _patiently(reconciler.list_all, ApiAway)
+    queues = QueueDesk(
+        board=board,
+        cluster=cluster,
+        bus=bus,
+        leader=leader,
+        scheduler=scheduler,
+        install=settings.install,
+    )
+    queues.restore(time.time())
     results = ResultDesk(
         board=board,
         cluster=cluster,
@@ -158,6 +171,7 @@ async def _lead(
     memo.pulse.seen_at = time.monotonic()
     tasks.create_task(_watch(settings.install, settings.identity, memo, stop), name="watch")
     log.info("leading")
+    tasks.create_task(queues.run(), name="queues")
     turning = tasks.create_task(reconciler.run(), name="reconcile")
     closed = tasks.create_task(bus.closed.wait(), name="bus closed")
     await asyncio.wait({turning, closed}, return_when=asyncio.FIRST_COMPLETED)

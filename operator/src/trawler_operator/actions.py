@@ -46,6 +46,13 @@ class Cancel:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DeleteJob:
+    """A finished job was kept long enough."""
+
+    uid: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class CreatePod:
     """One more pod for a pool."""
 
@@ -74,4 +81,14 @@ class WritePool:
     status: WorkerPoolStatus
 
 
-Action = WriteStatus | Dispatch | Order | Cancel | CreatePod | DrainPod | DeletePod | WritePool
+Action = (
+    WriteStatus
+    | Dispatch
+    | Order
+    | Cancel
+    | DeleteJob
+    | CreatePod
+    | DrainPod
+    | DeletePod
+    | WritePool
+)

@@ -1,16 +1,24 @@
 """The picture of the cluster in memory: what the API server and the pods said last."""
 
+import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
 from trawler_crds.media_job import TERMINAL, MediaJob, Phase
+from trawler_crds.media_queue import MediaQueue, MediaQueueSpec
 from trawler_crds.messages import Held, Presence, Stage
 from trawler_crds.worker_pool import WorkerPool
+from trawler_operator.ledger import Ledger
+from trawler_operator.waiting import DEFAULT, Waiting
 
 LEASE_SECONDS: Final = 30.0
 """Without a presence for so long, a pod's jobs are lost."""
+
+NEWEST_SHARE: Final = 0.1
+"""How much the newest job counts in the average of how long one takes."""
 
 
 class PodPhase(StrEnum):
@@ -77,12 +85,20 @@ class Clock:
 
 
 class Board:
-    """Jobs, pods and pools by what was seen last. Older sights of an object change nothing."""
+    """Jobs, pods, pools and queues by what was seen last. Older sights of an object change nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
         self.jobs: dict[str, MediaJob] = {}
         self.pods: dict[str, Pod] = {}
         self.pools: dict[str, WorkerPool] = {}
+        self.queues: dict[str, MediaQueue] = {}
+        self.waiting = Waiting(self.queues.__contains__)
+        self.ledger = Ledger()
+        self.since: dict[str, float] = {}
+        """Uid → when (monotonic) a job was first seen in the phase that it is in."""
+        self.seconds_per_job: dict[str, float] = {}
+        """Pool → how long a job takes there, on average over the last ones."""
         self.reserved: dict[tuple[str, int], str] = {}
         """Orders under way: (uid, attempt) → pod. Each takes a slot the pod did not count yet."""
         self.dirty: set[str] = set()
@@ -106,11 +122,48 @@ class Board:
             if len(self._gone) > 10_000:
                 self._gone.pop(next(iter(self._gone)))
             self.jobs.pop(job.uid, None)
+            self.since.pop(job.uid, None)
+            self.waiting.drop(job.uid)
+            self.waiting.entered(job.uid)
+            self.ledger.forget(job.uid)
         else:
+            self._place(job, known)
             self.jobs[job.uid] = job
             self.by_phase[job.status.phase][job.uid] = job
             if job.status.phase not in TERMINAL:
                 self.dirty.add(job.uid)
+        self.on_change()
+
+    def _place(self, job: MediaJob, known: MediaJob | None) -> None:
+        now = self._now()
+        if known is None or known.status.phase is not job.status.phase:
+            if known is not None and known.status.phase is Phase.RUNNING:
+                self._took(job.spec.pool, now - self.since.get(job.uid, now))
+            self.since[job.uid] = now
+        if job.status.phase is Phase.QUEUED:
+            self.waiting.put(job)
+        else:
+            self.waiting.drop(job.uid)
+        self.ledger.see(job)
+
+    def _took(self, pool: str, seconds: float) -> None:
+        mean = self.seconds_per_job.get(pool, seconds)
+        self.seconds_per_job[pool] = mean + NEWEST_SHARE * (seconds - mean)
+
+    def see_queue(self, queue: MediaQueue, *, gone: bool = False) -> None:
+        """One queue as it is now; jobs that name it move to its lane, or to the default one."""
+        known = self.queues.get(queue.name)
+        version = int(queue.metadata.resource_version or 0)
+        if known is not None and version < int(known.metadata.resource_version or 0):
+            return
+        if gone:
+            self.queues.pop(queue.name, None)
+        else:
+            self.queues[queue.name] = queue
+        if gone or known is None:
+            for job in self.by_phase[Phase.QUEUED].values():
+                if job.spec.queue == queue.name:
+                    self.waiting.put(job)
         self.on_change()
 
     def see_pod(self, pod: Pod, *, gone: bool = False) -> None:
@@ -142,12 +195,21 @@ class Board:
         self.on_change()
 
     def replace(
-        self, jobs: Iterable[MediaJob], pods: Iterable[Pod], pools: Iterable[WorkerPool]
+        self,
+        jobs: Iterable[MediaJob],
+        pods: Iterable[Pod],
+        pools: Iterable[WorkerPool],
+        queues: Iterable[MediaQueue],
     ) -> None:
         """A full list: what is not in it is gone (a watch may have missed that)."""
         seen_jobs = {job.uid: job for job in jobs}
         seen_pods = {pod.name: pod for pod in pods}
         seen_pools = {pool.name: pool for pool in pools}
+        seen_queues = {queue.name: queue for queue in queues}
+        for queue in [queue for name, queue in self.queues.items() if name not in seen_queues]:
+            self.see_queue(queue, gone=True)
+        for queue in seen_queues.values():
+            self.see_queue(queue)
         for job in [job for uid, job in self.jobs.items() if uid not in seen_jobs]:
             self.see_job(job, gone=True)
         for pod in [pod for name, pod in self.pods.items() if name not in seen_pods]:
@@ -174,6 +236,29 @@ class Board:
         }
         self.on_change()
         return True
+
+    # queues -------------------------------------------------------------------------------
+
+    def share(self, queue: str) -> MediaQueueSpec:
+        """What a queue may use; one that nobody declared may use what is left."""
+        known = self.queues.get(queue)
+        return known.spec if known is not None else MediaQueueSpec()
+
+    def running(self) -> Counter[str]:
+        """Queue → jobs that run, or are being handed to a pod."""
+        found = Counter(self.waiting.queue_of(job) for job in self.by_phase[Phase.RUNNING].values())
+        queued = self.by_phase[Phase.QUEUED]
+        found.update(self.waiting.queue_of(queued[u]) for u, _ in self.reserved if u in queued)
+        return found
+
+    def day_bytes(self, queue: str, day: str) -> int:
+        """Bytes of a day that a queue stored, or that its jobs may still store."""
+        sums = self.ledger.settled(day) + self.ledger.reserved(day)
+        if queue != DEFAULT:
+            return sums[queue]
+        return sum(
+            size for name, size in sums.items() if name == DEFAULT or name not in self.queues
+        )
 
     # orders under way -----------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from kubernetes.aio import client, config
 from trawler_crds import API_GROUP, API_VERSION
 from trawler_crds.keys import ANNOTATION_TEMPLATE, LABEL_POOL
 from trawler_crds.media_job import MediaJob
+from trawler_crds.media_queue import MediaQueue
 from trawler_crds.worker_pool import WorkerPool
 from trawler_operator.board import Pod, PodPhase
 
@@ -149,6 +150,12 @@ class Cluster:
         path = self._ours("mediajobs", job.name, "status")
         return MediaJob.model_validate(await self.call("PATCH", path, body, content=_MERGE))
 
+    async def delete_job(self, job: MediaJob) -> None:
+        """Delete exactly the version we know. Raises Conflict otherwise."""
+        meta = job.metadata
+        body = {"preconditions": {"uid": meta.uid, "resourceVersion": meta.resource_version}}
+        await self.call("DELETE", self._ours("mediajobs", job.name), body)
+
     async def tell(self, job: MediaJob, text: str, *, warning: bool) -> None:
         """An Event on the job, for `kubectl describe`."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -197,6 +204,17 @@ class Cluster:
         path = self._ours("workerpools", pool.name, "status")
         body = {"metadata": {"uid": pool.metadata.uid}, "status": status}
         return WorkerPool.model_validate(await self.call("PATCH", path, body, content=_MERGE))
+
+    # queues ---------------------------------------------------------------------------------
+
+    async def list_queues(self) -> list[MediaQueue]:
+        items = await self._list(self._ours("mediaqueues"))
+        return [MediaQueue.model_validate(item) for item in items]
+
+    async def write_queue(self, queue: MediaQueue, status: dict[str, Any]) -> MediaQueue:
+        path = self._ours("mediaqueues", queue.name, "status")
+        body = {"metadata": {"uid": queue.metadata.uid}, "status": status}
+        return MediaQueue.model_validate(await self.call("PATCH", path, body, content=_MERGE))
 
     # pods -----------------------------------------------------------------------------------
 

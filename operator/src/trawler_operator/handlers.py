@@ -11,6 +11,7 @@ from trawler_common import logs
 from trawler_crds import API_GROUP, API_VERSION
 from trawler_crds.keys import LABEL_POOL
 from trawler_crds.media_job import MediaJob
+from trawler_crds.media_queue import MediaQueue
 from trawler_crds.worker_pool import WorkerPool
 from trawler_operator import leader
 from trawler_operator.board import Board
@@ -18,7 +19,7 @@ from trawler_operator.cluster import pod_from
 
 log = logs.get("handlers")
 
-Seen = TypeVar("Seen", MediaJob, WorkerPool)
+Seen = TypeVar("Seen", MediaJob, MediaQueue, WorkerPool)
 
 
 @dataclass
@@ -50,6 +51,12 @@ def registry() -> kopf.OperatorRegistry:
         pool = _parse(WorkerPool, event)
         if pool is not None:
             memo.board.see_pool(pool, gone=event["type"] == "DELETED")
+
+    @kopf.on.event(API_GROUP, API_VERSION, "mediaqueues", registry=found)
+    async def media_queue(event: kopf.RawEvent, memo: Memo, **_: Any) -> None:
+        queue = _parse(MediaQueue, event)
+        if queue is not None:
+            memo.board.see_queue(queue, gone=event["type"] == "DELETED")
 
     @kopf.on.event("", "v1", "pods", labels={LABEL_POOL: kopf.PRESENT}, registry=found)
     async def worker_pod(event: kopf.RawEvent, memo: Memo, **_: Any) -> None:

@@ -3,11 +3,9 @@
 import math
 from datetime import UTC, datetime
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from trawler_crds.failures import FAILURES, FailureReason, Retry
 from trawler_crds.media_job import (
-    ACCEPTED,
     STORED,
     TERMINAL,
     Condition,
@@ -21,6 +19,8 @@ from trawler_operator.board import Board, Clock, PodPhase
 
 FIRST_WAIT: Final = 2.0
 LONGEST_WAIT: Final = 60.0
+DELIVERY_GRACE: Final = 3600.0
+"""Seconds that a finished job's delivery may take before its time to live begins without it."""
 OVERTIME: Final = 30.0
 """Seconds past `attemptSeconds` after which the operator steps in."""
 
@@ -32,27 +32,55 @@ def next_step(job: MediaJob, board: Board, clock: Clock) -> Action | None:
         return None
     if job.spec.cancel:
         return end(job, Phase.CANCELLED, FailureReason.CANCELLED, None, clock.wall)
-    if phase is Phase.PENDING:
-        return admit(job, clock.wall)
-    if phase is Phase.RUNNING:
-        return _running(job, board, clock)
+    if job.spec.suspend:
+        return None if phase is Phase.SUSPENDED else suspend(job)
+    match phase:
+        case Phase.SUSPENDED if job.status.queued_time is not None:
+            return requeue(job, clock.wall)
+        case Phase.QUEUED if overdue(job, board, clock):
+            return end(job, Phase.FAILED, FailureReason.BUSY, None, clock.wall)
+        case Phase.RUNNING:
+            return _running(job, board, clock)
     return None
 
 
-def admit(job: MediaJob, wall: float) -> WriteStatus:
-    """Accept a job: only its bounds are judged, and those the API server judged already."""
-    now = stamp(wall)
-    return WriteStatus(
-        uid=job.uid,
-        changes={
-            "phase": Phase.QUEUED,
-            "host": urlsplit(job.spec.url).netloc[:260],
-            "queuedTime": now,
-            "attempt": job.status.attempt,
-            "failures": job.status.failures,
-            "conditions": _conditions(job, ACCEPTED, "Accepted", now),
-        },
+def is_new(job: MediaJob) -> bool:
+    """Whether it was never admitted, and may be now."""
+    status = job.status
+    held = job.spec.cancel or job.spec.suspend
+    return not held and (
+        status.phase is Phase.PENDING
+        or (status.phase is Phase.SUSPENDED and status.queued_time is None)
     )
+
+
+def suspend(job: MediaJob) -> WriteStatus:
+    """Out of the queue, or out of its pod's hands: a pod that holds it is told to stop."""
+    event = f"Suspended in attempt {job.status.attempt}." if job.status.attempt else None
+    return WriteStatus(uid=job.uid, changes={"phase": Phase.SUSPENDED}, event=event)
+
+
+def overdue(job: MediaJob, board: Board, clock: Clock) -> bool:
+    """Whether it waited longer than it may. By our own monotonic clock, from when we first saw it
+    wait: a wrong wall clock ends nothing early, and a new leader gives the time anew.
+    """
+    since = board.since.get(job.uid, clock.now)
+    return (
+        clock.now - since > job.spec.max_queue_seconds
+        and (job.uid, job.status.attempt + 1) not in board.reserved
+    )
+
+
+def expired(job: MediaJob, clock: Clock) -> bool:
+    """Whether a finished job was kept long enough, from its delivery or else its end."""
+    status = job.status
+    if status.phase not in TERMINAL or status.completion_time is None:
+        return False
+    discord = job.spec.delivery is not None and job.spec.delivery.discord is not None
+    delivered = status.delivery.time if status.delivery is not None else None
+    kept_from = parse(delivered or status.completion_time)
+    grace = DELIVERY_GRACE if discord and delivered is None else 0.0
+    return clock.wall >= kept_from + grace + job.spec.ttl_seconds_after_finished
 
 
 def _running(job: MediaJob, board: Board, clock: Clock) -> Action | None:
@@ -61,7 +89,7 @@ def _running(job: MediaJob, board: Board, clock: Clock) -> Action | None:
         return None  # the order is under way
     pod = board.pods.get(job.status.worker or "")
     if pod is None or pod.phase is PodPhase.ENDED or clock.silent(pod):
-        return failed(job, FailureReason.WORKER_LOST, None, clock.wall)
+        return lost(job, board, clock)
     if pod.heard_at is None:
         return None  # a new leader has not heard it yet
     held = pod.held.get(key)
@@ -73,6 +101,39 @@ def _running(job: MediaJob, board: Board, clock: Clock) -> Action | None:
     return None
 
 
+def lost(job: MediaJob, board: Board, clock: Clock) -> WriteStatus:
+    """Its pod is gone. Who shared the pod may be innocent: that costs no failure, but the next
+    attempt is alone in a pod (`scheduling.alone`), so that who kills pods pays for it then.
+    """
+    if not _shared(job, board):
+        return failed(job, FailureReason.WORKER_LOST, None, clock.wall)
+    again = requeue(job, clock.wall)
+    reason = {
+        "reason": FailureReason.WORKER_LOST,
+        "message": FAILURES[FailureReason.WORKER_LOST].sentence,
+    }
+    return WriteStatus(
+        uid=job.uid,
+        changes={**again.changes, **reason},
+        event=f"The pod of attempt {job.status.attempt} went away; it is tried again, alone.",
+        warning=True,
+    )
+
+
+def _shared(job: MediaJob, board: Board) -> bool:
+    """Whether another job was in the same pod: it runs there, or was just found lost with it."""
+    pod = job.status.worker
+    beside = [
+        *board.by_phase[Phase.RUNNING].values(),
+        *(
+            other
+            for other in board.by_phase[Phase.QUEUED].values()
+            if other.status.reason is FailureReason.WORKER_LOST
+        ),
+    ]
+    return any(other.status.worker == pod and other.uid != job.uid for other in beside)
+
+
 def attempt_seconds(job: MediaJob, board: Board) -> int:
     """The smaller of the job's and its pool's."""
     pool = board.pools.get(job.spec.pool)
@@ -80,17 +141,33 @@ def attempt_seconds(job: MediaJob, board: Board) -> int:
     return min(job.spec.attempt_seconds, longest)
 
 
-def ready_at(job: MediaJob) -> float:
-    """When (Unix seconds) a queued job may run: after a failure it waits, longer each time."""
-    if job.status.failures == 0 or job.status.queued_time is None:
+def ready_at(job: MediaJob, board: Board) -> float:
+    """When (monotonic seconds) a queued job may run: after a failure it waits, longer each time,
+    and never less than the site asked for.
+    """
+    status = job.status
+    if status.failures == 0 or status.queued_time is None:
         return 0.0
-    wait = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (job.status.failures - 1))
-    return parse(job.status.queued_time) + wait
+    wait = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (status.failures - 1))
+    if status.not_before is not None:  # both stamps are of one clock, right or wrong
+        wait = max(wait, parse(status.not_before) - parse(status.queued_time))
+    return board.since.get(job.uid, 0.0) + wait
 
 
-def failed(job: MediaJob, reason: FailureReason, message: str | None, wall: float) -> WriteStatus:
+def failed(
+    job: MediaJob,
+    reason: FailureReason,
+    message: str | None,
+    wall: float,
+    *,
+    retry_after: float | None = None,
+) -> WriteStatus:
     """After a failed attempt: another one within `backoffLimit` where the table allows, or the end."""
     failures = job.status.failures + 1
+    asked = math.ceil(retry_after or 0) if reason is FailureReason.THROTTLED else 0
+    if asked > job.spec.max_queue_seconds:
+        message = f"The site asks us to wait {asked} s, longer than this request may."
+        return end(job, Phase.FAILED, reason, message, wall, failures=failures)
     retry = FAILURES[reason].retry
     again = retry in {Retry.YES, Retry.NOT_BEFORE} or (
         retry is Retry.ONCE_ALONE and job.status.failures == 0
@@ -105,6 +182,7 @@ def failed(job: MediaJob, reason: FailureReason, message: str | None, wall: floa
             "reason": reason,
             "message": message or FAILURES[reason].sentence,
             "queuedTime": stamp(wall),
+            "notBefore": stamp(wall + asked) if asked else None,
         },
         event=f"Attempt {job.status.attempt} failed ({reason}); it is tried again.",
         warning=True,
@@ -168,7 +246,8 @@ def settle(job: MediaJob, result: Result, wall: float) -> WriteStatus:
     if result.outcome is Outcome.HANDED_BACK:
         return requeue(job, wall)
     if result.outcome is Outcome.FAILED:
-        return failed(job, result.reason or FailureReason.INTERNAL, result.message, wall)
+        reason = result.reason or FailureReason.INTERNAL
+        return failed(job, reason, result.message, wall, retry_after=result.retry_after)
     if not within_limits(job, [file.bytes for file in result.files]):
         return failed(job, FailureReason.INTERNAL, None, wall)
     now = stamp(wall)
@@ -179,13 +258,14 @@ def settle(job: MediaJob, result: Result, wall: float) -> WriteStatus:
             "phase": Phase.SUCCEEDED,
             "reason": None,
             "message": None,
+            "notBefore": None,
             "engine": result.engine,
             "source": result.source.wire() if result.source else None,
             "files": [file.wire() for file in result.files],
             "fileCount": len(result.files),
             "size": human(total),
             "completionTime": now,
-            "conditions": _conditions(job, STORED, "Stored", now),
+            "conditions": conditions(job, STORED, "Stored", now),
         },
         event=f"Stored {len(result.files)} file(s), {human(total)}.",
     )
@@ -207,7 +287,8 @@ def strays(board: Board) -> list[Cancel]:
     ]
 
 
-def _conditions(job: MediaJob, kind: str, reason: str, now: str) -> list[dict[str, Any]]:
+def conditions(job: MediaJob, kind: str, reason: str, now: str) -> list[dict[str, Any]]:
+    """The conditions of a job with one of them true from now on."""
     others = [c.wire() for c in job.status.conditions or [] if c.type != kind]
     mine = Condition(
         type=kind,

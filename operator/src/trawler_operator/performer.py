@@ -19,6 +19,7 @@ from trawler_operator.actions import (
     Action,
     Cancel,
     CreatePod,
+    DeleteJob,
     DeletePod,
     Dispatch,
     DrainPod,
@@ -88,6 +89,7 @@ class Performer:
             Dispatch: self._dispatch,
             Order: self._order,
             Cancel: self._cancel,
+            DeleteJob: self._delete_job,
             CreatePod: self._create_pod,
             DrainPod: self._drain_pod,
             DeletePod: self._delete_pod,
@@ -211,6 +213,12 @@ class Performer:
         if now is not None and lifecycle.concerns(now, pod=pod, attempt=attempt):
             await self.write(lifecycle.requeue(now, time.time()))
 
+    async def _delete_job(self, action: DeleteJob) -> None:
+        job = self._known(action.uid)
+        await self._cluster.delete_job(job)
+        self._board.see_job(job, gone=True)
+        log.info("job_expired", extra={"job": job.uid, "name_": job.name})
+
     async def _cancel(self, action: Cancel) -> None:
         control = Control(action=ControlAction.CANCEL, uid=action.uid, attempt=action.attempt)
         await self._control(action.pod, control)
@@ -241,7 +249,7 @@ class Performer:
 
     def _forget(self, action: Action) -> None:
         """The object is gone, though no watch has said so yet."""
-        if isinstance(action, (WriteStatus, Dispatch, Order)):
+        if isinstance(action, (WriteStatus, Dispatch, Order, DeleteJob)):
             job = self._board.jobs.get(action.uid)
             if job is not None:
                 self._board.see_job(job, gone=True)

@@ -1,6 +1,7 @@
 """The loop: what changed → decide → perform. One step of a job at a time, all jobs in turn."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -8,20 +9,23 @@ from typing import Final
 
 from trawler_common import logs
 from trawler_common.bus import Bus
-from trawler_crds.media_job import Phase
+from trawler_crds.media_job import TERMINAL, MediaJob, Phase
 from trawler_crds.worker_pool import WorkerPool
-from trawler_operator import lifecycle, pods, scaling, scheduling
-from trawler_operator.actions import Action, CreatePod, WritePool
+from trawler_operator import admission, lifecycle, pods, scaling, scheduling
+from trawler_operator.actions import Action, CreatePod, DeleteJob, WritePool
 from trawler_operator.board import Board, Clock
 from trawler_operator.cluster import ApiAway, Cluster
 from trawler_operator.leader import Leader
 from trawler_operator.performer import Performer
+from trawler_operator.scheduling import Scheduler
 
 log = logs.get("reconciler")
 
 TICK: Final = 1.0
 """Seconds after which everything that may be due by time alone is looked at again."""
 LIST_EVERY: Final = 300.0
+EXPIRE_EVERY: Final = 5.0
+"""Seconds between two looks at who was kept long enough: there may be ten thousand of them."""
 POOL_STATUS_EVERY: Final = 3.0
 AT_ONCE: Final = 32
 """Effects under way together."""
@@ -38,6 +42,7 @@ class Reconciler:
         bus: Bus,
         leader: Leader,
         performer: Performer,
+        scheduler: Scheduler,
         pod_settings: pods.PodSettings,
         tasks: asyncio.TaskGroup,
     ) -> None:
@@ -46,6 +51,7 @@ class Reconciler:
         self._bus = bus
         self._leader = leader
         self._performer = performer
+        self._scheduler = scheduler
         self._pods = pod_settings
         self._tasks = tasks
         self._busy: set[str] = set()
@@ -53,6 +59,7 @@ class Reconciler:
         self._changed = asyncio.Event()
         self._limit = asyncio.Semaphore(AT_ONCE)
         self._pool_written: dict[str, float] = {}
+        self._expired_at = 0.0
         self._templates: dict[tuple[str, int], str] = {}
         self.turned_at = time.monotonic()
         """When the loop last turned; liveness looks at it."""
@@ -60,29 +67,46 @@ class Reconciler:
 
     async def list_all(self) -> None:
         """Look at everything: at the start of a leader, and to repair what a watch missed."""
-        jobs, pods, pools = await asyncio.gather(
-            self._cluster.list_jobs(), self._cluster.list_pods(), self._cluster.list_pools()
+        jobs, pods, pools, queues = await asyncio.gather(
+            self._cluster.list_jobs(),
+            self._cluster.list_pods(),
+            self._cluster.list_pools(),
+            self._cluster.list_queues(),
         )
-        self._board.replace(jobs, pods, pools)
+        self._board.replace(jobs, pods, pools, queues)
         log.info("listed", extra={"jobs": len(jobs), "pods": len(pods), "pools": len(pools)})
 
     async def run(self) -> None:
         """Turn for ever."""
-        listed = time.monotonic()
+        listed = looked = time.monotonic()
         while True:
             pause = scheduling.next_wake(self._board, self._clock())
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(TICK, pause if pause is not None else TICK)):
                     await self._changed.wait()
-            except TimeoutError:
-                self._board.dirty |= self._board.by_phase[Phase.RUNNING].keys()
-                self._board.dirty |= self._board.by_phase[Phase.PENDING].keys()
             self._changed.clear()
-            self.turned_at = time.monotonic()
-            if time.monotonic() - listed > LIST_EVERY:
-                listed = time.monotonic()
+            now = self.turned_at = time.monotonic()
+            if now - looked >= TICK:  # where something changes all the time, too
+                looked = now
+                self._look_at_clocks()
+            if now - listed > LIST_EVERY:
+                listed = now
                 self._start("list", self._relist)
             self._turn()
+
+    def _look_at_clocks(self) -> None:
+        """What may be due by time alone, without anything having changed."""
+        board, clock = self._board, self._clock()
+        for phase in (Phase.RUNNING, Phase.PENDING, Phase.SUSPENDED):
+            board.dirty |= board.by_phase[phase].keys()
+        waiting = board.by_phase[Phase.QUEUED]
+        board.dirty |= {u for u, job in waiting.items() if lifecycle.overdue(job, board, clock)}
+        if clock.now - self._expired_at >= EXPIRE_EVERY:
+            self._expired_at = clock.now
+            for phase in TERMINAL:
+                for uid, job in board.by_phase[phase].items():
+                    if lifecycle.expired(job, clock):
+                        self._do(uid, DeleteJob(uid=uid))
 
     async def _relist(self) -> None:
         try:
@@ -110,10 +134,11 @@ class Reconciler:
             if uid in self._busy:
                 board.dirty.add(uid)
                 continue
-            action = lifecycle.next_step(job, board, clock)
-            if action is not None:
+            if lifecycle.is_new(job):
+                self._admit(job, clock)
+            elif (action := lifecycle.next_step(job, board, clock)) is not None:
                 self._do(uid, action)
-        for dispatch in scheduling.assign(board, clock, skip=self._busy):
+        for dispatch in self._scheduler.assign(board, clock, skip=self._busy):
             board.reserved[(dispatch.uid, dispatch.attempt)] = dispatch.pod
             self._do(dispatch.uid, dispatch)
         for stray in lifecycle.strays(board):
@@ -121,6 +146,13 @@ class Reconciler:
         for pool in board.pools.values():
             actions = scaling.shape(pool, board, clock, template=self._template(pool))
             self._shape(pool.name, actions, clock)
+
+    def _admit(self, job: MediaJob, clock: Clock) -> None:
+        """Each counts at once for those that are judged after it."""
+        action = admission.admit(job, self._board, clock)
+        if action.changes["phase"] is Phase.QUEUED:
+            self._board.waiting.enter(job)
+        self._do(job.uid, action)
 
     def _template(self, pool: WorkerPool) -> str:
         """Made once per generation of a pool: every turn asks for it."""
@@ -173,6 +205,7 @@ class Reconciler:
 
     async def _release(self, key: str) -> None:
         self._busy.discard(key)
+        self._board.waiting.entered(key)
         async with self._freed:
             self._freed.notify_all()
         self._changed.set()

@@ -1,45 +1,115 @@
-"""Whose turn it is and which pod takes it: first come, first served, the emptiest pod first. Pure."""
+"""Whose turn it is and which pod takes it: by share, then by turn; the emptiest pod first. Pure."""
 
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import MediaJob, Phase
 from trawler_operator.actions import Dispatch
 from trawler_operator.board import Board, Clock, Pod, PodPhase
 from trawler_operator.lifecycle import ready_at
+from trawler_operator.shares import Hand, Shares
+from trawler_operator.waiting import Turn
+
+ALONE: Final = frozenset({FailureReason.OUT_OF_MEMORY, FailureReason.WORKER_LOST})
+"""What a job may do to its neighbours: it is tried again without any."""
 
 
-def assign(board: Board, clock: Clock, *, skip: set[str]) -> list[Dispatch]:
-    """As many dispatches as there are free slots; jobs in `skip` are being worked on."""
-    slots = {pod.name: board.free(pod) for pod in board.pods.values() if usable(pod, clock)}
-    pools = {board.pods[name].pool for name, free in slots.items() if free > 0}
-    if not pools:
-        return []
-    waiting = (
-        job
-        for uid, job in board.by_phase[Phase.QUEUED].items()
-        if uid not in skip
-        and job.spec.pool in pools
-        and not job.spec.cancel
-        and ready_at(job) <= clock.wall
-    )
-    found: list[Dispatch] = []
-    for job in sorted(waiting, key=turn):
-        candidates = [
-            name
-            for name, free in slots.items()
-            if free > 0 and board.pods[name].pool == job.spec.pool
-        ]
-        if not candidates:
+class Scheduler:
+    """Deals free slots to queues. Remembers only what the queues of each pool have saved up."""
+
+    def __init__(self) -> None:
+        self._shares: dict[str, Shares] = {}
+
+    def assign(self, board: Board, clock: Clock, *, skip: set[str]) -> list[Dispatch]:
+        """As many dispatches as there are free slots; jobs in `skip` are being worked on."""
+        found: list[Dispatch] = []
+        for pool in tuple(board.waiting.pools()):
+            slots = _slots(board, clock, pool)
+            if any(slots.values()):
+                found += self._deal(board, clock, pool, slots, skip)
+        return found
+
+    def order(self, board: Board, pool: str) -> Iterator[MediaJob]:
+        """All who wait for a pool, in the order in which they would go with slots one by one."""
+        shares = self._shares.get(pool, Shares()).copy()
+        hands = {
+            queue: Hand(
+                weight=board.share(queue).weight, items=iter([board.jobs[u] for _, _, u in lane])
+            )
+            for queue, lane in board.waiting.lanes(pool).items()
+            if not board.share(queue).paused
+        }
+        return shares.deal(hands)
+
+    def _deal(
+        self, board: Board, clock: Clock, pool: str, slots: dict[str, int], skip: set[str]
+    ) -> list[Dispatch]:
+        found: list[Dispatch] = []
+        shares = self._shares.setdefault(pool, Shares())
+        for job in shares.deal(_hands(board, clock, pool, skip)):
+            pod = _choose(job, board, slots)
+            if pod is not None:
+                found.append(Dispatch(uid=job.uid, pod=pod, attempt=job.status.attempt + 1))
+            if not any(slots.values()):
+                break
+        return found
+
+
+def _hands(board: Board, clock: Clock, pool: str, skip: set[str]) -> dict[str, Hand[MediaJob]]:
+    running = board.running()
+    hands: dict[str, Hand[MediaJob]] = {}
+    for queue, lane in board.waiting.lanes(pool).items():
+        share = board.share(queue)
+        if share.paused:
             continue
-        chosen = max(candidates, key=lambda name: (slots[name], name))
+        room = None if share.max_running is None else share.max_running - running[queue]
+        items = _ready(board, clock, lane, skip)
+        hands[queue] = Hand(weight=share.weight, items=items, room=room)
+    return hands
+
+
+def _ready(board: Board, clock: Clock, lane: list[Turn], skip: set[str]) -> Iterator[MediaJob]:
+    """Those of a lane that may go now, in turn."""
+    for _, _, uid in lane:
+        job = board.jobs[uid]
+        held = job.spec.cancel or job.spec.suspend
+        if uid not in skip and not held and ready_at(job, board) <= clock.now:
+            yield job
+
+
+def _slots(board: Board, clock: Clock, pool: str) -> dict[str, int]:
+    """Pod → orders it may be given. A pod with a job that must be alone takes no second one."""
+    lonely = {job.status.worker for job in board.by_phase[Phase.RUNNING].values() if alone(job)} | {
+        pod
+        for (uid, _), pod in board.reserved.items()
+        if (job := board.jobs.get(uid)) is not None and alone(job)
+    }
+    return {
+        pod.name: 0 if pod.name in lonely else board.free(pod)
+        for pod in board.pods.values()
+        if pod.pool == pool and usable(pod, clock)
+    }
+
+
+def _choose(job: MediaJob, board: Board, slots: dict[str, int]) -> str | None:
+    """The pod for a job, whose slot is then taken; None where it has to wait for an empty pod."""
+    free = [name for name, count in slots.items() if count > 0]
+    if not alone(job):
+        chosen = max(free, key=lambda name: (slots[name], name))
         slots[chosen] -= 1
-        found.append(Dispatch(uid=job.uid, pod=chosen, attempt=job.status.attempt + 1))
-        if not any(slots.values()):
-            break
-    return found
+        return chosen
+    given = Counter(board.reserved.values())
+    load = {name: board.pods[name].taken + given[name] for name in free}
+    emptiest = min(free, key=lambda name: (load[name], name))
+    slots[emptiest] = 0  # taken by this job, or kept free until it is empty
+    return emptiest if load[emptiest] == 0 and not board.pods[emptiest].held else None
 
 
-def turn(job: MediaJob) -> tuple[str, str]:
-    """Age, then name."""
-    return job.metadata.creation_timestamp or "", job.name
+def alone(job: MediaJob) -> bool:
+    """Whether its next attempt must not share a pod."""
+    return job.status.reason in ALONE
 
 
 def usable(pod: Pod, clock: Clock) -> bool:
@@ -56,8 +126,8 @@ def usable(pod: Pod, clock: Clock) -> bool:
 def next_wake(board: Board, clock: Clock) -> float | None:
     """Seconds until the next waiting job may run; None where none waits for a time."""
     later = [
-        at - clock.wall
+        at - clock.now
         for job in board.by_phase[Phase.QUEUED].values()
-        if (at := ready_at(job)) > clock.wall
+        if job.status.failures and (at := ready_at(job, board)) > clock.now
     ]
     return min(later, default=None)

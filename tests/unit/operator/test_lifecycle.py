@@ -1,5 +1,7 @@
 """The next step of one job."""
 
+from typing import Any
+
 import pytest
 
 from objects import NOON, board, clock, held, job, pod, pool, running
@@ -13,12 +15,6 @@ from trawler_operator.actions import Cancel, Order, WriteStatus
 def _write(action: object) -> dict[str, object]:
     assert isinstance(action, WriteStatus)
     return dict(action.changes)
-
-
-def test_a_new_job_is_admitted_with_its_host() -> None:
-    """The first of three writes."""
-    written = _write(lifecycle.next_step(job(), board(), clock()))
-    assert (Phase.QUEUED, "site:8080") == (written["phase"], written["host"])
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed", "Cancelled"])
@@ -124,7 +120,131 @@ def test_waits_double_up_to_a_minute(failures: int, wait: int | None) -> None:
         status_failures=failures,
         status_queuedTime=lifecycle.stamp(NOON),
     )
-    assert (0.0 if wait is None else NOON + wait) == lifecycle.ready_at(found)
+    assert (0.0 if wait is None else 1000.0 + wait) == lifecycle.ready_at(found, board(found))
+
+
+def test_a_site_that_asks_for_time_gets_it() -> None:
+    """Retry-After, by our monotonic clock: a wrong wall clock shortens nothing."""
+    written = lifecycle.failed(running(), FailureReason.THROTTLED, None, NOON, retry_after=89.2)
+    assert lifecycle.stamp(NOON + 90) == written.changes["notBefore"]
+    found = job(
+        status_phase="Queued",
+        status_failures=1,
+        status_queuedTime=written.changes["queuedTime"],
+        status_notBefore=written.changes["notBefore"],
+    )
+    assert 1090.0 == lifecycle.ready_at(found, board(found))
+
+
+def test_a_site_that_asks_for_more_time_than_the_job_has_ends_it_at_once() -> None:
+    """Better now than after an hour of waiting for nothing."""
+    mine = running(maxQueueSeconds=60)
+    written = lifecycle.failed(mine, FailureReason.THROTTLED, None, NOON, retry_after=61)
+    assert (Phase.FAILED, FailureReason.THROTTLED) == (
+        written.changes["phase"],
+        written.changes["reason"],
+    )
+    assert "61 s" in written.changes["message"]
+
+
+def test_only_throttling_may_name_a_time() -> None:
+    """A pod cannot park a job by inventing one."""
+    written = lifecycle.failed(running(), FailureReason.SITE_ERROR, None, NOON, retry_after=9999)
+    assert (Phase.QUEUED, None) == (written.changes["phase"], written.changes["notBefore"])
+
+
+@pytest.mark.parametrize("found", [job(), job(status_phase="Queued"), running()])
+def test_suspend_takes_a_job_out_of_any_phase(found: MediaJob) -> None:
+    """What a pod still holds of it is cancelled as a stray."""
+    held_up = found.model_copy(update={"spec": found.spec.model_copy(update={"suspend": True})})
+    assert not lifecycle.is_new(held_up)
+    written = _write(lifecycle.next_step(held_up, board(), clock()))
+    assert {"phase": Phase.SUSPENDED} == written
+
+
+def test_a_suspended_job_stays_until_it_is_let_go_and_then_waits_its_turn() -> None:
+    """It costs no failure; its next attempt has a new number."""
+    fields: dict[str, Any] = {"status_phase": "Suspended", "status_attempt": 1}
+    was = lifecycle.stamp(NOON - 500)
+    held_up = job(suspend=True, status_queuedTime=was, **fields)
+    assert lifecycle.next_step(held_up, board(), clock()) is None
+    free = job(status_queuedTime=was, **fields)
+    assert {"phase": Phase.QUEUED, "queuedTime": lifecycle.stamp(NOON)} == _write(
+        lifecycle.next_step(free, board(), clock())
+    )
+
+
+def test_a_job_that_was_suspended_before_it_was_admitted_is_admitted_afterwards() -> None:
+    """The limits of its queue are judged when it comes in, once."""
+    assert lifecycle.is_new(job(status_phase="Suspended"))
+    assert not lifecycle.is_new(
+        job(status_phase="Suspended", status_queuedTime=lifecycle.stamp(NOON))
+    )
+
+
+def test_who_waits_longer_than_allowed_is_told_so() -> None:
+    """`maxQueueSeconds`, by the monotonic clock and from when we saw it wait."""
+    found = job(maxQueueSeconds=60, status_phase="Queued")
+    state = board(found)
+    jump = clock(1060.0, wall=NOON + 6000)
+    assert lifecycle.next_step(found, state, jump) is None
+    written = _write(lifecycle.next_step(found, state, clock(1060.5)))
+    assert (Phase.FAILED, FailureReason.BUSY) == (written["phase"], written["reason"])
+    state.reserved["u1", 1] = "p1"
+    assert lifecycle.next_step(found, state, clock(1060.5)) is None
+
+
+@pytest.mark.parametrize(
+    ("kept", "fields"),
+    [
+        (100, {}),
+        (100 + 3600, {"delivery": {"discord": {"channelId": "1", "requesterId": "2"}}}),
+        (
+            150,
+            {
+                "delivery": {"discord": {"channelId": "1", "requesterId": "2"}},
+                "status_delivery": {"time": lifecycle.stamp(NOON + 50)},
+            },
+        ),
+    ],
+    ids=["kubectl", "not delivered yet", "delivered"],
+)
+def test_a_finished_job_is_kept_for_its_time(kept: int, fields: dict[str, Any]) -> None:
+    """From its delivery; where none comes, an hour is given for it."""
+    done = job(
+        ttlSecondsAfterFinished=100,
+        status_phase="Failed",
+        status_completionTime=lifecycle.stamp(NOON),
+        **fields,
+    )
+    assert not lifecycle.expired(done, clock(wall=NOON + kept - 1))
+    assert lifecycle.expired(done, clock(wall=NOON + kept))
+
+
+def test_a_job_that_is_not_finished_never_expires() -> None:
+    """However old it is."""
+    assert not lifecycle.expired(running(ttlSecondsAfterFinished=0), clock(wall=NOON * 2))
+
+
+def test_neighbours_of_a_lost_pod_pay_nothing_and_go_alone() -> None:
+    """Each of them, also the last one that is looked at."""
+    first, second = running("u1"), running("u2")
+    state = board(first, second)
+    written = dict(lifecycle.lost(first, state, clock()).changes)
+    assert (Phase.QUEUED, FailureReason.WORKER_LOST) == (written["phase"], written["reason"])
+    assert "failures" not in written
+    state.see_job(
+        job(
+            "u1",
+            version=2,
+            status_phase="Queued",
+            status_reason="WorkerLost",
+            status_worker="p1",
+            status_attempt=1,
+        )
+    )
+    assert "failures" not in lifecycle.lost(second, state, clock()).changes
+    assert 1 == lifecycle.lost(running("u3", worker="p3"), state, clock()).changes["failures"]
 
 
 def _stored(size: int = 5, count: int = 1) -> Result:

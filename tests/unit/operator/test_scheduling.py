@@ -1,13 +1,25 @@
 """Whose turn it is, and which pod takes it."""
 
-from objects import NOON, board, clock, held, job, pod
+from collections import Counter
+
+import pytest
+
+from objects import NOON, board, clock, held, job, pod, queue, running
 from trawler_crds.media_job import MediaJob
 from trawler_operator import lifecycle, scheduling
 from trawler_operator.actions import Dispatch
+from trawler_operator.board import Board, Clock
+from trawler_operator.scheduling import Scheduler
 
 
 def queued(uid: str, created: str = "2027-01-15T08:00:00Z", **more: object) -> MediaJob:
     return job(uid, created=created, status_phase="Queued", **more)
+
+
+def assign(
+    state: Board, at: Clock | None = None, *, skip: set[str] | None = None
+) -> list[Dispatch]:
+    return Scheduler().assign(state, at or clock(), skip=skip or set())
 
 
 def test_first_come_first_served() -> None:
@@ -15,33 +27,33 @@ def test_first_come_first_served() -> None:
     state = board(
         queued("b", "2027-01-15T08:00:01Z"), queued("a", "2027-01-15T08:00:02Z"), pod(free=1)
     )
-    assert [Dispatch(uid="b", pod="p1", attempt=1)] == scheduling.assign(state, clock(), skip=set())
+    assert [Dispatch(uid="b", pod="p1", attempt=1)] == assign(state)
 
 
 def test_the_emptiest_pod_takes_the_job() -> None:
     """Load spreads."""
     state = board(queued("a"), pod("p1", free=1), pod("p2", free=2))
-    assert ["p2"] == [found.pod for found in scheduling.assign(state, clock(), skip=set())]
+    assert ["p2"] == [found.pod for found in assign(state)]
 
 
 def test_no_more_jobs_than_free_slots() -> None:
     """Nothing waits anywhere but in the MediaJobs."""
     state = board(*(queued(f"u{n}") for n in range(5)), pod("p1", free=1), pod("p2", free=2))
-    assert 3 == len(scheduling.assign(state, clock(), skip=set()))
+    assert 3 == len(assign(state))
 
 
 def test_an_order_under_way_takes_a_slot() -> None:
     """The pod did not count it yet."""
     state = board(queued("a"), pod(free=1))
     state.reserved["other", 1] = "p1"
-    assert [] == scheduling.assign(state, clock(), skip=set())
+    assert [] == assign(state)
 
 
 def test_an_order_that_the_pod_counts_already_takes_no_second_slot() -> None:
     """Else a slot would idle."""
     state = board(queued("a"), pod(free=1, held=held("other", 1)))
     state.reserved["other", 1] = "p1"
-    assert 1 == len(scheduling.assign(state, clock(), skip=set()))
+    assert 1 == len(assign(state))
 
 
 def test_pods_that_cannot_take_it_are_passed_over() -> None:
@@ -55,7 +67,7 @@ def test_pods_that_cannot_take_it_are_passed_over() -> None:
         pod("p5", phase="Ended"),
         pod("p6", pool="other"),
     )
-    assert [] == scheduling.assign(state, clock(), skip=set())
+    assert [] == assign(state)
 
 
 def test_a_failed_job_waits_its_time_and_does_not_hold_up_others() -> None:
@@ -65,12 +77,105 @@ def test_a_failed_job_waits_its_time_and_does_not_hold_up_others() -> None:
         queued("b", "2027-01-15T09:00:00Z"),
         pod(),
     )
-    early, late = clock(wall=NOON + 1), clock(wall=NOON + 2)
-    assert ["b"] == [found.uid for found in scheduling.assign(state, early, skip=set())]
-    assert ["a", "b"] == [found.uid for found in scheduling.assign(state, late, skip=set())]
+    early, late = clock(1001.0), clock(1002.0)
+    assert ["b"] == [found.uid for found in assign(state, early)]
+    assert ["a", "b"] == [found.uid for found in assign(state, late)]
     assert 1.0 == scheduling.next_wake(state, early)
 
 
 def test_jobs_that_are_being_worked_on_are_skipped() -> None:
     """One step of a job at a time."""
-    assert [] == scheduling.assign(board(queued("a"), pod()), clock(), skip={"a"})
+    assert [] == assign(board(queued("a"), pod()), skip={"a"})
+
+
+def dispatched(state: Board, scheduler: Scheduler, turns: int) -> list[str]:
+    """The queues served with one slot at a time; who was served is gone."""
+    served = []
+    for _ in range(turns):
+        for found in scheduler.assign(state, clock(), skip=set()):
+            served.append(state.jobs[found.uid].spec.queue)
+            state.see_job(state.jobs[found.uid], gone=True)
+    return served
+
+
+def crowd(name: str, count: int) -> list[MediaJob]:
+    return [queued(f"{name}{n:03}", queue=name) for n in range(count)]
+
+
+def test_queues_share_by_weight() -> None:
+    """4:2:1:1, and close to it at every moment, not only in the end."""
+    weights = {"a": 4, "b": 2, "c": 1, "d": 1}
+    jobs = [found for name in weights for found in crowd(name, 60)]
+    state = board(*jobs, *(queue(n, weight=w) for n, w in weights.items()), pod(free=1))
+    served = dispatched(state, Scheduler(), 80)
+    for taken in (16, 40, 80):
+        counts = Counter(served[:taken])
+        for name, weight in weights.items():
+            assert abs(counts[name] - taken * weight / 8) <= 1
+
+
+def test_a_queue_saves_nothing_up_while_it_is_empty_paused_or_capped() -> None:
+    """Who comes back takes its share, and not what it missed."""
+    for away in ({"paused": True}, {"maxRunning": 0}, None):
+        jobs = crowd("a", 100) + (crowd("b", 40) if away else [])
+        state = board(*jobs, queue("a"), queue("b", **(away or {})), pod(free=1))
+        scheduler = Scheduler()
+        assert {"a"} == set(dispatched(state, scheduler, 40))
+        back = queue("b").model_copy(
+            update={"metadata": queue("b").metadata.model_copy(update={"resource_version": "2"})}
+        )
+        state.see_queue(back)
+        for found in crowd("b", 40):
+            state.see_job(found)
+        assert 10 == Counter(dispatched(state, scheduler, 20))["b"]
+
+
+def test_invented_queue_names_win_one_share_together() -> None:
+    """Else everybody would invent one."""
+    invented = [queued(f"i{n:03}", queue=f"made-up-{n}") for n in range(100)]
+    state = board(*crowd("real", 50), *invented, queue("real"), pod(free=1))
+    assert 20 == Counter(dispatched(state, Scheduler(), 40))["real"]
+
+
+def test_a_cap_counts_what_runs_and_what_is_being_handed_over() -> None:
+    """`maxRunning`."""
+    state = board(
+        *crowd("q", 5), running("r1", queue="q"), queue("q", maxRunning=3), pod("p2", free=9)
+    )
+    state.reserved["q000", 1] = "p2"
+    assert ["q001"] == [f.uid for f in assign(state, skip={"q000"})]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "first"), [(2, "important"), (4, "patient")], ids=["not yet", "aged enough"]
+)
+def test_priority_goes_first_until_others_have_waited_long_enough(minutes: int, first: str) -> None:
+    """One step of priority for each minute waited."""
+    came = lifecycle.stamp(lifecycle.parse("2027-01-15T08:00:00Z") + 60 * minutes)
+    state = board(queued("patient", priority=5), queued("important", came, priority=8), pod(free=1))
+    assert [first] == [found.uid for found in assign(state)]
+
+
+def test_a_changed_priority_counts_at_once() -> None:
+    """It is one of the three fields that may change."""
+    state = board(queued("a"), queued("b"), pod(free=1))
+    state.see_job(queued("b", priority=9, version=2))
+    assert ["b"] == [found.uid for found in assign(state)]
+
+
+def test_a_job_that_ran_out_of_memory_goes_alone() -> None:
+    """Into an empty pod, which then takes no second one; a busy pod is kept free for it."""
+    greedy = queued("a", status_reason="OutOfMemory", status_failures=1)
+    late = clock(1100.0)
+    empty = board(greedy, queued("b", "2027-01-15T09:00:00Z"), pod(heard_at=1100.0))
+    assert ["a"] == [found.uid for found in assign(empty, late)]
+    busy = board(
+        greedy,
+        queued("b", "2027-01-15T09:00:00Z"),
+        pod(heard_at=1100.0, taken=1, free=1, held=held("x")),
+    )
+    assert [] == assign(busy, late)
+    beside = board(
+        running("a", worker="p1", status_reason="OutOfMemory"), queued("b"), pod(heard_at=1100.0)
+    )
+    assert [] == assign(beside, late)

@@ -83,6 +83,8 @@ class Fault(Contract):
     message: Annotated[str | None, Field(max_length=300)] = None
     detail: Annotated[str | None, Field(max_length=300)] = None
     """For our own logs: an exception's type and place, never its text, which may be the site's."""
+    retry_after: Annotated[float | None, Field(ge=0, le=604800)] = None
+    """Seconds that the site asked us to wait."""
 
 
 class Done(Contract):

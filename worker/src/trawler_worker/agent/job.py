@@ -163,5 +163,6 @@ def _failed(attempt: int, fault: Fault, done: Done | None = None) -> Result:
         outcome=Outcome.FAILED,
         reason=fault.reason or FailureReason.INTERNAL,
         message=fault.message,
+        retry_after=fault.retry_after,
         engine=done.engine if done else None,
     )

@@ -12,13 +12,20 @@ from trawler_worker.protocol import Fault
 class FetchError(Exception):
     """The attempt ends with this reason."""
 
-    def __init__(self, reason: FailureReason, message: str | None = None) -> None:
+    def __init__(
+        self,
+        reason: FailureReason,
+        message: str | None = None,
+        *,
+        retry_after: float | None = None,
+    ) -> None:
         self.reason = reason
+        self.retry_after = retry_after
         self.message = message or FAILURES[reason].sentence
         super().__init__(reason.value)
 
     def fault(self) -> Fault:
-        return Fault(reason=self.reason, message=self.message)
+        return Fault(reason=self.reason, message=self.message, retry_after=self.retry_after)
 
 
 class NotTaken(FetchError):

@@ -2,17 +2,22 @@
 
 import errno
 import socket
+import time
+from email.utils import parsedate_to_datetime
+from typing import Final
 
 import aiohttp
 
 from trawler_crds.failures import FailureReason
 from trawler_worker.fetcher.errors import FetchError, RefusedAddress
 
+MAX_RETRY_AFTER: Final = 604800
+
 
 def by_status(status: int, retry_after: str | None) -> FetchError:
     """The failure that a status of 400 or more stands for."""
     if status == 429 or (status == 503 and retry_after):
-        return FetchError(FailureReason.THROTTLED)
+        return FetchError(FailureReason.THROTTLED, retry_after=seconds_of(retry_after))
     if status >= 500 or status < 400:
         return FetchError(FailureReason.SITE_ERROR)
     if status in {401, 403, 407}:
@@ -24,6 +29,22 @@ def by_status(status: int, retry_after: str | None) -> FetchError:
     if status == 408:
         return FetchError(FailureReason.TOO_SLOW)
     return FetchError(FailureReason.SITE_ERROR)
+
+
+def seconds_of(retry_after: str | None) -> float | None:
+    """A Retry-After header in seconds from now; None where it says nothing (RFC 9110, 10.2.3)."""
+    if not retry_after:
+        return None
+    text = retry_after.strip()
+    if text.isascii() and text.isdigit():
+        return float(min(int(text[:9]), MAX_RETRY_AFTER))
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if at.tzinfo is None:
+        return None
+    return min(max(0.0, at.timestamp() - time.time()), MAX_RETRY_AFTER)
 
 
 def fault_of(error: BaseException) -> FetchError:

@@ -1,0 +1,101 @@
+"""Who waits in which queue, in the order of their turns. Pure.
+
+A waiting job's effective priority rises by one for each minute. All of them rise alike, so the
+order of two jobs never changes by waiting: each is sorted once, when it begins to wait.
+"""
+
+from bisect import bisect_left, insort
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from trawler_crds.media_job import MediaJob
+
+DEFAULT: Final = "default"
+AGEING: Final = 60.0
+"""Seconds of waiting that weigh as much as one step of priority."""
+
+Turn = tuple[float, str, str]
+"""Sorts first: higher effective priority, then age, then name. The uid makes it unique."""
+
+
+def turn(job: MediaJob) -> Turn:
+    """When a job's turn comes among those of its queue."""
+    created = job.metadata.creation_timestamp
+    begun = datetime.fromisoformat(created.replace("Z", "+00:00")).timestamp() if created else 0.0
+    return begun - AGEING * job.spec.priority, job.name, job.uid
+
+
+@dataclass(frozen=True)
+class _Place:
+    pool: str
+    queue: str
+    turn: Turn
+
+
+class Waiting:
+    """Queued jobs by pool and queue. A queue that nobody declared counts as `default`."""
+
+    def __init__(self, declared: Callable[[str], bool]) -> None:
+        self._declared = declared
+        self._lanes: dict[str, dict[str, list[Turn]]] = {}
+        self._places: dict[str, _Place] = {}
+        self._counts: Counter[str] = Counter()
+        self._entering: dict[str, dict[str, MediaJob]] = {}
+        self._doors: dict[str, str] = {}
+
+    def queue_of(self, job: MediaJob) -> str:
+        """The queue whose share a job uses."""
+        return job.spec.queue if self._declared(job.spec.queue) else DEFAULT
+
+    def put(self, job: MediaJob) -> None:
+        """It waits, or something about its turn changed."""
+        self.entered(job.uid)
+        place = _Place(job.spec.pool, self.queue_of(job), turn(job))
+        if self._places.get(job.uid) == place:
+            return
+        self.drop(job.uid)
+        insort(self._lanes.setdefault(place.pool, {}).setdefault(place.queue, []), place.turn)
+        self._places[job.uid] = place
+        self._counts[place.queue] += 1
+
+    def drop(self, uid: str) -> None:
+        """It waits no more."""
+        place = self._places.pop(uid, None)
+        if place is None:
+            return
+        lanes = self._lanes[place.pool]
+        lane = lanes[place.queue]
+        del lane[bisect_left(lane, place.turn)]
+        self._counts[place.queue] -= 1
+        if not lane:
+            del lanes[place.queue]
+
+    def enter(self, job: MediaJob) -> None:
+        """It is let in, but its status does not say so yet: it counts for those judged next."""
+        queue = self._doors[job.uid] = self.queue_of(job)
+        self._entering.setdefault(queue, {})[job.uid] = job
+
+    def entered(self, uid: str) -> None:
+        """It waits now, or did not come in after all."""
+        queue = self._doors.pop(uid, None)
+        if queue is not None:
+            del self._entering[queue][uid]
+
+    def entering(self, queue: str) -> Collection[MediaJob]:
+        """Jobs that are just being let in."""
+        return self._entering.get(queue, {}).values()
+
+    def count(self, queue: str) -> int:
+        """Jobs that wait in a queue, whichever pool they wait for."""
+        return self._counts[queue]
+
+    def lanes(self, pool: str) -> Mapping[str, list[Turn]]:
+        """Queue → turns in order, for one pool; only queues in which somebody waits."""
+        return self._lanes.get(pool, {})
+
+    def pools(self) -> Iterator[str]:
+        """Pools for which somebody waits."""
+        return (pool for pool, lanes in self._lanes.items() if lanes)

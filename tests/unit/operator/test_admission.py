@@ -1,0 +1,142 @@
+"""Who is let in: the limits of a queue, and the bytes of its day."""
+
+import pytest
+
+from objects import NOON, board, clock, job, queue, running
+from trawler_crds.failures import FailureReason
+from trawler_crds.media_job import MediaJob, Phase
+from trawler_operator import lifecycle
+from trawler_operator.admission import admit
+from trawler_operator.board import Board
+
+TODAY = lifecycle.stamp(NOON)
+YESTERDAY = lifecycle.stamp(NOON - 86400)
+MB = 1_000_000
+
+
+def accepted(when: str = TODAY) -> list[dict[str, str]]:
+    return [
+        {"type": "Accepted", "status": "True", "reason": "Accepted", "lastTransitionTime": when}
+    ]
+
+
+def stored(uid: str, size: int, *, when: str = TODAY, name: str = "q") -> MediaJob:
+    file = {"name": "a.mp4", "bytes": size, "sha256": "0" * 64, "type": "video/mp4"}
+    return job(
+        uid,
+        queue=name,
+        status_phase="Succeeded",
+        status_files=[file],
+        status_conditions=accepted(when),
+    )
+
+
+def asking(size: int = 10 * MB, *, uid: str = "new", name: str = "q") -> MediaJob:
+    return job(uid, queue=name, limits={"maxBytes": size})
+
+
+def test_a_new_job_is_admitted_with_its_host() -> None:
+    """The first of three writes."""
+    written = admit(job(), board(), clock()).changes
+    assert (Phase.QUEUED, "site:8080") == (written["phase"], written["host"])
+
+
+def test_a_full_queue_takes_no_more_and_says_how_many_wait() -> None:
+    """`maxQueued`; others are not concerned."""
+    waiting = [job(f"w{n}", queue="q", status_phase="Queued") for n in range(2)]
+    state = board(*waiting, queue("q", maxQueued=2), queue("other", maxQueued=2))
+    refused = admit(asking(), state, clock()).changes
+    assert (Phase.FAILED, FailureReason.QUOTA_EXCEEDED) == (refused["phase"], refused["reason"])
+    assert "2 requests wait in this queue already" in refused["message"]
+    assert Phase.QUEUED is admit(asking(name="other"), state, clock()).changes["phase"]
+
+
+def test_those_that_are_being_let_in_count_already() -> None:
+    """A hundred at once pass no limit."""
+    state = board(queue("q", maxQueued=1))
+    first = asking(uid="first")
+    state.see_job(first)
+    state.waiting.enter(first)
+    assert Phase.FAILED is admit(asking(), state, clock()).changes["phase"]
+    state.see_job(job("first", queue="q", version=2, status_phase="Queued"))
+    assert Phase.FAILED is admit(asking(), state, clock()).changes["phase"]
+    state.see_job(job("first", queue="q", version=3, status_phase="Running"))
+    assert Phase.QUEUED is admit(asking(), state, clock()).changes["phase"]
+
+
+@pytest.mark.parametrize(
+    ("others", "phase"),
+    [
+        ([], Phase.QUEUED),
+        ([stored("a", 90 * MB)], Phase.QUEUED),
+        ([stored("a", 91 * MB)], Phase.FAILED),
+        ([stored("a", 91 * MB, when=YESTERDAY)], Phase.QUEUED),
+        ([stored("a", 91 * MB, name="other")], Phase.QUEUED),
+        (
+            [running("a", queue="q", limits={"maxBytes": 91 * MB}, status_conditions=accepted())],
+            Phase.FAILED,
+        ),
+    ],
+    ids=["nothing", "just fits", "stored", "yesterday", "another queue", "reserved"],
+)
+def test_the_day_has_so_many_bytes(others: list[MediaJob], phase: Phase) -> None:
+    """What is stored counts as it is, what may still be stored at its limit."""
+    state = board(*others, queue("q", dailyBytes=100 * MB))
+    assert phase is admit(asking(), state, clock()).changes["phase"]
+
+
+def test_a_job_settles_at_what_it_stored() -> None:
+    """The rest of its reservation is free again."""
+    state = board(queue("q", dailyBytes=100 * MB))
+    state.see_job(
+        running("a", queue="q", limits={"maxBytes": 99 * MB}, status_conditions=accepted())
+    )
+    assert Phase.FAILED is admit(asking(), state, clock()).changes["phase"]
+    done = stored("a", 1 * MB)
+    state.see_job(
+        done.model_copy(
+            update={"metadata": done.metadata.model_copy(update={"resource_version": "2"})}
+        )
+    )
+    assert Phase.QUEUED is admit(asking(), state, clock()).changes["phase"]
+
+
+def used(state: Board, name: str = "q") -> int:
+    return state.day_bytes(name, TODAY[:10])
+
+
+def test_deleting_a_job_gives_back_only_what_it_never_stored() -> None:
+    """Else deleting would be a way around the limit."""
+    state = board(stored("a", 5 * MB), running("b", queue="q", status_conditions=accepted()))
+    for found in tuple(state.jobs.values()):
+        state.see_job(found, gone=True)
+    assert 5 * MB == used(board(stored("a", 5 * MB), queue("q")))
+    assert 5 * MB == state.ledger.settled(TODAY[:10])["q"]
+    assert 0 == state.ledger.reserved(TODAY[:10])["q"]
+
+
+def test_a_checkpoint_knows_what_was_deleted_before_a_restart() -> None:
+    """And never less than the jobs that are left."""
+    state = board(stored("a", 5 * MB), queue("q"))
+    state.ledger.restore("q", TODAY[:10], 8 * MB)
+    assert 8 * MB == used(state)
+    state.ledger.restore("q", TODAY[:10], 3 * MB)
+    assert 8 * MB == used(state)
+
+
+def test_undeclared_queues_use_the_default_ones_bytes() -> None:
+    """All of them together."""
+    state = board(
+        stored("a", 60 * MB, name="made-up"),
+        stored("b", 35 * MB, name="also-made-up"),
+        queue("default", dailyBytes=100 * MB),
+    )
+    assert Phase.FAILED is admit(asking(name="third"), state, clock()).changes["phase"]
+
+
+def test_sums_of_earlier_days_are_forgotten() -> None:
+    """Memory does not grow by the day."""
+    state = board(stored("a", 1, when=YESTERDAY), stored("b", 2))
+    state.ledger.turn_over(TODAY[:10])
+    assert 0 == state.ledger.settled(YESTERDAY[:10])["q"]
+    assert 2 == state.ledger.settled(TODAY[:10])["q"]

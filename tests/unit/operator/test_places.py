@@ -1,0 +1,61 @@
+"""What people who wait are told."""
+
+from objects import board, clock, held, job, pod, queue, running
+from trawler_crds.media_job import MediaJob
+from trawler_operator.places import positions
+from trawler_operator.scheduling import Scheduler
+
+
+def queued(uid: str, name: str) -> MediaJob:
+    return job(uid, queue=name, status_phase="Queued")
+
+
+def test_each_queue_hears_its_own_places() -> None:
+    """By turn; nobody learns of another queue's jobs."""
+    state = board(queued("a1", "a"), queued("a2", "a"), queued("b1", "b"), queue("a"), queue("b"))
+    found = {
+        p.queue: [(x.uid, x.place) for x in p.places]
+        for p in positions(state, clock(), Scheduler())
+    }
+    assert {"a": [("a1", 1), ("a2", 2)], "b": [("b1", 1)]} == found
+
+
+def test_no_estimate_before_anything_was_finished() -> None:
+    """Rather nothing than an invention."""
+    state = board(queued("a1", "a"), pod())
+    assert [None] == [p.seconds for p in positions(state, clock(), Scheduler())[0].places]
+
+
+def test_the_estimate_follows_from_how_long_jobs_took_and_who_goes_before() -> None:
+    """Two slots, ten seconds each: a slot becomes free every five seconds, in turn for a and b."""
+    state = board(
+        queued("a1", "a"),
+        queued("a2", "a"),
+        queued("b1", "b"),
+        queue("a"),
+        queue("b"),
+        pod(free=0, taken=2, held=held()),
+    )
+    state.seconds_per_job["default"] = 10.0
+    found = {x.uid: x.seconds for p in positions(state, clock(), Scheduler()) for x in p.places}
+    assert {"a1": 5, "b1": 10, "a2": 15} == found
+
+
+def test_how_long_jobs_take_is_learnt_from_those_that_ended() -> None:
+    """By our own clock."""
+    now = 1000.0
+    state = board()
+    state._now = lambda: now
+    state.see_job(running("u1"))
+    now = 1012.0
+    state.see_job(job("u1", version=2, status_phase="Failed"))
+    assert {"default": 12.0} == state.seconds_per_job
+
+
+def test_a_paused_queue_has_places_but_no_estimate() -> None:
+    """Nobody knows when it goes on."""
+    state = board(queued("a1", "a"), queue("a", paused=True), pod())
+    state.seconds_per_job["default"] = 10.0
+    assert [(1, None)] == [
+        (p.place, p.seconds) for p in positions(state, clock(), Scheduler())[0].places
+    ]
