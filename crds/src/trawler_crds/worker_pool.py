@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from trawler_crds.contract import Contract
+from trawler_crds.contract import Contract, rules
 from trawler_crds.media_job import Conditions, ObjectMeta
 
 Quantity = Annotated[
@@ -16,7 +16,8 @@ Quantity = Annotated[
 
 
 class Scaling(StrEnum):
-    MANUAL = "Manual"  # the operator only obeys spec.replicas; Auto comes in a later release
+    AUTO = "Auto"  # the operator writes spec.replicas
+    MANUAL = "Manual"  # the operator only obeys spec.replicas
 
 
 class Quantities(Contract):
@@ -57,9 +58,30 @@ class WorkerPoolSpec(Contract):
     """How many pods, and of what shape."""
 
     scaling: Annotated[
-        Scaling, Field(description="Manual: `replicas` is obeyed (kubectl scale, HPA, KEDA).")
+        Scaling,
+        Field(
+            description="Auto: the operator sets `replicas` by what there is to do."
+            " Manual: it obeys them (kubectl scale, HPA, KEDA)."
+        ),
     ] = Scaling.MANUAL
     replicas: Annotated[int, Field(ge=0, le=1000, description="Wanted pods.")] = 1
+    min_replicas: Annotated[
+        int, Field(ge=0, le=1000, description="Auto: never fewer; 0 lets the pool go to nothing.")
+    ] = 0
+    max_replicas: Annotated[int, Field(ge=1, le=1000, description="Auto: never more.")] = 10
+    spare_slots: Annotated[
+        int, Field(ge=0, le=1000, description="Auto: free slots kept for who comes next.")
+    ] = 0
+    idle_seconds: Annotated[
+        int, Field(ge=0, le=86400, description="Auto: a pod idle for so long may go.")
+    ] = 300
+    start_seconds: Annotated[
+        int, Field(ge=1, le=3600, description="A pod that is not ready by then is replaced.")
+    ] = 120
+    jobs_per_pod: Annotated[
+        int | None,
+        Field(ge=1, le=1_000_000, description="A pod leaves after so many; absent = never."),
+    ] = None
     slots_per_pod: Annotated[int, Field(ge=1, le=64, description="Jobs at once in a pod.")] = 2
     max_attempt_seconds: Annotated[
         int, Field(ge=1, le=86400, description="Longest attempt; also the pods' grace.")
@@ -89,7 +111,18 @@ class WorkerPool(Contract):
     """Worker pods of one kind."""
 
     metadata: ObjectMeta = ObjectMeta()
-    spec: WorkerPoolSpec = WorkerPoolSpec()
+    spec: Annotated[
+        WorkerPoolSpec,
+        Field(
+            json_schema_extra=rules(
+                (
+                    "!has(self.minReplicas) || !has(self.maxReplicas)"
+                    " || self.minReplicas <= self.maxReplicas",
+                    "minReplicas must not be greater than maxReplicas",
+                )
+            )
+        ),
+    ] = WorkerPoolSpec()
     status: WorkerPoolStatus = WorkerPoolStatus()
 
     @property

@@ -74,6 +74,14 @@ class DeletePod:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScalePool:
+    """Write how many pods an automatic pool wants."""
+
+    pool: str
+    replicas: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class WritePool:
     """Show what a pool has."""
 
@@ -90,5 +98,6 @@ Action = (
     | CreatePod
     | DrainPod
     | DeletePod
+    | ScalePool
     | WritePool
 )

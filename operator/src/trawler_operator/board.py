@@ -42,6 +42,10 @@ class Pod:
     """What it was made from (`pods.template`); a pod of an older one is replaced."""
     heard_at: float | None = None
     """Monotonic seconds of its last presence."""
+    seen_at: float = 0.0
+    """Monotonic seconds of when we first saw it."""
+    idle_since: float | None = None
+    """Monotonic seconds since when it has had nothing to do; None while it has."""
     sequence: int = 0
     free: int = 0
     taken: int = 0
@@ -58,9 +62,14 @@ class Pod:
         self.taken = presence.taken
         self.draining = presence.draining
         self.held = {(held.uid, held.attempt): held for held in presence.held}
+        if self.held or self.taken:
+            self.idle_since = None
+        elif self.idle_since is None:
+            self.idle_since = now
 
     def accept(self, uid: str, attempt: int) -> None:
         """It took an order; until its next presence this is what we know of it."""
+        self.idle_since = None
         self.held.setdefault(
             (uid, attempt),
             Held(uid=uid, attempt=attempt, stage=Stage.STARTING, age_seconds=0.0),
@@ -178,6 +187,7 @@ class Board:
         if gone:
             self.pods.pop(pod.name, None)
         elif known is None:
+            pod.seen_at = pod.seen_at or self._now()
             self.pods[pod.name] = pod
         self.dirty |= self.by_phase[Phase.RUNNING].keys()
         self.on_change()
@@ -259,6 +269,11 @@ class Board:
         return sum(
             size for name, size in sums.items() if name == DEFAULT or name not in self.queues
         )
+
+    def load(self, pod: Pod) -> int:
+        """Jobs that a pod has, orders under way included."""
+        under_way = {key for key, name in self.reserved.items() if name == pod.name}
+        return max(pod.taken, len(pod.held.keys() | under_way))
 
     # orders under way -----------------------------------------------------------------------
 

@@ -200,6 +200,13 @@ class Cluster:
     async def delete_pool(self, name: str) -> None:
         await self.call("DELETE", self._ours("workerpools", name))
 
+    async def scale_pool(self, pool: WorkerPool, replicas: int) -> WorkerPool:
+        """Write `spec.replicas` of exactly the version we know. Raises Conflict otherwise."""
+        meta = {"uid": pool.metadata.uid, "resourceVersion": pool.metadata.resource_version}
+        body = {"metadata": meta, "spec": {"replicas": replicas}}
+        path = self._ours("workerpools", pool.name)
+        return WorkerPool.model_validate(await self.call("PATCH", path, body, content=_MERGE))
+
     async def write_pool(self, pool: WorkerPool, status: dict[str, Any]) -> WorkerPool:
         path = self._ours("workerpools", pool.name, "status")
         body = {"metadata": {"uid": pool.metadata.uid}, "status": status}

@@ -24,6 +24,7 @@ from trawler_operator.actions import (
     Dispatch,
     DrainPod,
     Order,
+    ScalePool,
     WritePool,
     WriteStatus,
 )
@@ -93,6 +94,7 @@ class Performer:
             CreatePod: self._create_pod,
             DrainPod: self._drain_pod,
             DeletePod: self._delete_pod,
+            ScalePool: self._scale_pool,
             WritePool: self._write_pool,
         }
 
@@ -278,6 +280,12 @@ class Performer:
         if pod is not None:
             pod.leaving = True
         log.info("pod_deleted", extra={"pod": action.pod})
+
+    async def _scale_pool(self, action: ScalePool) -> None:
+        pool = self._board.pools.get(action.pool)
+        if pool is not None:
+            self._board.see_pool(await self._cluster.scale_pool(pool, action.replicas))
+            log.info("pool_scaled", extra={"pool": pool.name, "replicas": action.replicas})
 
     async def _write_pool(self, action: WritePool) -> None:
         pool = self._board.pools.get(action.pool)

@@ -46,6 +46,7 @@ def build(pool: WorkerPool, *, name: str, settings: PodSettings) -> dict[str, An
             "POOL": pool.name,
             "NATS_URL": settings.nats_url,
             "SLOTS": str(spec.slots_per_pod),
+            "JOBS": str(spec.jobs_per_pod or 0),
             "GRACE": str(grace),
             "OTLP_ENDPOINT": settings.otlp_endpoint,
         },

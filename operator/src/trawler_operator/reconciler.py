@@ -12,7 +12,7 @@ from trawler_common.bus import Bus
 from trawler_crds.media_job import TERMINAL, MediaJob, Phase
 from trawler_crds.worker_pool import WorkerPool
 from trawler_operator import admission, lifecycle, pods, scaling, scheduling
-from trawler_operator.actions import Action, CreatePod, DeleteJob, WritePool
+from trawler_operator.actions import Action, CreatePod, DeleteJob, ScalePool, WritePool
 from trawler_operator.board import Board, Clock
 from trawler_operator.cluster import ApiAway, Cluster
 from trawler_operator.leader import Leader
@@ -52,6 +52,7 @@ class Reconciler:
         self._leader = leader
         self._performer = performer
         self._scheduler = scheduler
+        self._scaler = scaling.Scaler()
         self._pods = pod_settings
         self._tasks = tasks
         self._busy: set[str] = set()
@@ -144,7 +145,11 @@ class Reconciler:
         for stray in lifecycle.strays(board):
             self._do(f"{stray.pod}/{stray.uid}/{stray.attempt}", stray)
         for pool in board.pools.values():
-            actions = scaling.shape(pool, board, clock, template=self._template(pool))
+            template = self._template(pool)
+            replicas = self._scaler.replicas(pool, board, clock, template=template)
+            if replicas != pool.spec.replicas:
+                self._do(f"scale {pool.name}", ScalePool(pool=pool.name, replicas=replicas))
+            actions = self._scaler.shape(pool, board, clock, template=template)
             self._shape(pool.name, actions, clock)
 
     def _admit(self, job: MediaJob, clock: Clock) -> None:
@@ -168,8 +173,8 @@ class Reconciler:
         if found:
             self._start(f"pool {pool}", lambda: self._perform_all(found))
             return
-        wanted = scaling.status(self._board.pools[pool], self._board, clock)
-        has = self._board.pools[pool].status.model_copy(update={"conditions": None})
+        wanted = self._scaler.status(self._board.pools[pool], self._board, clock)
+        has = self._board.pools[pool].status
         due = clock.now - self._pool_written.get(pool, 0.0) > POOL_STATUS_EVERY
         if wanted != has and due:
             self._pool_written[pool] = clock.now

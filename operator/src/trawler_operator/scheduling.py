@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain, islice
 from typing import Final
 
 from trawler_crds.failures import FailureReason
@@ -68,6 +69,27 @@ def _hands(board: Board, clock: Clock, pool: str, skip: set[str]) -> dict[str, H
         items = _ready(board, clock, lane, skip)
         hands[queue] = Hand(weight=share.weight, items=items, room=room)
     return hands
+
+
+def runnable(board: Board, clock: Clock, pool: str, *, most: int) -> int:
+    """Jobs (up to `most`) that would go with slots without end, those just let in included."""
+    running = board.running()
+    lanes = board.waiting.lanes(pool)
+    found = 0
+    for queue in {*lanes, *board.waiting.entered_queues()}:
+        share = board.share(queue)
+        if share.paused:
+            continue
+        room = most - found
+        if share.max_running is not None:
+            room = min(room, share.max_running - running[queue])
+        under_way = {uid for uid, _ in board.reserved}
+        ready = _ready(board, clock, lanes.get(queue, []), under_way)
+        coming = (job for job in board.waiting.entering(queue) if job.spec.pool == pool)
+        found += sum(1 for _ in islice(chain(ready, coming), max(0, room)))
+        if found >= most:
+            break
+    return found
 
 
 def _ready(board: Board, clock: Clock, lane: list[Turn], skip: set[str]) -> Iterator[MediaJob]:

@@ -88,6 +88,10 @@ class Waiting:
         """Jobs that are just being let in."""
         return self._entering.get(queue, {}).values()
 
+    def entered_queues(self) -> Iterator[str]:
+        """Queues into which somebody is just being let."""
+        return (queue for queue, jobs in self._entering.items() if jobs)
+
     def count(self, queue: str) -> int:
         """Jobs that wait in a queue, whichever pool they wait for."""
         return self._counts[queue]

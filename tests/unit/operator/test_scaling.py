@@ -1,14 +1,20 @@
 """How many pods a pool has, and which one goes."""
 
-from objects import board, clock, held, pod, pool
-from trawler_operator import scaling
+from typing import Any
+
+import pytest
+
+from objects import board, clock, held, job, pod, pool, queue
+from trawler_crds.media_job import ConditionStatus, MediaJob
+from trawler_crds.messages import Presence
 from trawler_operator.actions import Action, CreatePod, DeletePod, DrainPod
-from trawler_operator.board import Pod
+from trawler_operator.board import Board, Pod
+from trawler_operator.scaling import Scaler
 
 
 def shape(wanted: int, *pods: Pod) -> list[Action]:
     mine = pool(replicas=wanted)
-    return scaling.shape(mine, board(mine, *pods), clock(), template="t")
+    return Scaler().shape(mine, board(mine, *pods), clock(), template="t")
 
 
 def test_missing_pods_are_made() -> None:
@@ -67,6 +73,118 @@ def test_the_status_shows_what_is_there() -> None:
     """For `kubectl get wp`."""
     mine = pool(replicas=2)
     state = board(mine, pod("p1", taken=1, held=held()), pod("p2", heard_at=None))
-    found = scaling.status(mine, state, clock())
+    found = Scaler().status(mine, state, clock())
     assert (2, 1, 1) == (found.replicas, found.ready_replicas, found.busy)
     assert "trawler.dev/pool=default" == found.selector
+
+
+def auto(**spec: Any) -> Any:
+    return pool(scaling="Auto", **{"slotsPerPod": 2, "maxReplicas": 4, **spec})
+
+
+def queued(count: int, **more: Any) -> list[MediaJob]:
+    return [job(f"u{n}", status_phase="Queued", **more) for n in range(count)]
+
+
+def replicas(mine: Any, *things: Any, at: float = 1001.0) -> int:
+    return Scaler().replicas(mine, board(mine, *things), clock(at), template="t")
+
+
+@pytest.mark.parametrize(
+    ("jobs", "spec", "pods"),
+    [
+        (0, {}, 0),
+        (1, {}, 1),
+        (5, {}, 3),
+        (99, {}, 4),
+        (0, {"minReplicas": 2}, 2),
+        (0, {"spareSlots": 1}, 1),
+        (2, {"spareSlots": 1}, 2),
+        (3, {"jobsPerPod": 1}, 3),
+    ],
+)
+def test_an_automatic_pool_wants_pods_for_what_may_run(
+    jobs: int, spec: dict[str, Any], pods: int
+) -> None:
+    """Two slots each, at most four pods."""
+    assert pods == replicas(auto(**spec), *queued(jobs))
+
+
+def test_what_runs_and_what_may_run_both_need_slots() -> None:
+    """Three are in hand, one waits."""
+    busy = [pod("p1", taken=2, held=held("a") | held("b")), pod("p2", taken=1, held=held("c"))]
+    assert 2 == replicas(auto(), *busy, *queued(1))
+    assert 3 == replicas(auto(), *busy, *queued(2))
+
+
+def test_what_may_not_run_needs_no_pod() -> None:
+    """Paused, capped, waiting after a failure, or for another pool."""
+    assert 0 == replicas(auto(), *queued(9, queue="q"), queue("q", paused=True))
+    assert 1 == replicas(auto(), *queued(9, queue="q"), queue("q", maxRunning=1))
+    later = {"status_failures": 1, "status_queuedTime": "2027-01-15T08:00:00Z"}
+    assert 0 == replicas(auto(), *queued(9, **later), at=1001.0)
+    assert 4 == replicas(auto(), *queued(9, **later), at=1002.0)
+    assert 0 == replicas(auto(), *queued(9, pool="other"))
+
+
+def test_from_zero_a_pod_is_made_in_the_pass_that_lets_a_job_in() -> None:
+    """Before its status says so."""
+    mine, new = auto(), job("new")
+    state = board(mine, new)
+    state.waiting.enter(new)
+    assert [CreatePod(pool="default")] == Scaler().shape(mine, state, clock(), template="t")
+
+
+def auto_shape(mine: Any, *pods: Pod, at: float = 1001.0) -> list[Action]:
+    return Scaler().shape(mine, board(mine, *pods), clock(at), template="t")
+
+
+def test_an_automatic_pool_lets_go_only_of_what_has_long_been_idle() -> None:
+    """Else it would breathe with every job."""
+    mine = auto(idleSeconds=60)
+    resting = pod("p1", heard_at=1061.0, idle_since=1001.0)
+    working = pod("p2", heard_at=1061.0, taken=1, held=held())
+    assert [] == auto_shape(mine, resting, working, at=1060.9)
+    assert [DrainPod(pod="p1")] == auto_shape(mine, resting, working, at=1061.0)
+
+
+def test_a_pod_is_idle_since_it_said_so_and_not_after_it_took_an_order() -> None:
+    """By its own presences."""
+    found = pod()
+    found.hear(Presence(pool="default", sequence=1, free=2, taken=0), 1005.0)
+    found.hear(Presence(pool="default", sequence=2, free=2, taken=0), 1010.0)
+    assert 1005.0 == found.idle_since
+    found.accept("u1", 1)
+    assert found.idle_since is None
+
+
+def late_pods(state: Board, scaler: Scaler, mine: Any, at: float) -> list[Action]:
+    return scaler.shape(mine, state, clock(at), template="t")
+
+
+def test_a_pod_that_does_not_start_is_replaced_ever_more_slowly_and_the_pool_says_so() -> None:
+    """An image that cannot be pulled makes no storm of pods."""
+    mine = pool(replicas=1, startSeconds=30)
+    state, scaler = board(mine, pod("p1", phase="Pending", heard_at=None, seen_at=1000.0)), Scaler()
+    assert [] == late_pods(state, scaler, mine, 1030.0)
+    assert [DeletePod(pod="p1")] == late_pods(state, scaler, mine, 1030.1)
+    assert ConditionStatus.FALSE is scaler.status(mine, state, clock()).conditions[0].status  # type: ignore[index]
+    state.pods.clear()
+    assert [] == late_pods(state, scaler, mine, 1035.0)
+    assert [CreatePod(pool="default")] == late_pods(state, scaler, mine, 1035.1)
+    state.see_pod(pod("p2", phase="Pending", heard_at=None, seen_at=1036.0))
+    assert [DeletePod(pod="p2")] == late_pods(state, scaler, mine, 1066.1)
+    state.pods.clear()
+    assert [] == late_pods(state, scaler, mine, 1076.0)
+    assert [CreatePod(pool="default")] == late_pods(state, scaler, mine, 1076.2)
+    state.see_pod(pod("p3", heard_at=1080.0))
+    assert [] == late_pods(state, scaler, mine, 1080.0)
+    assert ConditionStatus.TRUE is scaler.status(mine, state, clock()).conditions[0].status  # type: ignore[index]
+
+
+def test_a_start_is_not_judged_while_we_could_not_have_heard_it() -> None:
+    """The bus is away: nobody is replaced for that."""
+    mine = pool(replicas=1, startSeconds=30)
+    state = board(mine, pod("p1", phase="Pending", heard_at=None, seen_at=1000.0))
+    assert [] == Scaler().shape(mine, state, clock(1100.0, since=None), template="t")
+    assert [] == Scaler().shape(mine, state, clock(1100.0, since=1080.0), template="t")

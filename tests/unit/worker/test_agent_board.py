@@ -36,3 +36,12 @@ def test_a_draining_pod_has_no_room() -> None:
     board = Board(slots=2)
     board.draining = True
     assert 0 == board.free()
+
+
+def test_a_pod_for_one_job_takes_one_and_begins_to_leave() -> None:
+    """`jobsPerPod`: the operator sees it drain and starts its successor."""
+    board = Board(slots=2, jobs=1)
+    assert 1 == board.free()
+    order = Order(uid="a", name="a", attempt=1, url="http://a/", attempt_seconds=9)
+    board.take(Work(order=order))
+    assert (0, True) == (board.free(), board.draining)

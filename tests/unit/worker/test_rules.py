@@ -13,7 +13,7 @@ from trawler_crds.messages import Stage
 from trawler_worker.fetcher.engines.routing import looks_like_a_file, route
 from trawler_worker.fetcher.engines.ytdlp import choose_format
 from trawler_worker.fetcher.errors import FetchError, RefusedAddress
-from trawler_worker.fetcher.faults import by_status, fault_of
+from trawler_worker.fetcher.faults import by_status, fault_of, seconds_of
 from trawler_worker.fetcher.watch import Measured, Watch
 from trawler_worker.protocol import Fetch
 
@@ -163,3 +163,24 @@ def test_proving_is_not_judged_by_rate() -> None:
 def test_each_bound_stops_a_job(measured: Measured, reason: str) -> None:
     """Time, memory, disk."""
     assert reason == _reason(watch().judge(measured))
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("7", 7.0),
+        (" 120 ", 120.0),
+        ("99999999999999999999", 604800.0),
+        ("-5", None),
+        ("soon", None),
+        ("²", None),
+        ("Fri, 31 Dec 1999 23:59:59 GMT", 0.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 604800.0),
+    ],
+)
+def test_retry_after_is_read_as_the_standard_says_and_bounded(
+    header: str | None, seconds: float | None
+) -> None:
+    """Seconds or a date; anything else says nothing."""
+    assert seconds == seconds_of(header)

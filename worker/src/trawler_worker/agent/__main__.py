@@ -37,7 +37,7 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
         "trawler-worker", endpoint=settings.otlp_endpoint, install=settings.install
     )
     fetcher = await Fetcher.connect(settings.socket, patience=90)
-    board = Board(settings.slots)
+    board = Board(settings.slots, jobs=settings.jobs)
     try:
         async with asyncio.TaskGroup() as tasks, aiohttp.ClientSession(trust_env=False) as session:
             tasks.create_task(fetcher.run(), name="hear the fetcher")

@@ -40,8 +40,10 @@ class Work:
 class Board:
     """Everything in hand; `changed` wakes the presence loop."""
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, *, jobs: int = 0) -> None:
         self.slots = slots
+        self._left = jobs or None
+        """Orders that we still take; None: no end."""
         self.works: dict[Key, Work] = {}
         self.draining = False
         self.changed = asyncio.Event()
@@ -52,8 +54,16 @@ class Board:
         """
         if self.draining:
             return 0
+        left = self.slots if self._left is None else self._left
         fetching = sum(work.stage in _AT_THE_SITE for work in self.works.values())
-        return max(0, min(self.slots - fetching, 2 * self.slots - len(self.works)))
+        return max(0, min(self.slots - fetching, 2 * self.slots - len(self.works), left))
+
+    def take(self, work: Work) -> None:
+        """An order is accepted. The last one that we may take is the beginning of our end."""
+        self.works[work.key] = work
+        if self._left is not None:
+            self._left -= 1
+            self.draining = self.draining or self._left == 0
 
     def touch(self) -> None:
         self.changed.set()

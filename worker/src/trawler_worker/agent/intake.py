@@ -42,7 +42,7 @@ class Intake:
         if board.free() == 0:
             return self._reply(accepted=False, why="draining" if board.draining else "full")
         work = Work(order=order)
-        board.works[key] = work
+        board.take(work)
         work.task = self._tasks.create_task(self._runner.run(work), name=f"job {order.uid}")
         return self._reply(accepted=True)
 

@@ -23,6 +23,9 @@ class Settings(BaseSettings):
     slots: int = 2
     """Jobs at once."""
 
+    jobs: int = 0
+    """Orders after which we take no more and leave; 0: never."""
+
     grace: float = 3600
     """Seconds between SIGTERM and SIGKILL."""
 
