@@ -23,7 +23,7 @@ def job(uid: str = "u1", **more: Any) -> MediaJob:
                 "resourceVersion": str(more.get("version", 1)),
                 "creationTimestamp": more.get("created", "2027-01-15T08:00:00Z"),
             },
-            "spec": {"url": "http://site:8080/video/1.mp4", **spec},
+            "spec": {"url": f"http://site:8080/video/{uid}.mp4", **spec},
             "status": status,
         }
     )

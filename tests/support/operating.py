@@ -58,7 +58,7 @@ class Operator:
             "apiVersion": "trawler.dev/v1alpha1",
             "kind": "MediaJob",
             "metadata": {"name": name},
-            "spec": {"url": "http://site:8080/video/1.mp4", **spec},
+            "spec": {"url": f"http://site:8080/video/{name}.mp4", **spec},
         }
         self.kubectl("create", "-f", "-", stdin=yaml.safe_dump(job))
         return self.job(name)

@@ -100,6 +100,15 @@ class Store:
         except BaseError as error:
             raise StoreAway(f"the store does not answer: {error!r}") from error
 
+    async def delete(self, sha256: str) -> None:
+        """Remove one object; harmless where it is not there. Raises StoreAway."""
+        try:
+            await obstore.delete_async(self._objects, object_key(sha256))
+        except FileNotFoundError:
+            return
+        except BaseError as error:
+            raise StoreAway(f"the store does not answer: {error!r}") from error
+
     async def keys(self, prefix: str = "") -> list[str]:
         """Every key below a prefix. Raises StoreAway."""
         try:

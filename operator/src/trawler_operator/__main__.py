@@ -45,7 +45,7 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
     tracing = telemetry.setup(
         "trawler-operator", endpoint=settings.otlp_endpoint, install=settings.install
     )
-    board = Board()
+    board = Board(reuse_seconds=settings.reuse_seconds)
     metrics = Metrics(board)
     memo = handlers.Memo(board=board, pulse=handlers.Pulse())
     try:
@@ -125,6 +125,7 @@ async def _lead(
     performer = Performer(
         cluster=cluster,
         bus=bus,
+        store=store,
         board=board,
         leader=leader,
         pods=_pod_settings(settings),

@@ -46,6 +46,14 @@ class Cancel:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Copy:
+    """Answer a job with what a twin stored, if the objects are still there."""
+
+    uid: str
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class DeleteJob:
     """A finished job was kept long enough."""
 
@@ -94,6 +102,7 @@ Action = (
     | Dispatch
     | Order
     | Cancel
+    | Copy
     | DeleteJob
     | CreatePod
     | DrainPod

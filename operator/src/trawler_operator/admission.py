@@ -1,13 +1,12 @@
 """Whether a job is let in: the limits of its queue, judged once. Pure."""
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import ACCEPTED, MediaJob, Phase
 from trawler_operator.actions import WriteStatus
 from trawler_operator.board import Board, Clock
-from trawler_operator.lifecycle import conditions, end, human, stamp
+from trawler_operator.lifecycle import conditions, end, host, human, stamp
 
 
 def admit(job: MediaJob, board: Board, clock: Clock) -> WriteStatus:
@@ -16,9 +15,12 @@ def admit(job: MediaJob, board: Board, clock: Clock) -> WriteStatus:
     if refusal is not None:
         return end(job, Phase.FAILED, FailureReason.QUOTA_EXCEEDED, refusal, clock.wall)
     now = stamp(clock.wall)
+    ahead = board.twins.ahead(job)
     changes: dict[str, Any] = {
         "phase": Phase.QUEUED,
-        "host": urlsplit(job.spec.url).netloc[:260],
+        "host": host(job),
+        "fingerprint": board.twins.mark(job),
+        "follows": ahead.name if ahead is not None else None,
         "queuedTime": now,
         "attempt": job.status.attempt,
         "failures": job.status.failures,

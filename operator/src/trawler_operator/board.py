@@ -12,6 +12,7 @@ from trawler_crds.media_queue import MediaQueue, MediaQueueSpec
 from trawler_crds.messages import Held, Presence, Stage
 from trawler_crds.worker_pool import WorkerPool
 from trawler_operator.ledger import Ledger
+from trawler_operator.twins import Twins
 from trawler_operator.waiting import DEFAULT, Waiting
 
 LEASE_SECONDS: Final = 30.0
@@ -96,8 +97,13 @@ class Clock:
 class Board:
     """Jobs, pods, pools and queues by what was seen last. Older sights of an object change nothing."""
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, now: Callable[[], float] = time.monotonic, *, reuse_seconds: float = 3600.0
+    ) -> None:
         self._now = now
+        self.reuse_seconds = reuse_seconds
+        """How old a stored result may be that answers a new job."""
+        self.twins = Twins()
         self.jobs: dict[str, MediaJob] = {}
         self.pods: dict[str, Pod] = {}
         self.pools: dict[str, WorkerPool] = {}
@@ -135,6 +141,8 @@ class Board:
             self.waiting.drop(job.uid)
             self.waiting.entered(job.uid)
             self.ledger.forget(job.uid)
+            self.dirty.update(self.twins.waiting(job))
+            self.twins.forget(job.uid)
         else:
             self._place(job, known)
             self.jobs[job.uid] = job
@@ -154,6 +162,9 @@ class Board:
         else:
             self.waiting.drop(job.uid)
         self.ledger.see(job)
+        self.twins.see(job)
+        if job.status.phase in TERMINAL:
+            self.dirty.update(self.twins.waiting(job))
 
     def _took(self, pool: str, seconds: float) -> None:
         mean = self.seconds_per_job.get(pool, seconds)

@@ -6,8 +6,12 @@ restart, in the queue's own checkpoint.
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Final
 
-from trawler_crds.media_job import ACCEPTED, TERMINAL, MediaJob
+from trawler_crds.media_job import ACCEPTED, STORED, TERMINAL, MediaJob
+
+REUSED: Final = "Reused"
+"""Reason of the condition Stored of a job that was answered with what another one stored."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,12 @@ def _entry(job: MediaJob) -> _Entry | None:
     if day is None:
         return None
     settled = job.status.phase in TERMINAL
-    size = sum(f.bytes for f in job.status.files or ()) if settled else job.spec.limits.max_bytes
+    if not settled:
+        size = job.spec.limits.max_bytes
+    elif any(c.type == STORED and c.reason == REUSED for c in job.status.conditions or ()):
+        size = 0  # nothing was fetched for it
+    else:
+        size = sum(file.bytes for file in job.status.files or ())
     return _Entry(day, job.spec.queue, size, settled)
 
 

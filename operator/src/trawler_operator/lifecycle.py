@@ -3,6 +3,7 @@
 import math
 from datetime import UTC, datetime
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from trawler_crds.failures import FAILURES, FailureReason, Retry
 from trawler_crds.media_job import (
@@ -42,6 +43,11 @@ def next_step(job: MediaJob, board: Board, clock: Clock) -> Action | None:
         case Phase.RUNNING:
             return _running(job, board, clock)
     return None
+
+
+def host(job: MediaJob) -> str:
+    """Host and port of a job's address, for a column."""
+    return urlsplit(job.spec.url).netloc[:260]
 
 
 def is_new(job: MediaJob) -> bool:
@@ -226,6 +232,7 @@ def start(job: MediaJob, *, pod: str, attempt: int, wall: float) -> WriteStatus:
             "phase": Phase.RUNNING,
             "attempt": attempt,
             "worker": pod,
+            "follows": None,
             "startTime": stamp(wall),
         },
     )

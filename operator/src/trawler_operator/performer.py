@@ -8,16 +8,18 @@ from typing import Any, Final
 
 from trawler_common import logs, telemetry
 from trawler_common.bus import Bus, NoAnswer
+from trawler_common.store import Store, StoreAway
 from trawler_crds import subjects
 from trawler_crds.keys import ANNOTATION_TRACEPARENT
 from trawler_crds.media_job import MediaJob
 from trawler_crds.messages import Control, ControlAction, ControlReply, OrderReply
 from trawler_crds.messages import Order as OrderMessage
 from trawler_crds.worker_pool import WorkerPoolStatus
-from trawler_operator import lifecycle
+from trawler_operator import lifecycle, sharing
 from trawler_operator.actions import (
     Action,
     Cancel,
+    Copy,
     CreatePod,
     DeleteJob,
     DeletePod,
@@ -71,6 +73,7 @@ class Performer:
         *,
         cluster: Cluster,
         bus: Bus,
+        store: Store,
         board: Board,
         leader: Leader,
         pods: PodSettings,
@@ -79,6 +82,7 @@ class Performer:
     ) -> None:
         self._cluster = cluster
         self._bus = bus
+        self._store = store
         self._board = board
         self._leader = leader
         self._pods = pods
@@ -90,6 +94,7 @@ class Performer:
             Dispatch: self._dispatch,
             Order: self._order,
             Cancel: self._cancel,
+            Copy: self._copy,
             DeleteJob: self._delete_job,
             CreatePod: self._create_pod,
             DrainPod: self._drain_pod,
@@ -107,7 +112,7 @@ class Performer:
             await self._look_again(action)
         except Missing:
             self._forget(action)
-        except (ApiAway, Refused) as error:
+        except (ApiAway, Refused, StoreAway) as error:
             # a quota, a policy, an outage: this object waits a moment, the others go on
             log.warning(
                 "effect_failed", extra={"action": type(action).__name__, "error": str(error)}
@@ -215,6 +220,21 @@ class Performer:
         if now is not None and lifecycle.concerns(now, pod=pod, attempt=attempt):
             await self.write(lifecycle.requeue(now, time.time()))
 
+    async def _copy(self, action: Copy) -> None:
+        """The objects are looked at first: a result without them answers nobody any more."""
+        job = self._known(action.uid)
+        self._board.dirty.add(action.uid)  # whatever comes of it, it is looked at again
+        source = self._board.jobs.get(action.source)
+        if source is None:
+            return
+        for file in source.status.files or ():
+            if not await self._store.has(file.sha256, file.bytes):
+                log.warning("object_missing", extra={"job": source.uid, "sha256": file.sha256})
+                self._board.twins.disbelieve(source.uid)
+                return
+        self._leader.require()
+        await self.write(sharing.reuse(job, source, time.time()))
+
     async def _delete_job(self, action: DeleteJob) -> None:
         job = self._known(action.uid)
         await self._cluster.delete_job(job)
@@ -251,7 +271,7 @@ class Performer:
 
     def _forget(self, action: Action) -> None:
         """The object is gone, though no watch has said so yet."""
-        if isinstance(action, (WriteStatus, Dispatch, Order, DeleteJob)):
+        if isinstance(action, (WriteStatus, Dispatch, Order, Copy, DeleteJob)):
             job = self._board.jobs.get(action.uid)
             if job is not None:
                 self._board.see_job(job, gone=True)

@@ -11,7 +11,7 @@ from trawler_common import logs
 from trawler_common.bus import Bus
 from trawler_crds.media_job import TERMINAL, MediaJob, Phase
 from trawler_crds.worker_pool import WorkerPool
-from trawler_operator import admission, lifecycle, pods, scaling, scheduling
+from trawler_operator import admission, lifecycle, pods, scaling, scheduling, sharing
 from trawler_operator.actions import Action, CreatePod, DeleteJob, ScalePool, WritePool
 from trawler_operator.board import Board, Clock
 from trawler_operator.cluster import ApiAway, Cluster
@@ -135,7 +135,9 @@ class Reconciler:
             if uid in self._busy:
                 board.dirty.add(uid)
                 continue
-            if lifecycle.is_new(job):
+            if (shared := sharing.answer(job, board, clock)) is not None:
+                self._do(uid, shared)
+            elif lifecycle.is_new(job):
                 self._admit(job, clock)
             elif (action := lifecycle.next_step(job, board, clock)) is not None:
                 self._do(uid, action)

@@ -6,7 +6,7 @@ from itertools import chain, islice
 from typing import Final
 
 from trawler_crds.failures import FailureReason
-from trawler_crds.media_job import MediaJob, Phase
+from trawler_crds.media_job import MediaJob, Phase, Reuse
 from trawler_operator.actions import Dispatch
 from trawler_operator.board import Board, Clock, Pod, PodPhase
 from trawler_operator.lifecycle import ready_at
@@ -60,13 +60,14 @@ class Scheduler:
 
 def _hands(board: Board, clock: Clock, pool: str, skip: set[str]) -> dict[str, Hand[MediaJob]]:
     running = board.running()
+    fetched = _being_fetched(board, clock)
     hands: dict[str, Hand[MediaJob]] = {}
     for queue, lane in board.waiting.lanes(pool).items():
         share = board.share(queue)
         if share.paused:
             continue
         room = None if share.max_running is None else share.max_running - running[queue]
-        items = _ready(board, clock, lane, skip)
+        items = _ready(board, clock, lane, skip, fetched)
         hands[queue] = Hand(weight=share.weight, items=items, room=room)
     return hands
 
@@ -75,6 +76,7 @@ def runnable(board: Board, clock: Clock, pool: str, *, most: int) -> int:
     """Jobs (up to `most`) that would go with slots without end, those just let in included."""
     running = board.running()
     lanes = board.waiting.lanes(pool)
+    fetched = _being_fetched(board, clock)
     found = 0
     for queue in {*lanes, *board.waiting.entered_queues()}:
         share = board.share(queue)
@@ -84,7 +86,7 @@ def runnable(board: Board, clock: Clock, pool: str, *, most: int) -> int:
         if share.max_running is not None:
             room = min(room, share.max_running - running[queue])
         under_way = {uid for uid, _ in board.reserved}
-        ready = _ready(board, clock, lanes.get(queue, []), under_way)
+        ready = _ready(board, clock, lanes.get(queue, []), under_way, fetched)
         coming = (job for job in board.waiting.entering(queue) if job.spec.pool == pool)
         found += sum(1 for _ in islice(chain(ready, coming), max(0, room)))
         if found >= most:
@@ -92,13 +94,38 @@ def runnable(board: Board, clock: Clock, pool: str, *, most: int) -> int:
     return found
 
 
-def _ready(board: Board, clock: Clock, lane: list[Turn], skip: set[str]) -> Iterator[MediaJob]:
-    """Those of a lane that may go now, in turn."""
+def _being_fetched(board: Board, clock: Clock) -> set[str]:
+    """What is being fetched for somebody who shares it."""
+    running = board.by_phase[Phase.RUNNING].values()
+    handed = (board.jobs[uid] for uid, _ in board.reserved if uid in board.jobs)
+    # who waits after a failure has not given up: else every twin would try the broken site at once
+    trying = (
+        job
+        for job in board.by_phase[Phase.QUEUED].values()
+        if job.status.failures and ready_at(job, board) > clock.now
+    )
+    return {
+        board.twins.mark(job)
+        for job in chain(running, handed, trying)
+        if job.spec.reuse is Reuse.ALWAYS
+    }
+
+
+def _ready(
+    board: Board, clock: Clock, lane: list[Turn], skip: set[str], fetched: set[str]
+) -> Iterator[MediaJob]:
+    """Those of a lane that may go now, in turn; of twins only one, added to what is fetched."""
     for _, _, uid in lane:
         job = board.jobs[uid]
         held = job.spec.cancel or job.spec.suspend
-        if uid not in skip and not held and ready_at(job, board) <= clock.now:
-            yield job
+        if uid in skip or held or ready_at(job, board) > clock.now:
+            continue
+        if job.spec.reuse is Reuse.ALWAYS:
+            mark = board.twins.mark(job)
+            if mark in fetched:
+                continue
+            fetched.add(mark)
+        yield job
 
 
 def _slots(board: Board, clock: Clock, pool: str) -> dict[str, int]:

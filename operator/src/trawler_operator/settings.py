@@ -35,6 +35,9 @@ class Settings(BaseSettings):
     worker_image: str
     worker_pull_policy: str = "IfNotPresent"
 
+    reuse_seconds: float = 3600
+    """How old a stored result may be that answers a new job; 0: only who waits meanwhile."""
+
     egress_allow: str = ""
     """host:port entries, comma-separated, that may lie on a private network."""
 

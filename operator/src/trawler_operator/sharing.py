@@ -1,0 +1,57 @@
+"""One answer for all who ask for the same: a stored result, or the end of the twin that fetched. Pure."""
+
+from typing import Any
+
+from trawler_crds.failures import FailureReason
+from trawler_crds.media_job import ACCEPTED, STORED, MediaJob, Phase
+from trawler_operator.actions import Copy, WriteStatus
+from trawler_operator.board import Board, Clock
+from trawler_operator.ledger import REUSED
+from trawler_operator.lifecycle import conditions, end, host, stamp
+
+
+def answer(job: MediaJob, board: Board, clock: Clock) -> Copy | WriteStatus | None:
+    """What ends a job without an attempt of its own; None where it has to wait for its turn."""
+    if (
+        job.spec.cancel
+        or job.spec.suspend
+        or job.status.phase not in {Phase.PENDING, Phase.QUEUED}
+        or (job.uid, job.status.attempt + 1) in board.reserved
+    ):
+        return None
+    recent = stamp(clock.wall - board.reuse_seconds)
+    since = min(recent, job.status.queued_time or recent)
+    source = board.twins.source(job, since=since)
+    if source is not None:
+        return Copy(uid=job.uid, source=source.uid)
+    failed = board.twins.failed(job)
+    if failed is not None:
+        reason = failed.status.reason or FailureReason.INTERNAL
+        return end(job, Phase.FAILED, reason, failed.status.message, clock.wall)
+    return None
+
+
+def reuse(job: MediaJob, source: MediaJob, wall: float) -> WriteStatus:
+    """Succeeded with the files of a twin, once its objects were seen."""
+    now = stamp(wall)
+    stored = source.status
+    both = {found["type"]: found for found in conditions(job, STORED, REUSED, now)}
+    both.setdefault(ACCEPTED, {**both[STORED], "type": ACCEPTED, "reason": "Accepted"})
+    changes: dict[str, Any] = {
+        "phase": Phase.SUCCEEDED,
+        "reason": None,
+        "message": None,
+        "notBefore": None,
+        "host": host(job),
+        "follows": source.name,
+        "engine": stored.engine,
+        "source": stored.source.wire() if stored.source else None,
+        "files": [file.wire() for file in stored.files or ()],
+        "fileCount": stored.file_count,
+        "size": stored.size,
+        "completionTime": now,
+        "conditions": list(both.values()),
+    }
+    return WriteStatus(
+        uid=job.uid, changes=changes, event=f"Answered with what {source.name} stored."
+    )
