@@ -125,7 +125,7 @@ def test_the_chart_holds_no_object_of_our_own_kinds() -> None:
         ("egress.allow={site}", "allow"),
         ("pools.default.slots=2", "slots"),
         ("pools.default.replicas=-1", "replicas"),
-        ("pools.default.scaling=Auto", "scaling"),
+        ("pools.default.scaling=Magic", "scaling"),
         ("telemetry.otlpEndpoint=collector", "otlpEndpoint"),
         ("unknown=1", "unknown"),
         ("store.size=lots", "size"),

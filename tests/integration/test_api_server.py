@@ -139,7 +139,8 @@ def test_a_pool_scales_by_its_subresource(api: ApiServer) -> None:
     ("kind", "spec", "why"),
     [
         ("WorkerPool", {"replicas": -1}, "greater than or equal to 0"),
-        ("WorkerPool", {"scaling": "Auto"}, "Unsupported value"),
+        ("WorkerPool", {"scaling": "Magic"}, "Unsupported value"),
+        ("WorkerPool", {"minReplicas": 3, "maxReplicas": 2}, "must not be greater than"),
         ("WorkerPool", {"scratch": "lots"}, "should match"),
         ("MediaQueue", {"weight": 0}, "greater than or equal to 1"),
         ("MediaQueue", {"wieght": 2}, "unknown field"),

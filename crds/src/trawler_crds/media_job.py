@@ -322,6 +322,10 @@ class MediaJob(Contract):
     def name(self) -> str:
         return self.metadata.name
 
+    @property
+    def version(self) -> str:
+        return self.metadata.resource_version
+
 
 ROOT_RULES: Final = rules(
     (

@@ -12,6 +12,8 @@ class WriteStatus:
     """Change fields of a MediaJob's status (None removes one), if nobody else changed it since."""
 
     uid: str
+    version: str = field(compare=False)
+    """The resourceVersion that it was decided on; of a newer one it may be wrong."""
     changes: Mapping[str, Any] = field(hash=False)
     event: str | None = None
     """A line for `kubectl describe`, on retries and ends."""
@@ -23,6 +25,8 @@ class Dispatch:
     """Write `Running`, the attempt and the pod; then hand the order to that very pod."""
 
     uid: str
+    version: str = field(default="", compare=False)
+    """As in WriteStatus."""
     pod: str
     attempt: int
 

@@ -26,7 +26,7 @@ def admit(job: MediaJob, board: Board, clock: Clock) -> WriteStatus:
         "failures": job.status.failures,
         "conditions": conditions(job, ACCEPTED, "Accepted", now),
     }
-    return WriteStatus(uid=job.uid, changes=changes)
+    return WriteStatus(uid=job.uid, version=job.version, changes=changes)
 
 
 def _refusal(job: MediaJob, board: Board, day: str) -> str | None:

@@ -63,7 +63,9 @@ def is_new(job: MediaJob) -> bool:
 def suspend(job: MediaJob) -> WriteStatus:
     """Out of the queue, or out of its pod's hands: a pod that holds it is told to stop."""
     event = f"Suspended in attempt {job.status.attempt}." if job.status.attempt else None
-    return WriteStatus(uid=job.uid, changes={"phase": Phase.SUSPENDED}, event=event)
+    return WriteStatus(
+        uid=job.uid, version=job.version, changes={"phase": Phase.SUSPENDED}, event=event
+    )
 
 
 def overdue(job: MediaJob, board: Board, clock: Clock) -> bool:
@@ -120,6 +122,7 @@ def lost(job: MediaJob, board: Board, clock: Clock) -> WriteStatus:
     }
     return WriteStatus(
         uid=job.uid,
+        version=job.version,
         changes={**again.changes, **reason},
         event=f"The pod of attempt {job.status.attempt} went away; it is tried again, alone.",
         warning=True,
@@ -182,6 +185,7 @@ def failed(
         return end(job, Phase.FAILED, reason, message, wall, failures=failures)
     return WriteStatus(
         uid=job.uid,
+        version=job.version,
         changes={
             "phase": Phase.QUEUED,
             "failures": failures,
@@ -197,7 +201,9 @@ def failed(
 
 def requeue(job: MediaJob, wall: float) -> WriteStatus:
     """Back in the queue at no cost: the pod refused, did not answer, or handed it back."""
-    return WriteStatus(uid=job.uid, changes={"phase": Phase.QUEUED, "queuedTime": stamp(wall)})
+    return WriteStatus(
+        uid=job.uid, version=job.version, changes={"phase": Phase.QUEUED, "queuedTime": stamp(wall)}
+    )
 
 
 def end(
@@ -220,7 +226,11 @@ def end(
     if failures is not None:
         changes["failures"] = failures
     return WriteStatus(
-        uid=job.uid, changes=changes, event=f"{phase}: {reason}. {sentence}", warning=True
+        uid=job.uid,
+        version=job.version,
+        changes=changes,
+        event=f"{phase}: {reason}. {sentence}",
+        warning=True,
     )
 
 
@@ -228,6 +238,7 @@ def start(job: MediaJob, *, pod: str, attempt: int, wall: float) -> WriteStatus:
     """The write-ahead of a dispatch: whoever reads it knows which pod was given which attempt."""
     return WriteStatus(
         uid=job.uid,
+        version=job.version,
         changes={
             "phase": Phase.RUNNING,
             "attempt": attempt,
@@ -261,6 +272,7 @@ def settle(job: MediaJob, result: Result, wall: float) -> WriteStatus:
     total = sum(file.bytes for file in result.files)
     return WriteStatus(
         uid=job.uid,
+        version=job.version,
         changes={
             "phase": Phase.SUCCEEDED,
             "reason": None,

@@ -47,6 +47,10 @@ EVENTS_PER_SECOND: Final = 1.0
 _ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
 
 
+class Stale(Conflict):
+    """We have seen a newer version of the job than the one that was decided on."""
+
+
 class Bucket:
     """A token bucket by the monotonic clock."""
 
@@ -108,6 +112,8 @@ class Performer:
         self._leader.require()
         try:
             await self._effects[type(action)](action)
+        except Stale:
+            log.info("decision_outdated", extra={"action": type(action).__name__})
         except Conflict:
             await self._look_again(action)
         except Missing:
@@ -122,8 +128,8 @@ class Performer:
     # jobs -----------------------------------------------------------------------------------
 
     async def write(self, action: WriteStatus) -> None:
-        """One status write. Raises Conflict, Missing, ApiAway."""
-        job = self._known(action.uid)
+        """One status write, of exactly what was decided on. Raises Conflict, Missing, ApiAway."""
+        job = self._known(action.uid, action.version)
         with self._span("write status", job, phase=str(action.changes.get("phase", ""))):
             fresh = await self._cluster.write_status(job, action.changes)
         self._metrics.status_writes.inc()
@@ -141,11 +147,13 @@ class Performer:
         if action.event is not None:
             self._tell_later(fresh, action.event, warning=action.warning)
 
-    def _known(self, uid: str) -> MediaJob:
-        """A job that is still there. Raises Missing where it was deleted since the decision."""
+    def _known(self, uid: str, version: str | None = None) -> MediaJob:
+        """A job that is still there, and as it was decided on. Raises Missing, Stale."""
         job = self._board.jobs.get(uid)
         if job is None:
             raise Missing(uid)
+        if version is not None and job.version != version:
+            raise Stale(uid)
         return job
 
     def _tell_later(self, job: MediaJob, text: str, *, warning: bool) -> None:
@@ -167,7 +175,7 @@ class Performer:
         key = (action.uid, action.attempt)
         self._board.reserved[key] = action.pod
         try:
-            job = self._known(action.uid)
+            job = self._known(action.uid, action.version)
             await self.write(
                 lifecycle.start(job, pod=action.pod, attempt=action.attempt, wall=time.time())
             )

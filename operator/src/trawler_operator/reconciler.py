@@ -9,12 +9,12 @@ from typing import Final
 
 from trawler_common import logs
 from trawler_common.bus import Bus
-from trawler_crds.media_job import TERMINAL, MediaJob, Phase
 from trawler_crds.worker_pool import WorkerPool
-from trawler_operator import admission, lifecycle, pods, scaling, scheduling, sharing
-from trawler_operator.actions import Action, CreatePod, DeleteJob, ScalePool, WritePool
+from trawler_operator import deciding, pods, scaling, scheduling
+from trawler_operator.actions import Action, CreatePod, ScalePool, WritePool
 from trawler_operator.board import Board, Clock
 from trawler_operator.cluster import ApiAway, Cluster
+from trawler_operator.deciding import Decider
 from trawler_operator.leader import Leader
 from trawler_operator.performer import Performer
 from trawler_operator.scheduling import Scheduler
@@ -22,10 +22,8 @@ from trawler_operator.scheduling import Scheduler
 log = logs.get("reconciler")
 
 TICK: Final = 1.0
-"""Seconds after which everything that may be due by time alone is looked at again."""
+"""Seconds after which the loop turns though nothing changed."""
 LIST_EVERY: Final = 300.0
-EXPIRE_EVERY: Final = 5.0
-"""Seconds between two looks at who was kept long enough: there may be ten thousand of them."""
 POOL_STATUS_EVERY: Final = 3.0
 AT_ONCE: Final = 32
 """Effects under way together."""
@@ -51,7 +49,7 @@ class Reconciler:
         self._bus = bus
         self._leader = leader
         self._performer = performer
-        self._scheduler = scheduler
+        self._decider = Decider(scheduler)
         self._scaler = scaling.Scaler()
         self._pods = pod_settings
         self._tasks = tasks
@@ -60,7 +58,6 @@ class Reconciler:
         self._changed = asyncio.Event()
         self._limit = asyncio.Semaphore(AT_ONCE)
         self._pool_written: dict[str, float] = {}
-        self._expired_at = 0.0
         self._templates: dict[tuple[str, int], str] = {}
         self.turned_at = time.monotonic()
         """When the loop last turned; liveness looks at it."""
@@ -79,7 +76,7 @@ class Reconciler:
 
     async def run(self) -> None:
         """Turn for ever."""
-        listed = looked = time.monotonic()
+        listed = time.monotonic()
         while True:
             pause = scheduling.next_wake(self._board, self._clock())
             with contextlib.suppress(TimeoutError):
@@ -87,27 +84,10 @@ class Reconciler:
                     await self._changed.wait()
             self._changed.clear()
             now = self.turned_at = time.monotonic()
-            if now - looked >= TICK:  # where something changes all the time, too
-                looked = now
-                self._look_at_clocks()
             if now - listed > LIST_EVERY:
                 listed = now
                 self._start("list", self._relist)
             self._turn()
-
-    def _look_at_clocks(self) -> None:
-        """What may be due by time alone, without anything having changed."""
-        board, clock = self._board, self._clock()
-        for phase in (Phase.RUNNING, Phase.PENDING, Phase.SUSPENDED):
-            board.dirty |= board.by_phase[phase].keys()
-        waiting = board.by_phase[Phase.QUEUED]
-        board.dirty |= {u for u, job in waiting.items() if lifecycle.overdue(job, board, clock)}
-        if clock.now - self._expired_at >= EXPIRE_EVERY:
-            self._expired_at = clock.now
-            for phase in TERMINAL:
-                for uid, job in board.by_phase[phase].items():
-                    if lifecycle.expired(job, clock):
-                        self._do(uid, DeleteJob(uid=uid))
 
     async def _relist(self) -> None:
         try:
@@ -127,25 +107,8 @@ class Reconciler:
     def _turn(self) -> None:
         """One look at everything that changed."""
         board, clock = self._board, self._clock()
-        due, board.dirty = board.dirty, set()
-        for uid in due:
-            job = board.jobs.get(uid)
-            if job is None:
-                continue
-            if uid in self._busy:
-                board.dirty.add(uid)
-                continue
-            if (shared := sharing.answer(job, board, clock)) is not None:
-                self._do(uid, shared)
-            elif lifecycle.is_new(job):
-                self._admit(job, clock)
-            elif (action := lifecycle.next_step(job, board, clock)) is not None:
-                self._do(uid, action)
-        for dispatch in self._scheduler.assign(board, clock, skip=self._busy):
-            board.reserved[(dispatch.uid, dispatch.attempt)] = dispatch.pod
-            self._do(dispatch.uid, dispatch)
-        for stray in lifecycle.strays(board):
-            self._do(f"{stray.pod}/{stray.uid}/{stray.attempt}", stray)
+        for key, action in self._decider.due(board, clock, self._busy):
+            self._do(key, action)
         for pool in board.pools.values():
             template = self._template(pool)
             replicas = self._scaler.replicas(pool, board, clock, template=template)
@@ -153,13 +116,6 @@ class Reconciler:
                 self._do(f"scale {pool.name}", ScalePool(pool=pool.name, replicas=replicas))
             actions = self._scaler.shape(pool, board, clock, template=template)
             self._shape(pool.name, actions, clock)
-
-    def _admit(self, job: MediaJob, clock: Clock) -> None:
-        """Each counts at once for those that are judged after it."""
-        action = admission.admit(job, self._board, clock)
-        if action.changes["phase"] is Phase.QUEUED:
-            self._board.waiting.enter(job)
-        self._do(job.uid, action)
 
     def _template(self, pool: WorkerPool) -> str:
         """Made once per generation of a pool: every turn asks for it."""
@@ -212,7 +168,7 @@ class Reconciler:
 
     async def _release(self, key: str) -> None:
         self._busy.discard(key)
-        self._board.waiting.entered(key)
+        deciding.settled(key, self._board)
         async with self._freed:
             self._freed.notify_all()
         self._changed.set()

@@ -52,7 +52,8 @@ class Scheduler:
         for job in shares.deal(_hands(board, clock, pool, skip)):
             pod = _choose(job, board, slots)
             if pod is not None:
-                found.append(Dispatch(uid=job.uid, pod=pod, attempt=job.status.attempt + 1))
+                attempt = job.status.attempt + 1
+                found.append(Dispatch(uid=job.uid, version=job.version, pod=pod, attempt=attempt))
             if not any(slots.values()):
                 break
         return found

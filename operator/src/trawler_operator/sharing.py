@@ -53,5 +53,8 @@ def reuse(job: MediaJob, source: MediaJob, wall: float) -> WriteStatus:
         "conditions": list(both.values()),
     }
     return WriteStatus(
-        uid=job.uid, changes=changes, event=f"Answered with what {source.name} stored."
+        uid=job.uid,
+        version=job.version,
+        changes=changes,
+        event=f"Answered with what {source.name} stored.",
     )

@@ -1,0 +1,88 @@
+"""Everything that is due for jobs now, in the order in which it is to be begun. Pure, but for what
+the board keeps of decisions under way: who is being let in, which slots are promised.
+"""
+
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+from trawler_crds.media_job import TERMINAL, Phase
+from trawler_operator import admission, lifecycle, sharing
+from trawler_operator.actions import Action, DeleteJob
+from trawler_operator.board import Board, Clock
+from trawler_operator.scheduling import Scheduler
+
+LOOK_EVERY: Final = 1.0
+"""Seconds after which everything that may be due by time alone is looked at again."""
+EXPIRE_EVERY: Final = 5.0
+"""Seconds between two looks at who was kept long enough: there may be ten thousand of them."""
+
+
+class Decider:
+    """Decides for all jobs. Each decision comes with a key: one at a time may be under way of each."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._looked_at = 0.0
+        self._expired_at = 0.0
+
+    def due(
+        self, board: Board, clock: Clock, busy: AbstractSet[str]
+    ) -> Iterator[tuple[str, Action]]:
+        """What to do now; nothing for a key in `busy`, to which the caller adds each that it takes."""
+        if clock.now - self._looked_at >= LOOK_EVERY:
+            self._looked_at = clock.now
+            _look_at_clocks(board, clock)
+        due, board.dirty = board.dirty, set()
+        for uid in due:
+            if uid in busy:
+                board.dirty.add(uid)
+            elif (action := _step(uid, board, clock)) is not None:
+                yield uid, action
+        for dispatch in self._scheduler.assign(board, clock, skip=set(busy)):
+            board.reserved[(dispatch.uid, dispatch.attempt)] = dispatch.pod
+            yield dispatch.uid, dispatch
+        for stray in lifecycle.strays(board):
+            key = f"{stray.pod}/{stray.uid}/{stray.attempt}"
+            if key not in busy:
+                yield key, stray
+        if clock.now - self._expired_at >= EXPIRE_EVERY:
+            self._expired_at = clock.now
+            yield from _expired(board, clock, busy)
+
+
+def settled(key: str, board: Board) -> None:
+    """A decision about a job was carried out, or could not be: it is looked at once more."""
+    board.waiting.entered(key)
+    if key in board.jobs:
+        board.dirty.add(key)
+
+
+def _step(uid: str, board: Board, clock: Clock) -> Action | None:
+    job = board.jobs.get(uid)
+    if job is None:
+        return None
+    shared = sharing.answer(job, board, clock)
+    if shared is not None:
+        return shared
+    if not lifecycle.is_new(job):
+        return lifecycle.next_step(job, board, clock)
+    admitted = admission.admit(job, board, clock)
+    if admitted.changes["phase"] is Phase.QUEUED:
+        board.waiting.enter(job)
+    return admitted
+
+
+def _look_at_clocks(board: Board, clock: Clock) -> None:
+    """What may be due without anything having changed."""
+    for phase in (Phase.RUNNING, Phase.PENDING, Phase.SUSPENDED):
+        board.dirty |= board.by_phase[phase].keys()
+    waiting = board.by_phase[Phase.QUEUED]
+    board.dirty |= {uid for uid, job in waiting.items() if lifecycle.overdue(job, board, clock)}
+
+
+def _expired(board: Board, clock: Clock, busy: AbstractSet[str]) -> Iterator[tuple[str, Action]]:
+    for phase in TERMINAL:
+        for uid, job in board.by_phase[phase].items():
+            if uid not in busy and lifecycle.expired(job, clock):
+                yield uid, DeleteJob(uid=uid)

@@ -1,0 +1,405 @@
+"""The world around the operator's pure core, in memory and with a clock that can be set: an API
+server that keeps our rules, pods that may hang or die, a bus that loses, a store.
+
+The operator's edge is played here in steps, so that it can be killed between any two of them.
+"""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from trawler_crds.media_job import TERMINAL, MediaJob, Phase
+from trawler_crds.media_queue import MediaQueue
+from trawler_crds.messages import Held, Presence, Result, Stage
+from trawler_crds.worker_pool import WorkerPool
+from trawler_operator import lifecycle, sharing
+from trawler_operator.actions import (
+    Action,
+    Cancel,
+    Copy,
+    CreatePod,
+    DeleteJob,
+    DeletePod,
+    Dispatch,
+    DrainPod,
+    Order,
+    WriteStatus,
+)
+from trawler_operator.board import Board, Clock, Pod, PodPhase
+from trawler_operator.deciding import Decider, settled
+from trawler_operator.scaling import Scaler
+from trawler_operator.scheduling import Scheduler
+
+TEMPLATE: Final = "t"
+NOON: Final = 1_800_000_000.0
+Steps = Generator[None, None, None]
+
+
+class Conflict(Exception):
+    """409."""
+
+
+class Missing(Exception):
+    """404."""
+
+
+class ApiError(Exception):
+    """5xx, or no answer."""
+
+
+class Api:
+    """MediaJobs with resource versions; refuses what our schema refuses."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, MediaJob] = {}
+        self.events: list[tuple[MediaJob, bool]] = []
+        self.failing = 0
+        """So many of the next calls fail, after or before they did what they should."""
+        self.committing = False
+        self._version = 10
+
+    def _call(self) -> None:
+        if self.failing and not self.committing:
+            self.failing -= 1
+            raise ApiError
+
+    def _answer(self) -> None:
+        if self.failing:
+            self.failing -= 1
+            raise ApiError
+
+    def put(self, job: MediaJob) -> MediaJob:
+        self._version += 1
+        meta = job.metadata.model_copy(update={"resource_version": str(self._version)})
+        fresh = job.model_copy(update={"metadata": meta})
+        self.jobs[fresh.uid] = fresh
+        self.events.append((fresh, False))
+        return fresh
+
+    def edit(self, uid: str, **spec: Any) -> None:
+        job = self.jobs[uid]
+        self.put(job.model_copy(update={"spec": job.spec.model_copy(update=spec)}))
+
+    def delete(self, uid: str) -> None:
+        self._version += 1
+        job = self.jobs.pop(uid)
+        meta = job.metadata.model_copy(update={"resource_version": str(self._version)})
+        self.events.append((job.model_copy(update={"metadata": meta}), True))
+
+    def write_status(self, known: MediaJob, changes: dict[str, Any]) -> MediaJob:
+        self._call()
+        job = self.jobs.get(known.uid)
+        if job is None:
+            raise Missing
+        if job.metadata.resource_version != known.metadata.resource_version:
+            raise Conflict
+        status = job.status.wire()
+        for key, value in changes.items():
+            if value is None:
+                status.pop(key, None)
+            else:
+                status[key] = value
+        new = MediaJob.model_validate({**job.wire(), "status": status})
+        assert job.status.phase not in TERMINAL, "a terminal phase was left"
+        assert new.status.attempt >= job.status.attempt, "attempt fell"
+        fresh = self.put(new)
+        self._answer()
+        return fresh
+
+
+@dataclass
+class Worker:
+    """A pod as it really is, whatever anybody believes of it."""
+
+    name: str
+    slots: int = 2
+    held: dict[tuple[str, int], Stage] = field(default_factory=dict)
+    results: dict[tuple[str, int], Result] = field(default_factory=dict)
+    draining: bool = False
+    frozen: bool = False
+    sequence: int = 0
+    said: list[Presence] = field(default_factory=list)
+    """Presences that are still under way."""
+
+    def speak(self) -> None:
+        self.sequence += 1
+        held = [
+            Held(uid=uid, attempt=attempt, stage=stage, age_seconds=1.0)
+            for (uid, attempt), stage in self.held.items()
+        ]
+        self.said.append(
+            Presence(
+                pool="default",
+                sequence=self.sequence,
+                free=self.free(),
+                taken=len(held),
+                draining=self.draining,
+                held=held,
+            )
+        )
+
+    def free(self) -> int:
+        return 0 if self.draining else max(0, self.slots - len(self.held))
+
+    def drop(self, uid: str, attempt: int) -> None:
+        self.held.pop((uid, attempt), None)
+        self.results.pop((uid, attempt), None)
+
+
+class Operator:
+    """One life of the operator: all that it knows dies with it."""
+
+    def __init__(self, world: "World") -> None:
+        self.world = world
+        self.board = Board(now=lambda: world.now)
+        self.scheduler = Scheduler()
+        self.decider = Decider(self.scheduler)
+        self.scaler = Scaler()
+        self.since = world.now
+        self.effects: dict[str, Steps] = {}
+        pods = [Pod(name=n, pool="default", template=TEMPLATE) for n in world.workers]
+        for pod in pods:
+            pod.phase = PodPhase.RUNNING
+        self.board.replace(world.api.jobs.values(), pods, [world.pool], world.queues)
+
+    def clock(self) -> Clock:
+        since = max(self.since, self.world.bus_since) if self.world.bus else None
+        return Clock(now=self.world.now, wall=self.world.wall(), listening_since=since)
+
+    def turn(self) -> None:
+        """Decide; what is decided is only begun."""
+        for key, action in self.decider.due(self.board, self.clock(), self.effects.keys()):
+            self.effects[key] = self._perform(action)
+        pool = self.world.pool
+        if "pool" not in self.effects:
+            actions = self.scaler.shape(pool, self.board, self.clock(), template=TEMPLATE)
+            if actions:
+                self.effects["pool"] = self._perform_all(actions)
+
+    def step(self, key: str) -> None:
+        """One effect goes one step further."""
+        try:
+            next(self.effects[key])
+        except (StopIteration, ApiError):
+            self._release(key)
+        except Conflict:
+            self._look_again(key)
+            self._release(key)
+        except Missing:
+            job = self.board.jobs.get(key)
+            if job is not None:
+                self.board.see_job(job, gone=True)
+            self._release(key)
+
+    def _release(self, key: str) -> None:
+        self.effects.pop(key).close()
+        settled(key, self.board)
+
+    def _look_again(self, uid: str) -> None:
+        fresh = self.world.api.jobs.get(uid)
+        known = self.board.jobs.get(uid)
+        if fresh is not None:
+            self.board.see_job(fresh)
+        elif known is not None:
+            self.board.see_job(known, gone=True)
+
+    # effects ----------------------------------------------------------------------------------
+
+    def _perform_all(self, actions: list[Action]) -> Steps:
+        for action in actions:
+            yield from self._perform(action)
+
+    def _perform(self, action: Action) -> Steps:  # noqa: C901, PLR0912 - a case per action
+        match action:
+            case WriteStatus():
+                yield
+                self._write(action)
+            case Dispatch():
+                yield from self._dispatch(action)
+            case Order(uid=uid, pod=pod, attempt=attempt):
+                key = (uid, attempt)
+                self.board.reserved[key] = pod
+                try:
+                    yield
+                    yield from self._hand_over(uid, pod, attempt)
+                finally:
+                    self.board.reserved.pop(key, None)
+                    self.board.dirty.add(uid)
+            case Cancel(pod=pod, uid=uid, attempt=attempt):
+                yield
+                self.world.cancel(pod, uid, attempt)
+            case Copy(uid=uid, source=source):
+                yield
+                self._copy(uid, source)
+            case DeleteJob(uid=uid):
+                yield
+                if uid in self.world.api.jobs:
+                    self.world.api.delete(uid)
+            case CreatePod():
+                yield
+                self._see_pod(self.world.create_worker())
+            case DrainPod(pod=pod):
+                yield
+                if pod in self.world.workers and self.world.bus:
+                    self.world.workers[pod].draining = True
+            case DeletePod(pod=pod):
+                yield
+                self.world.kill_worker(pod)
+                known = self.board.pods.get(pod)
+                if known is not None:
+                    self.board.see_pod(known, gone=True)
+
+    def _see_pod(self, name: str) -> None:
+        pod = Pod(name=name, pool="default", template=TEMPLATE, phase=PodPhase.RUNNING)
+        self.board.see_pod(pod)
+
+    def _write(self, action: WriteStatus) -> None:
+        job = self.board.jobs.get(action.uid)
+        if job is None:
+            raise Missing
+        if job.version != action.version:
+            raise Conflict
+        self.board.see_job(self.world.api.write_status(job, dict(action.changes)))
+
+    def _copy(self, uid: str, source: str) -> None:
+        self.board.dirty.add(uid)
+        job, twin = self.board.jobs.get(uid), self.board.jobs.get(source)
+        if job is None or twin is None:
+            return
+        if not {file.sha256 for file in twin.status.files or ()} <= self.world.store:
+            self.board.twins.disbelieve(source)
+            return
+        self._write(sharing.reuse(job, twin, self.world.wall()))
+
+    def _dispatch(self, action: Dispatch) -> Steps:
+        key = (action.uid, action.attempt)
+        try:
+            yield
+            job = self.board.jobs.get(action.uid)
+            if job is None:
+                raise Missing
+            if job.version != action.version:
+                raise Conflict
+            self._write(
+                lifecycle.start(job, pod=action.pod, attempt=action.attempt, wall=self.world.wall())
+            )
+            yield
+            yield from self._hand_over(*key[:1], action.pod, action.attempt)
+        finally:
+            self.board.reserved.pop(key, None)
+            self.board.dirty.add(action.uid)
+
+    def _hand_over(self, uid: str, pod: str, attempt: int) -> Steps:
+        job = self.board.jobs.get(uid)
+        if job is None or not lifecycle.concerns(job, pod=pod, attempt=attempt):
+            return
+        answer = self.world.order(pod, uid, attempt)
+        if answer is not None:
+            accepted, free, sequence = answer
+            self.board.ordered(pod, free=free, sequence=sequence)
+            if accepted:
+                if pod in self.board.pods:
+                    self.board.pods[pod].accept(uid, attempt)
+                return
+        yield
+        self.world.cancel(pod, uid, attempt)
+        yield
+        now = self.board.jobs.get(uid)
+        if now is not None and lifecycle.concerns(now, pod=pod, attempt=attempt):
+            self._write(lifecycle.requeue(now, self.world.wall()))
+
+    def record(self, pod: str, uid: str, result: Result) -> bool:
+        """What the result desk does; True where the pod hears *recorded*."""
+        if uid in self.effects:
+            return False
+        for _ in range(3):
+            job = self.board.jobs.get(uid)
+            if job is None or not lifecycle.concerns(job, pod=pod, attempt=result.attempt):
+                return True
+            try:
+                self._write(lifecycle.settle(job, result, self.world.wall()))
+            except Conflict:
+                self._look_again(uid)
+            except Missing:
+                self.board.see_job(job, gone=True)
+            except ApiError:
+                return False
+            else:
+                self.board.settled(pod, uid, result.attempt)
+                return True
+        return False
+
+
+class World:
+    """Everything, and who was given what."""
+
+    def __init__(self, pool: WorkerPool, queues: list[MediaQueue]) -> None:
+        self.api = Api()
+        self.pool = pool
+        self.queues = queues
+        self.store: set[str] = set()
+        self.workers: dict[str, Worker] = {}
+        self.given: dict[tuple[str, int], set[str]] = {}
+        """(uid, attempt) → every pod that ever took it."""
+        self.now = 1000.0
+        self.skew = 0.0
+        self.bus = True
+        self.bus_since = 1000.0
+        self.lose: Callable[[], str] = lambda: "nothing"
+        self.operator: Operator | None = None
+        self._names = 0
+
+    def wall(self) -> float:
+        return NOON + self.now + self.skew
+
+    # pods -------------------------------------------------------------------------------------
+
+    def create_worker(self) -> str:
+        self._names += 1
+        name = f"p{self._names}"
+        self.workers[name] = Worker(name)
+        return name
+
+    def kill_worker(self, name: str) -> None:
+        self.workers.pop(name, None)
+
+    def order(self, pod: str, uid: str, attempt: int) -> tuple[bool, int, int] | None:
+        """Request and reply; either may be lost."""
+        worker, lost = self.workers.get(pod), self.lose()
+        if worker is None or worker.frozen or not self.bus or lost == "request":
+            return None
+        key = (uid, attempt)
+        accepted = key in worker.held or worker.free() > 0
+        if accepted:
+            worker.held.setdefault(key, Stage.FETCHING)
+            self.given.setdefault(key, set()).add(pod)
+        worker.sequence += 1
+        return None if lost == "reply" else (accepted, worker.free(), worker.sequence)
+
+    def cancel(self, pod: str, uid: str, attempt: int) -> None:
+        worker = self.workers.get(pod)
+        if worker is not None and not worker.frozen and self.bus and self.lose() != "request":
+            worker.drop(uid, attempt)
+
+    # what reaches the operator ----------------------------------------------------------------
+
+    def deliver_events(self) -> None:
+        """The watch catches up."""
+        if self.operator is not None:
+            for job, gone in self.api.events:
+                self.operator.board.see_job(job, gone=gone)
+            for name in [n for n in self.operator.board.pods if n not in self.workers]:
+                self.operator.board.see_pod(self.operator.board.pods[name], gone=True)
+        self.api.events.clear()
+
+    def deliver_presence(self, worker: Worker, which: int) -> None:
+        if worker.said and self.operator is not None and self.bus:
+            said = worker.said.pop(which % len(worker.said))
+            self.operator.board.hear(worker.name, said, self.now)
+
+    def active(self) -> list[MediaJob]:
+        return [job for job in self.api.jobs.values() if job.status.phase not in TERMINAL]
+
+    def waits_for_a_person(self, job: MediaJob) -> bool:
+        paused = {queue.name for queue in self.queues if queue.spec.paused}
+        return job.spec.suspend or (job.spec.queue in paused and job.status.phase is Phase.QUEUED)

@@ -1,0 +1,300 @@
+"""Nothing lost, nothing twice: a search over what may happen, in any order, at any moment."""
+
+import hashlib
+import os
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from objects import job, pool, queue
+from trawler_crds.failures import FailureReason
+from trawler_crds.media_job import TERMINAL, MediaFile, Phase
+from trawler_crds.messages import Outcome, Result, Stage
+from trawler_operator.ledger import Ledger
+from world import Operator, World
+
+INDEX = st.integers(0, 40)
+QUEUES = ["default", "capped", "small", "paused", "nobody-declared"]
+
+
+class Machine(RuleBasedStateMachine):
+    """Rules are what people, sites, pods, the network and the machine do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        queues = [
+            queue("capped", maxRunning=1, weight=3),
+            queue("small", maxQueued=2, dailyBytes=1000),
+            queue("paused", paused=True),
+        ]
+        self.world = World(pool(replicas=2), queues)
+        self.count = 0
+        self.ended: dict[str, tuple[Phase, int]] = {}
+
+    @initialize()
+    def begin(self) -> None:
+        self.world.operator = Operator(self.world)
+        self._round()
+
+    def _operator(self) -> Operator:
+        assert self.world.operator is not None
+        return self.world.operator
+
+    # people -----------------------------------------------------------------------------------
+
+    @rule(
+        link=st.integers(0, 3),
+        name=st.sampled_from(QUEUES),
+        backoff=st.integers(0, 2),
+        reuse=st.sampled_from(["Always", "Always", "Never"]),
+        suspend=st.booleans(),
+    )
+    def submit(self, link: int, name: str, backoff: int, reuse: str, *, suspend: bool) -> None:
+        self.count += 1
+        self.world.api.put(
+            job(
+                f"u{self.count}",
+                url=f"http://site:8080/video/{link}.mp4",
+                queue=name,
+                backoffLimit=backoff,
+                reuse=reuse,
+                suspend=suspend and self.count % 3 == 0,
+                limits={"maxBytes": 400},
+                created=f"2027-01-15T08:{self.count % 60:02}:00Z",
+            )
+        )
+
+    @precondition(lambda self: self.world.active())
+    @rule(
+        which=st.integers(0, 2),
+        what=st.sampled_from(["cancel", "suspend", "resume", "delete", "priority"]),
+    )
+    def a_person_changes_a_job(self, which: int, what: str) -> None:
+        newest = self.world.active()[::-1]
+        found = newest[which % len(newest)]
+        edits: dict[str, dict[str, Any]] = {
+            "cancel": {"cancel": True},
+            "suspend": {"suspend": True},
+            "resume": {"suspend": False},
+            "priority": {"priority": which * 4},
+        }
+        if what == "delete":
+            self.world.api.delete(found.uid)
+        else:
+            self.world.api.edit(found.uid, **edits[what])
+
+    # the operator -----------------------------------------------------------------------------
+
+    @precondition(lambda self: self.world.operator)
+    @rule(steps=st.integers(0, 3), watch=st.booleans(), speak=st.booleans())
+    def a_moment_passes(self, steps: int, *, watch: bool, speak: bool) -> None:
+        """What is decided goes some steps, all alike; perhaps the watch lags, or a presence does."""
+        if watch:
+            self.world.deliver_events()
+        for worker in self.world.workers.values():
+            if not worker.frozen:
+                worker.speak()
+                self.world.deliver_presence(worker, 0 if speak else -1)
+        operator = self._operator()
+        operator.turn()
+        for _ in range(steps):
+            for key in tuple(operator.effects):
+                operator.step(key)
+
+    @precondition(lambda self: self.world.operator and self.world.operator.effects)
+    @rule(which=INDEX, lost=st.sampled_from(["nothing", "request", "reply"]))
+    def an_effect_goes_a_step(self, which: int, lost: str) -> None:
+        self.world.lose = lambda: lost
+        effects = list(self._operator().effects)
+        self._operator().step(effects[which % len(effects)])
+        self.world.lose = lambda: "nothing"
+
+    # pods -------------------------------------------------------------------------------------
+
+    def _worker(self, which: int) -> Any:
+        workers = list(self.world.workers.values())
+        return workers[which % len(workers)] if workers else None
+
+    @rule(which=INDEX, held=INDEX, outcome=st.sampled_from(["Stored", "Site", "Missing"]))
+    def a_fetch_ends(self, which: int, held: int, outcome: str) -> None:
+        worker = self._worker(which)
+        running = [] if worker is None else [k for k in worker.held if k not in worker.results]
+        if running and not worker.frozen:
+            uid, attempt = running[held % len(running)]
+            self._end(worker, uid, attempt, outcome)
+
+    def _end(self, worker: Any, uid: str, attempt: int, outcome: str) -> None:
+        known = self.world.api.jobs.get(uid)
+        url = known.spec.url if known else uid
+        if outcome == "Stored":
+            sha256 = hashlib.sha256(url.encode()).hexdigest()
+            self.world.store.add(sha256)
+            file = MediaFile(name="a.mp4", bytes=100, sha256=sha256, type="video/mp4")
+            result = Result(attempt=attempt, outcome=Outcome.STORED, files=[file])
+        else:
+            reason = FailureReason.SITE_ERROR if outcome == "Site" else FailureReason.NOTHING_FOUND
+            result = Result(attempt=attempt, outcome=Outcome.FAILED, reason=reason)
+        worker.held[uid, attempt] = Stage.REPORTING
+        worker.results[uid, attempt] = result
+
+    @rule(which=INDEX, held=INDEX, answer_lost=st.booleans())
+    def a_pod_reports(self, which: int, held: int, *, answer_lost: bool) -> None:
+        worker, operator = self._worker(which), self.world.operator
+        if worker is None or operator is None or not worker.results or not self.world.bus:
+            return
+        uid, attempt = list(worker.results)[held % len(worker.results)]
+        result = worker.results[uid, attempt]
+        if operator.record(worker.name, uid, result) and not answer_lost:
+            worker.drop(uid, attempt)
+
+    @precondition(lambda self: self.world.operator and self.world.active())
+    @rule(which=INDEX, whose=INDEX, shift=st.sampled_from([-1, 0, 1]))
+    def somebody_forges_a_report(self, which: int, whose: int, shift: int) -> None:
+        """Another pod, or another attempt: nothing changes."""
+        worker, jobs = self._worker(which), self.world.active()
+        found = jobs[whose % len(jobs)]
+        attempt = max(0, found.status.attempt + shift)
+        name = worker.name if worker is not None else "nobody"
+        if attempt == found.status.attempt and found.status.worker == name:
+            name = "nobody"
+        forged = Result(attempt=attempt, outcome=Outcome.FAILED, reason=FailureReason.INTERNAL)
+        self._operator().record(name, found.uid, forged)
+        assert self.world.api.jobs[found.uid] == found
+
+    # the machine ------------------------------------------------------------------------------
+
+    @rule(
+        what=st.sampled_from(
+            ["operator", "pod dies", "pod hangs", "bus", "api", "api, after it did it", "clock"]
+        ),
+        which=INDEX,
+    )
+    def something_breaks(self, what: str, which: int) -> None:
+        world, worker = self.world, self._worker(which)
+        match what:
+            case "operator":
+                world.operator = None if world.operator else Operator(world)
+            case "pod dies" if worker is not None:
+                world.kill_worker(worker.name)
+            case "pod hangs" if worker is not None:
+                worker.frozen = not worker.frozen
+            case "bus":
+                world.bus, world.bus_since = not world.bus, world.now
+            case "api" | "api, after it did it":
+                world.api.failing, world.api.committing = 1 + which % 3, what != "api"
+            case "clock":
+                world.skew = (-600.0, 0.0, 600.0)[which % 3]
+
+    @rule(seconds=st.sampled_from([0.5, 3.0, 31.0, 70.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.world.now += seconds
+
+    # what always holds ------------------------------------------------------------------------
+
+    @invariant()
+    def an_attempt_was_given_to_one_pod(self) -> None:
+        assert all(len(pods) == 1 for pods in self.world.given.values())
+
+    @invariant()
+    def an_end_is_an_end(self) -> None:
+        for found in self.world.api.jobs.values():
+            if found.status.phase in TERMINAL:
+                now = (found.status.phase, found.status.attempt)
+                assert self.ended.setdefault(found.uid, now) == now
+
+    @invariant()
+    def success_has_its_objects(self) -> None:
+        for found in self.world.api.jobs.values():
+            if found.status.phase is Phase.SUCCEEDED:
+                assert {file.sha256 for file in found.status.files or ()} <= self.world.store
+
+    @invariant()
+    def counters_equal_a_recount(self) -> None:
+        if self.world.operator is None:
+            return
+        board = self.world.operator.board
+        queued = board.by_phase[Phase.QUEUED]
+        lanes = [
+            uid
+            for p in board.waiting.pools()
+            for lane in board.waiting.lanes(p).values()
+            for _, _, uid in lane
+        ]
+        assert sorted(lanes) == sorted(queued)
+        for name in QUEUES:
+            mine = [found for found in queued.values() if board.waiting.queue_of(found) == name]
+            assert board.waiting.count(name) == len(mine)
+        recount = Ledger()
+        for found in board.jobs.values():
+            recount.see(found)
+        for day in ("2027-01-15", "2027-01-16"):
+            assert +board.ledger.reserved(day) == +recount.reserved(day)
+
+    @invariant()
+    def caps_hold(self) -> None:
+        running = [
+            found
+            for found in self.world.api.jobs.values()
+            if found.status.phase is Phase.RUNNING and found.spec.queue == "capped"
+        ]
+        assert len(running) <= 1
+
+    # the end ----------------------------------------------------------------------------------
+
+    def _round(self) -> None:
+        """One second in which nothing goes wrong."""
+        world = self.world
+        assert world.operator is not None
+        world.now += 1.0
+        world.deliver_events()
+        for worker in world.workers.values():
+            worker.said.clear()
+            if not worker.frozen:
+                worker.speak()
+                world.deliver_presence(worker, 0)
+        world.operator.turn()
+        while world.operator.effects:
+            for key in tuple(world.operator.effects):
+                world.operator.step(key)
+        for worker in tuple(world.workers.values()):
+            for uid, attempt in () if worker.frozen else tuple(worker.held):
+                if (uid, attempt) not in worker.results:
+                    # some sites need a second try, some have nothing
+                    outcome = ("Stored", "Site", "Stored", "Missing")[int(uid[1:]) % 4]
+                    self._end(worker, uid, attempt, "Stored" if attempt > 1 else outcome)
+                if world.operator.record(worker.name, uid, worker.results[uid, attempt]):
+                    worker.drop(uid, attempt)
+
+    def teardown(self) -> None:
+        """Everything is mended: now all that can end must end, and nothing be left."""
+        world = self.world
+        world.api.failing = 0
+        if not world.bus:
+            world.bus, world.bus_since = True, world.now
+        if world.operator is None:
+            world.operator = Operator(world)
+        for _ in range(400):
+            if all(world.waits_for_a_person(found) for found in world.active()):
+                break
+            self._round()
+        left = [found for found in world.active() if not world.waits_for_a_person(found)]
+        assert left == [], [(f.uid, f.status) for f in left]
+        for _ in range(3):
+            self._round()
+        held = {
+            key for worker in world.workers.values() if not worker.frozen for key in worker.held
+        }
+        assert held == set()
+        assert world.operator.board.reserved == {}
+        self.counters_equal_a_recount()
+
+
+TestMachine = Machine.TestCase
+TestMachine.settings = settings(
+    max_examples=int(os.environ.get("TRAWLER_RUNS", "1000")),
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
