@@ -13,6 +13,10 @@ def lone(**spec: object) -> tuple[World, Operator]:
     return world, world.operator
 
 
+def phase(world: World) -> Phase:
+    return world.api.jobs["u1"].status.phase
+
+
 def finish(operator: Operator) -> None:
     while operator.effects:
         for key in tuple(operator.effects):
@@ -29,10 +33,10 @@ def test_what_the_api_server_did_not_take_is_tried_again_without_waiting_for_a_f
     world.api.failing = 1
     operator.turn()
     finish(operator)
-    assert Phase.QUEUED is world.api.jobs["u1"].status.phase
+    assert phase(world) is Phase.QUEUED
     operator.turn()
     finish(operator)
-    assert Phase.CANCELLED is world.api.jobs["u1"].status.phase
+    assert phase(world) is Phase.CANCELLED
 
 
 def test_what_was_decided_on_an_older_sight_of_a_job_is_not_written() -> None:
