@@ -1,9 +1,12 @@
 """Nothing lost, nothing twice: a search over what may happen, in any order, at any moment."""
 
+import functools
 import hashlib
 import os
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -17,6 +20,25 @@ from world import Operator, World
 
 INDEX = st.integers(0, 40)
 QUEUES = ["default", "capped", "small", "paused", "nobody-declared"]
+
+
+AFTER = st.sampled_from([0, 1, 2, 9, 9, 9])
+"""Steps that all effects go after something happened: often all of them, sometimes none."""
+
+
+def event(**strategies: Any) -> Callable[[Callable[..., None]], Any]:
+    """A rule after which time goes on: what is decided goes some steps, or to its end."""
+
+    def wrap(happens: Callable[..., None]) -> Any:
+        @functools.wraps(happens)
+        def run(self: "Machine", after: int, **drawn: Any) -> None:
+            happens(self, **drawn)
+            self.moment(after)
+
+        run.__dict__.pop("__wrapped__")  # the parameters of `run` are the ones that count
+        return cast("Any", rule)(after=AFTER, **strategies)(run)
+
+    return wrap
 
 
 class Machine(RuleBasedStateMachine):
@@ -37,6 +59,8 @@ class Machine(RuleBasedStateMachine):
     def begin(self) -> None:
         self.world.operator = Operator(self.world)
         self._round()
+        for number in range(3):
+            self._ask(number, "default", 1, "Always")
 
     def _operator(self) -> Operator:
         assert self.world.operator is not None
@@ -44,14 +68,16 @@ class Machine(RuleBasedStateMachine):
 
     # people -----------------------------------------------------------------------------------
 
-    @rule(
+    @event(
         link=st.integers(0, 3),
         name=st.sampled_from(QUEUES),
         backoff=st.integers(0, 2),
         reuse=st.sampled_from(["Always", "Always", "Never"]),
-        suspend=st.booleans(),
     )
-    def submit(self, link: int, name: str, backoff: int, reuse: str, *, suspend: bool) -> None:
+    def submit(self, link: int, name: str, backoff: int, reuse: str) -> None:
+        self._ask(link, name, backoff, reuse)
+
+    def _ask(self, link: int, name: str, backoff: int, reuse: str) -> None:
         self.count += 1
         self.world.api.put(
             job(
@@ -60,14 +86,13 @@ class Machine(RuleBasedStateMachine):
                 queue=name,
                 backoffLimit=backoff,
                 reuse=reuse,
-                suspend=suspend and self.count % 3 == 0,
                 limits={"maxBytes": 400},
                 created=f"2027-01-15T08:{self.count % 60:02}:00Z",
             )
         )
 
     @precondition(lambda self: self.world.active())
-    @rule(
+    @event(
         which=st.integers(0, 2),
         what=st.sampled_from(["cancel", "suspend", "resume", "delete", "priority"]),
     )
@@ -87,24 +112,25 @@ class Machine(RuleBasedStateMachine):
 
     # the operator -----------------------------------------------------------------------------
 
-    @precondition(lambda self: self.world.operator)
-    @rule(steps=st.integers(0, 3), watch=st.booleans(), speak=st.booleans())
-    def a_moment_passes(self, steps: int, *, watch: bool, speak: bool) -> None:
-        """What is decided goes some steps, all alike; perhaps the watch lags, or a presence does."""
-        if watch:
+    def moment(self, steps: int) -> None:
+        """Half a second: the watch and the presences arrive, the operator decides and acts."""
+        self.world.now += 0.5
+        if self.world.operator is None:
+            return
+        if steps:
             self.world.deliver_events()
         for worker in self.world.workers.values():
             if not worker.frozen:
                 worker.speak()
-                self.world.deliver_presence(worker, 0 if speak else -1)
-        operator = self._operator()
+                self.world.deliver_presence(worker, 0 if steps else -1)
+        operator = self.world.operator
         operator.turn()
         for _ in range(steps):
             for key in tuple(operator.effects):
                 operator.step(key)
 
     @precondition(lambda self: self.world.operator and self.world.operator.effects)
-    @rule(which=INDEX, lost=st.sampled_from(["nothing", "request", "reply"]))
+    @event(which=INDEX, lost=st.sampled_from(["nothing", "request", "reply"]))
     def an_effect_goes_a_step(self, which: int, lost: str) -> None:
         self.world.lose = lambda: lost
         effects = list(self._operator().effects)
@@ -117,7 +143,7 @@ class Machine(RuleBasedStateMachine):
         workers = list(self.world.workers.values())
         return workers[which % len(workers)] if workers else None
 
-    @rule(which=INDEX, held=INDEX, outcome=st.sampled_from(["Stored", "Site", "Missing"]))
+    @event(which=INDEX, held=INDEX, outcome=st.sampled_from(["Stored", "Site", "Missing"]))
     def a_fetch_ends(self, which: int, held: int, outcome: str) -> None:
         worker = self._worker(which)
         running = [] if worker is None else [k for k in worker.held if k not in worker.results]
@@ -139,7 +165,7 @@ class Machine(RuleBasedStateMachine):
         worker.held[uid, attempt] = Stage.REPORTING
         worker.results[uid, attempt] = result
 
-    @rule(which=INDEX, held=INDEX, answer_lost=st.booleans())
+    @event(which=INDEX, held=INDEX, answer_lost=st.booleans())
     def a_pod_reports(self, which: int, held: int, *, answer_lost: bool) -> None:
         worker, operator = self._worker(which), self.world.operator
         if worker is None or operator is None or not worker.results or not self.world.bus:
@@ -150,7 +176,7 @@ class Machine(RuleBasedStateMachine):
             worker.drop(uid, attempt)
 
     @precondition(lambda self: self.world.operator and self.world.active())
-    @rule(which=INDEX, whose=INDEX, shift=st.sampled_from([-1, 0, 1]))
+    @event(which=INDEX, whose=INDEX, shift=st.sampled_from([-1, 0, 1]))
     def somebody_forges_a_report(self, which: int, whose: int, shift: int) -> None:
         """Another pod, or another attempt: nothing changes."""
         worker, jobs = self._worker(which), self.world.active()
@@ -165,7 +191,7 @@ class Machine(RuleBasedStateMachine):
 
     # the machine ------------------------------------------------------------------------------
 
-    @rule(
+    @event(
         what=st.sampled_from(
             ["operator", "pod dies", "pod hangs", "bus", "api", "api, after it did it", "clock"]
         ),
@@ -187,7 +213,7 @@ class Machine(RuleBasedStateMachine):
             case "clock":
                 world.skew = (-600.0, 0.0, 600.0)[which % 3]
 
-    @rule(seconds=st.sampled_from([0.5, 3.0, 31.0, 70.0]))
+    @event(seconds=st.sampled_from([0.5, 3.0, 31.0, 70.0]))
     def time_passes(self, seconds: float) -> None:
         self.world.now += seconds
 
@@ -291,10 +317,10 @@ class Machine(RuleBasedStateMachine):
         self.counters_equal_a_recount()
 
 
-TestMachine = Machine.TestCase
+TestMachine = pytest.mark.timeout(3600)(Machine.TestCase)
 TestMachine.settings = settings(
-    max_examples=int(os.environ.get("TRAWLER_RUNS", "1000")),
-    stateful_step_count=40,
+    max_examples=int(os.environ.get("TRAWLER_RUNS", "400")),
+    stateful_step_count=50,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
