@@ -301,6 +301,8 @@ class Operator:
                 if pod in self.board.pods:
                     self.board.pods[pod].accept(uid, attempt)
                 return
+        else:
+            self.board.unanswered(pod)
         yield
         self.world.cancel(pod, uid, attempt)
         yield

@@ -51,11 +51,14 @@ class Pod:
     free: int = 0
     taken: int = 0
     draining: bool = False
+    mute: bool = False
+    """It did not answer an order: it is given none until it is heard again."""
     held: dict[tuple[str, int], Held] = field(default_factory=dict)
 
     def hear(self, presence: Presence, now: float) -> None:
         """Take what it says, unless something later was heard already."""
         self.heard_at = now
+        self.mute = False
         if presence.sequence < self.sequence:
             return
         self.sequence = presence.sequence
@@ -301,6 +304,14 @@ class Board:
         if known is not None and sequence >= known.sequence:
             known.free, known.sequence = free, sequence
         self.on_change()
+
+    def unanswered(self, pod: str) -> None:
+        """A pod did not answer an order. It may be gone, though nobody has said so yet: without
+        this a job would be offered to it again and again, each time as another attempt.
+        """
+        known = self.pods.get(pod)
+        if known is not None:
+            known.mute = True
 
     def settled(self, pod: str, uid: str, attempt: int) -> None:
         """A pod's result was recorded: it lets go of the attempt before it says so."""

@@ -215,6 +215,7 @@ class Performer:
                 reply = await self._bus.request(subject, order, OrderReply, timeout=ORDER_TIMEOUT)
         except NoAnswer:
             reply = None
+            self._board.unanswered(pod)
         if reply is not None:
             self._board.ordered(pod, free=reply.free, sequence=reply.sequence)
             if reply.accepted:

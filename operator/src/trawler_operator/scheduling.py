@@ -168,6 +168,7 @@ def usable(pod: Pod, clock: Clock) -> bool:
         pod.phase is PodPhase.RUNNING
         and not pod.leaving
         and not pod.draining
+        and not pod.mute
         and pod.heard_at is not None
         and not clock.silent(pod)
     )

@@ -317,10 +317,15 @@ class Machine(RuleBasedStateMachine):
         self.counters_equal_a_recount()
 
 
+RUNS = os.environ.get("TRAWLER_RUNS")
+
 TestMachine = pytest.mark.timeout(3600)(Machine.TestCase)
 TestMachine.settings = settings(
-    max_examples=int(os.environ.get("TRAWLER_RUNS", "400")),
+    max_examples=int(RUNS or 400),
     stateful_step_count=50,
+    # the same runs each time, unless somebody asks for a number of them: then others
+    derandomize=RUNS is None,
+    database=None,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

@@ -6,6 +6,7 @@ import pytest
 
 from objects import NOON, board, clock, held, job, pod, queue, running
 from trawler_crds.media_job import MediaJob
+from trawler_crds.messages import Presence
 from trawler_operator import lifecycle, scheduling
 from trawler_operator.actions import Dispatch
 from trawler_operator.board import Board, Clock
@@ -179,3 +180,12 @@ def test_a_job_that_ran_out_of_memory_goes_alone() -> None:
         running("a", worker="p1", status_reason="OutOfMemory"), queued("b"), pod(heard_at=1100.0)
     )
     assert [] == assign(beside, late)
+
+
+def test_a_pod_that_did_not_answer_gets_nothing_until_it_is_heard_again() -> None:
+    """It was offered one job thirteen times in half a second while it died."""
+    state = board(queued("a"), pod())
+    state.unanswered("p1")
+    assert [] == assign(state)
+    state.hear("p1", Presence(pool="default", sequence=1, free=2, taken=0), 1001.0)
+    assert ["a"] == [found.uid for found in assign(state)]
