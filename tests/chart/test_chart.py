@@ -100,6 +100,51 @@ def test_the_uninstall_hook_comes_last_and_may_only_end_pods_and_the_lease() -> 
     }
 
 
+def test_two_operators_are_spread_and_never_evicted_together() -> None:
+    """One leads, one stands by; with one there is nothing to protect."""
+    kinds = [doc["kind"] for doc in render()]
+    assert "PodDisruptionBudget" not in kinds
+    two = render(*EVERY_KNOB)
+    (budget,) = [doc for doc in two if doc["kind"] == "PodDisruptionBudget"]
+    (deployment,) = [
+        doc
+        for doc in two
+        if doc["metadata"]["name"] == "trawler-operator" and doc["kind"] == "Deployment"
+    ]
+    chosen = budget["spec"]["selector"]["matchLabels"]
+    assert chosen.items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
+    assert deployment["spec"]["template"]["spec"]["topologySpreadConstraints"]
+
+
+def test_keda_scales_the_pools_that_only_obey() -> None:
+    """By the JSON of the operator; a pool that scales itself is left alone."""
+    assert not [doc for doc in render() if doc["kind"] == "ScaledObject"]
+    found = {
+        doc["spec"]["scaleTargetRef"]["name"]: doc["spec"]
+        for doc in render(*EVERY_KNOB)
+        if doc["kind"] == "ScaledObject"
+    }
+    assert {"default", "large"} == set(found)
+    assert (1, 6) == (found["large"]["minReplicaCount"], found["large"]["maxReplicaCount"])
+    (trigger,) = found["large"]["triggers"]
+    assert "metrics-api" == trigger["type"]
+    assert "pools.large.wanted" == trigger["metadata"]["valueLocation"]
+    (service,) = [
+        doc
+        for doc in render(*EVERY_KNOB)
+        if doc["kind"] == "Service" and doc["metadata"]["name"] == "trawler-operator"
+    ]
+    assert (
+        f"//trawler-operator.ns.svc:{service['spec']['ports'][0]['port']}/scaling"
+        in (trigger["metadata"]["url"])
+    )
+
+
+def test_no_crash_point_is_ever_set() -> None:
+    """They are compiled in."""
+    assert "TRAWLER_CRASH_AT" not in json.dumps(render(*EVERY_KNOB))
+
+
 def test_crds_come_with_the_release_unless_told_otherwise() -> None:
     """`crds.install`, `crds.keep`."""
     kind = "CustomResourceDefinition"
@@ -121,7 +166,7 @@ def test_the_chart_holds_no_object_of_our_own_kinds() -> None:
     ("value", "why"),
     [
         ("operator.replica=2", "replica"),
-        ("operator.replicas=2", "replicas"),
+        ("operator.replicas=6", "replicas"),
         ("egress.allow={site}", "allow"),
         ("pools.default.slots=2", "slots"),
         ("pools.default.replicas=-1", "replicas"),

@@ -12,11 +12,23 @@ import pytest_asyncio
 import yaml
 from aiohttp import web
 
+from node import Node
 from operating import Operator
-from servers import ApiServer, api_server, free_port, nats, store, wait_until
+from rig import Rig
+from servers import (
+    ApiServer,
+    Server,
+    api_server,
+    free_port,
+    nats_server,
+    running,
+    settings_of,
+    store_server,
+    wait_until,
+)
 from stubpod import StubPod
 from trawler_common.bus import Bus
-from trawler_common.store import StoreSettings
+from trawler_common.store import Store, StoreSettings
 from trawler_sandbox.site import Site
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,15 +46,25 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 
 
 @pytest.fixture
-def nats_url(tmp_path: Path) -> Iterator[str]:
-    with nats(tmp_path) as url:
-        yield url
+def bus_server(tmp_path: Path) -> Iterator[Server]:
+    with running(nats_server(tmp_path)) as server:
+        yield server
 
 
 @pytest.fixture
-def store_settings(tmp_path: Path) -> Iterator[StoreSettings]:
-    with store(tmp_path) as settings:
-        yield settings
+def nats_url(bus_server: Server) -> str:
+    return f"nats://127.0.0.1:{bus_server.port}"
+
+
+@pytest.fixture
+def s3_server(tmp_path: Path) -> Iterator[Server]:
+    with running(store_server(tmp_path)) as server:
+        yield server
+
+
+@pytest.fixture
+def store_settings(s3_server: Server) -> StoreSettings:
+    return settings_of(s3_server)
 
 
 class RunningSite:
@@ -103,9 +125,14 @@ async def tasks() -> AsyncIterator[asyncio.TaskGroup]:
 
 @pytest.fixture
 def operator(
-    api: ApiServer, nats_url: str, store_settings: StoreSettings, tmp_path: Path
+    request: pytest.FixtureRequest,
+    api: ApiServer,
+    nats_url: str,
+    store_settings: StoreSettings,
+    site: RunningSite,
+    tmp_path: Path,
 ) -> Iterator[Operator]:
-    """An operator that leads in a namespace of its own."""
+    """An operator that leads in a namespace of its own; `@pytest.mark.pool(...)` shapes its pool."""
     namespace = f"t-{secrets.token_hex(4)}"
     api.kubectl("create", "namespace", namespace)
     secret = tmp_path / "credentials"
@@ -113,7 +140,9 @@ def operator(
     (secret / "accessKey").write_text(store_settings.access_key)
     (secret / "secretKey").write_text(store_settings.secret_key)
     pools = tmp_path / "pools.yaml"
-    pools.write_text(yaml.safe_dump({"default": {"replicas": 1, "slotsPerPod": 2}}))
+    wish = request.node.get_closest_marker("pool")
+    shape = {"replicas": 1, "slotsPerPod": 2, **(wish.kwargs if wish else {})}
+    pools.write_text(yaml.safe_dump({"default": shape}))
     values = {
         "INSTALL": namespace,
         "IDENTITY": "operator-1",
@@ -123,13 +152,14 @@ def operator(
         "POOLS": str(pools),
         "WORKER_IMAGE": "none",
         "HEALTH_PORT": str(free_port()),
+        "EGRESS_ALLOW": f"127.0.0.1:{site.port}",
     }
     env = {f"TRAWLER_OPERATOR_{key}": value for key, value in values.items()}
     env["KUBECONFIG"] = str(api.kubeconfig)
     found = Operator(api, namespace, env, tmp_path / "operator.log")
     found.start()
     try:
-        wait_until(found.ready, what=f"a leading operator ({tmp_path}/operator.log)", timeout=60)
+        wait_until(found.leading, what=f"a leading operator ({tmp_path}/operator.log)", timeout=60)
         yield found
     finally:
         found.stop()
@@ -147,3 +177,35 @@ async def pod(
     bus = await Bus.connect(nats_url, name=name, tasks=tasks)
     yield await StubPod.start(bus, tasks, operator.namespace, name)
     await bus.close()
+
+
+@pytest_asyncio.fixture
+async def node(operator: Operator, tasks: asyncio.TaskGroup, tmp_path: Path) -> AsyncIterator[Node]:
+    """Runs the operator's pods as processes of the real worker."""
+    (tmp_path / "node").mkdir()
+    found = await Node.start(operator.api, operator.namespace, tmp_path / "node", tasks)
+    yield found
+    await found.stop()
+
+
+@pytest_asyncio.fixture
+async def rig(
+    operator: Operator,
+    node: Node,
+    site: RunningSite,
+    bus_server: Server,
+    s3_server: Server,
+    store_settings: StoreSettings,
+) -> Rig:
+    """All of it, with a pod that takes orders."""
+    found = Rig(
+        operator=operator,
+        node=node,
+        site=site.site,
+        address=site.url(""),
+        bus=bus_server,
+        s3=s3_server,
+        store=Store(store_settings),
+    )
+    await found.working()
+    return found

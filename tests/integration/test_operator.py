@@ -252,7 +252,8 @@ async def test_a_second_operator_waits_and_does_nothing(
         await upload(pod, job.uid)
         await pod.report(job.uid, stored())
         await operator.until(job.name, phase="Succeeded")
-        assert not other.ready()
+        assert other.ready()
+        assert not other.leading()
         assert 1 == len(pod.orders)
     finally:
         other.stop()

@@ -1,6 +1,11 @@
 """Who asks for the same, with a real API server, bus and store."""
 
+import asyncio
+import hashlib
+import json
 import secrets
+
+import pytest
 
 from operating import BODY, Operator, ordered, stored, upload
 from stubpod import StubPod
@@ -73,3 +78,51 @@ async def test_a_site_that_has_nothing_has_nothing_for_all(
     for job in jobs:
         await operator.until(job.name, phase="Failed", reason="NothingFound")
     assert 1 == len(pod.orders)
+
+
+@pytest.mark.pool(maxAttemptSeconds=3)
+async def test_an_object_outlives_its_last_job_by_a_longest_attempt_and_no_more(
+    operator: Operator, pod: StubPod, store_settings: StoreSettings
+) -> None:
+    """What no job names goes; what one names, or a running attempt was granted, stays."""
+    store = Store(store_settings)
+    stray = await _put(operator, pod, b"nobody's")
+    kept = await _put(operator, pod, b"somebody's")
+    order = await ordered(pod, 2)
+    done = await operator.until(_name(operator, order.uid), phase="Succeeded")
+    running = operator.ask(reuse="Never", attemptSeconds=60)
+    granted = await _upload(pod, (await ordered(pod, 3)).uid, b"under way")
+    operator.kubectl("delete", "mj", _name(operator, pod.orders[0].uid))
+    await _until_gone(store, stray)
+    for _ in range(2):  # a whole round of the broom later
+        await asyncio.sleep(3)
+        assert {kept, granted} <= {key.rpartition("/")[2] for key in await store.keys()}
+    assert "Running" == operator.job(running.name).status.phase
+    assert kept == (operator.job(done.name).status.files or [])[0].sha256
+
+
+def _name(operator: Operator, uid: str) -> str:
+    items = json.loads(operator.kubectl("get", "mj", "-o", "json"))["items"]
+    return str(next(i["metadata"]["name"] for i in items if i["metadata"]["uid"] == uid))
+
+
+async def _upload(pod: StubPod, uid: str, body: bytes) -> str:
+    assert 200 == await upload(pod, uid, body=body)
+    return hashlib.sha256(body).hexdigest()
+
+
+async def _put(operator: Operator, pod: StubPod, body: bytes) -> str:
+    """One job from its asking to its end; answers with its object."""
+    count = len(pod.orders)
+    asked = operator.ask(reuse="Never")
+    order = await ordered(pod, count + 1)
+    digest = await _upload(pod, order.uid, body)
+    await pod.report(order.uid, stored(body=body))
+    await operator.until(asked.name, phase="Succeeded")
+    return digest
+
+
+async def _until_gone(store: Store, digest: str) -> None:
+    async with asyncio.timeout(40):
+        while any(digest in key for key in await store.keys()):
+            await asyncio.sleep(0.2)

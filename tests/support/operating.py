@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import httpx
 import yaml
 
-from servers import ApiServer, http_ok
+from servers import ApiServer, free_port, http_ok
 from stubpod import StubPod
 from trawler_crds.media_job import MediaFile, MediaJob
 from trawler_crds.messages import Order, Outcome, Result, UploadFile, UploadRequest
@@ -28,11 +29,12 @@ class Operator:
         self.api, self.namespace, self._env, self._log = api, namespace, env, log
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, **more: str) -> None:
+        """Start it, with further environment."""
         with self._log.open("ab") as sink:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "trawler_operator"],
-                env={**os.environ, **self._env},
+                env={**os.environ, **self._env, **more},
                 stdout=sink,
                 stderr=sink,
             )
@@ -42,12 +44,46 @@ class Operator:
         self._process.send_signal(signum)
         return self._process.wait(20)
 
+    def send(self, signum: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(signum)
+
+    def died(self) -> int | None:
+        """Its exit code; None while it lives."""
+        assert self._process is not None
+        return self._process.poll()
+
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
+            self.send(signal.SIGCONT)
             self.kill()
 
+    def another(self, identity: str) -> "Operator":
+        """One more for the same namespace, as yet not started."""
+        env = {
+            **self._env,
+            "TRAWLER_OPERATOR_IDENTITY": identity,
+            "TRAWLER_OPERATOR_HEALTH_PORT": str(free_port()),
+        }
+        return Operator(self.api, self.namespace, env, self._log)
+
     def ready(self) -> bool:
-        return http_ok(f"http://127.0.0.1:{self._env['TRAWLER_OPERATOR_HEALTH_PORT']}/readyz")
+        """It leads, or stands by."""
+        return http_ok(self._page("readyz"))
+
+    def leading(self) -> bool:
+        try:
+            text = httpx.get(self._page("metrics"), timeout=5, trust_env=False).text
+        except httpx.HTTPError:
+            return False
+        return "trawler_operator_leading 1.0" in text and self.ready()
+
+    def scaling(self) -> dict[str, Any]:
+        found: dict[str, Any] = httpx.get(self._page("scaling"), timeout=5, trust_env=False).json()
+        return found
+
+    def _page(self, name: str) -> str:
+        return f"http://127.0.0.1:{self._env['TRAWLER_OPERATOR_HEALTH_PORT']}/{name}"
 
     def kubectl(self, *words: str, stdin: str | None = None) -> str:
         return self.api.kubectl("-n", self.namespace, *words, stdin=stdin).stdout
@@ -76,6 +112,14 @@ class Operator:
             assert time.monotonic() < end, f"not {wanted}: {job.status}"
             await asyncio.sleep(0.1)
 
+    def jobs(self) -> list[MediaJob]:
+        items = json.loads(self.kubectl("get", "mj", "-o", "json"))["items"]
+        return [MediaJob.model_validate(item) for item in items]
+
+    def pool(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.kubectl("get", "wp", "default", "-o", "json"))
+        return found
+
     def pods(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(self.kubectl("get", "pods", "-o", "json"))["items"]
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
@@ -98,13 +142,13 @@ def stored(attempt: int = 1, body: bytes = BODY) -> Result:
     return Result(attempt=attempt, outcome=Outcome.STORED, files=[file])
 
 
-async def upload(pod: StubPod, uid: str, attempt: int = 1) -> int:
-    digest = hashlib.sha256(BODY).hexdigest()
-    file = UploadFile(sha256=digest, bytes=len(BODY), type="video/mp4")
+async def upload(pod: StubPod, uid: str, attempt: int = 1, body: bytes = BODY) -> int:
+    digest = hashlib.sha256(body).hexdigest()
+    file = UploadFile(sha256=digest, bytes=len(body), type="video/mp4")
     answer = await pod.grants(uid, UploadRequest(attempt=attempt, files=[file]))
     async with (
         aiohttp.ClientSession() as session,
-        session.put(answer.grants[0].url, data=BODY, headers=answer.grants[0].headers) as put,
+        session.put(answer.grants[0].url, data=body, headers=answer.grants[0].headers) as put,
     ):
         return put.status
 

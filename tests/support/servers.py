@@ -63,9 +63,61 @@ def process(
                 running.wait()
 
 
+class Server:
+    """A server on a port of its own that tests stop, freeze and start again."""
+
+    def __init__(
+        self, argv: Sequence[str | Path], *, port: int, log: Path, env: dict[str, str] | None = None
+    ) -> None:
+        self._argv = [str(word) for word in argv]
+        self._env = {**os.environ, **(env or {})}
+        self._log = log
+        self.port = port
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self._log.open("ab") as sink:
+            self._process = subprocess.Popen(
+                self._argv, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, env=self._env
+            )
+        wait_until(lambda: listening(self.port), what=f"a listening {Path(self._argv[0]).name}")
+
+    def send(self, signum: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(signum)
+
+    def stop(self, signum: int = signal.SIGTERM) -> None:
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.send_signal(signal.SIGCONT)
+        self._process.send_signal(signum)
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It holds its connections and answers nothing."""
+        self.send(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.send(signal.SIGCONT)
+
+
 @contextlib.contextmanager
-def nats(folder: Path, port: int | None = None) -> Iterator[str]:
-    """A bus; yields its address."""
+def running(server: Server) -> Iterator[Server]:
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def nats_server(folder: Path, port: int | None = None) -> Server:
+    """A bus, as yet not started."""
     port = port or free_port()
     argv: list[str | Path] = [
         binaries.program("nats-server"),
@@ -74,14 +126,18 @@ def nats(folder: Path, port: int | None = None) -> Iterator[str]:
         "--port",
         str(port),
     ]
-    with process(argv, log=folder / "nats.log"):
-        wait_until(lambda: listening(port), what="a listening nats-server")
-        yield f"nats://127.0.0.1:{port}"
+    return Server(argv, port=port, log=folder / "nats.log")
 
 
 @contextlib.contextmanager
-def store(folder: Path, port: int | None = None) -> Iterator[StoreSettings]:
-    """An S3 store over a folder; yields how to reach it."""
+def nats(folder: Path, port: int | None = None) -> Iterator[str]:
+    """A bus; yields its address."""
+    with running(nats_server(folder, port)) as server:
+        yield f"nats://127.0.0.1:{server.port}"
+
+
+def store_server(folder: Path, port: int | None = None) -> Server:
+    """An S3 store over a folder, as yet not started."""
     port = port or free_port()
     data = folder / "store"
     data.mkdir(exist_ok=True)
@@ -90,17 +146,29 @@ def store(folder: Path, port: int | None = None) -> Iterator[StoreSettings]:
         f"--port=127.0.0.1:{port}",
         "--quiet",
         "--keep-alive",
+        "posix",
+        str(data),
     ]
     env = {"ROOT_ACCESS_KEY": "access", "ROOT_SECRET_KEY": "secret"}
-    with process([*argv, "posix", str(data)], log=folder / "store.log", env=env):
-        wait_until(lambda: listening(port), what="a listening versitygw")
-        yield StoreSettings(
-            endpoint=f"http://127.0.0.1:{port}",
-            bucket="trawler",
-            region="us-east-1",
-            access_key="access",
-            secret_key="secret",
-        )
+    return Server(argv, port=port, log=folder / "store.log", env=env)
+
+
+def settings_of(server: Server) -> StoreSettings:
+    """How to reach a store."""
+    return StoreSettings(
+        endpoint=f"http://127.0.0.1:{server.port}",
+        bucket="trawler",
+        region="us-east-1",
+        access_key="access",
+        secret_key="secret",
+    )
+
+
+@contextlib.contextmanager
+def store(folder: Path, port: int | None = None) -> Iterator[StoreSettings]:
+    """An S3 store over a folder; yields how to reach it."""
+    with running(store_server(folder, port)) as server:
+        yield settings_of(server)
 
 
 async def ready_store(settings: StoreSettings) -> Store:
@@ -112,8 +180,9 @@ async def ready_store(settings: StoreSettings) -> Store:
 class ApiServer:
     """A kube-apiserver with etcd, and nothing else of a cluster."""
 
-    def __init__(self, kubeconfig: Path) -> None:
+    def __init__(self, kubeconfig: Path, server: Server) -> None:
         self.kubeconfig = kubeconfig
+        self.server = server
         self._kubectl = binaries.program("kubectl")
 
     def kubectl(
@@ -143,7 +212,7 @@ def api_server(folder: Path) -> Iterator[ApiServer]:
         binaries.program("etcd"),
         *etcd_command(folder / "etcd", client=etcd_port),
     ]
-    server: list[str | Path] = [
+    argv: list[str | Path] = [
         binaries.program("kube-apiserver"),
         f"--etcd-servers=http://127.0.0.1:{etcd_port}",
         f"--secure-port={port}",
@@ -160,7 +229,7 @@ def api_server(folder: Path) -> Iterator[ApiServer]:
     kubeconfig = folder / "kubeconfig"
     with (
         process(etcd, log=folder / "etcd.log"),
-        process(server, log=folder / "apiserver.log"),
+        running(Server(argv, port=port, log=folder / "apiserver.log")) as server,
     ):
         kubeconfig.write_text(
             f"""apiVersion: v1
@@ -171,7 +240,7 @@ clusters: [{{name: c, cluster: {{server: "https://127.0.0.1:{port}", insecure-sk
 users: [{{name: u, user: {{token: secret-token}}}}]
 """
         )
-        api = ApiServer(kubeconfig)
+        api = ApiServer(kubeconfig, server)
         wait_until(
             lambda: api.kubectl("get", "--raw", "/readyz", check=False).returncode == 0,
             what=f"a ready API server ({folder}/apiserver.log)",

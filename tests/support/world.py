@@ -8,9 +8,10 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import TERMINAL, MediaJob, Phase
 from trawler_crds.media_queue import MediaQueue
-from trawler_crds.messages import Held, Presence, Result, Stage
+from trawler_crds.messages import Held, Outcome, Presence, Result, Stage
 from trawler_crds.worker_pool import WorkerPool
 from trawler_operator import lifecycle, sharing
 from trawler_operator.actions import (
@@ -29,6 +30,7 @@ from trawler_operator.board import Board, Clock, Pod, PodPhase
 from trawler_operator.deciding import Decider, settled
 from trawler_operator.scaling import Scaler
 from trawler_operator.scheduling import Scheduler
+from trawler_operator.sweeping import Pins, Sweeper, longest_attempt, named
 
 TEMPLATE: Final = "t"
 NOON: Final = 1_800_000_000.0
@@ -156,6 +158,8 @@ class Operator:
         self.decider = Decider(self.scheduler)
         self.scaler = Scaler()
         self.since = world.now
+        self.pins = Pins()
+        self.sweeper = Sweeper(since=world.now)
         self.effects: dict[str, Steps] = {}
         pods = [Pod(name=n, pool="default", template=TEMPLATE) for n in world.workers]
         for pod in pods:
@@ -172,7 +176,7 @@ class Operator:
             self.effects[key] = self._perform(action)
         pool = self.world.pool
         if "pool" not in self.effects:
-            actions = self.scaler.shape(pool, self.board, self.clock(), template=TEMPLATE)
+            actions = self.scaler.shape(pool, self.board, self.clock(), template=TEMPLATE).actions
             if actions:
                 self.effects["pool"] = self._perform_all(actions)
 
@@ -229,8 +233,7 @@ class Operator:
                 yield
                 self.world.cancel(pod, uid, attempt)
             case Copy(uid=uid, source=source):
-                yield
-                self._copy(uid, source)
+                yield from self._copy(uid, source)
             case DeleteJob(uid=uid):
                 yield
                 if uid in self.world.api.jobs:
@@ -261,15 +264,50 @@ class Operator:
             raise Conflict
         self.board.see_job(self.world.api.write_status(job, dict(action.changes)))
 
-    def _copy(self, uid: str, source: str) -> None:
-        self.board.dirty.add(uid)
+    def _copy(self, uid: str, source: str) -> Steps:
         job, twin = self.board.jobs.get(uid), self.board.jobs.get(source)
         if job is None or twin is None:
             return
-        if not {file.sha256 for file in twin.status.files or ()} <= self.world.store:
-            self.board.twins.disbelieve(source)
+        hashes = {file.sha256 for file in twin.status.files or ()}
+        if self.pins.going(hashes):
             return
-        self._write(sharing.reuse(job, twin, self.world.wall()))
+        with self.pins.held(hashes):
+            yield
+            if not hashes <= self.world.store:
+                self.board.twins.disbelieve(source)
+                return
+            yield
+            self._write(sharing.reuse(job, twin, self.world.wall()))
+
+    def sweep(self) -> None:
+        """The broom begins: one folder holds everything here."""
+        if "sweep" not in self.effects:
+            self.effects["sweep"] = self._sweep()
+
+    def _sweep(self) -> Steps:
+        listed = set(self.world.store)
+        yield
+        may_go = self.sweeper.look(
+            "all",
+            listed,
+            named(self.board, self.pins),
+            now=self.world.now,
+            apart=longest_attempt(self.board),
+        )
+        for sha256 in may_go:
+            if sha256 in named(self.board, self.pins):
+                continue
+            with self.pins.letting_go(sha256):
+                yield
+                self.world.store.discard(sha256)
+
+    def grant(self, pod: str, uid: str, attempt: int, sha256: str) -> bool:
+        """What the upload desk does; True where the pod may store that."""
+        job = self.board.jobs.get(uid)
+        if not lifecycle.concerns(job, pod=pod, attempt=attempt) or self.pins.going({sha256}):
+            return False
+        self.pins.grant(uid, attempt, {sha256})
+        return True
 
     def _dispatch(self, action: Dispatch) -> Steps:
         key = (action.uid, action.attempt)
@@ -318,6 +356,12 @@ class Operator:
             job = self.board.jobs.get(uid)
             if job is None or not lifecycle.concerns(job, pod=pod, attempt=result.attempt):
                 return True
+            if not {file.sha256 for file in result.files} <= self.world.store:
+                result = Result(
+                    attempt=result.attempt,
+                    outcome=Outcome.FAILED,
+                    reason=FailureReason.STORAGE_ERROR,
+                )
             try:
                 self._write(lifecycle.settle(job, result, self.world.wall()))
             except Conflict:

@@ -147,7 +147,10 @@ class Bus:
         subscription = await self._client.subscribe(
             subject, cb=heard, pending_msgs_limit=MAX_PENDING
         )
-        await self._client.flush(timeout=5)  # once we return, the server routes to us
+        # Once we return, the server routes to us. Twice: nats-py writes the PING of a flush ahead of
+        # what is pending, so only the second one comes after our SUB.
+        await self._client.flush(timeout=5)
+        await self._client.flush(timeout=5)
         return subscription.unsubscribe
 
     async def _answer(

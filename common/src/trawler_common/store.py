@@ -11,7 +11,7 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from trawler_common.grants import Signer, put_headers
-from trawler_crds.keys import object_key
+from trawler_crds.keys import OBJECT_PREFIX, object_key
 from trawler_crds.messages import UploadFile, UploadGrant
 
 TIMEOUT: Final = 10.0
@@ -103,11 +103,17 @@ class Store:
     async def delete(self, sha256: str) -> None:
         """Remove one object; harmless where it is not there. Raises StoreAway."""
         try:
-            await obstore.delete_async(self._objects, object_key(sha256))
+            async with asyncio.timeout(TIMEOUT):
+                await obstore.delete_async(self._objects, object_key(sha256))
         except FileNotFoundError:
             return
-        except BaseError as error:
+        except (BaseError, TimeoutError) as error:
             raise StoreAway(f"the store does not answer: {error!r}") from error
+
+    async def hashes(self, shard: str) -> list[str]:
+        """The hashes of all objects whose hash begins with these two digits. Raises StoreAway."""
+        keys = await self.keys(f"{OBJECT_PREFIX}{shard}/")
+        return [name for key in keys if object_key(name := key.rpartition("/")[2]) == key]
 
     async def keys(self, prefix: str = "") -> list[str]:
         """Every key below a prefix. Raises StoreAway."""

@@ -103,6 +103,14 @@ class WorkerPoolStatus(Contract):
     replicas: Annotated[int, Field(ge=0, description="Pods that exist.")] = 0
     ready_replicas: Annotated[int, Field(ge=0, description="Pods that answer.")] = 0
     busy: Annotated[int, Field(ge=0, description="Jobs in hand; updated every few seconds.")] = 0
+    wanted: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Pods for all that runs, may run and is kept spare, within minReplicas and"
+            " maxReplicas; what a KEDA scaler reads. Every few seconds.",
+        ),
+    ] = 0
     selector: Annotated[str | None, Field(max_length=256)] = None
     conditions: Conditions | None = None
 

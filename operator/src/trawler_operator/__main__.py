@@ -15,17 +15,20 @@ from trawler_crds import subjects
 from trawler_crds.messages import Presence, Result, UploadRequest
 from trawler_operator import configured, handlers
 from trawler_operator.board import Board
+from trawler_operator.broom import Broom
 from trawler_operator.cluster import ApiAway, Cluster
 from trawler_operator.leader import Leader
 from trawler_operator.metrics import Metrics
 from trawler_operator.performer import Performer
 from trawler_operator.pods import PodSettings
 from trawler_operator.presence import PresenceDesk
-from trawler_operator.queues import QueueDesk
+from trawler_operator.queues import QueueDesk, restore
 from trawler_operator.reconciler import Reconciler
 from trawler_operator.results import ResultDesk
+from trawler_operator.scaling_page import ScalingPage
 from trawler_operator.scheduling import Scheduler
 from trawler_operator.settings import Settings
+from trawler_operator.sweeping import Pins
 from trawler_operator.uploads import UploadDesk
 
 log = logs.get("operator")
@@ -53,13 +56,16 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
             cluster = await Cluster.connect(settings.install)
             stack.push_async_callback(cluster.close)
             leader = Leader(cluster, settings.identity)
+            metrics.leading.set_function(leader.valid)
+            cluster.fence = leader.remaining
             state = _State(leader, memo)
             await stack.enter_async_context(
                 health.serve(
                     port=settings.health_port,
                     live={"loops": state.alive},
-                    ready={"bus": state.bus_ready, "leader": leader.valid},
+                    ready={"bus": state.bus_ready, "leading or standing by": state.serving},
                     metrics=metrics.registry,
+                    documents={"/scaling": ScalingPage(cluster).read},
                 )
             )
             ending = tasks.create_task(stop.wait(), name="stop")
@@ -87,6 +93,9 @@ class _State:
 
     def bus_ready(self) -> bool:
         return self.bus is not None and self.bus.connected
+
+    def serving(self) -> bool:
+        return self._leader.valid() or self._leader.standing_by()
 
     def alive(self) -> bool:
         """Our loops turn, and the watch shows what we write; dependencies do not count."""
@@ -122,11 +131,13 @@ async def _lead(
     await _patiently(
         lambda: configured.apply(cluster, pools, deployment=settings.deployment), ApiAway
     )
+    pins = Pins()
     performer = Performer(
         cluster=cluster,
         bus=bus,
         store=store,
         board=board,
+        pins=pins,
         leader=leader,
         pods=_pod_settings(settings),
         metrics=metrics,
@@ -152,7 +163,7 @@ async def _lead(
         scheduler=scheduler,
         install=settings.install,
     )
-    queues.restore(time.time())
+    restore(board, time.time())
     results = ResultDesk(
         board=board,
         cluster=cluster,
@@ -165,7 +176,9 @@ async def _lead(
     install = settings.install
     await bus.serve(subjects.presence(install, "*"), Presence, PresenceDesk(board).hear)
     await bus.serve(
-        subjects.uploads(install, "*", "*"), UploadRequest, UploadDesk(board, store, leader).grant
+        subjects.uploads(install, "*", "*"),
+        UploadRequest,
+        UploadDesk(board, pins, store, leader).grant,
     )
     await bus.serve(subjects.results(install, "*", "*"), Result, results.record)
     state.reconciler = reconciler
@@ -173,6 +186,8 @@ async def _lead(
     tasks.create_task(_watch(settings.install, settings.identity, memo, stop), name="watch")
     log.info("leading")
     tasks.create_task(queues.run(), name="queues")
+    broom = Broom(board=board, pins=pins, store=store, leader=leader, metrics=metrics)
+    tasks.create_task(broom.run(), name="sweep")
     turning = tasks.create_task(reconciler.run(), name="reconcile")
     closed = tasks.create_task(bus.closed.wait(), name="bus closed")
     await asyncio.wait({turning, closed}, return_when=asyncio.FIRST_COMPLETED)

@@ -6,7 +6,8 @@ from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import ACCEPTED, MediaJob, Phase
 from trawler_operator.actions import WriteStatus
 from trawler_operator.board import Board, Clock
-from trawler_operator.lifecycle import conditions, end, host, human, stamp
+from trawler_operator.lifecycle import end
+from trawler_operator.wording import conditions, host, human, stamp
 
 
 def admit(job: MediaJob, board: Board, clock: Clock) -> WriteStatus:

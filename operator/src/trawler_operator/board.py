@@ -58,9 +58,9 @@ class Pod:
     def hear(self, presence: Presence, now: float) -> None:
         """Take what it says, unless something later was heard already."""
         self.heard_at = now
-        self.mute = False
         if presence.sequence < self.sequence:
             return
+        self.mute = False
         self.sequence = presence.sequence
         self.free = presence.free
         self.taken = presence.taken
@@ -97,6 +97,11 @@ class Clock:
         return self.now - last > LEASE_SECONDS
 
 
+def _version(seen: MediaJob | MediaQueue | WorkerPool) -> int:
+    """An object's resourceVersion: the store's revision, so later sights have greater ones."""
+    return int(seen.metadata.resource_version or 0)
+
+
 class Board:
     """Jobs, pods, pools and queues by what was seen last. Older sights of an object change nothing."""
 
@@ -121,6 +126,8 @@ class Board:
         """Orders under way: (uid, attempt) → pod. Each takes a slot the pod did not count yet."""
         self.dirty: set[str] = set()
         """Uids of jobs that changed since they were last decided on."""
+        self.resting: dict[str, MediaJob] = {}
+        """Queued jobs that failed before: each waits a while before it is tried again."""
         self.by_phase: dict[Phase, dict[str, MediaJob]] = {phase: {} for phase in Phase}
         self.on_change: Callable[[], None] = lambda: None
         self._gone: dict[str, int] = {}
@@ -130,11 +137,12 @@ class Board:
     def see_job(self, job: MediaJob, *, gone: bool = False) -> None:
         """One job as it is now."""
         known = self.jobs.get(job.uid)
-        version = int(job.metadata.resource_version or 0)
-        if known is not None and version < int(known.metadata.resource_version or 0):
+        version = _version(job)
+        if known is not None and version < _version(known):
             return
         if known is not None:
             self.by_phase[known.status.phase].pop(job.uid, None)
+            self.resting.pop(job.uid, None)
         if gone or self._gone.get(job.uid, -1) >= version:
             self._gone[job.uid] = version
             if len(self._gone) > 10_000:
@@ -162,6 +170,8 @@ class Board:
             self.since[job.uid] = now
         if job.status.phase is Phase.QUEUED:
             self.waiting.put(job)
+            if job.status.failures:
+                self.resting[job.uid] = job
         else:
             self.waiting.drop(job.uid)
         self.ledger.see(job)
@@ -176,8 +186,7 @@ class Board:
     def see_queue(self, queue: MediaQueue, *, gone: bool = False) -> None:
         """One queue as it is now; jobs that name it move to its lane, or to the default one."""
         known = self.queues.get(queue.name)
-        version = int(queue.metadata.resource_version or 0)
-        if known is not None and version < int(known.metadata.resource_version or 0):
+        if known is not None and _version(queue) < _version(known):
             return
         if gone:
             self.queues.pop(queue.name, None)
@@ -209,8 +218,7 @@ class Board:
     def see_pool(self, pool: WorkerPool, *, gone: bool = False) -> None:
         """One pool as it is now."""
         known = self.pools.get(pool.name)
-        version = int(pool.metadata.resource_version or 0)
-        if known is not None and version < int(known.metadata.resource_version or 0):
+        if known is not None and _version(pool) < _version(known):
             return
         if gone:
             self.pools.pop(pool.name, None)
@@ -277,17 +285,19 @@ class Board:
 
     def day_bytes(self, queue: str, day: str) -> int:
         """Bytes of a day that a queue stored, or that its jobs may still store."""
-        sums = self.ledger.settled(day) + self.ledger.reserved(day)
+        return self.stored_bytes(queue, day) + self._lane_sum(queue, self.ledger.reserved(day))
+
+    def stored_bytes(self, queue: str, day: str) -> int:
+        """Bytes of a day that a queue stored."""
+        return self._lane_sum(queue, self.ledger.settled(day))
+
+    def _lane_sum(self, queue: str, sums: Counter[str]) -> int:
+        """Of one queue; for the default one, of every queue that nobody declared."""
         if queue != DEFAULT:
             return sums[queue]
         return sum(
             size for name, size in sums.items() if name == DEFAULT or name not in self.queues
         )
-
-    def load(self, pod: Pod) -> int:
-        """Jobs that a pod has, orders under way included."""
-        under_way = {key for key, name in self.reserved.items() if name == pod.name}
-        return max(pod.taken, len(pod.held.keys() | under_way))
 
     # orders under way -----------------------------------------------------------------------
 
@@ -297,6 +307,15 @@ class Board:
             1 for key, name in self.reserved.items() if name == pod.name and key not in pod.held
         )
         return max(0, pod.free - waiting)
+
+    def load(self, pod: Pod) -> int:
+        """Jobs that a pod has, orders under way included."""
+        under_way = {key for key, name in self.reserved.items() if name == pod.name}
+        return max(pod.taken, len(pod.held.keys() | under_way))
+
+    def handing(self, job: MediaJob) -> bool:
+        """Whether its next attempt is being handed to a pod."""
+        return (job.uid, job.status.attempt + 1) in self.reserved
 
     def ordered(self, pod: str, *, free: int, sequence: int) -> None:
         """A pod accepted or refused an order and told what room is left."""

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Self
 
@@ -68,6 +69,8 @@ class Cluster:
     def __init__(self, api: client.ApiClient, namespace: str) -> None:
         self._api = api
         self.namespace = namespace
+        self.fence: Callable[[], float] = lambda: math.inf
+        """Seconds for which we may surely still change anything; no write may take longer."""
 
     @classmethod
     async def connect(cls, namespace: str) -> Self:
@@ -95,7 +98,27 @@ class Cluster:
         content: str = "application/json",
         timeout: float = TIMEOUT,
     ) -> Any:
-        """One request. Raises ApiAway, Conflict, Missing, Refused."""
+        """One request, if it is a write: while the Lease is ours. Raises ApiAway, Conflict, Missing,
+        Refused.
+        """
+        if method != "GET":
+            timeout = min(timeout, self.fence())
+            if timeout <= 0:
+                raise ApiAway(f"{method} {path}: not done, the Lease may be another's")
+        return await self._request(
+            method, path, body, query=query, content=content, timeout=timeout
+        )
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        content: str = "application/json",
+        timeout: float,
+    ) -> Any:
         headers = {"Accept": "application/json", "Content-Type": content}
         try:
             async with asyncio.timeout(timeout):
@@ -247,17 +270,17 @@ class Cluster:
         return path + (f"/{name}" if name else "")
 
     async def get_lease(self, name: str, *, timeout: float) -> dict[str, Any]:
-        found: dict[str, Any] = await self.call("GET", self._lease(name), timeout=timeout)
+        found: dict[str, Any] = await self._request("GET", self._lease(name), timeout=timeout)
         return found
 
     async def create_lease(self, body: dict[str, Any], *, timeout: float) -> dict[str, Any]:
-        found: dict[str, Any] = await self.call("POST", self._lease(), body, timeout=timeout)
+        found: dict[str, Any] = await self._request("POST", self._lease(), body, timeout=timeout)
         return found
 
     async def update_lease(self, body: dict[str, Any], *, timeout: float) -> dict[str, Any]:
         """PUT with the resourceVersion inside. Raises Conflict where another was faster."""
         path = self._lease(body["metadata"]["name"])
-        found: dict[str, Any] = await self.call("PUT", path, body, timeout=timeout)
+        found: dict[str, Any] = await self._request("PUT", path, body, timeout=timeout)
         return found
 
     async def delete_lease(self, name: str) -> None:

@@ -15,6 +15,8 @@ DURATION: Final = 15
 RENEW_EVERY: Final = 2.0
 VALID_FOR: Final = 10.0
 """Seconds for which we trust our own last renewal: well before others may take over."""
+LOOK_EVERY: Final = 0.5
+"""Seconds between two looks of one who waits: a Lease that was given back is taken at once."""
 CALL: Final = 5.0
 NAME: Final = "trawler-operator"
 
@@ -37,7 +39,18 @@ class Leader:
         """When the API server last answered us, whatever it said."""
 
     def valid(self) -> bool:
-        return self.since is not None and time.monotonic() - self._renewed < VALID_FOR
+        """Whether the Lease is surely ours."""
+        return self.remaining() > 0
+
+    def remaining(self) -> float:
+        """Seconds for which the Lease is surely still ours."""
+        if self.since is None:
+            return 0.0
+        return max(0.0, self._renewed + VALID_FOR - time.monotonic())
+
+    def standing_by(self) -> bool:
+        """Whether another leads and we would take over: we can see its Lease."""
+        return self.since is None and time.monotonic() - self.answered < VALID_FOR
 
     def require(self) -> None:
         """Raises NotLeader unless the Lease is surely ours."""
@@ -58,7 +71,7 @@ class Leader:
                     return
             except (ApiAway, Conflict) as error:
                 log.info("election_waits", extra={"error": str(error)})
-            await asyncio.sleep(1)
+            await asyncio.sleep(LOOK_EVERY)
 
     async def hold(self) -> None:
         """Renew for ever. Raises NotLeader as soon as that is in doubt."""
@@ -78,7 +91,7 @@ class Leader:
     async def release(self) -> None:
         """Let another take over at once."""
         if self.valid() and self._lease is not None:
-            self.since = None
+            self.since, self.answered = None, 0.0
             body = {**self._lease, "spec": {**self._lease["spec"], "holderIdentity": ""}}
             try:
                 await self._cluster.update_lease(body, timeout=CALL)

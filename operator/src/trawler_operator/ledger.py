@@ -72,10 +72,9 @@ class Ledger:
         if entry is not None and not entry.settled:
             self._add(entry, -entry.bytes)
 
-    def restore(self, queue: str, day: str, settled: int) -> None:
-        """A checkpoint knows more than the jobs that are left."""
-        sums = self._settled.setdefault(day, Counter())
-        sums[queue] = max(sums[queue], settled)
+    def restore(self, queue: str, day: str, size: int) -> None:
+        """So much more was stored than the jobs that are left tell."""
+        self._settled.setdefault(day, Counter())[queue] += size
 
     def _add(self, entry: _Entry, size: int) -> None:
         sums = self._settled if entry.settled else self._reserved

@@ -1,22 +1,19 @@
 """The next step of one job. Pure: what is known goes in, one action or none comes out."""
 
 import math
-from datetime import UTC, datetime
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from trawler_crds.failures import FAILURES, FailureReason, Retry
 from trawler_crds.media_job import (
     STORED,
     TERMINAL,
-    Condition,
-    ConditionStatus,
     MediaJob,
     Phase,
 )
 from trawler_crds.messages import Outcome, Result
 from trawler_operator.actions import Action, Cancel, Order, WriteStatus
 from trawler_operator.board import Board, Clock, PodPhase
+from trawler_operator.wording import conditions, human, parse, stamp
 
 FIRST_WAIT: Final = 2.0
 LONGEST_WAIT: Final = 60.0
@@ -45,11 +42,6 @@ def next_step(job: MediaJob, board: Board, clock: Clock) -> Action | None:
     return None
 
 
-def host(job: MediaJob) -> str:
-    """Host and port of a job's address, for a column."""
-    return urlsplit(job.spec.url).netloc[:260]
-
-
 def is_new(job: MediaJob) -> bool:
     """Whether it was never admitted, and may be now."""
     status = job.status
@@ -73,10 +65,7 @@ def overdue(job: MediaJob, board: Board, clock: Clock) -> bool:
     wait: a wrong wall clock ends nothing early, and a new leader gives the time anew.
     """
     since = board.since.get(job.uid, clock.now)
-    return (
-        clock.now - since > job.spec.max_queue_seconds
-        and (job.uid, job.status.attempt + 1) not in board.reserved
-    )
+    return clock.now - since > job.spec.max_queue_seconds and not board.handing(job)
 
 
 def expired(job: MediaJob, clock: Clock) -> bool:
@@ -304,34 +293,3 @@ def strays(board: Board) -> list[Cancel]:
         for uid, attempt in pod.held
         if not concerns(board.jobs.get(uid), pod=pod.name, attempt=attempt)
     ]
-
-
-def conditions(job: MediaJob, kind: str, reason: str, now: str) -> list[dict[str, Any]]:
-    """The conditions of a job with one of them true from now on."""
-    others = [c.wire() for c in job.status.conditions or [] if c.type != kind]
-    mine = Condition(
-        type=kind,
-        status=ConditionStatus.TRUE,
-        reason=reason,
-        last_transition_time=now,
-        observed_generation=job.metadata.generation,
-    )
-    return [*others, mine.wire()]
-
-
-def human(size: int) -> str:
-    """Bytes for a column: 842 B, 1.2 MB."""
-    if size < 1000:
-        return f"{size} B"
-    power = min(4, int(math.log(size, 1000)))
-    return f"{size / 1000**power:.1f} {' kMGT'[power]}B"
-
-
-def stamp(wall: float) -> str:
-    """Unix seconds as RFC 3339."""
-    return datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def parse(text: str) -> float:
-    """RFC 3339 as Unix seconds."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()

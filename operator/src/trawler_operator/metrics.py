@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -14,6 +14,11 @@ class Metrics:
 
     def __init__(self, board: Board) -> None:
         self.registry = CollectorRegistry()
+        self.leading = Gauge(
+            "trawler_operator_leading",
+            "1 where this process leads, 0 where it stands by.",
+            registry=self.registry,
+        )
         self.status_writes = Counter(
             "trawler_operator_status_writes",
             "MediaJob status writes that the API server took.",
@@ -23,6 +28,11 @@ class Metrics:
             "trawler_operator_results",
             "Results of pods, by what became of them.",
             ["verdict"],
+            registry=self.registry,
+        )
+        self.objects_swept = Counter(
+            "trawler_operator_objects_swept",
+            "Objects deleted because nothing named them any more.",
             registry=self.registry,
         )
         self.registry.register(_Board(board))
@@ -42,3 +52,11 @@ class _Board(Collector):
             count = sum(pod.pool == pool for pod in self._board.pods.values())
             pods.add_metric([pool], count)
         yield pods
+        wanted = GaugeMetricFamily(
+            "trawler_pool_wanted_pods",
+            "Pods for all that runs, may run and is kept spare.",
+            labels=["pool"],
+        )
+        for name, known in self._board.pools.items():
+            wanted.add_metric([name], known.status.wanted)
+        yield wanted

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from trawler_common import logs, telemetry
 from trawler_common.bus import Bus, NoAnswer
+from trawler_common.crashing import CrashPoint, reach
 from trawler_common.store import Store, StoreAway
 from trawler_crds import subjects
 from trawler_crds.keys import ANNOTATION_TRACEPARENT
@@ -35,6 +36,7 @@ from trawler_operator.cluster import ApiAway, Cluster, Conflict, Missing, Refuse
 from trawler_operator.leader import Leader
 from trawler_operator.metrics import Metrics
 from trawler_operator.pods import PodSettings, make
+from trawler_operator.sweeping import Pins
 
 log = logs.get("performer")
 
@@ -79,6 +81,7 @@ class Performer:
         bus: Bus,
         store: Store,
         board: Board,
+        pins: Pins,
         leader: Leader,
         pods: PodSettings,
         metrics: Metrics,
@@ -88,6 +91,7 @@ class Performer:
         self._bus = bus
         self._store = store
         self._board = board
+        self._pins = pins
         self._leader = leader
         self._pods = pods
         self._metrics = metrics
@@ -130,8 +134,11 @@ class Performer:
     async def write(self, action: WriteStatus) -> None:
         """One status write, of exactly what was decided on. Raises Conflict, Missing, ApiAway."""
         job = self._known(action.uid, action.version)
-        with self._span("write status", job, phase=str(action.changes.get("phase", ""))):
+        phase = action.changes["phase"]
+        reach(CrashPoint(f"before-{phase}"))
+        with self._span("write status", job, phase=str(phase)):
             fresh = await self._cluster.write_status(job, action.changes)
+        reach(CrashPoint(f"after-{phase}"))
         self._metrics.status_writes.inc()
         self._board.see_job(fresh)
         log.info(
@@ -216,6 +223,7 @@ class Performer:
         except NoAnswer:
             reply = None
             self._board.unanswered(pod)
+        reach(CrashPoint.AFTER_ORDER)
         if reply is not None:
             self._board.ordered(pod, free=reply.free, sequence=reply.sequence)
             if reply.accepted:
@@ -232,21 +240,27 @@ class Performer:
     async def _copy(self, action: Copy) -> None:
         """The objects are looked at first: a result without them answers nobody any more."""
         job = self._known(action.uid)
-        self._board.dirty.add(action.uid)  # whatever comes of it, it is looked at again
         source = self._board.jobs.get(action.source)
         if source is None:
             return
-        for file in source.status.files or ():
-            if not await self._store.has(file.sha256, file.bytes):
-                log.warning("object_missing", extra={"job": source.uid, "sha256": file.sha256})
-                self._board.twins.disbelieve(source.uid)
-                return
-        self._leader.require()
-        await self.write(sharing.reuse(job, source, time.time()))
+        files = source.status.files or []
+        hashes = [file.sha256 for file in files]
+        if self._pins.going(hashes):
+            raise StoreAway("its objects are just being deleted")
+        with self._pins.held(hashes):
+            for file in files:
+                if not await self._store.has(file.sha256, file.bytes):
+                    log.warning("object_missing", extra={"job": source.uid, "sha256": file.sha256})
+                    self._board.twins.disbelieve(source.uid)
+                    return
+            self._leader.require()
+            await self.write(sharing.reuse(job, source, time.time()))
 
     async def _delete_job(self, action: DeleteJob) -> None:
         job = self._known(action.uid)
+        reach(CrashPoint.BEFORE_EXPIRY)
         await self._cluster.delete_job(job)
+        reach(CrashPoint.AFTER_EXPIRY)
         self._board.see_job(job, gone=True)
         log.info("job_expired", extra={"job": job.uid, "name_": job.name})
 
@@ -297,7 +311,10 @@ class Performer:
             return
         name = f"{pool.name[:40]}-{''.join(secrets.choice(_ALPHABET) for _ in range(8))}"
         manifest = make(pool, name=name, settings=self._pods)
-        self._board.see_pod(await self._cluster.create_pod(manifest))
+        reach(CrashPoint.BEFORE_POD)
+        created = await self._cluster.create_pod(manifest)
+        reach(CrashPoint.AFTER_POD)
+        self._board.see_pod(created)
         log.info("pod_created", extra={"pod": name, "pool": pool.name})
 
     async def _drain_pod(self, action: DrainPod) -> None:

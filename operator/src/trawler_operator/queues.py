@@ -11,9 +11,9 @@ from trawler_crds.media_queue import MediaQueue, MediaQueueStatus
 from trawler_operator.board import Board, Clock
 from trawler_operator.cluster import ApiAway, Cluster, Conflict, Missing, Refused
 from trawler_operator.leader import Leader
-from trawler_operator.lifecycle import stamp
 from trawler_operator.places import positions
 from trawler_operator.scheduling import Scheduler
+from trawler_operator.wording import stamp
 
 log = logs.get("queues")
 
@@ -42,13 +42,6 @@ class QueueDesk:
         self._install = install
         self._written: dict[str, float] = {}
 
-    def restore(self, wall: float) -> None:
-        """Take up the checkpoints: they know of jobs that were deleted since."""
-        today = stamp(wall)[:10]
-        for queue in self._board.queues.values():
-            if queue.status.day == today:
-                self._board.ledger.restore(queue.name, today, queue.status.day_bytes)
-
     async def run(self) -> None:
         """Speak for ever."""
         while True:
@@ -74,6 +67,15 @@ class QueueDesk:
             log.info("checkpoint_waits", extra={"queue": queue.name, "error": str(error)})
 
 
+def restore(board: Board, wall: float) -> None:
+    """Take up the checkpoints: they know of jobs that were deleted since."""
+    today = stamp(wall)[:10]
+    for queue in board.queues.values():
+        known = board.stored_bytes(queue.name, today)
+        if queue.status.day == today and queue.status.day_bytes > known:
+            board.ledger.restore(queue.name, today, queue.status.day_bytes - known)
+
+
 def status(queue: MediaQueue, board: Board, clock: Clock) -> MediaQueueStatus:
     """What a queue has now. Only what is stored counts into the checkpoint."""
     day = stamp(clock.wall)[:10]
@@ -81,5 +83,5 @@ def status(queue: MediaQueue, board: Board, clock: Clock) -> MediaQueueStatus:
         queued=board.waiting.count(queue.name),
         running=board.running()[queue.name],
         day=day,
-        day_bytes=board.ledger.settled(day)[queue.name],
+        day_bytes=board.stored_bytes(queue.name, day),
     )

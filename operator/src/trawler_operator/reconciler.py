@@ -3,20 +3,21 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
 from trawler_common import logs
 from trawler_common.bus import Bus
 from trawler_crds.worker_pool import WorkerPool
-from trawler_operator import deciding, pods, scaling, scheduling
+from trawler_operator import deciding, pods, scheduling
 from trawler_operator.actions import Action, CreatePod, ScalePool, WritePool
 from trawler_operator.board import Board, Clock
 from trawler_operator.cluster import ApiAway, Cluster
 from trawler_operator.deciding import Decider
 from trawler_operator.leader import Leader
 from trawler_operator.performer import Performer
+from trawler_operator.scaling import Scaler, Shape
 from trawler_operator.scheduling import Scheduler
 
 log = logs.get("reconciler")
@@ -50,7 +51,7 @@ class Reconciler:
         self._leader = leader
         self._performer = performer
         self._decider = Decider(scheduler)
-        self._scaler = scaling.Scaler()
+        self._scaler = Scaler()
         self._pods = pod_settings
         self._tasks = tasks
         self._busy: set[str] = set()
@@ -111,11 +112,10 @@ class Reconciler:
             self._do(key, action)
         for pool in board.pools.values():
             template = self._template(pool)
-            replicas = self._scaler.replicas(pool, board, clock, template=template)
-            if replicas != pool.spec.replicas:
-                self._do(f"scale {pool.name}", ScalePool(pool=pool.name, replicas=replicas))
-            actions = self._scaler.shape(pool, board, clock, template=template)
-            self._shape(pool.name, actions, clock)
+            shape = self._scaler.shape(pool, board, clock, template=template)
+            if shape.wanted != pool.spec.replicas:
+                self._do(f"scale {pool.name}", ScalePool(pool=pool.name, replicas=shape.wanted))
+            self._shape(pool, shape, clock)
 
     def _template(self, pool: WorkerPool) -> str:
         """Made once per generation of a pool: every turn asks for it."""
@@ -124,19 +124,17 @@ class Reconciler:
             self._templates = {key: pods.template(pool, self._pods), **self._templates}
         return self._templates[key]
 
-    def _shape(self, pool: str, actions: Iterable[Action], clock: Clock) -> None:
-        if f"pool {pool}" in self._busy:
+    def _shape(self, pool: WorkerPool, shape: Shape, clock: Clock) -> None:
+        key = f"pool {pool.name}"
+        if key in self._busy:
             return
-        found = list(actions)
-        if found:
-            self._start(f"pool {pool}", lambda: self._perform_all(found))
+        if shape.actions:
+            self._start(key, lambda: self._perform_all(shape.actions))
             return
-        wanted = self._scaler.status(self._board.pools[pool], self._board, clock)
-        has = self._board.pools[pool].status
-        due = clock.now - self._pool_written.get(pool, 0.0) > POOL_STATUS_EVERY
-        if wanted != has and due:
-            self._pool_written[pool] = clock.now
-            self._do(f"pool {pool}", WritePool(pool=pool, status=wanted))
+        due = clock.now - self._pool_written.get(pool.name, 0.0) > POOL_STATUS_EVERY
+        if shape.status != pool.status and due:
+            self._pool_written[pool.name] = clock.now
+            self._do(key, WritePool(pool=pool.name, status=shape.status))
 
     async def _perform_all(self, actions: list[Action]) -> None:
         created = 0

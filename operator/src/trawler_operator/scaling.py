@@ -9,8 +9,8 @@ from trawler_crds.media_job import Condition, ConditionStatus
 from trawler_crds.worker_pool import Scaling, WorkerPool, WorkerPoolSpec, WorkerPoolStatus
 from trawler_operator.actions import Action, CreatePod, DeletePod, DrainPod
 from trawler_operator.board import Board, Clock, Pod, PodPhase
-from trawler_operator.lifecycle import stamp
 from trawler_operator.scheduling import runnable, usable
+from trawler_operator.wording import stamp
 
 FIRST_WAIT: Final = 5.0
 LONGEST_WAIT: Final = 300.0
@@ -38,32 +38,39 @@ class _Sorted:
     staying: list[Pod]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What a pool is to be."""
+
+    wanted: int
+    """What `spec.replicas` is to say."""
+    actions: list[Action]
+    status: WorkerPoolStatus
+
+
 class Scaler:
     """Brings pools to their wanted pods."""
 
     def __init__(self) -> None:
         self._starts: dict[str, _Starts] = {}
 
-    def shape(self, pool: WorkerPool, board: Board, clock: Clock, *, template: str) -> list[Action]:
+    def shape(self, pool: WorkerPool, board: Board, clock: Clock, *, template: str) -> Shape:
         """What brings a pool to its wanted pods; those of an older template make way for new ones."""
         pods = _sort(pool, board, clock, template)
         may_create = self._may_create(pool, pods, clock)
+        needs = _needed(pool, board, clock, pods.staying)
+        wanted = pool.spec.replicas if pool.spec.scaling is Scaling.MANUAL else needs
         actions: list[Action] = [DeletePod(pod=pod.name) for pod in (*pods.over, *pods.late)]
         actions += [DeletePod(pod=p.name) for p in pods.draining if not p.held and not p.taken]
-        missing = wanted(pool, board, clock, pods.staying) - len(pods.staying)
+        missing = wanted - len(pods.staying)
         if may_create:
             actions += [CreatePod(pool=pool.name) for _ in range(missing)]
         too_many = sorted((p for p in pods.staying if _may_go(p, pool.spec, clock)), key=_keep)
         for pod in (*pods.outdated, *too_many[: max(0, -missing)]):
             never_heard = pod.heard_at is None
             actions.append(DeletePod(pod=pod.name) if never_heard else DrainPod(pod=pod.name))
-        return actions
-
-    def replicas(self, pool: WorkerPool, board: Board, clock: Clock, *, template: str) -> int:
-        """What `spec.replicas` of a pool is to say."""
-        if pool.spec.scaling is Scaling.MANUAL:
-            return pool.spec.replicas
-        return wanted(pool, board, clock, _sort(pool, board, clock, template).staying)
+        status = self._status(pool, board, clock, needs)
+        return Shape(wanted=wanted, actions=actions, status=status)
 
     def _may_create(self, pool: WorkerPool, pods: _Sorted, clock: Clock) -> bool:
         starts = self._starts.setdefault(pool.name, _Starts())
@@ -76,13 +83,13 @@ class Scaler:
             starts.not_before = clock.now + wait
         return clock.now >= starts.not_before
 
-    def status(self, pool: WorkerPool, board: Board, clock: Clock) -> WorkerPoolStatus:
-        """What a pool has now."""
+    def _status(self, pool: WorkerPool, board: Board, clock: Clock, needs: int) -> WorkerPoolStatus:
         pods = [pod for pod in board.pods.values() if pod.pool == pool.name]
         return WorkerPoolStatus(
             replicas=sum(pod.phase is not PodPhase.ENDED for pod in pods),
             ready_replicas=sum(usable(pod, clock) for pod in pods),
             busy=sum(len(pod.held) for pod in pods),
+            wanted=needs,
             selector=f"{LABEL_POOL}={pool.name}",
             conditions=[self._condition(pool, clock)],
         )
@@ -110,15 +117,8 @@ class Scaler:
         )
 
 
-def wanted(pool: WorkerPool, board: Board, clock: Clock, staying: list[Pod]) -> int:
-    """How many pods there should be: as told, or for all that runs, may run and is kept spare."""
-    if pool.spec.scaling is Scaling.MANUAL:
-        return pool.spec.replicas
-    return needed(pool, board, clock, staying)
-
-
-def needed(pool: WorkerPool, board: Board, clock: Clock, staying: list[Pod]) -> int:
-    """What an automatic pool would have, within its bounds; also told to whoever scales it."""
+def _needed(pool: WorkerPool, board: Board, clock: Clock, staying: list[Pod]) -> int:
+    """Pods for all that runs, may run and is kept spare, within the pool's bounds."""
     spec = pool.spec
     slots = min(spec.slots_per_pod, spec.jobs_per_pod or spec.slots_per_pod)
     most = spec.max_replicas * slots

@@ -1,7 +1,7 @@
 """Whose turn it is and which pod takes it: by share, then by turn; the emptiest pod first. Pure."""
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Final
 
@@ -17,11 +17,22 @@ ALONE: Final = frozenset({FailureReason.OUT_OF_MEMORY, FailureReason.WORKER_LOST
 """What a job may do to its neighbours: it is tried again without any."""
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """A pod left to empty for a job that must be alone in one, and whose turn it was."""
+
+    uid: str
+    pod: str
+
+
 class Scheduler:
-    """Deals free slots to queues. Remembers only what the queues of each pool have saved up."""
+    """Deals free slots to queues. Remembers what the queues of each pool have saved up, and which
+    pod is kept for whom.
+    """
 
     def __init__(self) -> None:
         self._shares: dict[str, Shares] = {}
+        self._kept: dict[str, _Kept] = {}
 
     def assign(self, board: Board, clock: Clock, *, skip: set[str]) -> list[Dispatch]:
         """As many dispatches as there are free slots; jobs in `skip` are being worked on."""
@@ -48,28 +59,71 @@ class Scheduler:
         self, board: Board, clock: Clock, pool: str, slots: dict[str, int], skip: set[str]
     ) -> list[Dispatch]:
         found: list[Dispatch] = []
-        shares = self._shares.setdefault(pool, Shares())
-        for job in shares.deal(_hands(board, clock, pool, skip)):
+        fetched = _being_fetched(board, clock)
+        kept = self._still_kept(board, clock, pool, slots, fetched)
+        if kept is not None:
+            job, room = board.jobs[kept.uid], slots[kept.pod]
+            slots[kept.pod] = 0
+            if room and job.uid not in skip and _empty(kept.pod, board):
+                found.append(_dispatch(job, kept.pod))
+            skip = {*skip, job.uid}
+            fetched.add(board.twins.mark(job))
+        hands = _hands(board, clock, pool, skip, fetched, alone_too=kept is None)
+        for job in (
+            self._shares.setdefault(pool, Shares()).deal(hands) if any(slots.values()) else ()
+        ):
             pod = _choose(job, board, slots)
-            if pod is not None:
-                attempt = job.status.attempt + 1
-                found.append(Dispatch(uid=job.uid, version=job.version, pod=pod, attempt=attempt))
+            slots[pod] = 0 if alone(job) else slots[pod] - 1
+            if alone(job) and not _empty(pod, board):
+                self._kept[pool] = _Kept(job.uid, pod)
+                break  # the next pass knows of it
+            found.append(_dispatch(job, pod))
             if not any(slots.values()):
                 break
         return found
 
+    def _still_kept(
+        self, board: Board, clock: Clock, pool: str, slots: dict[str, int], fetched: set[str]
+    ) -> _Kept | None:
+        """Who waits for which pod to empty; nobody where the pod is gone or the job may not go."""
+        kept = self._kept.pop(pool, None)
+        job = board.jobs.get(kept.uid) if kept is not None else None
+        if kept is None or job is None or kept.pod not in slots:
+            return None
+        if (
+            job.status.phase is not Phase.QUEUED
+            or board.handing(job)
+            or not _may_go(job, board, clock)
+            or board.twins.mark(job) in fetched
+            or _room(board, board.waiting.queue_of(job), board.running()) == 0
+        ):
+            return None
+        self._kept[pool] = kept
+        return kept
 
-def _hands(board: Board, clock: Clock, pool: str, skip: set[str]) -> dict[str, Hand[MediaJob]]:
+
+def _dispatch(job: MediaJob, pod: str) -> Dispatch:
+    return Dispatch(uid=job.uid, version=job.version, pod=pod, attempt=job.status.attempt + 1)
+
+
+def _room(board: Board, queue: str, running: Mapping[str, int]) -> int | None:
+    """How many more of a queue may run now; None where nothing bounds them."""
+    share = board.share(queue)
+    if share.paused:
+        return 0
+    return None if share.max_running is None else max(0, share.max_running - running[queue])
+
+
+def _hands(
+    board: Board, clock: Clock, pool: str, skip: set[str], fetched: set[str], *, alone_too: bool
+) -> dict[str, Hand[MediaJob]]:
     running = board.running()
-    fetched = _being_fetched(board, clock)
     hands: dict[str, Hand[MediaJob]] = {}
     for queue, lane in board.waiting.lanes(pool).items():
-        share = board.share(queue)
-        if share.paused:
-            continue
-        room = None if share.max_running is None else share.max_running - running[queue]
-        items = _ready(board, clock, lane, skip, fetched)
-        hands[queue] = Hand(weight=share.weight, items=items, room=room)
+        room = _room(board, queue, running)
+        if room != 0:
+            items = _ready(board, clock, lane, skip, fetched, alone_too=alone_too)
+            hands[queue] = Hand(weight=board.share(queue).weight, items=items, room=room)
     return hands
 
 
@@ -78,18 +132,14 @@ def runnable(board: Board, clock: Clock, pool: str, *, most: int) -> int:
     running = board.running()
     lanes = board.waiting.lanes(pool)
     fetched = _being_fetched(board, clock)
+    under_way = {uid for uid, _ in board.reserved}
     found = 0
     for queue in {*lanes, *board.waiting.entered_queues()}:
-        share = board.share(queue)
-        if share.paused:
-            continue
-        room = most - found
-        if share.max_running is not None:
-            room = min(room, share.max_running - running[queue])
-        under_way = {uid for uid, _ in board.reserved}
+        room = _room(board, queue, running)
         ready = _ready(board, clock, lanes.get(queue, []), under_way, fetched)
         coming = (job for job in board.waiting.entering(queue) if job.spec.pool == pool)
-        found += sum(1 for _ in islice(chain(ready, coming), max(0, room)))
+        bound = most - found if room is None else min(room, most - found)
+        found += sum(1 for _ in islice(chain(ready, coming), bound))
         if found >= most:
             break
     return found
@@ -100,11 +150,7 @@ def _being_fetched(board: Board, clock: Clock) -> set[str]:
     running = board.by_phase[Phase.RUNNING].values()
     handed = (board.jobs[uid] for uid, _ in board.reserved if uid in board.jobs)
     # who waits after a failure has not given up: else every twin would try the broken site at once
-    trying = (
-        job
-        for job in board.by_phase[Phase.QUEUED].values()
-        if job.status.failures and ready_at(job, board) > clock.now
-    )
+    trying = (job for job in board.resting.values() if ready_at(job, board) > clock.now)
     return {
         board.twins.mark(job)
         for job in chain(running, handed, trying)
@@ -112,14 +158,24 @@ def _being_fetched(board: Board, clock: Clock) -> set[str]:
     }
 
 
+def _may_go(job: MediaJob, board: Board, clock: Clock) -> bool:
+    """Whether nobody holds it back and its wait after a failure is over."""
+    return not (job.spec.cancel or job.spec.suspend) and ready_at(job, board) <= clock.now
+
+
 def _ready(
-    board: Board, clock: Clock, lane: list[Turn], skip: set[str], fetched: set[str]
+    board: Board,
+    clock: Clock,
+    lane: list[Turn],
+    skip: set[str],
+    fetched: set[str],
+    *,
+    alone_too: bool = True,
 ) -> Iterator[MediaJob]:
     """Those of a lane that may go now, in turn; of twins only one, added to what is fetched."""
     for _, _, uid in lane:
         job = board.jobs[uid]
-        held = job.spec.cancel or job.spec.suspend
-        if uid in skip or held or ready_at(job, board) > clock.now:
+        if uid in skip or not _may_go(job, board, clock) or (alone(job) and not alone_too):
             continue
         if job.spec.reuse is Reuse.ALWAYS:
             mark = board.twins.mark(job)
@@ -143,18 +199,17 @@ def _slots(board: Board, clock: Clock, pool: str) -> dict[str, int]:
     }
 
 
-def _choose(job: MediaJob, board: Board, slots: dict[str, int]) -> str | None:
-    """The pod for a job, whose slot is then taken; None where it has to wait for an empty pod."""
+def _choose(job: MediaJob, board: Board, slots: Mapping[str, int]) -> str:
+    """The pod with the most room; for a job that must be alone, the one with the least to do."""
     free = [name for name, count in slots.items() if count > 0]
-    if not alone(job):
-        chosen = max(free, key=lambda name: (slots[name], name))
-        slots[chosen] -= 1
-        return chosen
-    given = Counter(board.reserved.values())
-    load = {name: board.pods[name].taken + given[name] for name in free}
-    emptiest = min(free, key=lambda name: (load[name], name))
-    slots[emptiest] = 0  # taken by this job, or kept free until it is empty
-    return emptiest if load[emptiest] == 0 and not board.pods[emptiest].held else None
+    if alone(job):
+        return min(free, key=lambda name: (board.load(board.pods[name]), name))
+    return max(free, key=lambda name: (slots[name], name))
+
+
+def _empty(pod: str, board: Board) -> bool:
+    """Whether a pod has nothing to do, orders under way included."""
+    return board.load(board.pods[pod]) == 0
 
 
 def alone(job: MediaJob) -> bool:
@@ -177,8 +232,6 @@ def usable(pod: Pod, clock: Clock) -> bool:
 def next_wake(board: Board, clock: Clock) -> float | None:
     """Seconds until the next waiting job may run; None where none waits for a time."""
     later = [
-        at - clock.now
-        for job in board.by_phase[Phase.QUEUED].values()
-        if job.status.failures and (at := ready_at(job, board)) > clock.now
+        at - clock.now for job in board.resting.values() if (at := ready_at(job, board)) > clock.now
     ]
     return min(later, default=None)

@@ -7,7 +7,8 @@ from trawler_crds.media_job import ACCEPTED, STORED, MediaJob, Phase
 from trawler_operator.actions import Copy, WriteStatus
 from trawler_operator.board import Board, Clock
 from trawler_operator.ledger import REUSED
-from trawler_operator.lifecycle import conditions, end, host, stamp
+from trawler_operator.lifecycle import end
+from trawler_operator.wording import conditions, host, stamp
 
 
 def answer(job: MediaJob, board: Board, clock: Clock) -> Copy | WriteStatus | None:
@@ -16,7 +17,7 @@ def answer(job: MediaJob, board: Board, clock: Clock) -> Copy | WriteStatus | No
         job.spec.cancel
         or job.spec.suspend
         or job.status.phase not in {Phase.PENDING, Phase.QUEUED}
-        or (job.uid, job.status.attempt + 1) in board.reserved
+        or board.handing(job)
     ):
         return None
     recent = stamp(clock.wall - board.reuse_seconds)

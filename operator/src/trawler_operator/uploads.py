@@ -3,12 +3,14 @@
 from typing import Final
 
 from trawler_common import logs
+from trawler_common.crashing import CrashPoint, reach
 from trawler_common.store import Store
 from trawler_crds import subjects
 from trawler_crds.messages import UploadGrants, UploadRequest
 from trawler_operator import lifecycle
 from trawler_operator.board import Board
 from trawler_operator.leader import Leader
+from trawler_operator.sweeping import Pins
 
 log = logs.get("uploads")
 
@@ -20,8 +22,9 @@ SLACK: Final = 60
 class UploadDesk:
     """Answers upload requests."""
 
-    def __init__(self, board: Board, store: Store, leader: Leader) -> None:
+    def __init__(self, board: Board, pins: Pins, store: Store, leader: Leader) -> None:
         self._board = board
+        self._pins = pins
         self._store = store
         self._leader = leader
 
@@ -39,7 +42,11 @@ class UploadDesk:
         ):
             log.warning("upload_refused", extra={"job": sender.uid, "pod": sender.pod})
             return UploadGrants(refused=True)
+        hashes = [file.sha256 for file in request.files]
+        if self._pins.going(hashes):
+            return None  # it asks again when that is done
+        self._pins.grant(job.uid, request.attempt, hashes)
         seconds = min(LONGEST, lifecycle.attempt_seconds(job, self._board) + SLACK)
-        return UploadGrants(
-            grants=[self._store.grant(file, seconds=seconds) for file in request.files]
-        )
+        grants = [self._store.grant(file, seconds=seconds) for file in request.files]
+        reach(CrashPoint.AFTER_GRANT)
+        return UploadGrants(grants=grants)

@@ -8,7 +8,9 @@ import functools
 import random
 import struct
 import subprocess
+import threading
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -41,17 +43,22 @@ class Studio:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._alone = threading.Lock()
 
     def clip(self, extension: str) -> bytes:
         """The clip without a seed. Raises KeyError for a kind that is not made here."""
         recipe = _RECIPES[extension]
         path = self._folder / f"clip.{extension}"
+        with self._alone:  # many may ask for the first one at once
+            self._ensure(path, extension, recipe)
+        return path.read_bytes()
+
+    def _ensure(self, path: Path, extension: str, recipe: Sequence[str]) -> None:
         if not path.exists():
             fresh = path.with_name(f"new.{extension}")
             argv = ["ffmpeg", "-v", "error", "-nostdin", "-y", "-bitexact", *recipe, str(fresh)]
             subprocess.run(argv, check=True, timeout=60)
             fresh.rename(path)
-        return path.read_bytes()
 
     def make(self, extension: str, seed: str, size: int = 0) -> bytes:
         """A file of this kind that only this seed has, of about `size` bytes or more."""

@@ -5,12 +5,14 @@ import pytest
 from objects import NOON, board, clock, job, queue, running
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import MediaJob, Phase
-from trawler_operator import lifecycle
+from trawler_crds.media_queue import MediaQueue
+from trawler_operator import wording
 from trawler_operator.admission import admit
 from trawler_operator.board import Board
+from trawler_operator.queues import restore, status
 
-TODAY = lifecycle.stamp(NOON)
-YESTERDAY = lifecycle.stamp(NOON - 86400)
+TODAY = wording.stamp(NOON)
+YESTERDAY = wording.stamp(NOON - 86400)
 MB = 1_000_000
 
 
@@ -115,13 +117,26 @@ def test_deleting_a_job_gives_back_only_what_it_never_stored() -> None:
     assert 0 == state.ledger.reserved(TODAY[:10])["q"]
 
 
-def test_a_checkpoint_knows_what_was_deleted_before_a_restart() -> None:
-    """And never less than the jobs that are left."""
-    state = board(stored("a", 5 * MB), queue("q"))
-    state.ledger.restore("q", TODAY[:10], 8 * MB)
-    assert 8 * MB == used(state)
-    state.ledger.restore("q", TODAY[:10], 3 * MB)
-    assert 8 * MB == used(state)
+@pytest.mark.parametrize(
+    ("name", "declared", "checkpoint", "expected"),
+    [
+        ("q", "q", 8 * MB, 8 * MB),
+        ("q", "q", 3 * MB, 5 * MB),
+        ("made-up", "default", 8 * MB, 8 * MB),
+        ("made-up", "default", 5 * MB, 5 * MB),
+    ],
+)
+def test_a_checkpoint_knows_what_was_deleted_before_a_restart(
+    name: str, declared: str, checkpoint: int, expected: int
+) -> None:
+    """And never less than the jobs that are left; the default one's counts undeclared names too."""
+    mine = queue(declared)
+    before = {"day": TODAY[:10], "dayBytes": checkpoint}
+    mine = MediaQueue.model_validate({**mine.wire(), "status": before})
+    state = board(stored("a", 5 * MB, name=name), mine)
+    restore(state, NOON)
+    assert expected == used(state, declared)
+    assert expected == status(mine, state, clock()).day_bytes
 
 
 def test_undeclared_queues_use_the_default_ones_bytes() -> None:

@@ -8,7 +8,7 @@ from objects import NOON, board, clock, held, job, pod, pool, running
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import MediaJob, Phase
 from trawler_crds.messages import Outcome, Result
-from trawler_operator import lifecycle
+from trawler_operator import lifecycle, wording
 from trawler_operator.actions import Cancel, Order, WriteStatus
 
 
@@ -118,7 +118,7 @@ def test_waits_double_up_to_a_minute(failures: int, wait: int | None) -> None:
     found = job(
         status_phase="Queued",
         status_failures=failures,
-        status_queuedTime=lifecycle.stamp(NOON),
+        status_queuedTime=wording.stamp(NOON),
     )
     assert (0.0 if wait is None else 1000.0 + wait) == lifecycle.ready_at(found, board(found))
 
@@ -126,7 +126,7 @@ def test_waits_double_up_to_a_minute(failures: int, wait: int | None) -> None:
 def test_a_site_that_asks_for_time_gets_it() -> None:
     """Retry-After, by our monotonic clock: a wrong wall clock shortens nothing."""
     written = lifecycle.failed(running(), FailureReason.THROTTLED, None, NOON, retry_after=89.2)
-    assert lifecycle.stamp(NOON + 90) == written.changes["notBefore"]
+    assert wording.stamp(NOON + 90) == written.changes["notBefore"]
     found = job(
         status_phase="Queued",
         status_failures=1,
@@ -165,11 +165,11 @@ def test_suspend_takes_a_job_out_of_any_phase(found: MediaJob) -> None:
 def test_a_suspended_job_stays_until_it_is_let_go_and_then_waits_its_turn() -> None:
     """It costs no failure; its next attempt has a new number."""
     fields: dict[str, Any] = {"status_phase": "Suspended", "status_attempt": 1}
-    was = lifecycle.stamp(NOON - 500)
+    was = wording.stamp(NOON - 500)
     held_up = job(suspend=True, status_queuedTime=was, **fields)
     assert lifecycle.next_step(held_up, board(), clock()) is None
     free = job(status_queuedTime=was, **fields)
-    assert {"phase": Phase.QUEUED, "queuedTime": lifecycle.stamp(NOON)} == _write(
+    assert {"phase": Phase.QUEUED, "queuedTime": wording.stamp(NOON)} == _write(
         lifecycle.next_step(free, board(), clock())
     )
 
@@ -178,7 +178,7 @@ def test_a_job_that_was_suspended_before_it_was_admitted_is_admitted_afterwards(
     """The limits of its queue are judged when it comes in, once."""
     assert lifecycle.is_new(job(status_phase="Suspended"))
     assert not lifecycle.is_new(
-        job(status_phase="Suspended", status_queuedTime=lifecycle.stamp(NOON))
+        job(status_phase="Suspended", status_queuedTime=wording.stamp(NOON))
     )
 
 
@@ -203,7 +203,7 @@ def test_who_waits_longer_than_allowed_is_told_so() -> None:
             150,
             {
                 "delivery": {"discord": {"channelId": "1", "requesterId": "2"}},
-                "status_delivery": {"time": lifecycle.stamp(NOON + 50)},
+                "status_delivery": {"time": wording.stamp(NOON + 50)},
             },
         ),
     ],
@@ -214,7 +214,7 @@ def test_a_finished_job_is_kept_for_its_time(kept: int, fields: dict[str, Any]) 
     done = job(
         ttlSecondsAfterFinished=100,
         status_phase="Failed",
-        status_completionTime=lifecycle.stamp(NOON),
+        status_completionTime=wording.stamp(NOON),
         **fields,
     )
     assert not lifecycle.expired(done, clock(wall=NOON + kept - 1))
@@ -308,4 +308,4 @@ def test_what_a_pod_holds_without_right_is_cancelled() -> None:
 )
 def test_sizes_are_written_for_people(size: int, text: str) -> None:
     """In the SIZE column."""
-    assert text == lifecycle.human(size)
+    assert text == wording.human(size)

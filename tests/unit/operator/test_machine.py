@@ -51,7 +51,7 @@ class Machine(RuleBasedStateMachine):
             queue("small", maxQueued=2, dailyBytes=1000),
             queue("paused", paused=True),
         ]
-        self.world = World(pool(replicas=2), queues)
+        self.world = World(pool(replicas=2, maxAttemptSeconds=300), queues)
         self.count = 0
         self.ended: dict[str, tuple[Phase, int]] = {}
 
@@ -72,12 +72,13 @@ class Machine(RuleBasedStateMachine):
         link=st.integers(0, 3),
         name=st.sampled_from(QUEUES),
         backoff=st.integers(0, 2),
+        ttl=st.sampled_from([0, 60, 86400]),
         reuse=st.sampled_from(["Always", "Always", "Never"]),
     )
-    def submit(self, link: int, name: str, backoff: int, reuse: str) -> None:
-        self._ask(link, name, backoff, reuse)
+    def submit(self, link: int, name: str, backoff: int, ttl: int, reuse: str) -> None:
+        self._ask(link, name, backoff, reuse, ttl)
 
-    def _ask(self, link: int, name: str, backoff: int, reuse: str) -> None:
+    def _ask(self, link: int, name: str, backoff: int, reuse: str, ttl: int = 86400) -> None:
         self.count += 1
         self.world.api.put(
             job(
@@ -86,6 +87,7 @@ class Machine(RuleBasedStateMachine):
                 queue=name,
                 backoffLimit=backoff,
                 reuse=reuse,
+                ttlSecondsAfterFinished=ttl,
                 limits={"maxBytes": 400},
                 created=f"2027-01-15T08:{self.count % 60:02}:00Z",
             )
@@ -156,6 +158,9 @@ class Machine(RuleBasedStateMachine):
         url = known.spec.url if known else uid
         if outcome == "Stored":
             sha256 = hashlib.sha256(url.encode()).hexdigest()
+            operator = self.world.operator if self.world.bus else None
+            if operator is None or not operator.grant(worker.name, uid, attempt, sha256):
+                return  # it goes on asking
             self.world.store.add(sha256)
             file = MediaFile(name="a.mp4", bytes=100, sha256=sha256, type="video/mp4")
             result = Result(attempt=attempt, outcome=Outcome.STORED, files=[file])
@@ -188,6 +193,12 @@ class Machine(RuleBasedStateMachine):
         forged = Result(attempt=attempt, outcome=Outcome.FAILED, reason=FailureReason.INTERNAL)
         self._operator().record(name, found.uid, forged)
         assert self.world.api.jobs[found.uid] == found
+
+    @precondition(lambda self: self.world.operator)
+    @event(later=st.sampled_from([0.0, 0.0, 300.0]))
+    def the_broom_passes(self, later: float) -> None:
+        self.world.now += later
+        self._operator().sweep()
 
     # the machine ------------------------------------------------------------------------------
 
@@ -290,7 +301,8 @@ class Machine(RuleBasedStateMachine):
                     # some sites need a second try, some have nothing
                     outcome = ("Stored", "Site", "Stored", "Missing")[int(uid[1:]) % 4]
                     self._end(worker, uid, attempt, "Stored" if attempt > 1 else outcome)
-                if world.operator.record(worker.name, uid, worker.results[uid, attempt]):
+                result = worker.results.get((uid, attempt))
+                if result is not None and world.operator.record(worker.name, uid, result):
                     worker.drop(uid, attempt)
 
     def teardown(self) -> None:
@@ -314,6 +326,12 @@ class Machine(RuleBasedStateMachine):
         }
         assert held == set()
         assert world.operator.board.reserved == {}
+        for _ in range(3):  # nothing that nobody names stays in the store
+            world.now += 300.0
+            world.operator.sweep()
+            self._round()
+        names = {f.sha256 for found in world.api.jobs.values() for f in found.status.files or ()}
+        assert world.store == names
         self.counters_equal_a_recount()
 
 

@@ -14,7 +14,7 @@ from trawler_operator.scaling import Scaler
 
 def shape(wanted: int, *pods: Pod) -> list[Action]:
     mine = pool(replicas=wanted)
-    return Scaler().shape(mine, board(mine, *pods), clock(), template="t")
+    return Scaler().shape(mine, board(mine, *pods), clock(), template="t").actions
 
 
 def test_missing_pods_are_made() -> None:
@@ -73,7 +73,7 @@ def test_the_status_shows_what_is_there() -> None:
     """For `kubectl get wp`."""
     mine = pool(replicas=2)
     state = board(mine, pod("p1", taken=1, held=held()), pod("p2", heard_at=None))
-    found = Scaler().status(mine, state, clock())
+    found = Scaler().shape(mine, state, clock(), template="t").status
     assert (2, 1, 1) == (found.replicas, found.ready_replicas, found.busy)
     assert "trawler.dev/pool=default" == found.selector
 
@@ -87,7 +87,7 @@ def queued(count: int, **more: Any) -> list[MediaJob]:
 
 
 def replicas(mine: Any, *things: Any, at: float = 1001.0) -> int:
-    return Scaler().replicas(mine, board(mine, *things), clock(at), template="t")
+    return Scaler().shape(mine, board(mine, *things), clock(at), template="t").wanted
 
 
 @pytest.mark.parametrize(
@@ -132,11 +132,11 @@ def test_from_zero_a_pod_is_made_in_the_pass_that_lets_a_job_in() -> None:
     mine, new = auto(), job("new")
     state = board(mine, new)
     state.waiting.enter(new)
-    assert [CreatePod(pool="default")] == Scaler().shape(mine, state, clock(), template="t")
+    assert [CreatePod(pool="default")] == Scaler().shape(mine, state, clock(), template="t").actions
 
 
 def auto_shape(mine: Any, *pods: Pod, at: float = 1001.0) -> list[Action]:
-    return Scaler().shape(mine, board(mine, *pods), clock(at), template="t")
+    return Scaler().shape(mine, board(mine, *pods), clock(at), template="t").actions
 
 
 def test_an_automatic_pool_lets_go_only_of_what_has_long_been_idle() -> None:
@@ -159,7 +159,12 @@ def test_a_pod_is_idle_since_it_said_so_and_not_after_it_took_an_order() -> None
 
 
 def late_pods(state: Board, scaler: Scaler, mine: Any, at: float) -> list[Action]:
-    return scaler.shape(mine, state, clock(at), template="t")
+    return scaler.shape(mine, state, clock(at), template="t").actions
+
+
+def ready(state: Board, scaler: Scaler, mine: Any, at: float) -> bool:
+    found = scaler.shape(mine, state, clock(at), template="t").status.conditions or []
+    return [ConditionStatus.TRUE] == [condition.status for condition in found]
 
 
 def test_a_pod_that_does_not_start_is_replaced_ever_more_slowly_and_the_pool_says_so() -> None:
@@ -168,7 +173,7 @@ def test_a_pod_that_does_not_start_is_replaced_ever_more_slowly_and_the_pool_say
     state, scaler = board(mine, pod("p1", phase="Pending", heard_at=None, seen_at=1000.0)), Scaler()
     assert [] == late_pods(state, scaler, mine, 1030.0)
     assert [DeletePod(pod="p1")] == late_pods(state, scaler, mine, 1030.1)
-    assert ConditionStatus.FALSE is scaler.status(mine, state, clock()).conditions[0].status  # type: ignore[index]
+    assert not ready(state, scaler, mine, 1030.2)
     state.pods.clear()
     assert [] == late_pods(state, scaler, mine, 1035.0)
     assert [CreatePod(pool="default")] == late_pods(state, scaler, mine, 1035.1)
@@ -179,12 +184,19 @@ def test_a_pod_that_does_not_start_is_replaced_ever_more_slowly_and_the_pool_say
     assert [CreatePod(pool="default")] == late_pods(state, scaler, mine, 1076.2)
     state.see_pod(pod("p3", heard_at=1080.0))
     assert [] == late_pods(state, scaler, mine, 1080.0)
-    assert ConditionStatus.TRUE is scaler.status(mine, state, clock()).conditions[0].status  # type: ignore[index]
+    assert ready(state, scaler, mine, 1080.0)
+
+
+def test_what_a_pool_told_by_others_needs_is_shown_beside_what_it_was_told() -> None:
+    """For whoever scales it: KEDA, or a person."""
+    mine = pool(replicas=1, slotsPerPod=2, spareSlots=1)
+    found = Scaler().shape(mine, board(mine, *queued(4)), clock(), template="t")
+    assert (1, 3) == (found.wanted, found.status.wanted)
 
 
 def test_a_start_is_not_judged_while_we_could_not_have_heard_it() -> None:
     """The bus is away: nobody is replaced for that."""
     mine = pool(replicas=1, startSeconds=30)
     state = board(mine, pod("p1", phase="Pending", heard_at=None, seen_at=1000.0))
-    assert [] == Scaler().shape(mine, state, clock(1100.0, since=None), template="t")
-    assert [] == Scaler().shape(mine, state, clock(1100.0, since=1080.0), template="t")
+    assert [] == Scaler().shape(mine, state, clock(1100.0, since=None), template="t").actions
+    assert [] == Scaler().shape(mine, state, clock(1100.0, since=1080.0), template="t").actions

@@ -1,16 +1,18 @@
 """Whose turn it is, and which pod takes it."""
 
 from collections import Counter
+from typing import Any
 
 import pytest
 
 from objects import NOON, board, clock, held, job, pod, queue, running
 from trawler_crds.media_job import MediaJob
 from trawler_crds.messages import Presence
-from trawler_operator import lifecycle, scheduling
+from trawler_operator import scheduling, wording
 from trawler_operator.actions import Dispatch
 from trawler_operator.board import Board, Clock
 from trawler_operator.scheduling import Scheduler
+from trawler_operator.shares import Shares
 
 
 def queued(uid: str, created: str = "2027-01-15T08:00:00Z", **more: object) -> MediaJob:
@@ -74,7 +76,7 @@ def test_pods_that_cannot_take_it_are_passed_over() -> None:
 def test_a_failed_job_waits_its_time_and_does_not_hold_up_others() -> None:
     """Backoff belongs to the job, not to the queue."""
     state = board(
-        queued("a", status_failures=1, status_queuedTime=lifecycle.stamp(NOON)),
+        queued("a", status_failures=1, status_queuedTime=wording.stamp(NOON)),
         queued("b", "2027-01-15T09:00:00Z"),
         pod(),
     )
@@ -152,7 +154,7 @@ def test_a_cap_counts_what_runs_and_what_is_being_handed_over() -> None:
 )
 def test_priority_goes_first_until_others_have_waited_long_enough(minutes: int, first: str) -> None:
     """One step of priority for each minute waited."""
-    came = lifecycle.stamp(lifecycle.parse("2027-01-15T08:00:00Z") + 60 * minutes)
+    came = wording.stamp(wording.parse("2027-01-15T08:00:00Z") + 60 * minutes)
     state = board(queued("patient", priority=5), queued("important", came, priority=8), pod(free=1))
     assert [first] == [found.uid for found in assign(state)]
 
@@ -189,3 +191,61 @@ def test_a_pod_that_did_not_answer_gets_nothing_until_it_is_heard_again() -> Non
     assert [] == assign(state)
     state.hear("p1", Presence(pool="default", sequence=1, free=2, taken=0), 1001.0)
     assert ["a"] == [found.uid for found in assign(state)]
+
+
+def _alone_among_many(**spec: Any) -> tuple[Board, Scheduler]:
+    """One pod of two slots, one of them busy; a job that must be alone, and others without end."""
+    state = board(
+        pod(free=1, taken=1, held=held("r")),
+        running("r"),
+        queued("l", queue="q2", status_reason="WorkerLost", status_attempt=1, **spec),
+        *(queued(f"a{n}", queue="q1") for n in range(9)),
+        queue("q1"),
+        queue("q2"),
+    )
+    scheduler = Scheduler()
+    scheduler._shares["default"] = Shares(last="q1")  # it is the turn of q2
+    return state, scheduler
+
+
+def _names(found: list[Dispatch]) -> list[str]:
+    return [dispatch.uid for dispatch in found]
+
+
+def test_a_pod_is_kept_free_for_who_must_be_alone_until_it_is_empty() -> None:
+    """Beside busy queues no pod would ever be empty by itself."""
+    state, scheduler = _alone_among_many()
+    for _ in range(3):
+        assert [] == scheduler.assign(state, clock(), skip=set())
+    state.pods["p1"].hear(Presence(pool="default", sequence=1, free=2, taken=0), 1000.5)
+    assert ["l"] == _names(scheduler.assign(state, clock(), skip=set()))
+
+
+@pytest.mark.parametrize("change", ["suspended", "deleted", "queue paused", "pod gone", "running"])
+def test_a_pod_is_kept_for_nobody_who_cannot_go(change: str) -> None:
+    """Else its slots would idle for ever."""
+    state, scheduler = _alone_among_many()
+    assert [] == scheduler.assign(state, clock(), skip=set())
+    lonely: dict[str, Any] = {"queue": "q2", "status_reason": "WorkerLost", "version": 2}
+    match change:
+        case "suspended":
+            state.see_job(queued("l", suspend=True, **lonely))
+        case "deleted":
+            state.see_job(queued("l", **lonely), gone=True)
+        case "running":
+            state.see_job(running("l", worker="elsewhere", **{**lonely, "attempt": 2}))
+        case "queue paused":
+            state.see_queue(queue("q2", paused=True))
+        case "pod gone":
+            state.see_pod(state.pods["p1"], gone=True)
+            state.see_pod(pod("p2", free=1, taken=1, held=held("s")))
+    assert ["a0"] == _names(scheduler.assign(state, clock(), skip=set()))
+
+
+def test_who_else_must_be_alone_waits_until_the_first_has_its_pod() -> None:
+    """One pod is kept at a time: two would keep a small pool from all others."""
+    state, scheduler = _alone_among_many()
+    assert [] == scheduler.assign(state, clock(), skip=set())
+    state.see_job(queued("m", queue="q3", status_reason="OutOfMemory", status_attempt=1))
+    state.see_pod(pod("p2", free=1))
+    assert ["a0"] == _names(scheduler.assign(state, clock(), skip=set()))

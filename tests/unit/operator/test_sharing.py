@@ -7,7 +7,7 @@ import pytest
 from objects import NOON, board, clock, job, pod, queue, running
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import MediaJob, Phase
-from trawler_operator import lifecycle, sharing
+from trawler_operator import lifecycle, sharing, wording
 from trawler_operator.actions import Action, Copy, Dispatch, WriteStatus
 from trawler_operator.admission import admit
 from trawler_operator.board import Board
@@ -19,7 +19,7 @@ FILE = {"name": "a.mp4", "bytes": 5, "sha256": "0" * 64, "type": "video/mp4"}
 
 
 def at(seconds: float) -> str:
-    return lifecycle.stamp(NOON + seconds)
+    return wording.stamp(NOON + seconds)
 
 
 def same(uid: str, **more: Any) -> MediaJob:

@@ -7,6 +7,7 @@ from typing import Final
 
 from trawler_common import logs, telemetry
 from trawler_common.bus import Bus, NoAnswer
+from trawler_common.crashing import CrashPoint, reach
 from trawler_crds import subjects
 from trawler_crds.failures import FailureReason
 from trawler_crds.messages import Outcome, Progress, Recorded, Result, Stage
@@ -52,6 +53,7 @@ class Runner:
         log.info("order_accepted", extra={"attempt": work.order.attempt})
         try:
             try:
+                reach(CrashPoint.WORKER_ORDERED)
                 result = await self._carry_out(work)
             except asyncio.CancelledError:
                 if not work.handed_back:
@@ -65,6 +67,7 @@ class Runner:
             log.info("attempt_ended", extra={"outcome": result.outcome, "reason": result.reason})
             self._board.move(work, Stage.REPORTING)
             await self._report(work, result)
+            reach(CrashPoint.WORKER_RECORDED)
         finally:
             await self._fetcher.release(work.name)
             self._board.works.pop(work.key, None)
@@ -109,7 +112,9 @@ class Runner:
         folder = self._scratch / work.name
         with telemetry.span("hash"):
             files = [await hash_file(proved, folder) for proved in done.files]
+        reach(CrashPoint.WORKER_FETCHED)
         await self._uploader.store(work, files)
+        reach(CrashPoint.WORKER_STORED)
         return Result(
             attempt=work.order.attempt,
             outcome=Outcome.STORED,

@@ -11,6 +11,7 @@ import aiohttp
 
 from trawler_common import logs, telemetry
 from trawler_common.bus import Bus, NoAnswer
+from trawler_common.crashing import CrashPoint, reach
 from trawler_crds import subjects
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import MediaFile
@@ -97,7 +98,9 @@ class Uploader:
         pause = FIRST_PAUSE
         while True:
             try:
-                for grant in await self._ask(work, [hashed.file for hashed in left.values()]):
+                grants = await self._ask(work, [hashed.file for hashed in left.values()])
+                reach(CrashPoint.WORKER_GRANTED)
+                for grant in grants:
                     await self._put(left[grant.sha256], grant, work)
                     del left[grant.sha256]
                 if not left:

@@ -1,0 +1,63 @@
+"""Places at which a test may end this process as a crash would: at once, without a goodbye.
+
+Compiled in, so that what is tested is what is shipped; off unless the environment variable names
+one. The chart never sets it.
+"""
+
+import os
+import signal
+from enum import StrEnum
+from typing import Final
+
+VARIABLE: Final = "TRAWLER_CRASH_AT"
+
+
+class CrashPoint(StrEnum):
+    """Between which two steps. First those of the operator, then those of a worker."""
+
+    BEFORE_QUEUED = "before-Queued"
+    """Before a status write that says so; admission, and every way back into the queue."""
+    AFTER_QUEUED = "after-Queued"
+    BEFORE_RUNNING = "before-Running"
+    """The write-ahead of a dispatch."""
+    AFTER_RUNNING = "after-Running"
+    AFTER_ORDER = "after-order"
+    """A pod took the order; nobody here knows of it yet."""
+    AFTER_GRANT = "after-grant"
+    """Signed PUTs were made; no pod has them yet."""
+    BEFORE_SUCCEEDED = "before-Succeeded"
+    """The objects were looked at."""
+    AFTER_SUCCEEDED = "after-Succeeded"
+    """No pod heard *recorded* yet."""
+    BEFORE_FAILED = "before-Failed"
+    AFTER_FAILED = "after-Failed"
+    BEFORE_CANCELLED = "before-Cancelled"
+    AFTER_CANCELLED = "after-Cancelled"
+    BEFORE_SUSPENDED = "before-Suspended"
+    AFTER_SUSPENDED = "after-Suspended"
+    BEFORE_POD = "before-pod"
+    AFTER_POD = "after-pod"
+    BEFORE_EXPIRY = "before-expiry"
+    """A finished job was kept long enough."""
+    AFTER_EXPIRY = "after-expiry"
+    BEFORE_SWEEP = "before-sweep"
+    """Nothing names an object any more."""
+    AFTER_SWEEP = "after-sweep"
+
+    WORKER_ORDERED = "worker-ordered"
+    """The order was taken, perhaps not yet answered."""
+    WORKER_FETCHED = "worker-fetched"
+    WORKER_GRANTED = "worker-granted"
+    WORKER_STORED = "worker-stored"
+    """The bytes are in the store; nobody was told."""
+    WORKER_RECORDED = "worker-recorded"
+    """The operator has the result; the pod still holds the attempt."""
+
+
+_AIM: Final = os.environ.get(VARIABLE)
+
+
+def reach(point: CrashPoint) -> None:
+    """Go on, or die here if that is what the environment says."""
+    if point == _AIM:
+        os.kill(os.getpid(), signal.SIGKILL)

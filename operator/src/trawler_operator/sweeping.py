@@ -1,0 +1,106 @@
+"""What the store may forget: objects that nothing names, seen so twice and far enough apart. Pure."""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from trawler_crds.media_job import Phase
+from trawler_operator.board import Board
+
+SHARDS: Final = tuple(f"{number:02x}" for number in range(256))
+"""The first two digits of a hash: one folder of the store, listed at once."""
+DEFAULT_LONGEST: Final = 3600.0
+"""Seconds of the longest attempt where no pool says so."""
+
+
+class Pins:
+    """Objects that somebody counts on although no job names them yet."""
+
+    def __init__(self) -> None:
+        self._granted: dict[tuple[str, int], frozenset[str]] = {}
+        self._held: list[frozenset[str]] = []
+        self._going: set[str] = set()
+
+    def grant(self, uid: str, attempt: int, hashes: Collection[str]) -> None:
+        """An attempt may store these, or was told that they are there already."""
+        key = (uid, attempt)
+        self._granted[key] = self._granted.get(key, frozenset()) | frozenset(hashes)
+
+    @contextmanager
+    def held(self, hashes: Collection[str]) -> Iterator[None]:
+        """A job is about to name these."""
+        mine = frozenset(hashes)
+        self._held.append(mine)
+        try:
+            yield
+        finally:
+            self._held.remove(mine)
+
+    @contextmanager
+    def letting_go(self, sha256: str) -> Iterator[None]:
+        """This one is being deleted: until that is done nobody may count on it."""
+        self._going.add(sha256)
+        try:
+            yield
+        finally:
+            self._going.discard(sha256)
+
+    def going(self, hashes: Collection[str]) -> bool:
+        """Whether one of these is just being deleted."""
+        return not self._going.isdisjoint(hashes)
+
+    def kept(self, board: Board) -> set[str]:
+        """All pinned objects. An attempt's grants end with the attempt."""
+        for uid, attempt in tuple(self._granted):
+            job = board.jobs.get(uid)
+            if (
+                job is None
+                or job.status.phase is not Phase.RUNNING
+                or job.status.attempt != attempt
+            ):
+                del self._granted[uid, attempt]
+        return set().union(*self._granted.values(), *self._held)
+
+
+class Sweeper:
+    """Remembers which objects nothing named when they were last listed.
+
+    The two sights are one longest attempt apart, and so is the first deletion from our election: the
+    pins of the leader before are not known to us, but they end with its attempts.
+    """
+
+    def __init__(self, *, since: float) -> None:
+        self._since = since
+        self._unnamed: dict[str, dict[str, float]] = {}
+
+    def look(
+        self,
+        shard: str,
+        listed: Collection[str],
+        named: Collection[str],
+        *,
+        now: float,
+        apart: float,
+    ) -> list[str]:
+        """Take one listing of a folder of the store; answers with the hashes that may go.
+
+        `now` and `apart` are monotonic seconds.
+        """
+        before = self._unnamed.get(shard, {})
+        unnamed = {sha256: before.get(sha256, now) for sha256 in listed if sha256 not in named}
+        self._unnamed[shard] = unnamed
+        if now - self._since < apart:
+            return []
+        return sorted(sha256 for sha256, seen in unnamed.items() if now - seen >= apart)
+
+
+def named(board: Board, pins: Pins) -> set[str]:
+    """Every object that a job names or somebody counts on."""
+    files = (file.sha256 for job in board.jobs.values() for file in job.status.files or ())
+    return pins.kept(board) | set(files)
+
+
+def longest_attempt(board: Board) -> float:
+    """Seconds that an attempt may take in the slowest pool."""
+    pools = (float(pool.spec.max_attempt_seconds) for pool in board.pools.values())
+    return max(pools, default=DEFAULT_LONGEST)

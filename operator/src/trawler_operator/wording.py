@@ -1,0 +1,44 @@
+"""How things are written in a status: times, sizes, hosts, conditions. Pure."""
+
+import math
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from trawler_crds.media_job import Condition, ConditionStatus, MediaJob
+
+
+def host(job: MediaJob) -> str:
+    """Host and port of a job's address, for a column."""
+    return urlsplit(job.spec.url).netloc[:260]
+
+
+def conditions(job: MediaJob, kind: str, reason: str, now: str) -> list[dict[str, Any]]:
+    """The conditions of a job with one of them true from now on."""
+    others = [c.wire() for c in job.status.conditions or [] if c.type != kind]
+    mine = Condition(
+        type=kind,
+        status=ConditionStatus.TRUE,
+        reason=reason,
+        last_transition_time=now,
+        observed_generation=job.metadata.generation,
+    )
+    return [*others, mine.wire()]
+
+
+def human(size: int) -> str:
+    """Bytes for a column: 842 B, 1.2 MB."""
+    if size < 1000:
+        return f"{size} B"
+    power = min(4, int(math.log(size, 1000)))
+    return f"{size / 1000**power:.1f} {' kMGT'[power]}B"
+
+
+def stamp(wall: float) -> str:
+    """Unix seconds as RFC 3339."""
+    return datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse(text: str) -> float:
+    """RFC 3339 as Unix seconds."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()

@@ -1,0 +1,99 @@
+"""What the store may forget, and when."""
+
+import pytest
+
+from objects import board, job, pool, running
+from trawler_operator.sweeping import Pins, Sweeper, longest_attempt, named
+
+A, B = "aa" + "0" * 62, "aa" + "1" * 62
+FILE = {"name": "a.mp4", "bytes": 1, "sha256": A, "type": "video/mp4"}
+
+
+def look(sweeper: Sweeper, now: float, *names: str) -> list[str]:
+    return sweeper.look("aa", [A, B], names, now=now, apart=100.0)
+
+
+def test_an_object_goes_when_nothing_named_it_in_two_listings_far_enough_apart() -> None:
+    """One listing may have been made while somebody was about to name it."""
+    sweeper = Sweeper(since=0.0)
+    assert [] == look(sweeper, 200.0, A)
+    assert [] == look(sweeper, 299.9, A)
+    assert [B] == look(sweeper, 300.0, A)
+
+
+def test_an_object_that_was_named_in_between_begins_anew() -> None:
+    """It was in use: its time is counted from the first listing without a name."""
+    sweeper = Sweeper(since=0.0)
+    for now, names, may_go in (
+        (200.0, (A,), []),
+        (250.0, (A, B), []),
+        (300.0, (A,), []),
+        (400.0, (A,), [B]),
+    ):
+        assert may_go == look(sweeper, now, *names)
+
+
+def test_a_new_leader_deletes_nothing_for_the_time_of_a_longest_attempt() -> None:
+    """It knows nothing of the grants of the one before."""
+    sweeper = Sweeper(since=1000.0)
+    assert [] == sweeper.look("aa", [A], (), now=1000.0, apart=10.0)
+    assert [] == sweeper.look("aa", [A], (), now=1050.0, apart=100.0)
+    assert [A] == sweeper.look("aa", [A], (), now=1100.0, apart=100.0)
+
+
+def test_an_object_that_another_hand_removed_is_forgotten() -> None:
+    """Else what is stored again under the same hash would go at once."""
+    sweeper = Sweeper(since=0.0)
+    look(sweeper, 200.0)
+    sweeper.look("aa", [], (), now=250.0, apart=100.0)
+    assert [] == look(sweeper, 300.0)
+
+
+def test_a_finished_job_names_its_files() -> None:
+    """For as long as it is there."""
+    done = job("a", status_phase="Succeeded", status_files=[FILE])
+    state = board(done)
+    assert {A} == named(state, Pins())
+    state.see_job(done, gone=True)
+    assert set() == named(state, Pins())
+
+
+@pytest.mark.parametrize(
+    ("now", "kept"),
+    [
+        (running("a"), {A, B}),
+        (running("a", attempt=2), set()),
+        (job("a", status_phase="Queued", status_attempt=1), set()),
+    ],
+)
+def test_a_grant_pins_its_objects_for_as_long_as_its_attempt_runs(
+    now: object, kept: set[str]
+) -> None:
+    """Stored, but not yet reported."""
+    pins = Pins()
+    pins.grant("a", 1, [A])
+    pins.grant("a", 1, [B])
+    assert kept == named(board(now), pins)  # type: ignore[arg-type]
+
+
+def test_what_a_job_is_about_to_name_is_pinned_until_it_does() -> None:
+    """A reuse looks at the objects first, and writes then."""
+    pins = Pins()
+    with pins.held([A]), pins.held([A]):
+        assert {A} == named(board(), pins)
+    assert set() == named(board(), pins)
+
+
+def test_nobody_counts_on_what_is_just_being_deleted() -> None:
+    """It would be told that it is there, and then it would not be."""
+    pins = Pins()
+    with pins.letting_go(A):
+        assert pins.going([B, A])
+        assert not pins.going([B])
+    assert not pins.going([A])
+
+
+def test_the_longest_attempt_is_that_of_the_slowest_pool() -> None:
+    """An hour where no pool is known."""
+    pools = [pool("a", maxAttemptSeconds=5), pool("b", maxAttemptSeconds=50)]
+    assert (3600.0, 50.0) == (longest_attempt(board()), longest_attempt(board(*pools)))
