@@ -12,6 +12,7 @@ import pytest_asyncio
 import yaml
 from aiohttp import web
 
+from apiproxy import ApiProxy, api_proxy
 from node import Node
 from operating import Operator
 from rig import Rig
@@ -124,6 +125,13 @@ async def tasks() -> AsyncIterator[asyncio.TaskGroup]:
 
 
 @pytest.fixture
+def proxy(api: ApiServer, tmp_path: Path) -> Iterator[ApiProxy]:
+    """Stands between operator and API server in tests marked `proxied`."""
+    with api_proxy(api, tmp_path / "proxied.kubeconfig") as found:
+        yield found
+
+
+@pytest.fixture
 def operator(
     request: pytest.FixtureRequest,
     api: ApiServer,
@@ -156,6 +164,9 @@ def operator(
     }
     env = {f"TRAWLER_OPERATOR_{key}": value for key, value in values.items()}
     env["KUBECONFIG"] = str(api.kubeconfig)
+    if request.node.get_closest_marker("proxied"):
+        proxy: ApiProxy = request.getfixturevalue("proxy")
+        env["KUBECONFIG"] = str(proxy.kubeconfig)
     found = Operator(api, namespace, env, tmp_path / "operator.log")
     found.start()
     try:
@@ -196,7 +207,9 @@ async def rig(
     bus_server: Server,
     s3_server: Server,
     store_settings: StoreSettings,
-) -> Rig:
+    nats_url: str,
+    tasks: asyncio.TaskGroup,
+) -> AsyncIterator[Rig]:
     """All of it, with a pod that takes orders."""
     found = Rig(
         operator=operator,
@@ -207,5 +220,8 @@ async def rig(
         s3=s3_server,
         store=Store(store_settings),
     )
+    bus = await Bus.connect(nats_url, name="listener", tasks=tasks)
+    await found.listen(bus)
     await found.working()
-    return found
+    yield found
+    await bus.close()

@@ -48,6 +48,10 @@ class Operator:
         assert self._process is not None
         self._process.send_signal(signum)
 
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def died(self) -> int | None:
         """Its exit code; None while it lives."""
         assert self._process is not None
@@ -77,6 +81,15 @@ class Operator:
         except httpx.HTTPError:
             return False
         return "trawler_operator_leading 1.0" in text and self.ready()
+
+    def alive(self) -> bool:
+        return http_ok(self._page("healthz"))
+
+    def counted(self, name: str) -> float:
+        """One figure of /metrics."""
+        text = httpx.get(self._page("metrics"), timeout=5, trust_env=False).text
+        found = [line for line in text.splitlines() if line.startswith(f"{name} ")]
+        return float(found[0].rpartition(" ")[2]) if found else 0.0
 
     def scaling(self) -> dict[str, Any]:
         found: dict[str, Any] = httpx.get(self._page("scaling"), timeout=5, trust_env=False).json()

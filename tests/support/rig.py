@@ -12,9 +12,12 @@ from typing import Any
 from node import Node
 from operating import Operator
 from servers import Server
+from trawler_common.bus import Bus
 from trawler_common.store import Store
+from trawler_crds import subjects
 from trawler_crds.media_job import TERMINAL, MediaJob
 from trawler_crds.media_job import Phase as JobPhase
+from trawler_crds.messages import Presence, Stage
 from trawler_sandbox.site import Site
 
 
@@ -40,6 +43,7 @@ class Rig:
         self._site = site
         self._address = address
         self._asked: dict[str, str] = {}
+        self._said: dict[str, Presence] = {}
 
     # asking -----------------------------------------------------------------------------------
 
@@ -88,6 +92,43 @@ class Rig:
             left = {n: found[n].status for n in names if n in found}
             raise AssertionError(f"not all ended: {left}") from None
         return found
+
+    def scale(self, replicas: int) -> None:
+        self.operator.kubectl("scale", "wp/default", f"--replicas={replicas}")
+
+    def forget(self) -> None:
+        """Nothing of what was so far counts any more."""
+        self.operator.kubectl("delete", "mj", "--all", "--wait=false")
+        for pod in [name for name, pod in self.node.pods.items() if pod.ended()]:
+            del self.node.pods[pod]
+
+    def phase_of(self, job: MediaJob) -> str:
+        return str(self.jobs()[job.name].status.phase)
+
+    async def listen(self, bus: Bus) -> None:
+        """Hear what the pods say of themselves, as the operator does; without an answer."""
+
+        async def hear(subject: str, presence: Presence) -> None:
+            self._said[subjects.sender(subject).pod] = presence
+
+        await bus.serve(subjects.presence(self.operator.namespace, "*"), Presence, hear)
+
+    def stages(self, job: MediaJob) -> list[Stage]:
+        """What living pods do with a job now."""
+        return [
+            held.stage
+            for name, presence in self._said.items()
+            if name in self.node.pods and not self.node.pods[name].ended()
+            for held in presence.held
+            if held.uid == job.uid
+        ]
+
+    def refused_edit(self, job: MediaJob, spec: str) -> str:
+        """What the API server says to an edit that it must refuse."""
+        words = ("-n", self.operator.namespace, "patch", "mj", job.name, "--type=merge")
+        done = self.operator.api.kubectl(*words, "-p", f'{{"spec":{{{spec}}}}}', check=False)
+        assert done.returncode != 0, f"taken: {spec}"
+        return done.stderr
 
     async def fetching(self, job: MediaJob, *, share: float = 0.1) -> None:
         """Wait until the site sent so much of its file."""

@@ -393,6 +393,8 @@ class World:
         self.bus_since = 1000.0
         self.lose: Callable[[], str] = lambda: "nothing"
         self.operator: Operator | None = None
+        self.old: Operator | None = None
+        """A leader that was taken over from and does not know: it goes on with what it had begun."""
         self._names = 0
 
     def wall(self) -> float:
@@ -426,6 +428,14 @@ class World:
         worker = self.workers.get(pod)
         if worker is not None and not worker.frozen and self.bus and self.lose() != "request":
             worker.drop(uid, attempt)
+
+    def take_over(self) -> None:
+        """Another leads from now on. What the old one has under way may still arrive anywhere; only
+        deletions in the store never outlast its Lease.
+        """
+        self.old, self.operator = self.operator, Operator(self)
+        if self.old is not None:
+            self.old.effects.pop("sweep", None)
 
     # what reaches the operator ----------------------------------------------------------------
 

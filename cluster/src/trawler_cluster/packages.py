@@ -20,6 +20,7 @@ PACKAGES: Final = {
     "ffprobe": "ffmpeg",  # tests make and read media
     "sysctl": "procps",
     "openssl": "openssl",  # keys for the API server of the integration shelf
+    "faketime": "faketime",  # a wrong clock for the operator in the integration shelf
 }
 """Program that must be there → package that brings it."""
 

@@ -100,10 +100,12 @@ class Store:
         except BaseError as error:
             raise StoreAway(f"the store does not answer: {error!r}") from error
 
-    async def delete(self, sha256: str) -> None:
-        """Remove one object; harmless where it is not there. Raises StoreAway."""
+    async def delete(self, sha256: str, *, timeout: float = TIMEOUT) -> None:
+        """Remove one object; harmless where it is not there. Raises StoreAway, after `timeout` seconds
+        too.
+        """
         try:
-            async with asyncio.timeout(TIMEOUT):
+            async with asyncio.timeout(min(TIMEOUT, timeout)):
                 await obstore.delete_async(self._objects, object_key(sha256))
         except FileNotFoundError:
             return

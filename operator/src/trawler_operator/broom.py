@@ -47,7 +47,8 @@ class Broom:
             self._leader.require()
             with self._pins.letting_go(sha256):
                 reach(CrashPoint.BEFORE_SWEEP)
-                await self._store.delete(sha256)
+                # not past the Lease: whoever leads then may have promised the object again
+                await self._store.delete(sha256, timeout=self._leader.remaining())
                 reach(CrashPoint.AFTER_SWEEP)
             self._metrics.objects_swept.inc()
             log.info("object_swept", extra={"sha256": sha256})

@@ -19,12 +19,19 @@ from trawler_operator.board import Pod, PodPhase
 
 TIMEOUT: Final = 10.0
 PAGE: Final = 500
+LONGEST_PENALTY: Final = 60.0
+"""Seconds of a Retry-After that are honoured."""
 _MERGE: Final = "application/merge-patch+json"
 _APPLY: Final = "application/apply-patch+yaml"
 
 
 class ApiAway(Exception):
     """The API server did not answer, or with an error that may pass."""
+
+    def __init__(self, why: str, *, retry_after: float = 0.0) -> None:
+        super().__init__(why)
+        self.retry_after = retry_after
+        """Seconds that it asked us to wait."""
 
 
 class Conflict(Exception):
@@ -136,7 +143,10 @@ class Cluster:
             raise ApiAway(repr(error)) from error
         if 200 <= answer.status < 300:
             return json.loads(data)
-        raise _ERRORS.get(answer.status, ApiAway)(f"{answer.status} {method} {path}: {_why(data)}")
+        what = f"{answer.status} {method} {path}: {_why(data)}"
+        if answer.status in _ERRORS:
+            raise _ERRORS[answer.status](what)
+        raise ApiAway(what, retry_after=_seconds(answer.headers))
 
     def _core(self, kind: str, name: str = "") -> str:
         return f"/api/v1/namespaces/{self.namespace}/{kind}" + (f"/{name}" if name else "")
@@ -285,6 +295,14 @@ class Cluster:
 
     async def delete_lease(self, name: str) -> None:
         await self.call("DELETE", self._lease(name))
+
+
+def _seconds(headers: Mapping[str, str]) -> float:
+    """Retry-After in seconds, within reason; the API server sends whole numbers."""
+    try:
+        return min(LONGEST_PENALTY, max(0.0, float(headers.get("Retry-After", "0"))))
+    except ValueError:
+        return 0.0
 
 
 def _why(data: bytes) -> str:

@@ -10,7 +10,7 @@ from trawler_crds.media_job import (
     MediaJob,
     Phase,
 )
-from trawler_crds.messages import Outcome, Result
+from trawler_crds.messages import Outcome, Result, Stage
 from trawler_operator.actions import Action, Cancel, Order, WriteStatus
 from trawler_operator.board import Board, Clock, PodPhase
 from trawler_operator.wording import conditions, human, parse, stamp
@@ -93,7 +93,10 @@ def _running(job: MediaJob, board: Board, clock: Clock) -> Action | None:
     if held is None:
         # written, but the pod does not have it: we died in between, or the order was lost
         return Order(uid=job.uid, pod=pod.name, attempt=job.status.attempt)
-    if held.age_seconds > attempt_seconds(job, board) + OVERTIME and held.stage != "Reporting":
+    if (
+        held.age_seconds > attempt_seconds(job, board) + OVERTIME
+        and held.stage is not Stage.REPORTING
+    ):
         return failed(job, FailureReason.TOO_LONG, None, clock.wall)
     return None
 
@@ -286,10 +289,13 @@ def within_limits(job: MediaJob, sizes: list[int]) -> bool:
 
 
 def strays(board: Board) -> list[Cancel]:
-    """What pods hold and should not: level-based, so a lost cancel is simply said again."""
+    """What pods hold and should not: level-based, so a lost cancel is simply said again. Who only
+    reports any more is told *stale* when it does.
+    """
     return [
         Cancel(pod=pod.name, uid=uid, attempt=attempt)
         for pod in board.pods.values()
-        for uid, attempt in pod.held
-        if not concerns(board.jobs.get(uid), pod=pod.name, attempt=attempt)
+        for (uid, attempt), held in pod.held.items()
+        if held.stage is not Stage.REPORTING
+        and not concerns(board.jobs.get(uid), pod=pod.name, attempt=attempt)
     ]

@@ -127,7 +127,8 @@ class Performer:
             log.warning(
                 "effect_failed", extra={"action": type(action).__name__, "error": str(error)}
             )
-            await asyncio.sleep(AFTER_FAILURE)
+            asked = error.retry_after if isinstance(error, ApiAway) else 0.0
+            await asyncio.sleep(max(AFTER_FAILURE, asked))
 
     # jobs -----------------------------------------------------------------------------------
 

@@ -139,6 +139,17 @@ class Machine(RuleBasedStateMachine):
         self._operator().step(effects[which % len(effects)])
         self.world.lose = lambda: "nothing"
 
+    @precondition(lambda self: self.world.old and self.world.old.effects)
+    @event(which=INDEX, lost=st.sampled_from(["nothing", "request", "reply"]))
+    def the_old_leader_goes_a_step(self, which: int, lost: str) -> None:
+        """Late, and with what it knew then."""
+        old = self.world.old
+        assert old is not None
+        self.world.lose = lambda: lost
+        effects = list(old.effects)
+        old.step(effects[which % len(effects)])
+        self.world.lose = lambda: "nothing"
+
     # pods -------------------------------------------------------------------------------------
 
     def _worker(self, which: int) -> Any:
@@ -204,7 +215,16 @@ class Machine(RuleBasedStateMachine):
 
     @event(
         what=st.sampled_from(
-            ["operator", "pod dies", "pod hangs", "bus", "api", "api, after it did it", "clock"]
+            [
+                "operator",
+                "another leads",
+                "pod dies",
+                "pod hangs",
+                "bus",
+                "api",
+                "api, after it did it",
+                "clock",
+            ]
         ),
         which=INDEX,
     )
@@ -213,6 +233,8 @@ class Machine(RuleBasedStateMachine):
         match what:
             case "operator":
                 world.operator = None if world.operator else Operator(world)
+            case "another leads":
+                world.take_over()
             case "pod dies" if worker is not None:
                 world.kill_worker(worker.name)
             case "pod hangs" if worker is not None:
@@ -308,7 +330,7 @@ class Machine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Everything is mended: now all that can end must end, and nothing be left."""
         world = self.world
-        world.api.failing = 0
+        world.api.failing, world.old = 0, None
         if not world.bus:
             world.bus, world.bus_since = True, world.now
         if world.operator is None:

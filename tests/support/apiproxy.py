@@ -1,0 +1,131 @@
+"""A proxy before the API server that does to its clients what a network or a tired server does."""
+
+import asyncio
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import yaml
+from aiohttp import web
+
+from servers import ApiServer, free_port
+
+_HOP: Final = {"host", "content-length", "transfer-encoding", "connection", "content-encoding"}
+
+
+class ApiProxy:
+    """Passes everything on, until told otherwise. Its switches may be set from any thread."""
+
+    def __init__(self, target: str, token: str, kubeconfig: Path) -> None:
+        self.kubeconfig = kubeconfig
+        """Leads through it."""
+        self._target = target
+        self._token = token
+        self.port = free_port()
+        self.conflicts = 0
+        """So many of the next status writes of MediaJobs are answered 409, undone."""
+        self.busy_until = 0.0
+        """Until then (monotonic) everything but a watch is answered 429, Retry-After: 2."""
+        self.gone = False
+        """Each watch ends at once with 410 Gone."""
+        self.silent = False
+        """Watches stay open and say nothing more."""
+        self.asked: list[float] = []
+        """When (monotonic) each request came."""
+        self._cut = 0
+
+    def cut_watches(self) -> None:
+        """End all watches in the middle."""
+        self._cut += 1
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append(time.monotonic())
+        watch = request.query.get("watch") == "true"
+        status = request.path.endswith("/status") and "mediajobs" in request.path
+        if time.monotonic() < self.busy_until and not watch:
+            return web.json_response(
+                {"message": "too many requests"}, status=429, headers={"Retry-After": "2"}
+            )
+        if status and request.method == "PATCH" and self.conflicts > 0:
+            self.conflicts -= 1
+            return web.json_response({"message": "the object was changed"}, status=409)
+        return await self._pass(request, watch=watch)
+
+    async def _pass(self, request: web.Request, *, watch: bool) -> web.StreamResponse:
+        headers = {k: v for k, v in request.headers.items() if k.lower() not in _HOP}
+        headers["Authorization"] = f"Bearer {self._token}"
+        async with self._session.request(
+            request.method,
+            self._target + request.path_qs,
+            data=await request.read(),
+            headers=headers,
+            timeout=aiohttp.ClientTimeout(total=None),
+        ) as upstream:
+            answer = web.StreamResponse(status=upstream.status)
+            answer.content_type = upstream.content_type
+            await answer.prepare(request)
+            if watch:
+                await self._stream(upstream, answer)
+            else:
+                await answer.write(await upstream.read())
+        return answer
+
+    async def _stream(self, upstream: aiohttp.ClientResponse, answer: web.StreamResponse) -> None:
+        cut = self._cut
+        if self.gone:
+            error = '{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired"}}\n'
+            await answer.write(error.encode())
+            return
+        while True:
+            try:
+                async with asyncio.timeout(0.2):
+                    line = await upstream.content.readline()
+            except TimeoutError:
+                line = None
+            if line == b"" or cut != self._cut:
+                return
+            if line is not None and not self.silent:
+                await answer.write(line)
+
+    async def _serve(self, ready: threading.Event, stop: asyncio.Event) -> None:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        connector = aiohttp.TCPConnector(ssl=context, limit=0)
+        async with aiohttp.ClientSession(connector=connector, trust_env=False) as self._session:
+            app = web.Application(client_max_size=10_000_000)
+            app.router.add_route("*", "/{path:.*}", self._answer)
+            runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+            await runner.setup()
+            await web.TCPSite(runner, "127.0.0.1", self.port).start()
+            ready.set()
+            await stop.wait()
+            await runner.cleanup()
+
+
+@contextmanager
+def api_proxy(api: ApiServer, kubeconfig: Path) -> Iterator[ApiProxy]:
+    """A proxy in a thread of its own; `kubeconfig` is written and leads through it."""
+    known = yaml.safe_load(api.kubeconfig.read_text())
+    target = known["clusters"][0]["cluster"]["server"]
+    token = known["users"][0]["user"]["token"]
+    proxy = ApiProxy(target, token, kubeconfig)
+    known["clusters"][0]["cluster"] = {"server": f"http://127.0.0.1:{proxy.port}"}
+    kubeconfig.write_text(yaml.safe_dump(known))
+    loop, ready = asyncio.new_event_loop(), threading.Event()
+    stop = asyncio.Event()
+    thread = threading.Thread(
+        target=loop.run_until_complete, args=(proxy._serve(ready, stop),), daemon=True
+    )
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield proxy
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(20)
+        loop.close()
