@@ -221,7 +221,9 @@ async def rig(
         store=Store(store_settings),
     )
     bus = await Bus.connect(nats_url, name="listener", tasks=tasks)
-    await found.listen(bus)
-    await found.working()
-    yield found
-    await bus.close()
+    try:
+        await found.listen(bus)
+        await found.working()
+        yield found
+    finally:
+        await bus.close()

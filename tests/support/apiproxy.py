@@ -62,7 +62,7 @@ class ApiProxy:
         async with self._session.request(
             request.method,
             self._target + request.path_qs,
-            data=await request.read(),
+            data=await request.read() or None,
             headers=headers,
             timeout=aiohttp.ClientTimeout(total=None),
         ) as upstream:

@@ -5,6 +5,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -101,6 +102,19 @@ class Installed:
         found: dict[str, Any] = json.loads(self._raw("services", "site", 8080, path))
         return found
 
+    # the operator -----------------------------------------------------------------------------
+
+    def leader(self) -> str:
+        """The pod whose operator leads."""
+        spec = self.kubectl.json("get", "lease", "trawler-operator")["spec"]
+        return str(spec["holderIdentity"])
+
+    def scaling(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(
+            self._raw("services", "trawler-operator", 8080, "/scaling")
+        )
+        return found
+
     # pods and what is in them ---------------------------------------------------------------
 
     def pods(self, component: str) -> list[dict[str, Any]]:
@@ -172,8 +186,6 @@ class Installed:
         volume = self.kubectl.json("get", "pvc", claim)["spec"]["volumeName"]
         found = self.kubectl.json("get", "pv", volume)["spec"]
         path = (found.get("hostPath") or found.get("local"))["path"]
-        from pathlib import Path
-
         media = Path(path) / "trawler" / "media" / "sha256"
         return {file.name for file in media.rglob("*") if file.is_file()}
 
@@ -200,11 +212,16 @@ class Installed:
 
 @contextlib.contextmanager
 def installed(
-    provider: Provider, *, namespace: str, crds: bool, values: tuple[str, ...] = ()
+    provider: Provider,
+    *,
+    namespace: str,
+    crds: bool,
+    values: tuple[str, ...] = (),
+    chart: Path | None = None,
 ) -> Iterator[Installed]:
     """Install for the length of a block; objects go before their namespace."""
     more = () if crds else ("crds.install=false",)
-    release = install.Release(namespace=namespace, values=(*more, *values))
+    release = install.Release(namespace=namespace, values=(*more, *values), chart=chart)
     kubectl = install.install(provider, release)
     found = Installed(kubectl)
     try:

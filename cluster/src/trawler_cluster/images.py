@@ -80,7 +80,9 @@ def save_command(*, docker: bool, reference: str, archive: Path) -> list[str]:
     return _buildah("push", reference, f"oci-archive:{archive}:{reference}")
 
 
-def _dockerfile(folder: Path, context: Path) -> Callable[[str], None]:
+def dockerfile(folder: Path, context: Path) -> Callable[[str], None]:
+    """A way to build the image of a folder's Dockerfile."""
+
     def build(reference: str) -> None:
         docker = checks.docker_answers()
         command = build_command(
@@ -104,7 +106,7 @@ def _stand_in(program: str, folder: str) -> Callable[[str], None]:
     def build(reference: str) -> None:
         with tempfile.TemporaryDirectory(prefix="trawler-image-") as context:
             shutil.copy(binaries.program(program), Path(context) / program)
-            _dockerfile(STAND_INS / folder, Path(context))(reference)
+            dockerfile(STAND_INS / folder, Path(context))(reference)
 
     return build
 
@@ -170,7 +172,7 @@ def service(name: str) -> Image:
     return Image(
         reference=reference,
         digest=f"{name}-{tag}",
-        build=_dockerfile(root / name, root),
+        build=dockerfile(root / name, root),
     )
 
 

@@ -1,6 +1,7 @@
 """Trawler from this checkout into a local cluster."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from trawler_cluster import images, plan, shell
 from trawler_cluster.kubectl import Kubectl
@@ -16,6 +17,8 @@ class Release:
     values: tuple[str, ...] = ()
     """Words for `--set`."""
     sandbox: bool = True
+    chart: Path | None = None
+    """Another one than this checkout's."""
 
 
 def values(release: Release) -> list[str]:
@@ -36,7 +39,12 @@ def install(provider: Provider, release: Release) -> Kubectl:
     ensure_namespace(kubectl)
     with shell.timed(f"Installing {release.name} in namespace {release.namespace}"):
         kubectl.helm(
-            *("upgrade", "--install", release.name, str(plan.REPOSITORY / "charts" / "trawler")),
+            *(
+                "upgrade",
+                "--install",
+                release.name,
+                str(release.chart or plan.REPOSITORY / "charts" / "trawler"),
+            ),
             *values(release),
             *("--wait", "--timeout", "180s"),
         )

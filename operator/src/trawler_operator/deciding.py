@@ -44,7 +44,8 @@ class Decider:
             yield dispatch.uid, dispatch
         for stray in lifecycle.strays(board):
             key = f"{stray.pod}/{stray.uid}/{stray.attempt}"
-            if key not in busy:
+            # while its result is being recorded, the watch may say so before we know ourselves
+            if key not in busy and stray.uid not in busy:
                 yield key, stray
         if clock.now - self._expired_at >= EXPIRE_EVERY:
             self._expired_at = clock.now

@@ -14,9 +14,12 @@ from trawler_operator.sweeping import Pins
 
 log = logs.get("uploads")
 
-LONGEST: Final = 3600
-SLACK: Final = 60
-"""Seconds a grant outlives the attempt, for clocks that differ."""
+LONGEST: Final = 7 * 86_400
+"""Seconds; what signature version 4 allows."""
+SLACK: Final = 900
+"""Seconds a grant outlives the attempt, for clocks that differ: as much as S3 allows a clock to be
+ahead (RequestTimeTooSkewed). A grant is for these bytes and no others, so its age harms nobody.
+"""
 
 
 class UploadDesk:

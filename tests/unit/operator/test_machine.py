@@ -59,8 +59,8 @@ class Machine(RuleBasedStateMachine):
     def begin(self) -> None:
         self.world.operator = Operator(self.world)
         self._round()
-        for number in range(3):
-            self._ask(number, "default", 1, "Always")
+        for number, name in enumerate(("default", "default", "capped", "capped")):
+            self._ask(number, name, 1, "Always")
 
     def _operator(self) -> Operator:
         assert self.world.operator is not None
@@ -156,13 +156,30 @@ class Machine(RuleBasedStateMachine):
         workers = list(self.world.workers.values())
         return workers[which % len(workers)] if workers else None
 
-    @event(which=INDEX, held=INDEX, outcome=st.sampled_from(["Stored", "Site", "Missing"]))
-    def a_fetch_ends(self, which: int, held: int, outcome: str) -> None:
+    @event(
+        which=INDEX,
+        held=INDEX,
+        outcome=st.sampled_from(["Stored", "Site", "Missing"]),
+        lingers=st.sampled_from([False, False, False, True]),
+    )
+    def a_fetch_ends(self, which: int, held: int, outcome: str, *, lingers: bool) -> None:
         worker = self._worker(which)
         running = [] if worker is None else [k for k in worker.held if k not in worker.results]
         if running and not worker.frozen:
             uid, attempt = running[held % len(running)]
             self._end(worker, uid, attempt, outcome)
+            if lingers:
+                self._linger()
+
+    def _linger(self) -> None:
+        """Stored, but not reported for the length of a longest attempt, in which the broom passes."""
+        for _ in range(2):
+            for _ in range(15):
+                self.world.now += 20.0
+                self.moment(9)
+            if self.world.operator is not None:
+                self.world.operator.sweep()
+            self.moment(9)
 
     def _end(self, worker: Any, uid: str, attempt: int, outcome: str) -> None:
         known = self.world.api.jobs.get(uid)
@@ -361,7 +378,7 @@ RUNS = os.environ.get("TRAWLER_RUNS")
 
 TestMachine = pytest.mark.timeout(3600)(Machine.TestCase)
 TestMachine.settings = settings(
-    max_examples=int(RUNS or 400),
+    max_examples=int(RUNS or 2000),
     stateful_step_count=50,
     # the same runs each time, unless somebody asks for a number of them: then others
     derandomize=RUNS is None,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from trawler_crds.messages import Held, Order, Stage
 
+REMEMBERED = 4096
 _AT_THE_SITE = frozenset({Stage.STARTING, Stage.FETCHING, Stage.PROVING})
 
 Key = tuple[str, int]
@@ -45,6 +46,8 @@ class Board:
         self._left = jobs or None
         """Orders that we still take; None: no end."""
         self.works: dict[Key, Work] = {}
+        self.ended: dict[Key, None] = {}
+        """Attempts that ended here, oldest first: none of them is begun a second time."""
         self.draining = False
         self.changed = asyncio.Event()
 
@@ -64,6 +67,14 @@ class Board:
         if self._left is not None:
             self._left -= 1
             self.draining = self.draining or self._left == 0
+
+    def end(self, work: Work) -> None:
+        """Nothing of it is left here."""
+        self.works.pop(work.key, None)
+        self.ended[work.key] = None
+        if len(self.ended) > REMEMBERED:
+            del self.ended[next(iter(self.ended))]
+        self.touch()
 
     def touch(self) -> None:
         self.changed.set()

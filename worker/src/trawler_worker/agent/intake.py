@@ -35,6 +35,8 @@ class Intake:
         older = [work for work in board.works.values() if work.order.uid == order.uid]
         if key in board.works:
             return self._reply(accepted=True)
+        if key in board.ended:
+            return self._reply(accepted=False, why="this attempt ended here")
         if any(work.order.attempt > order.attempt for work in older):
             return self._reply(accepted=False, why="a later attempt is held here")
         for work in older:

@@ -69,9 +69,11 @@ class Runner:
             await self._report(work, result)
             reach(CrashPoint.WORKER_RECORDED)
         finally:
-            await self._fetcher.release(work.name)
-            self._board.works.pop(work.key, None)
-            self._board.touch()
+            # without its fetcher this pod ends, and until then the attempt is seen to be held: it is
+            # the pod's end that costs a failure, not an order that nobody took
+            if not self._fetcher.lost.is_set():
+                await self._fetcher.release(work.name)
+                self._board.end(work)
 
     async def _carry_out(self, work: Work) -> Result:
         order = work.order

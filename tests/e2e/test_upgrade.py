@@ -1,0 +1,74 @@
+"""Row F39: another release under running jobs, and the way back."""
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+import former
+from installed import Installed, installed
+from trawler_cluster import images, plan
+from trawler_cluster.provider import Provider
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture
+def older(
+    cluster: tuple[Provider, bool], release: Installed
+) -> Iterator[tuple[Installed, former.Former]]:
+    """An install of its own, as the commit before made it. `release` brought the CRDs."""
+    provider, _ = cluster
+    known = former.load(provider)
+    tags = (f"image.tags.operator={known.tag}", f"image.tags.worker={known.tag}")
+    with installed(
+        provider,
+        namespace=f"trawler-old-{secrets.token_hex(3)}",
+        crds=False,
+        values=tags,
+        chart=known.chart,
+    ) as found:
+        yield found, known
+
+
+def _upgrade(found: Installed, chart: str, operator: str, worker: str) -> None:
+    words = ("--reset-then-reuse-values", "--wait", "--timeout", "180s")
+    tags = (f"image.tags.operator={operator}", f"image.tags.worker={worker}")
+    more = [word for tag in tags for word in ("--set", tag)]
+    found.kubectl.helm("upgrade", "trawler", chart, *words, *more)
+
+
+def _jobs(found: Installed, count: int) -> dict[str, str]:
+    """Downloads of six seconds each, more than there are slots: job → seed."""
+    seeds = [secrets.token_hex(6) for _ in range(count)]
+    return {
+        found.ask(f"http://site:8080/video/{seed}.mp4?bytes=600000&rate=100000"): seed
+        for seed in seeds
+    }
+
+
+def test_f39_jobs_run_on_through_an_upgrade_and_back(
+    older: tuple[Installed, former.Former],
+) -> None:
+    """Old worker under a new operator, then all new, then all old again: every job ends well, each by
+    one attempt and one download.
+    """
+    found, known = older
+    now = {name: images.service(name).reference.rpartition(":")[2] for name in images.SERVICES}
+    chart = str(plan.REPOSITORY / "charts" / "trawler")
+    jobs: dict[str, str] = {}
+    for path, operator, worker in (
+        (chart, now["operator"], known.tag),
+        (chart, now["operator"], now["worker"]),
+        (str(known.chart), known.tag, now["worker"]),
+        (str(known.chart), known.tag, known.tag),
+    ):
+        mine = _jobs(found, 4)
+        first = next(iter(mine))
+        found.until(first, lambda job: job.status.phase == "Running", what="Running")
+        _upgrade(found, path, operator, worker)
+        jobs |= mine
+    for name, seed in jobs.items():
+        done = found.ended(name, timeout=120).status
+        assert ("Succeeded", 0) == (done.phase, done.failures), f"{name}: {done}"
+        assert 1 == found.downloads(seed)

@@ -1,0 +1,47 @@
+"""Trawler as it was: images and chart of an earlier commit, for upgrades and their way back."""
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from trawler_cluster import images, plan, shell
+from trawler_cluster.provider import Provider
+
+COMMIT: Final = "be719f0c"
+"""The commit at which the work before this one ended."""
+
+
+@dataclass(frozen=True)
+class Former:
+    """What is needed to install it."""
+
+    chart: Path
+    tag: str
+
+
+def load(provider: Provider, commit: str = COMMIT) -> Former:
+    """Check it out, build its operator and worker, and give them to the node."""
+    folder = plan.cache() / "former" / commit
+    if not (folder / "charts").exists():
+        fresh = folder.with_suffix(".new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        tree = subprocess.run(
+            ["git", "-C", str(plan.REPOSITORY), "archive", commit], capture_output=True, check=True
+        )
+        subprocess.run(["tar", "-x", "-C", str(fresh)], input=tree.stdout, check=True)
+        fresh.rename(folder)
+    tag = f"former-{commit}"
+    found = [
+        images.Image(
+            reference=f"{images.REGISTRY}/trawler-{name}:{tag}",
+            digest=f"{name}_{tag}",
+            build=images.dockerfile(folder / name, folder),
+        )
+        for name in ("operator", "worker")
+    ]
+    with shell.timed(f"Trawler of {commit}"):
+        images.load(provider, found)
+    return Former(folder / "charts" / "trawler", tag)
