@@ -41,6 +41,7 @@ from trawler_crds.messages import Order, UploadFile
 JOBS: Final = 2000
 QUEUES: Final = 50
 FINISHED: Final = 10_000
+ORDER: Final = ("Pending", "Queued", "Running", "Succeeded")
 AT_ONCE: Final = 32
 PODS: Final = 8
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -98,7 +99,9 @@ class Api:
                 while line := await answer.content.readline():
                     now, found = time.monotonic(), json.loads(line)["object"]
                     phase = found.get("status", {}).get("phase", "Pending")
-                    self.seen.setdefault(found["metadata"]["name"], {}).setdefault(phase, now)
+                    # a watch that was cut for being slow may have missed what came before
+                    for passed in ORDER[: ORDER.index(phase) + 1]:
+                        self.seen.setdefault(found["metadata"]["name"], {}).setdefault(passed, now)
 
     async def all_in(self, names: Iterable[str], phase: str, *, seconds: float) -> float:
         """Wait until each was in a phase; answers with when the last one was."""
@@ -251,7 +254,7 @@ async def _restart(api: Api, operator: Operator, show: Show) -> None:
     await asyncio.to_thread(operator.kill)
     operator.start()
     await asyncio.to_thread(wait_until, operator.leading, what="a leader", timeout=120)
-    await asyncio.sleep(15)
+    await asyncio.sleep(45)
     writes = operator.counted("trawler_operator_status_writes_total")
     size = usage.pss_mib([operator.pid()])
     kept = len(operator.jobs())
@@ -337,9 +340,9 @@ def _operator(api: ApiServer, namespace: str, folder: Path, bus: int, s3: int) -
         "HEALTH_PORT": str(free_port()),
     }
     env = {f"TRAWLER_OPERATOR_{key}": value for key, value in values.items()}
-    return Operator(
-        api, namespace, {**env, "KUBECONFIG": str(api.kubeconfig)}, folder / "operator.log"
-    )
+    env |= {"KUBECONFIG": str(api.kubeconfig)}
+    env |= {"PYTHONMALLOC": "malloc", "MALLOC_ARENA_MAX": "1"}  # as the chart does
+    return Operator(api, namespace, env, folder / "operator.log")
 
 
 def run(show: Show) -> None:

@@ -1,9 +1,11 @@
 """The base of every model that crosses a process, and the pieces their fields are made of."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+
+_NONE_GIVEN: Final[set[str]] = set()
 
 
 class Contract(BaseModel):
@@ -20,6 +22,12 @@ class Contract(BaseModel):
         extra="ignore",
         use_enum_values=False,
     )
+
+    def model_post_init(self, _: Any) -> None:
+        """Which fields were given is of no use here, and would be half of what a MediaJob weighs (ten
+        thousand are kept in memory): all instances share one empty set.
+        """
+        object.__setattr__(self, "__pydantic_fields_set__", _NONE_GIVEN)
 
     def wire(self) -> dict[str, Any]:
         """The JSON shape: camelCase keys, absent instead of null."""

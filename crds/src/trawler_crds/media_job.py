@@ -1,9 +1,10 @@
 """MediaJob: what somebody wants, and what became of it."""
 
+import functools
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from trawler_crds.addresses import MAX_URL, cel_rules
 from trawler_crds.contract import (
@@ -103,6 +104,17 @@ class Limits(Contract):
     ] = None
 
 
+@functools.lru_cache(maxsize=256)
+def _shared_media(media: Media) -> Media:
+    """Most jobs ask alike: equal wishes are one object in memory."""
+    return media
+
+
+@functools.lru_cache(maxsize=256)
+def _shared_limits(limits: Limits) -> Limits:
+    return limits
+
+
 class DiscordDelivery(Contract):
     """Where in Discord the answer belongs."""
 
@@ -151,7 +163,7 @@ class MediaJobSpec(Contract):
     priority: Annotated[
         int, Field(ge=0, le=9, description="Higher runs sooner; rises by one per minute waited.")
     ] = 5
-    media: Media = Media()
+    media: Annotated[Media, AfterValidator(_shared_media)] = Media()
     engines: Annotated[
         list[EngineName],
         Field(
@@ -160,7 +172,7 @@ class MediaJobSpec(Contract):
             json_schema_extra={"x-kubernetes-list-type": "set"},
         ),
     ] = []
-    limits: Limits = Limits()
+    limits: Annotated[Limits, AfterValidator(_shared_limits)] = Limits()
     attempt_seconds: Annotated[
         int, Field(ge=1, le=86400, description="Time of one attempt, from its acceptance.")
     ] = 900

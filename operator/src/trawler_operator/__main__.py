@@ -13,7 +13,7 @@ from trawler_common.bus import Bus
 from trawler_common.store import Store, StoreAway, StoreSettings
 from trawler_crds import subjects
 from trawler_crds.messages import Presence, Result, UploadRequest
-from trawler_operator import configured, handlers
+from trawler_operator import configured, handlers, memory
 from trawler_operator.board import Board
 from trawler_operator.broom import Broom
 from trawler_operator.cluster import ApiAway, Cluster
@@ -68,6 +68,7 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
                     documents={"/scaling": ScalingPage(cluster).read},
                 )
             )
+            tasks.create_task(memory.give_back(), name="give memory back")
             ending = tasks.create_task(stop.wait(), name="stop")
             leading = tasks.create_task(
                 _lead(settings, pools, cluster, leader, board, metrics, memo, state, tasks, stop),

@@ -162,6 +162,11 @@ class Board:
                 self.dirty.add(job.uid)
         self.on_change()
 
+    def knows(self, uid: str, version: str) -> bool:
+        """Whether this very version of a job was seen already."""
+        job = self.jobs.get(uid)
+        return job is not None and job.version == version
+
     def _place(self, job: MediaJob, known: MediaJob | None) -> None:
         now = self._now()
         if known is None or known.status.phase is not job.status.phase:

@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import aiohttp
 from kubernetes.aio import client, config
@@ -16,6 +16,8 @@ from trawler_crds.media_job import MediaJob
 from trawler_crds.media_queue import MediaQueue
 from trawler_crds.worker_pool import WorkerPool
 from trawler_operator.board import Pod, PodPhase
+
+Parsed = TypeVar("Parsed")
 
 TIMEOUT: Final = 10.0
 PAGE: Final = 500
@@ -155,13 +157,18 @@ class Cluster:
         path = f"/apis/{API_GROUP}/{API_VERSION}/namespaces/{self.namespace}/{kind}"
         return path + (f"/{name}" if name else "") + (f"/{sub}" if sub else "")
 
-    async def _list(self, path: str, **query: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
+    async def _list(
+        self, path: str, parse: Callable[[Mapping[str, Any]], Parsed], **query: str
+    ) -> list[Parsed]:
+        """Page by page, each parsed before the next is asked for: ten thousand objects as plain dicts
+        would cost more memory than everything else together.
+        """
+        found: list[Parsed] = []
         token = ""
         while True:
             page = {"limit": str(PAGE), **query, **({"continue": token} if token else {})}
             answer = await self.call("GET", path, query=page, timeout=30)
-            found += answer["items"]
+            found += [parse(item) for item in answer["items"]]
             token = answer["metadata"].get("continue", "")
             if not token:
                 return found
@@ -169,7 +176,7 @@ class Cluster:
     # jobs -----------------------------------------------------------------------------------
 
     async def list_jobs(self) -> list[MediaJob]:
-        return [MediaJob.model_validate(item) for item in await self._list(self._ours("mediajobs"))]
+        return await self._list(self._ours("mediajobs"), MediaJob.model_validate)
 
     async def get_job(self, name: str) -> MediaJob:
         return MediaJob.model_validate(await self.call("GET", self._ours("mediajobs", name)))
@@ -214,8 +221,7 @@ class Cluster:
     # pools ----------------------------------------------------------------------------------
 
     async def list_pools(self) -> list[WorkerPool]:
-        items = await self._list(self._ours("workerpools"))
-        return [WorkerPool.model_validate(item) for item in items]
+        return await self._list(self._ours("workerpools"), WorkerPool.model_validate)
 
     async def create_pool(self, manifest: dict[str, Any]) -> None:
         await self.call("POST", self._ours("workerpools"), manifest)
@@ -248,8 +254,7 @@ class Cluster:
     # queues ---------------------------------------------------------------------------------
 
     async def list_queues(self) -> list[MediaQueue]:
-        items = await self._list(self._ours("mediaqueues"))
-        return [MediaQueue.model_validate(item) for item in items]
+        return await self._list(self._ours("mediaqueues"), MediaQueue.model_validate)
 
     async def write_queue(self, queue: MediaQueue, status: dict[str, Any]) -> MediaQueue:
         path = self._ours("mediaqueues", queue.name, "status")
@@ -259,8 +264,7 @@ class Cluster:
     # pods -----------------------------------------------------------------------------------
 
     async def list_pods(self) -> list[Pod]:
-        items = await self._list(self._core("pods"), labelSelector=LABEL_POOL)
-        return [pod_from(item) for item in items]
+        return await self._list(self._core("pods"), pod_from, labelSelector=LABEL_POOL)
 
     async def create_pod(self, manifest: dict[str, Any]) -> Pod:
         return pod_from(await self.call("POST", self._core("pods"), manifest))

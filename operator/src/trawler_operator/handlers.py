@@ -30,10 +30,14 @@ class Pulse:
 
 
 class Memo(kopf.Memo):
-    """What the handlers share. kopf copies it per object, so what changes lies one step deeper."""
+    """What the handlers share."""
 
     board: Board
     pulse: Pulse
+
+    def __copy__(self) -> "Memo":
+        """Kopf copies it for each object that it ever saw; one is enough for all."""
+        return self
 
 
 def registry() -> kopf.OperatorRegistry:
@@ -42,8 +46,7 @@ def registry() -> kopf.OperatorRegistry:
 
     @kopf.on.event(API_GROUP, API_VERSION, "mediajobs", registry=found)
     async def media_job(event: kopf.RawEvent, memo: Memo, **_: Any) -> None:
-        job = _parse(MediaJob, event)
-        if job is not None:
+        if not _known(event, memo.board) and (job := _parse(MediaJob, event)) is not None:
             memo.board.see_job(job, gone=event["type"] == "DELETED")
 
     @kopf.on.event(API_GROUP, API_VERSION, "workerpools", registry=found)
@@ -82,9 +85,18 @@ def registry() -> kopf.OperatorRegistry:
         settings.watching.reconnect_backoff = 1
         settings.watching.inactivity_timeout = 70
         settings.networking.request_timeout = 20
-        settings.queueing.worker_limit = 200
+        # A worker of kopf waits this long for more about its object. With the default (5 s) and a limit
+        # of 200 workers, no more than 40 objects a second would come through.
+        settings.queueing.idle_timeout = 0.1
+        settings.queueing.worker_limit = 1000
 
     return found
+
+
+def _known(event: kopf.RawEvent, board: Board) -> bool:
+    """Whether this is our own write, whose answer we have."""
+    meta = event["object"]["metadata"]
+    return event["type"] != "DELETED" and board.knows(meta["uid"], meta["resourceVersion"])
 
 
 def _parse(model: type[Seen], event: kopf.RawEvent) -> Seen | None:
