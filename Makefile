@@ -32,7 +32,8 @@ demo: setup ## One link to one proved file on a real cluster, from nothing; the 
 	@$(UV) run -q trawler-cluster demo
 
 test: prepare ## Run every test shelf (unit, contract, integration, chart, e2e).
-	@$(UV) run -q pytest --e2e
+	@$(UV) run -q pytest -n 2 --dist worksteal tests/unit tests/contract tests/chart tests/integration
+	@$(UV) run -q pytest --e2e tests/e2e
 
 prepare: setup ## Install packages, build the cluster's programs and all images (the slow part of `test`).
 	@$(UV) run -q trawler-cluster prepare

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -29,23 +29,33 @@ def crashing(release: Installed) -> Iterator[Installed]:
 def test_the_operator_dies_at_a_named_step(crashing: Installed, point: CrashPoint) -> None:
     """Restarted by the kubelet it dies there again, until somebody takes the crash point out."""
     deployment = ("deploy/trawler-operator", "--timeout=120s")
+    before = crashing.leader()
     crashing.kubectl.run("set", "env", deployment[0], f"{VARIABLE}={point}")
     crashing.kubectl.run("rollout", "status", *deployment)
+    _until(lambda: crashing.leader() not in {before, ""}, what="a leader with the crash point")
     seed = secrets.token_hex(6)
     name = crashing.ask(f"http://site:8080/video/{seed}.mp4?bytes=300000")
-    end = time.monotonic() + 60
-    while not any(
-        status["restartCount"]
-        for pod in crashing.pods("operator")
-        for status in pod["status"].get("containerStatuses", [])
-    ):
-        assert time.monotonic() < end, "it did not die"
-        time.sleep(0.3)
+    _until(lambda: _restarts(crashing) > 0, what="its death")
     crashing.kubectl.run("set", "env", deployment[0], f"{VARIABLE}-")
     done = crashing.ended(name, timeout=120).status
     assert ("Succeeded", 0) == (done.phase, done.failures)
     assert 1 == crashing.downloads(seed)
     crashing.nothing_left()
+
+
+def _restarts(release: Installed) -> int:
+    return sum(
+        int(status["restartCount"])
+        for pod in release.pods("operator")
+        for status in pod["status"].get("containerStatuses", [])
+    )
+
+
+def _until(condition: Callable[[], bool], *, what: str) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, f"no {what} within 60 s"
+        time.sleep(0.3)
 
 
 def test_with_two_operators_the_other_one_takes_over_when_the_leader_is_lost(
@@ -75,11 +85,5 @@ def test_with_two_operators_the_other_one_takes_over_when_the_leader_is_lost(
 def test_any_operator_says_what_pools_want(release: Installed) -> None:
     """JSON through the Service, as KEDA asks."""
     release.wait_for_workers(1, timeout=90)
-    end = time.monotonic() + 20
-    while (found := release.scaling()["pools"]["default"]) != {
-        "wanted": 0,
-        "replicas": 1,
-        "ready": 1,
-    }:
-        assert time.monotonic() < end, found
-        time.sleep(0.5)
+    idle = {"wanted": 0, "replicas": 1, "ready": 1}
+    _until(lambda: release.scaling()["pools"]["default"] == idle, what=f"{idle}")

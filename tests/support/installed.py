@@ -107,7 +107,7 @@ class Installed:
     def leader(self) -> str:
         """The pod whose operator leads."""
         spec = self.kubectl.json("get", "lease", "trawler-operator")["spec"]
-        return str(spec["holderIdentity"])
+        return str(spec.get("holderIdentity") or "")
 
     def scaling(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(

@@ -24,6 +24,9 @@ log = logs.get("reconciler")
 
 TICK: Final = 1.0
 """Seconds after which the loop turns though nothing changed."""
+REST: Final = 3.0
+"""Times as long as a turn took is what passes before the next."""
+LONGEST_REST: Final = 0.05
 LIST_EVERY: Final = 300.0
 POOL_STATUS_EVERY: Final = 3.0
 AT_ONCE: Final = 32
@@ -89,6 +92,8 @@ class Reconciler:
                 listed = now
                 self._start("list", self._relist)
             self._turn()
+            # under load one look takes in many changes: looking is never more than a part of the work
+            await asyncio.sleep(min(LONGEST_REST, REST * (time.monotonic() - now)))
 
     async def _relist(self) -> None:
         try:
