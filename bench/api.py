@@ -36,6 +36,7 @@ class Jobs:
 
     def __init__(self, http: httpx.Client, namespace: str) -> None:
         self._http = http
+        self._pods = f"/api/v1/namespaces/{namespace}/pods"
         self._path = f"/apis/trawler.dev/v1alpha1/namespaces/{namespace}/mediajobs"
         self.seen: dict[str, dict[str, float]] = {}
         """name → phase → monotonic seconds of its first sight."""
@@ -98,6 +99,15 @@ class Jobs:
                 left = end - time.monotonic()
                 assert left > 0, f"{len(missing)} not {phase} in {timeout} s: {missing[:3]}"
                 self._changed.wait(left)
+
+    def wait_for_pods(self, pool: str, count: int, *, timeout: float) -> float:
+        """When a pool was first seen to have so many pods."""
+        end = time.monotonic() + timeout
+        query = {"labelSelector": f"trawler.dev/pool={pool}"}
+        while len(self._http.get(self._pods, params=query).json()["items"]) != count:
+            assert time.monotonic() < end, f"not {count} pods of {pool} within {timeout} s"
+            time.sleep(0.02)
+        return time.monotonic()
 
     def status_writes(self) -> float:
         """Status patches of MediaJobs that the API server counted so far."""

@@ -154,6 +154,30 @@ def throughput(figures: Figures, found: Installed, jobs: api.Jobs, baseline: Any
     return made
 
 
+def from_zero(figures: Figures, found: Installed, jobs: api.Jobs) -> int:
+    """A pool that has gone to nothing: until its pod is there, and until the file is."""
+    spec = {"scaling": "Auto", "replicas": 0, "maxReplicas": 1, "idleSeconds": 1}
+    pool = {"apiVersion": "trawler.dev/v1alpha1", "kind": "WorkerPool"}
+    found.kubectl.run(
+        "create",
+        "-f",
+        "-",
+        stdin=yaml.safe_dump({**pool, "metadata": {"name": "zero"}, "spec": spec}),
+    )
+    created, ended = [], []
+    for _ in range(5):
+        jobs.wait_for_pods("zero", 0, timeout=90)
+        name = f"zero-{secrets.token_hex(4)}"
+        begun = jobs.create(name, page("file"), pool="zero")
+        created.append(jobs.wait_for_pods("zero", 1, timeout=20) - begun)
+        ended.append(jobs.wait([name], "Succeeded", timeout=60)[name] - begun)
+    found.kubectl.run("delete", "wp", "zero")
+    pod, end = statistics.median(created), statistics.median(ended)
+    figures.show("from zero: created → its pod is made", f"{pod:.2f} s", "<= 0.3 s", met=pod <= 0.3)
+    figures.show("from zero: created → Succeeded", f"{end:.1f} s", "<= 5 s", met=end <= 5)
+    return len(ended)
+
+
 def pods(kubectl: Kubectl) -> dict[str, list[int]]:
     """The processes of every pod of the install, by component."""
     items = kubectl.json("get", "pods")["items"]
@@ -190,6 +214,7 @@ def measure(found: Installed, figures: Figures) -> None:
             writes = jobs.status_writes()
             made = latency(figures, jobs, baseline)
             made += throughput(figures, found, jobs, baseline)
+            made += from_zero(figures, found, jobs)
             per_job = (jobs.status_writes() - writes) / made
             figures.show(
                 f"status writes per clean job ({made} jobs)",

@@ -29,7 +29,7 @@ def crashing(release: Installed) -> Iterator[Installed]:
 def test_the_operator_dies_at_a_named_step(crashing: Installed, point: CrashPoint) -> None:
     """Restarted by the kubelet it dies there again, until somebody takes the crash point out."""
     deployment = ("deploy/trawler-operator", "--timeout=120s")
-    before = crashing.leader()
+    before = crashing.leader()  # it may lead a moment longer than the rollout takes
     crashing.kubectl.run("set", "env", deployment[0], f"{VARIABLE}={point}")
     crashing.kubectl.run("rollout", "status", *deployment)
     _until(lambda: crashing.leader() not in {before, ""}, what="a leader with the crash point")

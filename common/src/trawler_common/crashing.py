@@ -61,3 +61,4 @@ def reach(point: CrashPoint) -> None:
     """Go on, or die here if that is what the environment says."""
     if point == _AIM:
         os.kill(os.getpid(), signal.SIGKILL)
+        os._exit(137)  # PID 1 of a container survives its own SIGKILL
