@@ -61,7 +61,7 @@ async def test_the_operator_dies_at_every_point_in_turn(
 ) -> None:
     """Rows F01, F02, F03: whatever it was about to do, or had just done, is done once."""
     for point in OPERATOR:
-        with subtests.test(point):
+        with subtests.test(point.value):
             await _die_and_go_on(rig, point)
             rig.forget()
 
@@ -95,7 +95,7 @@ async def _die_and_go_on(rig: Rig, point: CrashPoint) -> None:
 async def test_a_worker_dies_at_every_point_in_turn(rig: Rig, subtests: pytest.Subtests) -> None:
     """Rows F07, F08, F09: one more attempt at most, and one object."""
     for point in WORKER:
-        with subtests.test(point):
+        with subtests.test(point.value):
             await _lose_a_worker(rig, point)
             rig.forget()
 

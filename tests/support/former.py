@@ -21,6 +21,12 @@ class Former:
     tag: str
 
 
+def at_hand(commit: str = COMMIT) -> bool:
+    """Whether this checkout has the history: a source archive or a shallow clone has not."""
+    words = ["git", "-C", str(plan.REPOSITORY), "cat-file", "-e", f"{commit}^{{commit}}"]
+    return subprocess.run(words, capture_output=True, check=False).returncode == 0
+
+
 def load(provider: Provider, commit: str = COMMIT) -> Former:
     """Check it out, build its operator and worker, and give them to the node."""
     folder = plan.cache() / "former" / commit

@@ -55,6 +55,7 @@ class Node:
         self.pods: dict[str, Pod] = {}
         self.env: dict[str, str] = {}
         """Further environment of pods that are started from now on."""
+        self._looking: asyncio.Task[None] | None = None
 
     @classmethod
     async def start(
@@ -71,10 +72,13 @@ class Node:
             trust_env=False,
         )
         node = cls(http, namespace, folder)
-        tasks.create_task(node._run(), name="node")
+        node._looking = tasks.create_task(node._run(), name="node")
         return node
 
     async def stop(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait([self._looking])
         for pod in self.pods.values():
             pod.send(signal.SIGCONT)
             pod.send(signal.SIGKILL)
