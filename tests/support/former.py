@@ -9,7 +9,7 @@ from typing import Final
 from trawler_cluster import images, plan, shell
 from trawler_cluster.provider import Provider
 
-COMMIT: Final = "be719f0c"
+COMMIT: Final = "be719f0a1d77"
 """The commit at which the work before this one ended."""
 
 
