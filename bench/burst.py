@@ -8,7 +8,6 @@ client that creates as many MediaJobs and patches the status of each once.
 import asyncio
 import json
 import secrets
-import ssl
 import statistics
 import tempfile
 import time
@@ -20,17 +19,18 @@ from typing import Any, Final
 import aiohttp
 import usage
 import uvloop
-import yaml
 
-from operating import BODY, Operator, stored
+from operating import BODY, Operator, settings, stored
 from servers import (
     ApiServer,
+    Server,
     api_server,
-    free_port,
+    install_crds,
     nats_server,
     running,
     settings_of,
     store_server,
+    unverified,
     wait_until,
 )
 from stubpod import StubPod
@@ -52,14 +52,12 @@ class Api:
     """A bare client: as fast as this machine's API server answers."""
 
     def __init__(self, api: ApiServer, namespace: str, session: aiohttp.ClientSession) -> None:
-        known = yaml.safe_load(api.kubeconfig.read_text())
-        self._server = known["clusters"][0]["cluster"]["server"]
-        self._headers = {"Authorization": f"Bearer {known['users'][0]['user']['token']}"}
+        self._server = api.address
+        self._headers = {"Authorization": f"Bearer {api.token}"}
         self._session = session
         self._base = f"/apis/trawler.dev/v1alpha1/namespaces/{namespace}"
         self.seen: dict[str, dict[str, float]] = {}
         """Job → phase → when (monotonic) it was first seen."""
-        self.queue_of: dict[str, str] = {}
 
     async def ask(
         self, method: str, path: str, body: Any = None, kind: str = "application/json"
@@ -73,7 +71,6 @@ class Api:
             return json.loads(text)
 
     async def create(self, name: str, queue: str) -> None:
-        self.queue_of[name] = queue
         spec = {"url": f"http://site:8080/video/{name}.mp4", "queue": queue}
         await self.ask("POST", "/mediajobs", _object("MediaJob", name, spec))
 
@@ -153,7 +150,7 @@ class StandIn(StubPod):
 async def _pods(
     operator: Operator, nats_url: str, tasks: asyncio.TaskGroup, *, slots: int
 ) -> list[StandIn]:
-    """Every pod of the pool, spoken for by a stand-in that takes nothing yet."""
+    """Every pod of the pool, spoken for by a stand-in."""
     await asyncio.to_thread(wait_until, lambda: len(operator.pods()) == PODS, what="pods")
     found = []
     for manifest in operator.pods():
@@ -162,7 +159,6 @@ async def _pods(
         bus = await Bus.connect(nats_url, name=name, tasks=tasks)
         pod = await StandIn.start(bus, tasks, operator.namespace, name)
         pod.slots = slots
-        pod.draining = False
         pod.open(tasks)
         found.append(pod)
     return found
@@ -272,11 +268,9 @@ async def _restart(api: Api, operator: Operator, show: Show) -> None:
 async def _measure(api: ApiServer, folder: Path, show: Show) -> None:
     namespace = "burst"
     api.kubectl("create", "namespace", namespace)
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    connector = aiohttp.TCPConnector(ssl=context, limit=64)
+    connector = aiohttp.TCPConnector(ssl=unverified(), limit=64)
     with running(nats_server(folder)) as bus, running(store_server(folder)) as s3:
-        operator = _operator(api, namespace, folder, bus.port, s3.port)
+        operator = _operator(api, namespace, folder, bus, s3)
         async with (
             aiohttp.ClientSession(connector=connector, trust_env=False) as session,
             asyncio.TaskGroup() as tasks,
@@ -322,24 +316,14 @@ async def _fill(store: Store, session: aiohttp.ClientSession) -> None:
         assert answer.status == 200, await answer.text()
 
 
-def _operator(api: ApiServer, namespace: str, folder: Path, bus: int, s3: int) -> Operator:
-    secret = folder / "credentials"
-    secret.mkdir()
-    (secret / "accessKey").write_text("access")
-    (secret / "secretKey").write_text("secret")
-    pools = folder / "pools.yaml"
-    pools.write_text(yaml.safe_dump({"default": {"replicas": PODS, "slotsPerPod": 4}}))
-    values = {
-        "INSTALL": namespace,
-        "IDENTITY": "operator-1",
-        "NATS_URL": f"nats://127.0.0.1:{bus}",
-        "S3_ENDPOINT": f"http://127.0.0.1:{s3}",
-        "S3_CREDENTIALS": str(secret),
-        "POOLS": str(pools),
-        "WORKER_IMAGE": "none",
-        "HEALTH_PORT": str(free_port()),
-    }
-    env = {f"TRAWLER_OPERATOR_{key}": value for key, value in values.items()}
+def _operator(api: ApiServer, namespace: str, folder: Path, bus: Server, s3: Server) -> Operator:
+    env = settings(
+        folder,
+        namespace=namespace,
+        nats_url=f"nats://127.0.0.1:{bus.port}",
+        store=settings_of(s3),
+        pool={"replicas": PODS, "slotsPerPod": 4},
+    )
     env |= {"KUBECONFIG": str(api.kubeconfig)}
     env |= {"PYTHONMALLOC": "malloc", "MALLOC_ARENA_MAX": "1"}  # as the chart does
     return Operator(api, namespace, env, folder / "operator.log")
@@ -351,10 +335,7 @@ def run(show: Show) -> None:
         tempfile.TemporaryDirectory(prefix="trawler-bench-") as name,
         api_server(Path(name)) as api,
     ):
-        api.kubectl("apply", "-f", str(ROOT / "crds"))
-        for kind in ("mediajobs", "workerpools", "mediaqueues"):
-            crd = f"crd/{kind}.trawler.dev"
-            api.kubectl("wait", "--for=condition=Established", crd, "--timeout=30s")
+        install_crds(api, ROOT / "crds")
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_measure(api, Path(name), show))
 

@@ -58,13 +58,21 @@ def _until(condition: Callable[[], bool], *, what: str) -> None:
         time.sleep(0.3)
 
 
-def test_with_two_operators_the_other_one_takes_over_when_the_leader_is_lost(
-    release: Installed,
-) -> None:
-    """Its pod is deleted by force, as when its node is gone: the job goes on, and both are ready."""
+@pytest.fixture
+def doubled(release: Installed) -> Iterator[Installed]:
+    """Two operators, both ready; one again after the test."""
     release.wait_for_workers(1, timeout=90)
     release.kubectl.run("scale", "deploy/trawler-operator", "--replicas=2")
     release.kubectl.run("rollout", "status", "deploy/trawler-operator", "--timeout=120s")
+    yield release
+    release.kubectl.run("scale", "deploy/trawler-operator", "--replicas=1")
+
+
+def test_with_two_operators_the_other_one_takes_over_when_the_leader_is_lost(
+    doubled: Installed,
+) -> None:
+    """Its pod is deleted by force, as when its node is gone: the job goes on."""
+    release = doubled
     seed, later = secrets.token_hex(6), secrets.token_hex(6)
     name = release.ask(f"http://site:8080/video/{seed}.mp4?bytes=800000&rate=100000")
     release.wait_for_share(seed, 0.2)
@@ -79,7 +87,6 @@ def test_with_two_operators_the_other_one_takes_over_when_the_leader_is_lost(
     first = release.ended(name).status
     assert ("Succeeded", 1, 0) == (first.phase, first.attempt, first.failures)
     assert [1, 1] == [release.downloads(seed), release.downloads(later)]
-    release.kubectl.run("scale", "deploy/trawler-operator", "--replicas=1")
 
 
 def test_any_operator_says_what_pools_want(release: Installed) -> None:

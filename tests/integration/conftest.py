@@ -9,18 +9,17 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-import yaml
 from aiohttp import web
 
 from apiproxy import ApiProxy, api_proxy
 from node import Node
-from operating import Operator
+from operating import Operator, settings
 from rig import Rig
 from servers import (
     ApiServer,
     Server,
     api_server,
-    free_port,
+    install_crds,
     nats_server,
     running,
     settings_of,
@@ -39,10 +38,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """A real API server with our CRDs."""
     with api_server(tmp_path_factory.mktemp("api")) as found:
-        found.kubectl("apply", "-f", str(ROOT / "crds"))
-        for name in ("mediajobs", "workerpools", "mediaqueues"):
-            crd = f"crd/{name}.trawler.dev"
-            found.kubectl("wait", "--for=condition=Established", crd, "--timeout=30s")
+        install_crds(found, ROOT / "crds")
         yield found
 
 
@@ -143,26 +139,15 @@ def operator(
     """An operator that leads in a namespace of its own; `@pytest.mark.pool(...)` shapes its pool."""
     namespace = f"t-{secrets.token_hex(4)}"
     api.kubectl("create", "namespace", namespace)
-    secret = tmp_path / "credentials"
-    secret.mkdir()
-    (secret / "accessKey").write_text(store_settings.access_key)
-    (secret / "secretKey").write_text(store_settings.secret_key)
-    pools = tmp_path / "pools.yaml"
     wish = request.node.get_closest_marker("pool")
-    shape = {"replicas": 1, "slotsPerPod": 2, **(wish.kwargs if wish else {})}
-    pools.write_text(yaml.safe_dump({"default": shape}))
-    values = {
-        "INSTALL": namespace,
-        "IDENTITY": "operator-1",
-        "NATS_URL": nats_url,
-        "S3_ENDPOINT": store_settings.endpoint,
-        "S3_CREDENTIALS": str(secret),
-        "POOLS": str(pools),
-        "WORKER_IMAGE": "none",
-        "HEALTH_PORT": str(free_port()),
-        "EGRESS_ALLOW": f"127.0.0.1:{site.port}",
-    }
-    env = {f"TRAWLER_OPERATOR_{key}": value for key, value in values.items()}
+    env = settings(
+        tmp_path,
+        namespace=namespace,
+        nats_url=nats_url,
+        store=store_settings,
+        pool={"replicas": 1, "slotsPerPod": 2, **(wish.kwargs if wish else {})},
+    )
+    env["TRAWLER_OPERATOR_EGRESS_ALLOW"] = f"127.0.0.1:{site.port}"
     env["KUBECONFIG"] = str(api.kubeconfig)
     if request.node.get_closest_marker("proxied"):
         proxy: ApiProxy = request.getfixturevalue("proxy")

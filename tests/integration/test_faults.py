@@ -17,7 +17,7 @@ from operating import BODY, Operator, ordered, stored, upload
 from rig import Rig
 from stubpod import StubPod
 from trawler_crds import subjects
-from trawler_crds.media_job import TERMINAL, MediaJob
+from trawler_crds.media_job import MediaJob
 from trawler_crds.messages import Recorded, Stage
 
 OUTAGE = 20.0
@@ -465,8 +465,4 @@ async def test_f38_a_running_job_is_edited(rig: Rig) -> None:
     await rig.until(lambda: rig.phase_of(job) == "Cancelled", what="Cancelled")
     assert rig.refused_edit(job, '"cancel":false')
     await rig.nothing_left()
-    assert (
-        {"Cancelled"}
-        == {str(j.status.phase) for j in rig.jobs().values()}
-        <= set(map(str, TERMINAL))
-    )
+    assert "Cancelled" == rig.phase_of(job)

@@ -1,7 +1,6 @@
 """A proxy before the API server that does to its clients what a network or a tired server does."""
 
 import asyncio
-import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ import aiohttp
 import yaml
 from aiohttp import web
 
-from servers import ApiServer, free_port
+from servers import ApiServer, free_port, unverified
 
 _HOP: Final = {"host", "content-length", "transfer-encoding", "connection", "content-encoding"}
 
@@ -93,9 +92,7 @@ class ApiProxy:
                 await answer.write(line)
 
     async def _serve(self, ready: threading.Event, stop: asyncio.Event) -> None:
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        connector = aiohttp.TCPConnector(ssl=context, limit=0)
+        connector = aiohttp.TCPConnector(ssl=unverified(), limit=0)
         async with aiohttp.ClientSession(connector=connector, trust_env=False) as self._session:
             app = web.Application(client_max_size=10_000_000)
             app.router.add_route("*", "/{path:.*}", self._answer)
@@ -111,9 +108,7 @@ class ApiProxy:
 def api_proxy(api: ApiServer, kubeconfig: Path) -> Iterator[ApiProxy]:
     """A proxy in a thread of its own; `kubeconfig` is written and leads through it."""
     known = yaml.safe_load(api.kubeconfig.read_text())
-    target = known["clusters"][0]["cluster"]["server"]
-    token = known["users"][0]["user"]["token"]
-    proxy = ApiProxy(target, token, kubeconfig)
+    proxy = ApiProxy(api.address, api.token, kubeconfig)
     known["clusters"][0]["cluster"] = {"server": f"http://127.0.0.1:{proxy.port}"}
     kubeconfig.write_text(yaml.safe_dump(known))
     loop, ready = asyncio.new_event_loop(), threading.Event()

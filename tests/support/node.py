@@ -9,7 +9,6 @@ import contextlib
 import os
 import shutil
 import signal
-import ssl
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -17,9 +16,8 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import httpx
-import yaml
 
-from servers import ApiServer, free_port
+from servers import ApiServer, free_port, unverified
 
 LOOK_EVERY: Final = 0.1
 
@@ -61,13 +59,10 @@ class Node:
     async def start(
         cls, api: ApiServer, namespace: str, folder: Path, tasks: asyncio.TaskGroup
     ) -> Self:
-        found = yaml.safe_load(api.kubeconfig.read_text())
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         http = httpx.AsyncClient(
-            base_url=found["clusters"][0]["cluster"]["server"],
-            headers={"Authorization": f"Bearer {found['users'][0]['user']['token']}"},
-            verify=context,
+            base_url=api.address,
+            headers={"Authorization": f"Bearer {api.token}"},
+            verify=unverified(),
             timeout=5,
             trust_env=False,
         )

@@ -18,8 +18,31 @@ import yaml
 
 from servers import ApiServer, free_port, http_ok
 from stubpod import StubPod
+from trawler_common.store import StoreSettings
 from trawler_crds.media_job import MediaFile, MediaJob
 from trawler_crds.messages import Order, Outcome, Result, UploadFile, UploadRequest
+
+
+def settings(
+    folder: Path, *, namespace: str, nats_url: str, store: StoreSettings, pool: dict[str, Any]
+) -> dict[str, str]:
+    """The environment of an operator whose only pool is of this shape; its files lie in `folder`."""
+    secret, pools = folder / "credentials", folder / "pools.yaml"
+    secret.mkdir()
+    (secret / "accessKey").write_text(store.access_key)
+    (secret / "secretKey").write_text(store.secret_key)
+    pools.write_text(yaml.safe_dump({"default": pool}))
+    values = {
+        "INSTALL": namespace,
+        "IDENTITY": "operator-1",
+        "NATS_URL": nats_url,
+        "S3_ENDPOINT": store.endpoint,
+        "S3_CREDENTIALS": str(secret),
+        "POOLS": str(pools),
+        "WORKER_IMAGE": "none",
+        "HEALTH_PORT": str(free_port()),
+    }
+    return {f"TRAWLER_OPERATOR_{key}": value for key, value in values.items()}
 
 
 class Operator:

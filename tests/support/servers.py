@@ -7,12 +7,15 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+import yaml
 
 from trawler_cluster import binaries
 from trawler_cluster.native.configs import etcd_command
@@ -183,6 +186,9 @@ class ApiServer:
     def __init__(self, kubeconfig: Path, server: Server) -> None:
         self.kubeconfig = kubeconfig
         self.server = server
+        known = yaml.safe_load(kubeconfig.read_text())
+        self.address: str = known["clusters"][0]["cluster"]["server"]
+        self.token: str = known["users"][0]["user"]["token"]
         self._kubectl = binaries.program("kubectl")
 
     def kubectl(
@@ -198,6 +204,21 @@ class ApiServer:
         )
         assert done.returncode == 0 or not check, done.stderr
         return done
+
+
+def unverified() -> ssl.SSLContext:
+    """For an API server of a test, whose certificate nobody signed."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def install_crds(api: ApiServer, folder: Path) -> None:
+    """Our kinds, ready for use."""
+    api.kubectl("apply", "-f", str(folder))
+    for name in ("mediajobs", "workerpools", "mediaqueues"):
+        crd = f"crd/{name}.trawler.dev"
+        api.kubectl("wait", "--for=condition=Established", crd, "--timeout=30s")
 
 
 @contextlib.contextmanager

@@ -213,7 +213,7 @@ class Operator:
         for action in actions:
             yield from self._perform(action)
 
-    def _perform(self, action: Action) -> Steps:  # noqa: C901, PLR0912 - a case per action
+    def _perform(self, action: Action) -> Steps:  # noqa: C901 - a case per action
         match action:
             case WriteStatus():
                 yield
@@ -221,14 +221,9 @@ class Operator:
             case Dispatch():
                 yield from self._dispatch(action)
             case Order(uid=uid, pod=pod, attempt=attempt):
-                key = (uid, attempt)
-                self.board.reserved[key] = pod
-                try:
+                with self.board.reserving(uid, attempt, pod):
                     yield
                     yield from self._hand_over(uid, pod, attempt)
-                finally:
-                    self.board.reserved.pop(key, None)
-                    self.board.dirty.add(uid)
             case Cancel(pod=pod, uid=uid, attempt=attempt):
                 yield
                 self.world.cancel(pod, uid, attempt)
@@ -310,8 +305,7 @@ class Operator:
         return True
 
     def _dispatch(self, action: Dispatch) -> Steps:
-        key = (action.uid, action.attempt)
-        try:
+        with self.board.reserving(action.uid, action.attempt, action.pod):
             yield
             job = self.board.jobs.get(action.uid)
             if job is None:
@@ -322,10 +316,7 @@ class Operator:
                 lifecycle.start(job, pod=action.pod, attempt=action.attempt, wall=self.world.wall())
             )
             yield
-            yield from self._hand_over(*key[:1], action.pod, action.attempt)
-        finally:
-            self.board.reserved.pop(key, None)
-            self.board.dirty.add(action.uid)
+            yield from self._hand_over(action.uid, action.pod, action.attempt)
 
     def _hand_over(self, uid: str, pod: str, attempt: int) -> Steps:
         job = self.board.jobs.get(uid)

@@ -2,7 +2,8 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -305,6 +306,15 @@ class Board:
         )
 
     # orders under way -----------------------------------------------------------------------
+
+    @contextmanager
+    def reserving(self, uid: str, attempt: int, pod: str) -> Iterator[None]:
+        """A slot of a pod is promised to an order for as long as it is under way."""
+        self.reserved[uid, attempt] = pod
+        try:
+            yield
+        finally:
+            self.reserved.pop((uid, attempt), None)
 
     def free(self, pod: Pod) -> int:
         """Slots of a pod that neither it nor an order under way has taken."""

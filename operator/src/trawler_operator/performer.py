@@ -180,26 +180,16 @@ class Performer:
         self._tasks.create_task(tell(), name="event")
 
     async def _dispatch(self, action: Dispatch) -> None:
-        key = (action.uid, action.attempt)
-        self._board.reserved[key] = action.pod
-        try:
+        with self._board.reserving(action.uid, action.attempt, action.pod):
             job = self._known(action.uid, action.version)
             await self.write(
                 lifecycle.start(job, pod=action.pod, attempt=action.attempt, wall=time.time())
             )
             await self._hand_over(action.uid, action.pod, action.attempt)
-        finally:
-            self._board.reserved.pop(key, None)
-            self._board.dirty.add(action.uid)
 
     async def _order(self, action: Order) -> None:
-        key = (action.uid, action.attempt)
-        self._board.reserved[key] = action.pod
-        try:
+        with self._board.reserving(action.uid, action.attempt, action.pod):
             await self._hand_over(action.uid, action.pod, action.attempt)
-        finally:
-            self._board.reserved.pop(key, None)
-            self._board.dirty.add(action.uid)
 
     async def _hand_over(self, uid: str, pod: str, attempt: int) -> None:
         """Order by request and reply. Not accepted: make sure it does not run, and queue it again."""
