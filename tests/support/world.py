@@ -216,8 +216,7 @@ class Operator:
     def _perform(self, action: Action) -> Steps:  # noqa: C901 - a case per action
         match action:
             case WriteStatus():
-                yield
-                self._write(action)
+                yield from self._write_surely(lambda: action)
             case Dispatch():
                 yield from self._dispatch(action)
             case Order(uid=uid, pod=pod, attempt=attempt):
@@ -227,8 +226,8 @@ class Operator:
             case Cancel(pod=pod, uid=uid, attempt=attempt):
                 yield
                 self.world.cancel(pod, uid, attempt)
-            case Copy(uid=uid, source=source):
-                yield from self._copy(uid, source)
+            case Copy():
+                yield from self._copy(action)
             case DeleteJob(uid=uid):
                 yield
                 if uid in self.world.api.jobs:
@@ -252,16 +251,31 @@ class Operator:
         self.board.see_pod(pod)
 
     def _write(self, action: WriteStatus) -> None:
-        job = self.board.jobs.get(action.uid)
-        if job is None:
-            raise Missing
-        if job.version != action.version:
-            raise Conflict
+        job = self._known(action.uid, action.version)
         self.board.see_job(self.world.api.write_status(job, dict(action.changes)))
 
-    def _copy(self, uid: str, source: str) -> Steps:
-        job, twin = self.board.jobs.get(uid), self.board.jobs.get(source)
-        if job is None or twin is None:
+    def _known(self, uid: str, version: str) -> MediaJob:
+        job = self.board.jobs.get(uid)
+        if job is None:
+            raise Missing
+        if job.version != version:
+            raise Conflict
+        return job
+
+    def _write_surely(self, decide: Callable[[], WriteStatus]) -> Steps:
+        """Again and again, until it is known whether it was done."""
+        while True:
+            yield
+            try:
+                self._write(decide())
+            except ApiError:
+                continue
+            return
+
+    def _copy(self, action: Copy) -> Steps:
+        job = self._known(action.uid, action.version)
+        twin = self.board.jobs.get(action.source)
+        if twin is None:
             return
         hashes = {file.sha256 for file in twin.status.files or ()}
         if self.pins.going(hashes):
@@ -269,10 +283,9 @@ class Operator:
         with self.pins.held(hashes):
             yield
             if not hashes <= self.world.store:
-                self.board.twins.disbelieve(source)
+                self.board.twins.disbelieve(action.source)
                 return
-            yield
-            self._write(sharing.reuse(job, twin, self.world.wall()))
+            yield from self._write_surely(lambda: sharing.reuse(job, twin, self.world.wall()))
 
     def sweep(self) -> None:
         """The broom begins: one folder holds everything here."""
@@ -305,16 +318,13 @@ class Operator:
         return True
 
     def _dispatch(self, action: Dispatch) -> Steps:
+        def start() -> WriteStatus:
+            job = self._known(action.uid, action.version)
+            wall = self.world.wall()
+            return lifecycle.start(job, pod=action.pod, attempt=action.attempt, wall=wall)
+
         with self.board.reserving(action.uid, action.attempt, action.pod):
-            yield
-            job = self.board.jobs.get(action.uid)
-            if job is None:
-                raise Missing
-            if job.version != action.version:
-                raise Conflict
-            self._write(
-                lifecycle.start(job, pod=action.pod, attempt=action.attempt, wall=self.world.wall())
-            )
+            yield from self._write_surely(start)
             yield
             yield from self._hand_over(action.uid, action.pod, action.attempt)
 

@@ -54,6 +54,7 @@ class Copy:
     """Answer a job with what a twin stored, if the objects are still there."""
 
     uid: str
+    version: str
     source: str
 
 

@@ -125,8 +125,8 @@ class Board:
         """Pool → how long a job takes there, on average over the last ones."""
         self.reserved: dict[tuple[str, int], str] = {}
         """Orders under way: (uid, attempt) → pod. Each takes a slot the pod did not count yet."""
-        self.dirty: set[str] = set()
-        """Uids of jobs that changed since they were last decided on."""
+        self.dirty: dict[str, None] = {}
+        """Uids of jobs that changed since they were last decided on, in the order they did."""
         self.resting: dict[str, MediaJob] = {}
         """Queued jobs that failed before: each waits a while before it is tried again."""
         self.by_phase: dict[Phase, dict[str, MediaJob]] = {phase: {} for phase in Phase}
@@ -153,15 +153,19 @@ class Board:
             self.waiting.drop(job.uid)
             self.waiting.entered(job.uid)
             self.ledger.forget(job.uid)
-            self.dirty.update(self.twins.waiting(job))
+            self.touch(self.twins.waiting(job))
             self.twins.forget(job.uid)
         else:
             self._place(job, known)
             self.jobs[job.uid] = job
             self.by_phase[job.status.phase][job.uid] = job
             if job.status.phase not in TERMINAL:
-                self.dirty.add(job.uid)
+                self.touch([job.uid])
         self.on_change()
+
+    def touch(self, uids: Iterable[str]) -> None:
+        """Have jobs decided on in the next turn."""
+        self.dirty.update(dict.fromkeys(uids))
 
     def knows(self, uid: str, version: str) -> bool:
         """Whether this very version of a job was seen already."""
@@ -183,7 +187,7 @@ class Board:
         self.ledger.see(job)
         self.twins.see(job)
         if job.status.phase in TERMINAL:
-            self.dirty.update(self.twins.waiting(job))
+            self.touch(self.twins.waiting(job))
 
     def _took(self, pool: str, seconds: float) -> None:
         mean = self.seconds_per_job.get(pool, seconds)
@@ -218,7 +222,7 @@ class Board:
         elif known is None:
             pod.seen_at = pod.seen_at or self._now()
             self.pods[pod.name] = pod
-        self.dirty |= self.by_phase[Phase.RUNNING].keys()
+        self.touch(self.by_phase[Phase.RUNNING])
         self.on_change()
 
     def see_pool(self, pool: WorkerPool, *, gone: bool = False) -> None:
@@ -269,9 +273,8 @@ class Board:
         if pod is None:
             return False
         pod.hear(presence, now)
-        self.dirty |= {
-            uid for uid, job in self.by_phase[Phase.RUNNING].items() if job.status.worker == name
-        }
+        running = self.by_phase[Phase.RUNNING]
+        self.touch(uid for uid, job in running.items() if job.status.worker == name)
         self.on_change()
         return True
 

@@ -33,10 +33,10 @@ class Decider:
         if clock.now - self._looked_at >= LOOK_EVERY:
             self._looked_at = clock.now
             _look_at_clocks(board, clock)
-        due, board.dirty = board.dirty, set()
+        due, board.dirty = board.dirty, {}
         for uid in due:
             if uid in busy:
-                board.dirty.add(uid)
+                board.touch([uid])
             elif (action := _step(uid, board, clock)) is not None:
                 yield uid, action
         for dispatch in self._scheduler.assign(board, clock, skip=set(busy)):
@@ -56,7 +56,7 @@ def settled(key: str, board: Board) -> None:
     """A decision about a job was carried out, or could not be: it is looked at once more."""
     board.waiting.entered(key)
     if key in board.jobs:
-        board.dirty.add(key)
+        board.touch([key])
 
 
 def _step(uid: str, board: Board, clock: Clock) -> Action | None:
@@ -77,9 +77,9 @@ def _step(uid: str, board: Board, clock: Clock) -> Action | None:
 def _look_at_clocks(board: Board, clock: Clock) -> None:
     """What may be due without anything having changed."""
     for phase in (Phase.RUNNING, Phase.PENDING, Phase.SUSPENDED):
-        board.dirty |= board.by_phase[phase].keys()
+        board.touch(board.by_phase[phase])
     waiting = board.by_phase[Phase.QUEUED]
-    board.dirty |= {uid for uid, job in waiting.items() if lifecycle.overdue(job, board, clock)}
+    board.touch(uid for uid, job in waiting.items() if lifecycle.overdue(job, board, clock))
 
 
 def _expired(board: Board, clock: Clock, busy: AbstractSet[str]) -> Iterator[tuple[str, Action]]:

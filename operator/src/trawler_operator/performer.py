@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 from trawler_common import logs, telemetry
@@ -46,6 +47,8 @@ AFTER_FAILURE: Final = 1.0
 """Seconds before the same thing is tried again."""
 EVENT_BURST: Final = 25.0
 EVENTS_PER_SECOND: Final = 1.0
+_WRITES: Final = (WriteStatus, Dispatch, Copy)
+"""What changes a job's status; each of exactly one version of it."""
 _ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
 
 
@@ -112,7 +115,24 @@ class Performer:
         }
 
     async def perform(self, action: Action) -> None:
-        """Do one thing. What could not be done is decided on again later, from what is then seen."""
+        """Do one thing. What could not be done is decided on again later, from what is then seen.
+
+        A status write without an answer may have been done. It is repeated, upon the very version
+        that was decided on, until that is known: who believed the older sight meanwhile would let
+        in, or start, one more than may.
+        """
+        with self._promised(action):
+            while not await self._tried(action) and isinstance(action, _WRITES):
+                pass
+
+    def _promised(self, action: Action) -> AbstractContextManager[None]:
+        """The slot that an order takes is promised for as long as the order is under way."""
+        if isinstance(action, (Dispatch, Order)):
+            return self._board.reserving(action.uid, action.attempt, action.pod)
+        return nullcontext()
+
+    async def _tried(self, action: Action) -> bool:
+        """Do one thing; False, some time later, where it is not known whether it was done."""
         self._leader.require()
         try:
             await self._effects[type(action)](action)
@@ -129,6 +149,8 @@ class Performer:
             )
             asked = error.retry_after if isinstance(error, ApiAway) else 0.0
             await asyncio.sleep(max(AFTER_FAILURE, asked))
+            return not isinstance(error, ApiAway)
+        return True
 
     # jobs -----------------------------------------------------------------------------------
 
@@ -180,16 +202,14 @@ class Performer:
         self._tasks.create_task(tell(), name="event")
 
     async def _dispatch(self, action: Dispatch) -> None:
-        with self._board.reserving(action.uid, action.attempt, action.pod):
-            job = self._known(action.uid, action.version)
-            await self.write(
-                lifecycle.start(job, pod=action.pod, attempt=action.attempt, wall=time.time())
-            )
-            await self._hand_over(action.uid, action.pod, action.attempt)
+        job = self._known(action.uid, action.version)
+        await self.write(
+            lifecycle.start(job, pod=action.pod, attempt=action.attempt, wall=time.time())
+        )
+        await self._hand_over(action.uid, action.pod, action.attempt)
 
     async def _order(self, action: Order) -> None:
-        with self._board.reserving(action.uid, action.attempt, action.pod):
-            await self._hand_over(action.uid, action.pod, action.attempt)
+        await self._hand_over(action.uid, action.pod, action.attempt)
 
     async def _hand_over(self, uid: str, pod: str, attempt: int) -> None:
         """Order by request and reply. Not accepted: make sure it does not run, and queue it again."""
@@ -230,7 +250,7 @@ class Performer:
 
     async def _copy(self, action: Copy) -> None:
         """The objects are looked at first: a result without them answers nobody any more."""
-        job = self._known(action.uid)
+        job = self._known(action.uid, action.version)
         source = self._board.jobs.get(action.source)
         if source is None:
             return

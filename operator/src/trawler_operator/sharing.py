@@ -24,7 +24,7 @@ def answer(job: MediaJob, board: Board, clock: Clock) -> Copy | WriteStatus | No
     since = min(recent, job.status.queued_time or recent)
     source = board.twins.source(job, since=since)
     if source is not None:
-        return Copy(uid=job.uid, source=source.uid)
+        return Copy(uid=job.uid, version=job.version, source=source.uid)
     failed = board.twins.failed(job)
     if failed is not None:
         reason = failed.status.reason or FailureReason.INTERNAL

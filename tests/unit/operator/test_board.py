@@ -63,4 +63,4 @@ def test_a_change_of_a_pod_makes_its_jobs_due() -> None:
     state = board(running(), pod())
     state.dirty.clear()
     state.see_pod(pod(), gone=True)
-    assert {"u1"} == state.dirty
+    assert ["u1"] == list(state.dirty)

@@ -1,8 +1,9 @@
 """Failures that the search (`test_machine`) found, each kept as a plain test."""
 
-from objects import job, pool
+from objects import job, pool, queue
 from trawler_crds.media_job import Phase
-from world import Operator, World
+from trawler_operator.wording import stamp
+from world import NOON, Operator, World
 
 
 def lone(**spec: object) -> tuple[World, Operator]:
@@ -33,9 +34,6 @@ def test_what_the_api_server_did_not_take_is_tried_again_without_waiting_for_a_f
     world.api.failing = 1
     operator.turn()
     finish(operator)
-    assert phase(world) is Phase.QUEUED
-    operator.turn()
-    finish(operator)
     assert phase(world) is Phase.CANCELLED
 
 
@@ -49,5 +47,45 @@ def test_what_was_decided_on_an_older_sight_of_a_job_is_not_written() -> None:
     world.deliver_events()
     written = world.api.jobs["u1"]
     assert Phase.CANCELLED is written.status.phase
+    finish(operator)
+    assert written == world.api.jobs["u1"]
+
+
+def test_a_dispatch_whose_answer_was_lost_counts_until_it_is_known() -> None:
+    """Before the watch showed it, a twin was fetched too, and a second job of a queue of one."""
+    world = World(pool(replicas=2), [queue("capped", maxRunning=1)])
+    world.api.put(job("u1", url="http://site/1", queue="capped"))
+    world.api.put(job("u2", url="http://site/2", queue="capped"))
+    world.api.put(job("u3", url="http://site/1"))
+    world.operator = operator = Operator(world)
+    while len(operator.board.by_phase[Phase.QUEUED]) < 3:
+        operator.turn()
+        finish(operator)
+    for worker in world.workers.values():
+        worker.speak()
+        world.deliver_presence(worker, 0)
+    world.api.failing, world.api.committing = 1, True
+    operator.turn()
+    finish(operator)
+    operator.turn()
+    finish(operator)
+    running = [uid for uid, j in world.api.jobs.items() if j.status.phase is Phase.RUNNING]
+    assert running == ["u1"]
+
+
+def test_a_copy_is_made_only_of_the_version_that_it_was_decided_on() -> None:
+    """A job was answered once more, after another leader's answer had reached it."""
+    world = World(pool(replicas=0), [])
+    files = [{"name": "a.mp4", "bytes": 100, "sha256": "a" * 64, "type": "video/mp4"}]
+    ended = {"phase": "Succeeded", "files": files, "completionTime": stamp(NOON)}
+    one = {f"status_{key}": value for key, value in ended.items()}
+    world.api.put(job("u0", url="http://site/1", **one))
+    waiting = world.api.put(job("u1", url="http://site/1"))
+    world.store.add("a" * 64)
+    world.operator = operator = Operator(world)
+    operator.turn()
+    world.api.write_status(waiting, ended)
+    world.deliver_events()
+    written = world.api.jobs["u1"]
     finish(operator)
     assert written == world.api.jobs["u1"]
