@@ -6,9 +6,9 @@ docs/faults.md; "the kubelet" that restarts a dead operator is the test.
 
 import asyncio
 import hashlib
-import json
 import signal
 import time
+from typing import Any
 
 import pytest
 
@@ -33,9 +33,9 @@ async def _all_succeed(rig: Rig, jobs: list[MediaJob], *, timeout: float = 90) -
     await rig.nothing_left()
 
 
-def _slow(rig: Rig, seconds: float = 8.0) -> MediaJob:
+def _slow(rig: Rig, seconds: float = 8.0, **spec: Any) -> MediaJob:
     """A download that takes so long."""
-    return rig.ask(rig.seed(), size=int(seconds * 50_000), rate=50_000)
+    return rig.ask(rig.seed(), size=int(seconds * 50_000), rate=50_000, **spec)
 
 
 # the operator -----------------------------------------------------------------------------------
@@ -326,6 +326,17 @@ async def test_f19_status_writes_meet_conflicts(rig: Rig, proxy: ApiProxy) -> No
 
 
 @pytest.mark.proxied
+async def test_f19_status_writes_are_done_and_their_answers_lost(rig: Rig, proxy: ApiProxy) -> None:
+    """Each is looked after until it is known: nobody starts twice, none more than its queue may."""
+    rig.operator.declare("one-at-a-time", maxRunning=1)
+    proxy.unanswered = 15
+    jobs = [_slow(rig, 0.5, queue="one-at-a-time") for _ in range(3)]
+    jobs += [_slow(rig, 0.5) for _ in range(3)]
+    await _all_succeed(rig, jobs)
+    assert 0 == proxy.unanswered
+
+
+@pytest.mark.proxied
 async def test_f20_the_api_server_asks_for_patience(rig: Rig, proxy: ApiProxy) -> None:
     """429 with Retry-After: no request storm meanwhile, everything done after."""
     jobs = [_slow(rig, 1.0) for _ in range(4)]
@@ -414,7 +425,7 @@ async def test_f36_reports_arrive_out_of_order_and_forged(operator: Operator, po
 async def test_f37_a_job_is_deleted_at_any_phase(rig: Rig, phase: str) -> None:
     """Within 30 s no pod works on it and nothing of it lies anywhere."""
     if phase in {"Pending", "Queued"}:
-        rig.operator.kubectl("create", "-f", "-", stdin=_PAUSED)
+        rig.operator.declare("paused", paused=True)
     where = {"queue": "paused"} if phase == "Queued" else {}
     if phase == "Pending":
         await rig.leave()
@@ -440,16 +451,6 @@ async def test_f37_a_job_is_deleted_at_any_phase(rig: Rig, phase: str) -> None:
     await rig.nothing_left()
     assert time.monotonic() - begun < 30
     await _all_succeed(rig, [rig.ask(rig.seed())])
-
-
-_PAUSED = json.dumps(
-    {
-        "apiVersion": "trawler.dev/v1alpha1",
-        "kind": "MediaQueue",
-        "metadata": {"name": "paused"},
-        "spec": {"paused": True},
-    }
-)
 
 
 async def test_f38_a_running_job_is_edited(rig: Rig) -> None:

@@ -4,23 +4,11 @@ import asyncio
 import json
 from typing import Any
 
-import yaml
-
 from operating import Operator, ordered, stored, upload
 from stubpod import StubPod
 from trawler_common.bus import Bus
 from trawler_crds import subjects
 from trawler_crds.messages import Positions
-
-
-def declare(operator: Operator, name: str, **spec: Any) -> None:
-    queue = {
-        "apiVersion": "trawler.dev/v1alpha1",
-        "kind": "MediaQueue",
-        "metadata": {"name": name},
-        "spec": spec,
-    }
-    operator.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(queue))
 
 
 def change(operator: Operator, name: str, **spec: Any) -> None:
@@ -41,7 +29,7 @@ async def test_a_capped_queue_runs_no_more_than_it_may_and_others_go_on(
     operator: Operator, pod: StubPod
 ) -> None:
     """`maxRunning`; what it has shows in its status."""
-    declare(operator, "capped", maxRunning=1)
+    operator.declare("capped", maxRunning=1)
     mine = [operator.ask(queue="capped") for _ in range(2)]
     first = await ordered(pod)
     assert first.uid in {job.uid for job in mine}
@@ -56,19 +44,19 @@ async def test_a_capped_queue_runs_no_more_than_it_may_and_others_go_on(
 
 async def test_a_full_queue_refuses_with_a_sentence(operator: Operator, pod: StubPod) -> None:
     """`maxQueued`, and a pause that fills it."""
-    declare(operator, "small", maxQueued=1, paused=True)
+    operator.declare("small", maxQueued=1, paused=True)
     waits = operator.ask(queue="small")
     await operator.until(waits.name, phase="Queued")
     refused = operator.ask(queue="small")
     ended = await operator.until(refused.name, phase="Failed", reason="QuotaExceeded")
     assert "wait in this queue already" in (ended.status.message or "")
-    declare(operator, "small", maxQueued=1, paused=False)
+    operator.declare("small", maxQueued=1, paused=False)
     assert waits.uid == (await ordered(pod)).uid
 
 
 async def test_a_days_bytes_are_reserved_and_settled(operator: Operator, pod: StubPod) -> None:
     """What a job did not use is there for the next one; the sum shows in the queue's status."""
-    declare(operator, "metered", dailyBytes=1_500_000)
+    operator.declare("metered", dailyBytes=1_500_000)
     first = operator.ask(queue="metered", limits={"maxBytes": 1_000_000})
     order = await ordered(pod)
     refused = operator.ask(queue="metered", limits={"maxBytes": 1_000_000})
@@ -94,7 +82,7 @@ async def test_who_waits_hears_the_place(
 
     bus = await Bus.connect(nats_url, name="listener", tasks=tasks)
     await bus.serve(subjects.positions(operator.namespace, "line"), Positions, hear)
-    declare(operator, "line", paused=True)
+    operator.declare("line", paused=True)
     waiting = [operator.ask(queue="line", priority=priority) for priority in (1, 9)]
     async with asyncio.timeout(20):
         while not heard or heard[-1].waiting < 2:

@@ -3,8 +3,8 @@
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +28,8 @@ class ApiProxy:
         self.port = free_port()
         self.conflicts = 0
         """So many of the next status writes of MediaJobs are answered 409, undone."""
+        self.unanswered = 0
+        """So many of the next status writes of MediaJobs are done, and their answers lost."""
         self.busy_until = 0.0
         """Until then (monotonic) everything but a watch is answered 429, Retry-After: 2."""
         self.gone = False
@@ -53,9 +55,24 @@ class ApiProxy:
         if status and request.method == "PATCH" and self.conflicts > 0:
             self.conflicts -= 1
             return web.json_response({"message": "the object was changed"}, status=409)
+        if status and request.method == "PATCH" and self.unanswered > 0:
+            self.unanswered -= 1
+            return await self._lose(request)
         return await self._pass(request, watch=watch)
 
     async def _pass(self, request: web.Request, *, watch: bool) -> web.StreamResponse:
+        async with self._ask(request) as upstream:
+            answer = web.StreamResponse(status=upstream.status)
+            answer.content_type = upstream.content_type
+            await answer.prepare(request)
+            if watch:
+                await self._stream(upstream, answer)
+            else:
+                await answer.write(await upstream.read())
+        return answer
+
+    @asynccontextmanager
+    async def _ask(self, request: web.Request) -> AsyncIterator[aiohttp.ClientResponse]:
         headers = {k: v for k, v in request.headers.items() if k.lower() not in _HOP}
         headers["Authorization"] = f"Bearer {self._token}"
         async with self._session.request(
@@ -65,14 +82,15 @@ class ApiProxy:
             headers=headers,
             timeout=aiohttp.ClientTimeout(total=None),
         ) as upstream:
-            answer = web.StreamResponse(status=upstream.status)
-            answer.content_type = upstream.content_type
-            await answer.prepare(request)
-            if watch:
-                await self._stream(upstream, answer)
-            else:
-                await answer.write(await upstream.read())
-        return answer
+            yield upstream
+
+    async def _lose(self, request: web.Request) -> web.Response:
+        """Have it done, and hang up."""
+        async with self._ask(request) as upstream:
+            await upstream.read()
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
 
     async def _stream(self, upstream: aiohttp.ClientResponse, answer: web.StreamResponse) -> None:
         cut = self._cut

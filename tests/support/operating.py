@@ -135,6 +135,16 @@ class Operator:
         self.kubectl("create", "-f", "-", stdin=yaml.safe_dump(job))
         return self.job(name)
 
+    def declare(self, queue: str, **spec: Any) -> None:
+        """A MediaQueue, made or changed."""
+        manifest = {
+            "apiVersion": "trawler.dev/v1alpha1",
+            "kind": "MediaQueue",
+            "metadata": {"name": queue},
+            "spec": spec,
+        }
+        self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(manifest))
+
     def job(self, name: str) -> MediaJob:
         return MediaJob.model_validate_json(self.kubectl("get", "mj", name, "-o", "json"))
 

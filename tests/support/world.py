@@ -5,6 +5,7 @@ The operator's edge is played here in steps, so that it can be killed between an
 """
 
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -318,15 +319,22 @@ class Operator:
         return True
 
     def _dispatch(self, action: Dispatch) -> Steps:
-        def start() -> WriteStatus:
-            job = self._known(action.uid, action.version)
-            wall = self.world.wall()
-            return lifecycle.start(job, pod=action.pod, attempt=action.attempt, wall=wall)
-
-        with self.board.reserving(action.uid, action.attempt, action.pod):
-            yield from self._write_surely(start)
+        uid, pod, attempt = action.uid, action.pod, action.attempt
+        with self.board.reserving(uid, attempt, pod):
+            while True:
+                yield
+                job = self.board.jobs.get(uid)
+                if lifecycle.concerns(job, pod=pod, attempt=attempt):
+                    break
+                job = self._known(uid, action.version)
+                with suppress(ApiError):
+                    try:
+                        wall = self.world.wall()
+                        self._write(lifecycle.start(job, pod=pod, attempt=attempt, wall=wall))
+                    except Conflict:
+                        self._look_again(uid)
             yield
-            yield from self._hand_over(action.uid, action.pod, action.attempt)
+            yield from self._hand_over(uid, pod, attempt)
 
     def _hand_over(self, uid: str, pod: str, attempt: int) -> Steps:
         job = self.board.jobs.get(uid)

@@ -8,7 +8,7 @@ from typing import Final
 
 from trawler_crds.media_job import TERMINAL, Phase
 from trawler_operator import admission, lifecycle, sharing
-from trawler_operator.actions import Action, DeleteJob
+from trawler_operator.actions import Action, DeleteJob, Dispatch, Order
 from trawler_operator.board import Board, Clock
 from trawler_operator.scheduling import Scheduler
 
@@ -38,9 +38,10 @@ class Decider:
             if uid in busy:
                 board.touch([uid])
             elif (action := _step(uid, board, clock)) is not None:
+                _promise(action, board)
                 yield uid, action
         for dispatch in self._scheduler.assign(board, clock, skip=set(busy)):
-            board.reserved[(dispatch.uid, dispatch.attempt)] = dispatch.pod
+            _promise(dispatch, board)
             yield dispatch.uid, dispatch
         for stray in lifecycle.strays(board):
             key = f"{stray.pod}/{stray.uid}/{stray.attempt}"
@@ -57,6 +58,12 @@ def settled(key: str, board: Board) -> None:
     board.waiting.entered(key)
     if key in board.jobs:
         board.touch([key])
+
+
+def _promise(action: Action, board: Board) -> None:
+    """Who is given a slot has it from now on, though the order begins only later."""
+    if isinstance(action, (Dispatch, Order)):
+        board.reserved[action.uid, action.attempt] = action.pod
 
 
 def _step(uid: str, board: Board, clock: Clock) -> Action | None:

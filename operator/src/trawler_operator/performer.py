@@ -140,6 +140,7 @@ class Performer:
             log.info("decision_outdated", extra={"action": type(action).__name__})
         except Conflict:
             await self._look_again(action)
+            return not isinstance(action, Dispatch)  # it may be our own write that was in the way
         except Missing:
             self._forget(action)
         except (ApiAway, Refused, StoreAway) as error:
@@ -202,10 +203,13 @@ class Performer:
         self._tasks.create_task(tell(), name="event")
 
     async def _dispatch(self, action: Dispatch) -> None:
-        job = self._known(action.uid, action.version)
-        await self.write(
-            lifecycle.start(job, pod=action.pod, attempt=action.attempt, wall=time.time())
-        )
+        job = self._known(action.uid)
+        if not lifecycle.concerns(job, pod=action.pod, attempt=action.attempt):
+            # else it was written by us, and only the answer was lost
+            job = self._known(action.uid, action.version)
+            await self.write(
+                lifecycle.start(job, pod=action.pod, attempt=action.attempt, wall=time.time())
+            )
         await self._hand_over(action.uid, action.pod, action.attempt)
 
     async def _order(self, action: Order) -> None:
