@@ -88,13 +88,17 @@ class Api:
         await self.ask("PATCH", path, {"status": status}, "application/merge-patch+json")
 
     async def watch(self) -> None:
-        """Note when each phase of each job was first seen."""
+        """Note when each phase of each job was first seen. The API server cuts a watch that is too
+        slow for it: the next goes on where it ended, or it would be sent all jobs anew.
+        """
+        since = (await self.ask("GET", "/mediajobs?limit=1"))["metadata"]["resourceVersion"]
         while True:
-            url = f"{self._server}{self._base}/mediajobs?watch=true"
+            url = f"{self._server}{self._base}/mediajobs?watch=true&resourceVersion={since}"
             timeout = aiohttp.ClientTimeout(total=None)
             async with self._session.get(url, headers=self._headers, timeout=timeout) as answer:
                 while line := await answer.content.readline():
                     now, found = time.monotonic(), json.loads(line)["object"]
+                    since = found["metadata"]["resourceVersion"]
                     phase = found.get("status", {}).get("phase", "Pending")
                     # a watch that was cut for being slow may have missed what came before
                     for passed in ORDER[: ORDER.index(phase) + 1]:

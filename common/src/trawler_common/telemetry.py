@@ -11,15 +11,17 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, DEFAULT_ON
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags
 
 _TRACER: Final = trace.get_tracer("trawler")
 
 
 def setup(service: str, *, endpoint: str, install: str) -> TracerProvider:
-    """Send spans to an OTLP/HTTP receiver; with an empty endpoint they are made and dropped."""
+    """Send spans to an OTLP/HTTP receiver; with an empty endpoint there are only their ids, for logs."""
     provider = TracerProvider(
-        resource=Resource.create({"service.name": service, "service.namespace": install})
+        resource=Resource.create({"service.name": service, "service.namespace": install}),
+        sampler=DEFAULT_ON if endpoint else ALWAYS_OFF,
     )
     if endpoint:
         exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=5)

@@ -10,7 +10,8 @@ import yaml
 from pydantic import BaseModel
 
 from trawler_crds import API_GROUP, API_VERSION
-from trawler_crds.media_job import ROOT_RULES, MediaJob, spec_rules
+from trawler_crds.contract import rules
+from trawler_crds.media_job import ROOT_RULES, SPEC_RULES, MediaJob, fixed_fields
 from trawler_crds.media_queue import MediaQueue
 from trawler_crds.worker_pool import WorkerPool, WorkerPoolSpec
 
@@ -98,6 +99,9 @@ def _column(name: str, path: str, kind: str = "string", *, wide: bool = False) -
 _AGE: Final = _column("Age", ".metadata.creationTimestamp", "date")
 
 
+_RULES: Final = "x-kubernetes-validations"
+
+
 def _crd(
     model: type[BaseModel],
     *,
@@ -128,7 +132,11 @@ def _crd(
         del root["required"]
     if model is MediaJob:
         root |= ROOT_RULES
-        properties["spec"] |= spec_rules()
+        properties["spec"] |= SPEC_RULES
+        for name, rule in fixed_fields().items():
+            field = properties["spec"]["properties"][name]
+            known = field.get(_RULES, [])
+            field[_RULES] = [*known, *rules(rule)[_RULES]]
     version: dict[str, Any] = {
         "name": API_VERSION,
         "served": True,

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import kopf
 
@@ -30,8 +30,11 @@ from trawler_operator.scheduling import Scheduler
 from trawler_operator.settings import Settings
 from trawler_operator.sweeping import Pins
 from trawler_operator.uploads import UploadDesk
+from trawler_operator.watching import JobWatch
 
 log = logs.get("operator")
+
+Done = TypeVar("Done")
 
 WATCH_SILENCE: Final = 60.0
 """Seconds without our own Lease renewals in the watch, while the API server answers."""
@@ -155,7 +158,7 @@ async def _lead(
         pod_settings=_pod_settings(settings),
         tasks=tasks,
     )
-    await _patiently(reconciler.list_all, ApiAway)
+    version = await _patiently(reconciler.list_all, ApiAway)
     queues = QueueDesk(
         board=board,
         cluster=cluster,
@@ -185,6 +188,8 @@ async def _lead(
     state.reconciler = reconciler
     memo.pulse.seen_at = time.monotonic()
     tasks.create_task(_watch(settings.install, settings.identity, memo, stop), name="watch")
+    jobs = JobWatch(cluster, board, reconciler.list_all)
+    tasks.create_task(jobs.run(version), name="watch jobs")
     log.info("leading")
     tasks.create_task(queues.run(), name="queues")
     broom = Broom(board=board, pins=pins, store=store, leader=leader, metrics=metrics)
@@ -218,12 +223,11 @@ async def _take_signals_back(ready: asyncio.Event, stop: asyncio.Event) -> None:
     lifecycle.listen_to_signals(stop)
 
 
-async def _patiently(step: Callable[[], Awaitable[None]], passing: type[Exception]) -> None:
+async def _patiently(step: Callable[[], Awaitable[Done]], passing: type[Exception]) -> Done:
     """Repeat a first step until what it needs is there."""
     while True:
         try:
-            await step()
-            return
+            return await step()
         except passing as error:
             log.warning("start_waits", extra={"error": str(error)})
             await asyncio.sleep(1)

@@ -3,13 +3,17 @@
 import asyncio
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, Self, TypeVar
+from urllib.parse import urlencode
 
 import aiohttp
 from kubernetes.aio import client, config
+from pydantic import ValidationError
 
+from trawler_common import logs
 from trawler_crds import API_GROUP, API_VERSION
 from trawler_crds.keys import ANNOTATION_TEMPLATE, LABEL_POOL
 from trawler_crds.media_job import MediaJob
@@ -17,10 +21,17 @@ from trawler_crds.media_queue import MediaQueue
 from trawler_crds.worker_pool import WorkerPool
 from trawler_operator.board import Pod, PodPhase
 
+log = logs.get("cluster")
+
 Parsed = TypeVar("Parsed")
+Seen = TypeVar("Seen", MediaJob, MediaQueue, WorkerPool)
 
 TIMEOUT: Final = 10.0
 PAGE: Final = 500
+WATCH_SECONDS: Final = 300
+"""How long one watch lasts; the API server ends it, we open the next."""
+SILENCE: Final = 70.0
+"""A watch that says nothing for longer is broken: bookmarks come each minute."""
 LONGEST_PENALTY: Final = 60.0
 """Seconds of a Retry-After that are honoured."""
 _MERGE: Final = "application/merge-patch+json"
@@ -40,6 +51,10 @@ class Conflict(Exception):
     """Somebody changed the object since we read it (409)."""
 
 
+class Gone(Exception):
+    """The API server does not remember the version that a watch was to begin at (410)."""
+
+
 class Missing(Exception):
     """The object is not there (404)."""
 
@@ -51,8 +66,18 @@ class Refused(Exception):
 _ERRORS: Final[Mapping[int, type[Exception]]] = {
     404: Missing,
     409: Conflict,
+    410: Gone,
     **dict.fromkeys((400, 401, 403, 405, 422), Refused),
 }
+
+
+def understood(model: type[Seen], manifest: Mapping[str, Any]) -> Seen | None:
+    """An object as its model; one of a newer or broken schema is left alone, not fatal."""
+    try:
+        return model.model_validate(manifest)
+    except ValidationError as error:
+        log.error("object_not_understood", extra={"kind": model.__name__, "error": str(error)})
+        return None
 
 
 def pod_from(manifest: Mapping[str, Any]) -> Pod:
@@ -90,6 +115,8 @@ class Cluster:
         except config.ConfigException:
             await config.load_kube_config(client_configuration=settings)  # type: ignore[no-untyped-call]
         settings.connection_pool_maxsize = 64
+        # nobody stands between us and the API server; looking that up costs a thread per request
+        settings.client_session_kwargs = {"trust_env": False}
         return cls(client.ApiClient(settings), namespace)
 
     async def close(self) -> None:
@@ -128,27 +155,40 @@ class Cluster:
         content: str = "application/json",
         timeout: float,
     ) -> Any:
-        headers = {"Accept": "application/json", "Content-Type": content}
+        limit = aiohttp.ClientTimeout(total=timeout)
         try:
             async with asyncio.timeout(timeout):
-                words = await self._api.param_serialize(
-                    method,
-                    path,
-                    query_params=list((query or {}).items()),
-                    header_params=headers,
-                    body=body,
-                    auth_settings=["BearerToken"],
-                )
-                answer = await self._api.call_api(*words, _request_timeout=timeout)
-                data = await answer.read()  # type: ignore[no-untyped-call]
+                answer = await self._send(method, path, body, query, content, limit)
+                data = await answer.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ApiAway(repr(error)) from error
         if 200 <= answer.status < 300:
             return json.loads(data)
-        what = f"{answer.status} {method} {path}: {_why(data)}"
-        if answer.status in _ERRORS:
-            raise _ERRORS[answer.status](what)
-        raise ApiAway(what, retry_after=_seconds(answer.headers))
+        raise _error(answer, f"{method} {path}", data)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        query: Mapping[str, str] | None,
+        content: str,
+        limit: aiohttp.ClientTimeout,
+    ) -> aiohttp.ClientResponse:
+        """The client library's session and credentials without its serializer, which would walk
+        through every value of JSON that is plain already.
+        """
+        settings = self._api.configuration
+        headers = {"Accept": "application/json", "Content-Type": content}
+        token = await settings.get_api_key_with_prefix("BearerToken", alias="authorization")
+        if token:
+            headers["Authorization"] = token
+        url = settings.host + path + ("?" + urlencode(query) if query else "")
+        answer = await self._api.rest_client.request(  # type: ignore[no-untyped-call]
+            method, url, headers=headers, body=body, _request_timeout=limit
+        )
+        sent: aiohttp.ClientResponse = answer.response
+        return sent
 
     def _core(self, kind: str, name: str = "") -> str:
         return f"/api/v1/namespaces/{self.namespace}/{kind}" + (f"/{name}" if name else "")
@@ -158,25 +198,51 @@ class Cluster:
         return path + (f"/{name}" if name else "") + (f"/{sub}" if sub else "")
 
     async def _list(
-        self, path: str, parse: Callable[[Mapping[str, Any]], Parsed], **query: str
-    ) -> list[Parsed]:
-        """Page by page, each parsed before the next is asked for: ten thousand objects as plain dicts
-        would cost more memory than everything else together.
+        self, path: str, parse: Callable[[Mapping[str, Any]], Parsed | None], **query: str
+    ) -> tuple[list[Parsed], str]:
+        """All objects, and the version of that sight. Page by page, each parsed before the next is
+        asked for: ten thousand as plain dicts would cost more memory than everything else together.
         """
         found: list[Parsed] = []
         token = ""
         while True:
             page = {"limit": str(PAGE), **query, **({"continue": token} if token else {})}
             answer = await self.call("GET", path, query=page, timeout=30)
-            found += [parse(item) for item in answer["items"]]
+            found += [one for item in answer["items"] if (one := parse(item)) is not None]
             token = answer["metadata"].get("continue", "")
             if not token:
-                return found
+                return found, answer["metadata"]["resourceVersion"]
 
     # jobs -----------------------------------------------------------------------------------
 
-    async def list_jobs(self) -> list[MediaJob]:
-        return await self._list(self._ours("mediajobs"), MediaJob.model_validate)
+    async def list_jobs(self) -> tuple[list[MediaJob], str]:
+        """All MediaJobs, and the version that a watch goes on from."""
+        return await self._list(self._ours("mediajobs"), partial(understood, MediaJob))
+
+    async def watch_jobs(self, since: str) -> AsyncIterator[dict[str, Any]]:
+        """What happens to MediaJobs after a version: events as the API server sends them, for some
+        minutes. Raises Gone where it forgot that version, ApiAway where the watch broke.
+        """
+        path = self._ours("mediajobs")
+        query = {
+            "watch": "true",
+            "resourceVersion": since,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(WATCH_SECONDS),
+        }
+        limit = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT, sock_read=SILENCE)
+        try:
+            answer = await self._send("GET", path, None, query, "application/json", limit)
+            async with answer:
+                if answer.status != 200:
+                    raise _error(answer, f"WATCH {path}", await answer.read())
+                async for line in answer.content:
+                    event: dict[str, Any] = json.loads(line)
+                    if event["type"] == "ERROR":
+                        raise _refusal(event["object"])
+                    yield event
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise ApiAway(f"WATCH {path}: {error!r}") from error
 
     async def get_job(self, name: str) -> MediaJob:
         return MediaJob.model_validate(await self.call("GET", self._ours("mediajobs", name)))
@@ -221,7 +287,7 @@ class Cluster:
     # pools ----------------------------------------------------------------------------------
 
     async def list_pools(self) -> list[WorkerPool]:
-        return await self._list(self._ours("workerpools"), WorkerPool.model_validate)
+        return (await self._list(self._ours("workerpools"), partial(understood, WorkerPool)))[0]
 
     async def create_pool(self, manifest: dict[str, Any]) -> None:
         await self.call("POST", self._ours("workerpools"), manifest)
@@ -254,7 +320,7 @@ class Cluster:
     # queues ---------------------------------------------------------------------------------
 
     async def list_queues(self) -> list[MediaQueue]:
-        return await self._list(self._ours("mediaqueues"), MediaQueue.model_validate)
+        return (await self._list(self._ours("mediaqueues"), partial(understood, MediaQueue)))[0]
 
     async def write_queue(self, queue: MediaQueue, status: dict[str, Any]) -> MediaQueue:
         path = self._ours("mediaqueues", queue.name, "status")
@@ -264,7 +330,7 @@ class Cluster:
     # pods -----------------------------------------------------------------------------------
 
     async def list_pods(self) -> list[Pod]:
-        return await self._list(self._core("pods"), pod_from, labelSelector=LABEL_POOL)
+        return (await self._list(self._core("pods"), pod_from, labelSelector=LABEL_POOL))[0]
 
     async def create_pod(self, manifest: dict[str, Any]) -> Pod:
         return pod_from(await self.call("POST", self._core("pods"), manifest))
@@ -299,6 +365,20 @@ class Cluster:
 
     async def delete_lease(self, name: str) -> None:
         await self.call("DELETE", self._lease(name))
+
+
+def _error(answer: aiohttp.ClientResponse, what: str, data: bytes) -> Exception:
+    """What an answer other than 2xx means."""
+    said = f"{answer.status} {what}: {_why(data)}"
+    if answer.status in _ERRORS:
+        return _ERRORS[answer.status](said)
+    return ApiAway(said, retry_after=_seconds(answer.headers))
+
+
+def _refusal(status: Mapping[str, Any]) -> Exception:
+    """What the API server says in the middle of a watch."""
+    said = str(status.get("message", ""))[:500]
+    return Gone(said) if status.get("code") == 410 else ApiAway(said)
 
 
 def _seconds(headers: Mapping[str, str]) -> float:

@@ -1,25 +1,20 @@
-"""What the API server says, put on the board. Two lines each; the reconciler does the rest."""
+"""What the API server says of all but MediaJobs (`watching`), put on the board. Two lines each; the
+reconciler does the rest.
+"""
 
 import time
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import kopf
-from pydantic import ValidationError
 
-from trawler_common import logs
 from trawler_crds import API_GROUP, API_VERSION
 from trawler_crds.keys import LABEL_POOL
-from trawler_crds.media_job import MediaJob
 from trawler_crds.media_queue import MediaQueue
 from trawler_crds.worker_pool import WorkerPool
 from trawler_operator import leader
 from trawler_operator.board import Board
-from trawler_operator.cluster import pod_from
-
-log = logs.get("handlers")
-
-Seen = TypeVar("Seen", MediaJob, MediaQueue, WorkerPool)
+from trawler_operator.cluster import pod_from, understood
 
 
 @dataclass
@@ -44,20 +39,15 @@ def registry() -> kopf.OperatorRegistry:
     """All our handlers: low-level events only, so kopf adds nothing to any object."""
     found = kopf.OperatorRegistry()
 
-    @kopf.on.event(API_GROUP, API_VERSION, "mediajobs", registry=found)
-    async def media_job(event: kopf.RawEvent, memo: Memo, **_: Any) -> None:
-        if not _known(event, memo.board) and (job := _parse(MediaJob, event)) is not None:
-            memo.board.see_job(job, gone=event["type"] == "DELETED")
-
     @kopf.on.event(API_GROUP, API_VERSION, "workerpools", registry=found)
     async def worker_pool(event: kopf.RawEvent, memo: Memo, **_: Any) -> None:
-        pool = _parse(WorkerPool, event)
+        pool = understood(WorkerPool, event["object"])
         if pool is not None:
             memo.board.see_pool(pool, gone=event["type"] == "DELETED")
 
     @kopf.on.event(API_GROUP, API_VERSION, "mediaqueues", registry=found)
     async def media_queue(event: kopf.RawEvent, memo: Memo, **_: Any) -> None:
-        queue = _parse(MediaQueue, event)
+        queue = understood(MediaQueue, event["object"])
         if queue is not None:
             memo.board.see_queue(queue, gone=event["type"] == "DELETED")
 
@@ -85,24 +75,5 @@ def registry() -> kopf.OperatorRegistry:
         settings.watching.reconnect_backoff = 1
         settings.watching.inactivity_timeout = 70
         settings.networking.request_timeout = 20
-        # A worker of kopf waits this long for more about its object. With the default (5 s) and a limit
-        # of 200 workers, no more than 40 objects a second would come through.
-        settings.queueing.idle_timeout = 0.1
-        settings.queueing.worker_limit = 1000
 
     return found
-
-
-def _known(event: kopf.RawEvent, board: Board) -> bool:
-    """Whether this is our own write, whose answer we have."""
-    meta = event["object"]["metadata"]
-    return event["type"] != "DELETED" and board.knows(meta["uid"], meta["resourceVersion"])
-
-
-def _parse(model: type[Seen], event: kopf.RawEvent) -> Seen | None:
-    """An object of a newer or broken schema is left alone, not fatal."""
-    try:
-        return model.model_validate(event["object"])
-    except ValidationError as error:
-        log.error("object_not_understood", extra={"kind": model.__name__, "error": str(error)})
-        return None

@@ -67,9 +67,11 @@ class Reconciler:
         """When the loop last turned; liveness looks at it."""
         board.on_change = self._changed.set
 
-    async def list_all(self) -> None:
-        """Look at everything: at the start of a leader, and to repair what a watch missed."""
-        jobs, pods, pools, queues = await asyncio.gather(
+    async def list_all(self) -> str:
+        """Look at everything: at the start of a leader, and to repair what a watch missed. Answers
+        with the version from which a watch of the jobs goes on.
+        """
+        (jobs, version), pods, pools, queues = await asyncio.gather(
             self._cluster.list_jobs(),
             self._cluster.list_pods(),
             self._cluster.list_pools(),
@@ -77,6 +79,7 @@ class Reconciler:
         )
         self._board.replace(jobs, pods, pools, queues)
         log.info("listed", extra={"jobs": len(jobs), "pods": len(pods), "pools": len(pools)})
+        return version
 
     async def run(self) -> None:
         """Turn for ever."""
