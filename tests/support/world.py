@@ -14,7 +14,7 @@ from trawler_crds.media_job import TERMINAL, MediaJob, Phase
 from trawler_crds.media_queue import MediaQueue
 from trawler_crds.messages import Held, Outcome, Presence, Result, Stage
 from trawler_crds.worker_pool import WorkerPool
-from trawler_operator import lifecycle, sharing
+from trawler_operator import admission, lifecycle, sharing
 from trawler_operator.actions import (
     Action,
     Cancel,
@@ -330,7 +330,9 @@ class Operator:
                 with suppress(ApiError):
                     try:
                         wall = self.world.wall()
-                        self._write(lifecycle.start(job, pod=pod, attempt=attempt, wall=wall))
+                        self._write(
+                            admission.begin(job, self.board, pod=pod, attempt=attempt, wall=wall)
+                        )
                     except Conflict:
                         self._look_again(uid)
             yield

@@ -19,6 +19,9 @@ from trawler_operator.waiting import DEFAULT, Waiting
 LEASE_SECONDS: Final = 30.0
 """Without a presence for so long, a pod's jobs are lost."""
 
+WAITS: Final = frozenset({Phase.PENDING, Phase.QUEUED, Phase.SUSPENDED})
+"""Phases from which an attempt may begin."""
+
 NEWEST_SHARE: Final = 0.1
 """How much the newest job counts in the average of how long one takes."""
 
@@ -151,7 +154,6 @@ class Board:
             self.jobs.pop(job.uid, None)
             self.since.pop(job.uid, None)
             self.waiting.drop(job.uid)
-            self.waiting.entered(job.uid)
             self.ledger.forget(job.uid)
             self.touch(self.twins.waiting(job))
             self.twins.forget(job.uid)
@@ -203,9 +205,9 @@ class Board:
         else:
             self.queues[queue.name] = queue
         if gone or known is None:
-            for job in self.by_phase[Phase.QUEUED].values():
+            for job in self.jobs.values():
                 if job.spec.queue == queue.name:
-                    self.waiting.put(job)
+                    self.waiting.move(job)
         self.on_change()
 
     def see_pod(self, pod: Pod, *, gone: bool = False) -> None:
@@ -288,8 +290,8 @@ class Board:
     def running(self) -> Counter[str]:
         """Queue → jobs that run, or are being handed to a pod."""
         found = Counter(self.waiting.queue_of(job) for job in self.by_phase[Phase.RUNNING].values())
-        queued = self.by_phase[Phase.QUEUED]
-        found.update(self.waiting.queue_of(queued[u]) for u, _ in self.reserved if u in queued)
+        handed = (job for uid, _ in self.reserved if (job := self.jobs.get(uid)) is not None)
+        found.update(self.waiting.queue_of(j) for j in handed if j.status.phase in WAITS)
         return found
 
     def day_bytes(self, queue: str, day: str) -> int:

@@ -1,5 +1,5 @@
 """Everything that is due for jobs now, in the order in which it is to be begun. Pure, but for what
-the board keeps of decisions under way: who is being let in, which slots are promised.
+the board keeps of decisions under way: who is let in, which slots are promised.
 """
 
 from collections.abc import Iterator
@@ -12,6 +12,10 @@ from trawler_operator.actions import Action, DeleteJob, Dispatch, Order
 from trawler_operator.board import Board, Clock
 from trawler_operator.scheduling import Scheduler
 
+AT_ONCE: Final = 32
+"""Effects under way together. To write that somebody waits is what can wait longest: while so many
+are under way it does, and where a turn comes meanwhile it need not be written at all.
+"""
 LOOK_EVERY: Final = 1.0
 """Seconds after which everything that may be due by time alone is looked at again."""
 EXPIRE_EVERY: Final = 5.0
@@ -48,6 +52,7 @@ class Decider:
             # while its result is being recorded, the watch may say so before we know ourselves
             if key not in busy and stray.uid not in busy:
                 yield key, stray
+        yield from _admissions(board, clock, busy)
         if clock.now - self._expired_at >= EXPIRE_EVERY:
             self._expired_at = clock.now
             yield from _expired(board, clock, busy)
@@ -55,7 +60,6 @@ class Decider:
 
 def settled(key: str, board: Board) -> None:
     """A decision about a job was carried out, or could not be: it is looked at once more."""
-    board.waiting.entered(key)
     if key in board.jobs:
         board.touch([key])
 
@@ -75,16 +79,30 @@ def _step(uid: str, board: Board, clock: Clock) -> Action | None:
         return shared
     if not lifecycle.is_new(job):
         return lifecycle.next_step(job, board, clock)
-    admitted = admission.admit(job, board, clock)
-    if admitted.changes["phase"] is Phase.QUEUED:
+    if uid in board.waiting.let_in():
+        return None
+    refused = admission.refuse(job, board, clock)
+    if refused is None:
         board.waiting.enter(job)
-    return admitted
+    return refused
+
+
+def _admissions(board: Board, clock: Clock, busy: AbstractSet[str]) -> Iterator[tuple[str, Action]]:
+    """Have it written who waits, unless its turn came at once."""
+    for uid in tuple(board.waiting.let_in()) if len(busy) < AT_ONCE else ():
+        job = board.jobs[uid]
+        if uid not in busy and not board.handing(job):
+            yield uid, admission.admit(job, board, clock.wall)
+            if len(busy) >= AT_ONCE:
+                return
 
 
 def _look_at_clocks(board: Board, clock: Clock) -> None:
     """What may be due without anything having changed."""
-    for phase in (Phase.RUNNING, Phase.PENDING, Phase.SUSPENDED):
+    for phase in (Phase.RUNNING, Phase.SUSPENDED):
         board.touch(board.by_phase[phase])
+    let_in = board.waiting.let_in()
+    board.touch(uid for uid in board.by_phase[Phase.PENDING] if uid not in let_in)
     waiting = board.by_phase[Phase.QUEUED]
     board.touch(uid for uid, job in waiting.items() if lifecycle.overdue(job, board, clock))
 

@@ -17,7 +17,7 @@ from trawler_crds.media_job import MediaJob
 from trawler_crds.messages import Control, ControlAction, ControlReply, OrderReply
 from trawler_crds.messages import Order as OrderMessage
 from trawler_crds.worker_pool import WorkerPoolStatus
-from trawler_operator import lifecycle, sharing
+from trawler_operator import admission, lifecycle, sharing
 from trawler_operator.actions import (
     Action,
     Cancel,
@@ -207,8 +207,9 @@ class Performer:
         if not lifecycle.concerns(job, pod=action.pod, attempt=action.attempt):
             # else it was written by us, and only the answer was lost
             job = self._known(action.uid, action.version)
+            pod, attempt = action.pod, action.attempt
             await self.write(
-                lifecycle.start(job, pod=action.pod, attempt=action.attempt, wall=time.time())
+                admission.begin(job, self._board, pod=pod, attempt=attempt, wall=time.time())
             )
         await self._hand_over(action.uid, action.pod, action.attempt)
 

@@ -29,8 +29,6 @@ REST: Final = 3.0
 LONGEST_REST: Final = 0.05
 LIST_EVERY: Final = 300.0
 POOL_STATUS_EVERY: Final = 3.0
-AT_ONCE: Final = 32
-"""Effects under way together."""
 
 
 class Reconciler:
@@ -60,7 +58,7 @@ class Reconciler:
         self._busy: set[str] = set()
         self._freed = asyncio.Condition()
         self._changed = asyncio.Event()
-        self._limit = asyncio.Semaphore(AT_ONCE)
+        self._limit = asyncio.Semaphore(deciding.AT_ONCE)
         self._pool_written: dict[str, float] = {}
         self._templates: dict[tuple[str, int], str] = {}
         self.turned_at = time.monotonic()

@@ -128,18 +128,17 @@ def _hands(
 
 
 def runnable(board: Board, clock: Clock, pool: str, *, most: int) -> int:
-    """Jobs (up to `most`) that would go with slots without end, those just let in included."""
+    """Jobs (up to `most`) that would go with slots without end."""
     running = board.running()
     lanes = board.waiting.lanes(pool)
     fetched = _being_fetched(board, clock)
     under_way = {uid for uid, _ in board.reserved}
     found = 0
-    for queue in {*lanes, *board.waiting.entered_queues()}:
+    for queue, lane in lanes.items():
         room = _room(board, queue, running)
-        ready = _ready(board, clock, lanes.get(queue, []), under_way, fetched)
-        coming = (job for job in board.waiting.entering(queue) if job.spec.pool == pool)
+        ready = _ready(board, clock, lane, under_way, fetched)
         bound = most - found if room is None else min(room, most - found)
-        found += sum(1 for _ in islice(chain(ready, coming), bound))
+        found += sum(1 for _ in islice(ready, bound))
         if found >= most:
             break
     return found

@@ -6,6 +6,7 @@ that is cancelled, deleted or suspended needs no successor to be named; the next
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -102,12 +103,14 @@ class Twins:
         active = self._active.get(self.mark(job), {})
         return [uid for uid, t in active.items() if t.status.phase in {Phase.PENDING, Phase.QUEUED}]
 
-    def ahead(self, job: MediaJob) -> MediaJob | None:
-        """A twin that runs or waits already, for a job that is let in only now."""
+    def ahead(self, job: MediaJob, *, handed: Callable[[MediaJob], bool]) -> MediaJob | None:
+        """A twin that runs (or is just `handed` to a pod) or waits already, for a job that is let in
+        only now.
+        """
         if job.spec.reuse is Reuse.NEVER:
             return None
         twins = [t for uid, t in self._active.get(self.mark(job), {}).items() if uid != job.uid]
-        running = (twin for twin in twins if twin.status.phase is Phase.RUNNING)
+        running = (twin for twin in twins if twin.status.phase is Phase.RUNNING or handed(twin))
         queued = (twin for twin in twins if twin.status.phase is Phase.QUEUED)
         return next(running, None) or next(queued, None)
 

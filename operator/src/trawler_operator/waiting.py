@@ -6,7 +6,7 @@ order of two jobs never changes by waiting: each is sorted once, when it begins 
 
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, KeysView, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -36,7 +36,7 @@ class _Place:
 
 
 class Waiting:
-    """Queued jobs by pool and queue. A queue that nobody declared counts as `default`."""
+    """Jobs that wait, by pool and queue. A queue that nobody declared counts as `default`."""
 
     def __init__(self, declared: Callable[[str], bool]) -> None:
         self._declared = declared
@@ -45,6 +45,7 @@ class Waiting:
         self._counts: Counter[str] = Counter()
         self._entering: dict[str, dict[str, MediaJob]] = {}
         self._doors: dict[str, str] = {}
+        """Uid → queue of each that is entering, in the order in which they came."""
 
     def queue_of(self, job: MediaJob) -> str:
         """The queue whose share a job uses."""
@@ -52,7 +53,7 @@ class Waiting:
 
     def put(self, job: MediaJob) -> None:
         """It waits, or something about its turn changed."""
-        self.entered(job.uid)
+        self._through(job.uid)
         place = _Place(job.spec.pool, self.queue_of(job), turn(job))
         if self._places.get(job.uid) == place:
             return
@@ -63,6 +64,7 @@ class Waiting:
 
     def drop(self, uid: str) -> None:
         """It waits no more."""
+        self._through(uid)
         place = self._places.pop(uid, None)
         if place is None:
             return
@@ -74,23 +76,30 @@ class Waiting:
             del lanes[place.queue]
 
     def enter(self, job: MediaJob) -> None:
-        """It is let in, but its status does not say so yet: it counts for those judged next."""
+        """It is let in and waits for its turn, but its status does not say so yet."""
+        self.put(job)
         queue = self._doors[job.uid] = self.queue_of(job)
         self._entering.setdefault(queue, {})[job.uid] = job
 
-    def entered(self, uid: str) -> None:
-        """It waits now, or did not come in after all."""
+    def move(self, job: MediaJob) -> None:
+        """The queue whose share it uses may have changed."""
+        if job.uid in self._doors:
+            self.enter(job)
+        elif job.uid in self._places:
+            self.put(job)
+
+    def _through(self, uid: str) -> None:
         queue = self._doors.pop(uid, None)
         if queue is not None:
             del self._entering[queue][uid]
 
     def entering(self, queue: str) -> Collection[MediaJob]:
-        """Jobs that are just being let in."""
+        """Jobs of a queue that are let in, though their status does not say so yet."""
         return self._entering.get(queue, {}).values()
 
-    def entered_queues(self) -> Iterator[str]:
-        """Queues into which somebody is just being let."""
-        return (queue for queue, jobs in self._entering.items() if jobs)
+    def let_in(self) -> KeysView[str]:
+        """Uids of all that are let in, though their status does not say so yet; who came first first."""
+        return self._doors.keys()
 
     def count(self, queue: str) -> int:
         """Jobs that wait in a queue, whichever pool they wait for."""

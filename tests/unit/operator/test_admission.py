@@ -7,7 +7,7 @@ from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import MediaJob, Phase
 from trawler_crds.media_queue import MediaQueue
 from trawler_operator import wording
-from trawler_operator.admission import admit
+from trawler_operator.admission import admit, begin, refuse
 from trawler_operator.board import Board
 from trawler_operator.queues import restore, status
 
@@ -37,20 +37,43 @@ def asking(size: int = 10 * MB, *, uid: str = "new", name: str = "q") -> MediaJo
     return job(uid, queue=name, limits={"maxBytes": size})
 
 
-def test_a_new_job_is_admitted_with_its_host() -> None:
-    """The first of three writes."""
-    written = admit(job(), board(), clock()).changes
+def verdict(asked: MediaJob, state: Board) -> Phase:
+    refused = refuse(asked, state, clock())
+    return Phase.PENDING if refused is None else refused.changes["phase"]
+
+
+def test_a_new_job_that_waits_is_queued_with_its_host() -> None:
+    """Where its turn does not come first."""
+    written = admit(job(), board(), NOON).changes
     assert (Phase.QUEUED, "site:8080") == (written["phase"], written["host"])
+
+
+def test_a_new_job_whose_turn_comes_at_once_is_let_in_and_dispatched_by_one_write() -> None:
+    """And says all that being let in says."""
+    new, state = job(), board()
+    let_in = admit(new, state, NOON).changes
+    written = begin(new, state, pod="p1", attempt=1, wall=NOON).changes
+    started = {"phase": Phase.RUNNING, "worker": "p1", "attempt": 1, "startTime": TODAY}
+    assert {**let_in, **started} == written
+
+
+def test_what_was_let_in_before_is_not_let_in_again() -> None:
+    """Its day, host and turn stay."""
+    waits = job(status_phase="Queued", status_conditions=accepted(YESTERDAY))
+    written = begin(waits, board(waits), pod="p1", attempt=1, wall=NOON).changes
+    assert {"conditions", "queuedTime", "host"}.isdisjoint(written)
 
 
 def test_a_full_queue_takes_no_more_and_says_how_many_wait() -> None:
     """`maxQueued`; others are not concerned."""
     waiting = [job(f"w{n}", queue="q", status_phase="Queued") for n in range(2)]
     state = board(*waiting, queue("q", maxQueued=2), queue("other", maxQueued=2))
-    refused = admit(asking(), state, clock()).changes
+    found = refuse(asking(), state, clock())
+    assert found is not None
+    refused = found.changes
     assert (Phase.FAILED, FailureReason.QUOTA_EXCEEDED) == (refused["phase"], refused["reason"])
     assert "2 requests wait in this queue already" in refused["message"]
-    assert Phase.QUEUED is admit(asking(name="other"), state, clock()).changes["phase"]
+    assert Phase.PENDING is verdict(asking(name="other"), state)
 
 
 def test_those_that_are_being_let_in_count_already() -> None:
@@ -59,21 +82,21 @@ def test_those_that_are_being_let_in_count_already() -> None:
     first = asking(uid="first")
     state.see_job(first)
     state.waiting.enter(first)
-    assert Phase.FAILED is admit(asking(), state, clock()).changes["phase"]
+    assert Phase.FAILED is verdict(asking(), state)
     state.see_job(job("first", queue="q", version=2, status_phase="Queued"))
-    assert Phase.FAILED is admit(asking(), state, clock()).changes["phase"]
+    assert Phase.FAILED is verdict(asking(), state)
     state.see_job(job("first", queue="q", version=3, status_phase="Running"))
-    assert Phase.QUEUED is admit(asking(), state, clock()).changes["phase"]
+    assert Phase.PENDING is verdict(asking(), state)
 
 
 @pytest.mark.parametrize(
     ("others", "phase"),
     [
-        ([], Phase.QUEUED),
-        ([stored("a", 90 * MB)], Phase.QUEUED),
+        ([], Phase.PENDING),
+        ([stored("a", 90 * MB)], Phase.PENDING),
         ([stored("a", 91 * MB)], Phase.FAILED),
-        ([stored("a", 91 * MB, when=YESTERDAY)], Phase.QUEUED),
-        ([stored("a", 91 * MB, name="other")], Phase.QUEUED),
+        ([stored("a", 91 * MB, when=YESTERDAY)], Phase.PENDING),
+        ([stored("a", 91 * MB, name="other")], Phase.PENDING),
         (
             [running("a", queue="q", limits={"maxBytes": 91 * MB}, status_conditions=accepted())],
             Phase.FAILED,
@@ -84,7 +107,7 @@ def test_those_that_are_being_let_in_count_already() -> None:
 def test_the_day_has_so_many_bytes(others: list[MediaJob], phase: Phase) -> None:
     """What is stored counts as it is, what may still be stored at its limit."""
     state = board(*others, queue("q", dailyBytes=100 * MB))
-    assert phase is admit(asking(), state, clock()).changes["phase"]
+    assert phase is verdict(asking(), state)
 
 
 def test_a_job_settles_at_what_it_stored() -> None:
@@ -93,14 +116,14 @@ def test_a_job_settles_at_what_it_stored() -> None:
     state.see_job(
         running("a", queue="q", limits={"maxBytes": 99 * MB}, status_conditions=accepted())
     )
-    assert Phase.FAILED is admit(asking(), state, clock()).changes["phase"]
+    assert Phase.FAILED is verdict(asking(), state)
     done = stored("a", 1 * MB)
     state.see_job(
         done.model_copy(
             update={"metadata": done.metadata.model_copy(update={"resource_version": "2"})}
         )
     )
-    assert Phase.QUEUED is admit(asking(), state, clock()).changes["phase"]
+    assert Phase.PENDING is verdict(asking(), state)
 
 
 def used(state: Board, name: str = "q") -> int:
@@ -146,7 +169,7 @@ def test_undeclared_queues_use_the_default_ones_bytes() -> None:
         stored("b", 35 * MB, name="also-made-up"),
         queue("default", dailyBytes=100 * MB),
     )
-    assert Phase.FAILED is admit(asking(name="third"), state, clock()).changes["phase"]
+    assert Phase.FAILED is verdict(asking(name="third"), state)
 
 
 def test_sums_of_earlier_days_are_forgotten() -> None:

@@ -291,7 +291,8 @@ class Machine(RuleBasedStateMachine):
         if self.world.operator is None:
             return
         board = self.world.operator.board
-        queued = board.by_phase[Phase.QUEUED]
+        queued = {**board.by_phase[Phase.QUEUED]}
+        queued |= {uid: board.jobs[uid] for uid in board.waiting.let_in()}
         lanes = [
             uid
             for p in board.waiting.pools()

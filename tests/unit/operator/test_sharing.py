@@ -216,7 +216,7 @@ def test_a_leader_that_waits_after_a_failure_still_leads() -> None:
 def test_it_says_whom_it_follows() -> None:
     """For whoever looks; decisions do not rest on it."""
     new = same("new")
-    written = admit(new, board(new, running("r", url=SAME)), clock()).changes
+    written = admit(new, board(new, running("r", url=SAME)), NOON).changes
     assert ("job-r", fingerprint(new)) == (written["follows"], written["fingerprint"])
     assert lifecycle.start(new, pod="p1", attempt=1, wall=NOON).changes["follows"] is None
 
