@@ -33,6 +33,9 @@ async def accept(_: Order) -> bool | None:
 class StubPod:
     """Takes orders as `decide` says: True accepts, False refuses, None does not answer."""
 
+    EVERY = 0.3
+    """Seconds between two presences."""
+
     def __init__(self, bus: Bus, install: str, name: str, *, slots: int = 2) -> None:
         self.bus, self.install, self.name, self.slots = bus, install, name, slots
         self.decide: Decide = accept
@@ -76,7 +79,7 @@ class StubPod:
         while True:
             if self.speaking:
                 await self.say()
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(self.EVERY)
 
     async def say(self) -> bool:
         """One presence; True when the operator heard it."""

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import aiohttp
 from kubernetes.aio import client, config
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from trawler_common import logs
 from trawler_crds import API_GROUP, API_VERSION
@@ -163,7 +164,7 @@ class Cluster:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ApiAway(repr(error)) from error
         if 200 <= answer.status < 300:
-            return json.loads(data)
+            return from_json(data)
         raise _error(answer, f"{method} {path}", data)
 
     async def _send(
@@ -237,7 +238,7 @@ class Cluster:
                 if answer.status != 200:
                     raise _error(answer, f"WATCH {path}", await answer.read())
                 async for line in answer.content:
-                    event: dict[str, Any] = json.loads(line)
+                    event: dict[str, Any] = from_json(line)
                     if event["type"] == "ERROR":
                         raise _refusal(event["object"])
                     yield event

@@ -13,8 +13,10 @@ from trawler_operator.board import Board, Clock
 from trawler_operator.scheduling import Scheduler
 
 AT_ONCE: Final = 32
-"""Effects under way together. To write that somebody waits is what can wait longest: while so many
-are under way it does, and where a turn comes meanwhile it need not be written at all.
+"""Effects under way together."""
+QUIET: Final = 8
+"""To write that somebody waits is what can wait longest: while so many effects are under way it
+does, and where the turn comes meanwhile it need not be written at all.
 """
 LOOK_EVERY: Final = 1.0
 """Seconds after which everything that may be due by time alone is looked at again."""
@@ -89,11 +91,11 @@ def _step(uid: str, board: Board, clock: Clock) -> Action | None:
 
 def _admissions(board: Board, clock: Clock, busy: AbstractSet[str]) -> Iterator[tuple[str, Action]]:
     """Have it written who waits, unless its turn came at once."""
-    for uid in tuple(board.waiting.let_in()) if len(busy) < AT_ONCE else ():
+    for uid in tuple(board.waiting.let_in()) if len(busy) < QUIET else ():
         job = board.jobs[uid]
         if uid not in busy and not board.handing(job):
             yield uid, admission.admit(job, board, clock.wall)
-            if len(busy) >= AT_ONCE:
+            if len(busy) >= QUIET:
                 return
 
 

@@ -37,9 +37,7 @@ def canonical(url: str) -> str:
     """One spelling for what every client takes for the same address, and no more than that."""
     parts = urlsplit(url)
     host = parts.netloc.lower().removesuffix(f":{_PORTS.get(parts.scheme.lower(), '')}")
-    return urlunsplit(
-        parts._replace(scheme=parts.scheme.lower(), netloc=host, path=parts.path or "/")
-    )
+    return urlunsplit((parts.scheme.lower(), host, parts.path or "/", parts.query, parts.fragment))
 
 
 def fingerprint(job: MediaJob, scope: str = "") -> str:
