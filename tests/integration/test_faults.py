@@ -390,7 +390,7 @@ async def test_f35_a_result_is_said_a_hundred_times(operator: Operator, pod: Stu
     assert 1 == sum(not answer.stale for answer in answers)
     assert 1 == operator.counted('trawler_operator_results_total{verdict="Stored"}')
     assert 99 == operator.counted('trawler_operator_results_total{verdict="stale"}')
-    assert 3 == operator.counted("trawler_operator_status_writes_total")
+    assert 2 == operator.counted("trawler_operator_status_writes_total")
     assert done.status == operator.job(job.name).status
 
 

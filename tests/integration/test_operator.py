@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import aiohttp
+import pytest
 import yaml
 
 from operating import Operator, ordered, stored, upload
@@ -191,20 +191,21 @@ async def test_cancel_is_written_at_once_and_reaches_the_pod(
             await asyncio.sleep(0.05)
 
 
-async def test_a_clean_job_costs_three_status_writes(operator: Operator, pod: StubPod) -> None:
-    """Admitted, running, ended."""
-    job = operator.ask()
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_job_costs_two_status_writes_and_one_more_where_it_waits(
+    operator: Operator, pod: StubPod, *, waits: bool
+) -> None:
+    """Let in and running, ended; queued only where its turn does not come at once."""
+    operator.declare("mine", paused=waits)
+    job = operator.ask(queue="mine")
+    if waits:
+        await operator.until(job.name, phase="Queued")
+        operator.declare("mine", paused=False)
     await ordered(pod)
     await upload(pod, job.uid)
     await pod.report(job.uid, stored())
     await operator.until(job.name, phase="Succeeded")
-    port = operator._env["TRAWLER_OPERATOR_HEALTH_PORT"]
-    async with (
-        aiohttp.ClientSession() as session,
-        session.get(f"http://127.0.0.1:{port}/metrics") as answer,
-    ):
-        lines = (await answer.text()).splitlines()
-    assert "trawler_operator_status_writes_total 3.0" in lines
+    assert 2 + waits == operator.counted("trawler_operator_status_writes_total")
 
 
 async def test_sigterm_hands_the_lease_on(operator: Operator) -> None:

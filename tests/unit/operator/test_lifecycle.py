@@ -253,7 +253,7 @@ def _stored(size: int = 5, count: int = 1) -> Result:
 
 
 def test_a_stored_result_succeeds_with_its_files() -> None:
-    """The last of three writes."""
+    """The last write of all."""
     written = dict(lifecycle.settle(running(), _stored(1_234_567), NOON).changes)
     assert (Phase.SUCCEEDED, 1, "1.2 MB") == (
         written["phase"],
