@@ -1,0 +1,148 @@
+"""How every REST request is met: who asks, faults on purpose, rate limits, refusals as JSON."""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from aiohttp import web
+
+from trawler_sandbox.discord import refusals
+from trawler_sandbox.discord.bodies import JSON
+from trawler_sandbox.discord.buckets import Bucket, Buckets
+from trawler_sandbox.discord.faults import Answer, Faults
+from trawler_sandbox.discord.hub import Exchange, Hub
+from trawler_sandbox.discord.world import User
+
+PREFIX: Final = "/api/v10"
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_MAJOR: Final = ("channel", "guild", "webhook_token", "interaction_token")
+
+
+def reply(body: Any, status: int = 200) -> web.Response:
+    """JSON as exactly `application/json`: with a charset discord.py takes it for text."""
+    return web.Response(
+        body=json.dumps(body).encode(), status=status, content_type="application/json"
+    )
+
+
+def nothing() -> web.Response:
+    return web.Response(status=204)
+
+
+class Answers:
+    """The middleware before all REST routes."""
+
+    def __init__(self, hub: Hub, faults: Faults, buckets: Buckets) -> None:
+        self._hub = hub
+        self._faults = faults
+        self._buckets = buckets
+
+    def who(self, request: web.Request) -> User:
+        """The bot or person whose token a request carries. Raises Refusal."""
+        token = request.headers.get("Authorization", "")
+        user = self._hub.world.by_token(token.removeprefix("Bot "))
+        if user is None or user.bot is not token.startswith("Bot "):
+            raise refusals.UNAUTHORIZED
+        return user
+
+    @property
+    def middleware(self) -> Any:
+        @web.middleware
+        async def meet(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if not request.path.startswith(PREFIX):
+                return await handler(request)
+            self._hub.counters.requests += 1
+            bucket = self._buckets.of(_route(request))
+            answer = await self._answer(request, handler, bucket)
+            self._count(answer)
+            self._observe(request, answer)
+            if not answer.prepared:
+                self._head(answer, bucket, _route(request))
+            return answer
+
+        return meet
+
+    async def _answer(
+        self, request: web.Request, handler: Handler, bucket: Bucket
+    ) -> web.StreamResponse:
+        now = self._hub.now()
+        webhook = "webhook" in request.path or "interactions" in request.path
+        everywhere = not self._buckets.enabled or webhook or self._buckets.whole.take(now)
+        if not everywhere or not bucket.take(now):
+            wait = bucket.resets_in(now) if everywhere else self._buckets.whole.resets_in(now)
+            return _limited(wait, is_global=not everywhere)
+        fault = self._faults.take(request.method, request.path)
+        if fault is not None and not fault.done:
+            return _instead(fault)
+        try:
+            answer = await handler(request)
+        except refusals.Refusal as refusal:
+            answer = reply(refusal.body(), refusal.status)
+        except web.HTTPNotFound:
+            answer = reply({"message": "404: Not Found", "code": 0}, 404)
+        return answer if fault is None else _instead(fault)
+
+    def _count(self, answer: web.StreamResponse) -> None:
+        counters = self._hub.counters
+        shared = answer.headers.get("X-RateLimit-Scope") == "shared"
+        counters.invalid += answer.status in {401, 403, 429} and not shared
+        counters.limited += answer.status == 429
+
+    def _observe(self, request: web.Request, answer: web.StreamResponse) -> None:
+        said: Any = None
+        if isinstance(answer, web.Response) and answer.content_type == "application/json":
+            said = json.loads(answer.body) if isinstance(answer.body, bytes) else None
+        exchange = Exchange(
+            request.method,
+            request.path.removeprefix(PREFIX),
+            dict(request.query),
+            request.get(JSON),
+            answer.status,
+            said,
+            by_bot=request.headers.get("Authorization", "Bot").startswith("Bot"),
+        )
+        for observe in self._hub.observers:
+            observe(exchange)
+
+    def _head(self, answer: web.StreamResponse, bucket: Bucket, route: str) -> None:
+        now = self._hub.now()
+        answer.headers["X-RateLimit-Limit"] = str(bucket.size)
+        answer.headers["X-RateLimit-Remaining"] = str(bucket.remaining())
+        answer.headers["X-RateLimit-Reset"] = f"{now + bucket.resets_in(now):.3f}"
+        answer.headers["X-RateLimit-Reset-After"] = f"{bucket.resets_in(now):.3f}"
+        answer.headers["X-RateLimit-Bucket"] = f"{abs(hash(route)) % 16**12:012x}"
+
+
+def _route(request: web.Request) -> str:
+    """What shares a bucket: the method, the pattern of the path, and its first id."""
+    info = request.match_info
+    pattern = info.route.resource.canonical if info.route.resource is not None else request.path
+    major = next((info[name] for name in _MAJOR if name in info), "")
+    return f"{request.method} {pattern} {major}"
+
+
+def _limited(wait: float, *, is_global: bool) -> web.Response:
+    answer = reply(
+        {
+            "message": "You are being rate limited.",
+            "retry_after": round(wait, 3),
+            "global": is_global,
+            "code": 0,
+        },
+        429,
+    )
+    answer.headers["Retry-After"] = str(max(1, round(wait)))
+    answer.headers["X-RateLimit-Scope"] = "global" if is_global else "user"
+    answer.headers["Via"] = "1.1 google"
+    return answer
+
+
+def _instead(fault: Answer) -> web.Response:
+    if fault.status == 429:
+        return _limited(fault.retry_after, is_global=fault.is_global)
+    if fault.html:
+        page = f"<html><body><h1>{fault.status}</h1><p>cloudflare</p></body></html>"
+        return web.Response(text=page, status=fault.status, content_type="text/html")
+    code = 40005 if fault.status == 413 else 0
+    text = refusals.TOO_LARGE.message if fault.status == 413 else f"{fault.status}: on purpose"
+    return reply({"message": text, "code": code}, fault.status)

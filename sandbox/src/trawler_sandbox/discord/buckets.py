@@ -1,0 +1,53 @@
+"""Rate limits as Discord counts them: a bucket per route and its first id, and one for all. Pure."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Bucket:
+    """So many requests in so many seconds, from the first of them on."""
+
+    size: int
+    seconds: float
+    used: int = 0
+    opened: float = 0.0
+
+    def take(self, now: float) -> bool:
+        """Whether there is room for one more; if so, it is taken."""
+        if now - self.opened >= self.seconds:
+            self.opened, self.used = now, 0
+        if self.used >= self.size:
+            return False
+        self.used += 1
+        return True
+
+    def remaining(self) -> int:
+        return max(0, self.size - self.used)
+
+    def resets_in(self, now: float) -> float:
+        return max(0.0, self.opened + self.seconds - now)
+
+
+@dataclass
+class Buckets:
+    """Every bucket of one bot."""
+
+    enabled: bool = False
+    """Off: headers are still sent, and nothing is refused."""
+    size: int = 5
+    seconds: float = 5.0
+    whole: Bucket = field(default_factory=lambda: Bucket(50, 1.0))
+    _routes: dict[str, Bucket] = field(default_factory=dict)
+
+    def of(self, route: str) -> Bucket:
+        """The bucket of a route with its major id."""
+        bucket = self._routes.get(route)
+        if bucket is None:
+            size = self.size if self.enabled else 1000
+            bucket = self._routes[route] = Bucket(size, self.seconds)
+        return bucket
+
+    def set(self, *, enabled: bool, size: int = 5, seconds: float = 5.0) -> None:
+        """Begin anew with other limits."""
+        self.enabled, self.size, self.seconds = enabled, size, seconds
+        self._routes.clear()

@@ -1,0 +1,265 @@
+"""The gateway: version 10, JSON in text frames. Bots connect to it, and the page's people too."""
+
+import asyncio
+import json
+import secrets
+import time
+from collections import deque
+from contextlib import suppress
+from typing import Any, Final, cast
+
+from aiohttp import WSMsgType, web
+
+from trawler_sandbox.discord import permissions, shapes
+from trawler_sandbox.discord.faults import Faults
+from trawler_sandbox.discord.hub import Event, Hub, Listener
+from trawler_sandbox.discord.permissions import Permission
+from trawler_sandbox.discord.world import Application, Guild, User
+
+HEARTBEAT: Final = 41_250
+"""Milliseconds between two heartbeats of a client."""
+SENDS_PER_MINUTE: Final = 120
+PRIVILEGED: Final = 1 << 1 | 1 << 8 | 1 << 15
+MESSAGE_CONTENT: Final = 1 << 15
+_GUILD_INTENTS: Final = {
+    "MESSAGE_CREATE": 9,
+    "MESSAGE_UPDATE": 9,
+    "MESSAGE_DELETE": 9,
+    "MESSAGE_REACTION_ADD": 10,
+    "MESSAGE_REACTION_REMOVE": 10,
+    "GUILD_CREATE": 0,
+    "GUILD_DELETE": 0,
+    "THREAD_CREATE": 0,
+    "THREAD_UPDATE": 0,
+    "CHANNEL_CREATE": 0,
+    "GUILD_MEMBER_ADD": 1,
+    "VOICE_STATE_UPDATE": 7,
+}
+"""Which bit of the intents an event of a guild needs."""
+_DIRECT_INTENTS: Final = {**_GUILD_INTENTS, **dict.fromkeys(list(_GUILD_INTENTS)[:3], 12)}
+
+
+class Session:
+    """One gateway session: it may outlive its connection and be resumed."""
+
+    def __init__(self, user: User, application: Application | None, *, replay: int) -> None:
+        self.id = secrets.token_hex(16)
+        self.user = user
+        self.application = application
+        self.intents = 0
+        self.shard = (0, 1)
+        self.sequence = 0
+        self.past: deque[tuple[int, str]] = deque(maxlen=replay)
+        self.socket: web.WebSocketResponse | None = None
+        self.transport: asyncio.WriteTransport | None = None
+        self.outbox: asyncio.Queue[str | None] = asyncio.Queue()
+
+    @property
+    def listener(self) -> Listener:
+        return Listener(self.user, self.application is None or bool(self.intents & MESSAGE_CONTENT))
+
+    def hears(self, event: Event) -> bool:
+        """Whether an event is for this session: shard, intents, membership, sight of the channel."""
+        if event.users is not None and self.user.id not in event.users:
+            return False
+        if self.application is not None and not self._asked_for(event):
+            return False
+        guild = event.guild
+        if guild is None:
+            channel = event.channel
+            return channel is None or self.user.id in {each.id for each in channel.recipients}
+        member = guild.members.get(self.user.id)
+        if member is None or event.channel is None:
+            return member is not None
+        may = permissions.of(guild, event.channel, member)
+        return event.name == "INTERACTION_CREATE" or bool(may & Permission.VIEW_CHANNEL)
+
+    def _asked_for(self, event: Event) -> bool:
+        index, count = self.shard
+        mine = (event.guild.id >> 22) % count if event.guild is not None else 0
+        if mine != index:
+            return False
+        bits = _GUILD_INTENTS if event.guild is not None else _DIRECT_INTENTS
+        needed = bits.get(event.name)
+        return needed is None or bool(self.intents >> needed & 1)
+
+    def say(self, name: str, body: Any) -> None:
+        """Put an event into the replay buffer, and on its way where there is one."""
+        self.sequence += 1
+        frame = json.dumps({"op": 0, "t": name, "s": self.sequence, "d": body})
+        self.past.append((self.sequence, frame))
+        self.outbox.put_nowait(frame)
+
+    def since(self, sequence: int) -> list[str] | None:
+        """What came after an event; None where that is forgotten already."""
+        missing = [frame for number, frame in self.past if number > sequence]
+        complete = sequence >= self.sequence or (self.past and self.past[0][0] <= sequence + 1)
+        return missing if complete else None
+
+
+class Gateway:
+    """All sessions and their connections."""
+
+    def __init__(self, hub: Hub, faults: Faults) -> None:
+        self._hub = hub
+        self._faults = faults
+        self.sessions: dict[str, Session] = {}
+        self._identified: dict[int, deque[float]] = {}
+        hub.listen(self._hear)
+
+    def _hear(self, event: Event) -> None:
+        for session in self.sessions.values():
+            if session.hears(event):
+                session.say(event.name, event.payload(session.listener))
+
+    # connections ------------------------------------------------------------------------------
+
+    async def connect(self, request: web.Request) -> web.WebSocketResponse:
+        """One connection, from hello to its end."""
+        socket = web.WebSocketResponse(max_msg_size=16384)
+        await socket.prepare(request)
+        await _send(socket, 10, {"heartbeat_interval": HEARTBEAT})
+        session: Session | None = None
+        pump: asyncio.Task[None] | None = None
+        sends: deque[float] = deque(maxlen=SENDS_PER_MINUTE)
+        try:
+            async for message in socket:
+                if message.type is not WSMsgType.TEXT:
+                    break
+                now = time.monotonic()
+                if len(sends) == SENDS_PER_MINUTE and now - sends[0] < 60:
+                    await socket.close(code=4008, message=b"You are being rate limited.")
+                    break
+                sends.append(now)
+                frame = json.loads(message.data)
+                op, body = frame["op"], frame.get("d")
+                if op in {2, 6} and session is None:
+                    session = await (self._identify if op == 2 else self._resume)(socket, body)
+                    if session is not None:
+                        session.transport = cast("asyncio.WriteTransport | None", request.transport)
+                        pump = asyncio.create_task(_pump(session, socket))
+                elif op == 1:
+                    if not self._faults.mute_heartbeats:
+                        await _send(socket, 11, None)
+                elif session is None:
+                    await socket.close(code=4003, message=b"Not authenticated.")
+        finally:
+            if pump is not None:
+                pump.cancel()
+            if session is not None and session.socket is socket:
+                session.socket = None
+        return socket
+
+    async def _identify(
+        self, socket: web.WebSocketResponse, body: dict[str, Any]
+    ) -> Session | None:
+        hub = self._hub
+        user = hub.world.by_token(str(body["token"]).removeprefix("Bot "))
+        if user is None:
+            await socket.close(code=4004, message=b"Authentication failed.")
+            return None
+        application = hub.world.applications.get(user.id)
+        session = Session(user, application, replay=hub.limits.replay)
+        if application is not None:
+            session.intents = int(body.get("intents") or 0)
+            if session.intents & PRIVILEGED & ~application.privileged:
+                await socket.close(code=4014, message=b"Disallowed intent(s).")
+                return None
+            index, count = body.get("shard") or (0, 1)
+            session.shard = (int(index), int(count))
+            if not self._may_identify(session.shard[0]):
+                await _send(socket, 9, body=False)
+                return None
+        self.sessions[session.id] = session
+        self._ready(session)
+        return session
+
+    def _may_identify(self, shard: int) -> bool:
+        """`max_concurrency` IDENTIFYs in five seconds, and so many in a day."""
+        self._hub.counters.identifies += 1
+        recent = self._identified.setdefault(shard % self._hub.limits.max_concurrency, deque())
+        now = time.monotonic()
+        if recent and now - recent[-1] < self._hub.limits.identify_seconds:
+            return False
+        recent.append(now)
+        return self.remaining() >= 0
+
+    def remaining(self) -> int:
+        """IDENTIFYs that are left today."""
+        return self._hub.limits.identifies - self._hub.counters.identifies
+
+    def _ready(self, session: Session) -> None:
+        guilds = [g for g in self._hub.world.guilds.values() if self._has(session, g)]
+        ready = {
+            "v": 10,
+            "user": shapes.me(session.user),
+            "guilds": [{"id": str(guild.id), "unavailable": True} for guild in guilds],
+            "session_id": session.id,
+            "resume_gateway_url": self.url(),
+            "shard": list(session.shard),
+            "private_channels": [],
+            "application": {"id": str(session.user.id), "flags": 0},
+        }
+        session.say("READY", ready)
+        for guild in guilds:
+            session.say("GUILD_CREATE", shapes.guild_create(guild))
+
+    def _has(self, session: Session, guild: Guild) -> bool:
+        index, count = session.shard
+        return session.user.id in guild.members and (guild.id >> 22) % count == index
+
+    async def _resume(self, socket: web.WebSocketResponse, body: dict[str, Any]) -> Session | None:
+        session = self.sessions.get(str(body["session_id"]))
+        known = self._hub.world.by_token(str(body["token"]).removeprefix("Bot "))
+        if known is None:
+            await socket.close(code=4004, message=b"Authentication failed.")
+            return None
+        missed = session.since(int(body["seq"])) if session is not None else None
+        if session is None or session.user is not known or missed is None:
+            await _send(socket, 9, body=False)
+            return None
+        session.outbox = asyncio.Queue()
+        for frame in missed:
+            session.outbox.put_nowait(frame)
+        session.say("RESUMED", {})
+        return session
+
+    def url(self) -> str:
+        return self._hub.address.replace("http", "ws", 1) + "/gateway"
+
+    # faults -----------------------------------------------------------------------------------
+
+    async def disturb(self, what: str, *, code: int = 4000, resumable: bool = True) -> int:
+        """Do something to every connection of a bot; answers with how many there were."""
+        found = [s for s in self.sessions.values() if s.socket is not None and s.application]
+        for session in found:
+            socket = session.socket
+            assert socket is not None
+            match what:
+                case "reconnect":
+                    await _send(socket, 7, None)
+                case "invalid_session":
+                    if not resumable:
+                        self.sessions.pop(session.id, None)
+                    await _send(socket, 9, body=resumable)
+                case "close":
+                    await socket.close(code=code)
+                case "abort":
+                    if session.transport is not None:
+                        session.transport.abort()
+        return len(found)
+
+
+async def _send(socket: web.WebSocketResponse, op: int, body: Any) -> None:
+    with suppress(ConnectionError):
+        await socket.send_str(json.dumps({"op": op, "d": body, "s": None, "t": None}))
+
+
+async def _pump(session: Session, socket: web.WebSocketResponse) -> None:
+    """What a session has to say, over its connection."""
+    session.socket = socket
+    while (frame := await session.outbox.get()) is not None:
+        try:
+            await socket.send_str(frame)
+        except ConnectionError:
+            return

@@ -1,0 +1,275 @@
+"""What people ask of a bot: begun, answered in time or not, and followed up by a token."""
+
+import secrets
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from trawler_sandbox.discord import permissions, refusals, shapes
+from trawler_sandbox.discord.drafts import Draft, Upload
+from trawler_sandbox.discord.hub import Event, Hub
+from trawler_sandbox.discord.messages import Messages
+from trawler_sandbox.discord.permissions import Permission
+from trawler_sandbox.discord.world import MIB, Application, Channel, Guild, Message, User
+
+Json = dict[str, Any]
+LOADING = 1 << 7
+
+
+class Kind(IntEnum):
+    COMMAND = 2
+    COMPONENT = 3
+    AUTOCOMPLETE = 4
+    MODAL = 5
+
+
+class Callback(IntEnum):
+    MESSAGE = 4
+    DEFERRED_MESSAGE = 5
+    DEFERRED_UPDATE = 6
+    UPDATE = 7
+    CHOICES = 8
+    MODAL = 9
+
+
+@dataclass
+class Interaction:
+    """One click, command or completion."""
+
+    id: int
+    token: str
+    application: Application
+    kind: Kind
+    user: User
+    channel: Channel
+    guild: Guild | None
+    data: Json
+    created: float
+    most_bytes: int
+    message: Message | None = None
+    """On which it was, for a component."""
+    nonce: str | None = None
+    response: Message | None = None
+    answered_at: float | None = None
+    deferred: bool = False
+    ephemeral: bool = False
+
+
+class Interactions:
+    """All of them, by token."""
+
+    def __init__(self, hub: Hub, messages: Messages) -> None:
+        self._hub = hub
+        self._messages = messages
+        self._by_token: dict[str, Interaction] = {}
+        self._forms: dict[tuple[int, str], Interaction] = {}
+        """(person, custom_id) → what showed the form."""
+
+    # a person asks ----------------------------------------------------------------------------
+
+    def begin(
+        self,
+        user: User,
+        application: Application,
+        channel: Channel,
+        kind: Kind,
+        data: Json,
+        *,
+        message: Message | None = None,
+        nonce: str | None = None,
+    ) -> Interaction:
+        """Tell the bot. Raises Refusal where this person may not use its commands here."""
+        self._hub.require(channel, user, Permission.USE_APPLICATION_COMMANDS)
+        if kind is Kind.MODAL and (user.id, data.get("custom_id", "")) not in self._forms:
+            raise refusals.unknown("Interaction")
+        guild = self._hub.world.guild_of(channel)
+        found = Interaction(
+            self._hub.world.new_id(),
+            secrets.token_urlsafe(40),
+            application,
+            kind,
+            user,
+            channel,
+            guild,
+            data,
+            self._hub.now(),
+            max(guild.upload_bytes if guild else 10 * MIB, user.nitro_bytes),
+            message=message,
+            nonce=nonce,
+        )
+        self._by_token[found.token] = found
+        self._hub.tell(
+            Event(
+                "INTERACTION_CREATE",
+                lambda _: self._told(found),
+                guild=guild,
+                channel=channel,
+                users={application.id},
+            )
+        )
+        self._hub.later(self._hub.limits.answer_seconds, lambda: self._fail(found))
+        return found
+
+    def _fail(self, found: Interaction) -> None:
+        if found.answered_at is None:
+            self._say(found, "INTERACTION_FAILURE")
+
+    def _say(self, found: Interaction, name: str, **more: Any) -> None:
+        body = {"id": str(found.id), "nonce": found.nonce, **more}
+        self._hub.tell(Event(name, lambda _: body, users={found.user.id}))
+
+    def _told(self, of: Interaction) -> Json:
+        guild, channel, bot = of.guild, of.channel, of.application.bot
+        body: Json = {
+            "id": str(of.id),
+            "application_id": str(of.application.id),
+            "type": int(of.kind),
+            "token": of.token,
+            "version": 1,
+            "data": of.data,
+            "channel_id": str(channel.id),
+            "channel": shapes.channel(channel),
+            "entitlements": [],
+            "authorizing_integration_owners": self._owners(of),
+            "context": 0 if guild else 1,
+            "attachment_size_limit": of.most_bytes,
+            "app_permissions": str(permissions.ALL),
+            "locale": of.user.locale,
+        }
+        if guild is None:
+            body["user"] = shapes.user(of.user)
+        else:
+            member = guild.members[of.user.id]
+            mine = permissions.of(guild, channel, member)
+            body |= {
+                "guild_id": str(guild.id),
+                "guild": {"id": str(guild.id), "locale": guild.locale, "features": []},
+                "guild_locale": guild.locale,
+                "member": {**shapes.member(member), "permissions": str(mine)},
+            }
+            if bot.id in guild.members:
+                may = permissions.of(guild, channel, guild.members[bot.id])
+                body["app_permissions"] = str(may)
+        if of.message is not None:
+            body["message"] = shapes.message(of.message, self._hub.link, viewer=bot.id)
+        return body
+
+    def _owners(self, of: Interaction) -> dict[str, str]:
+        return {"0": str(of.guild.id if of.guild else 0)}
+
+    # the bot answers --------------------------------------------------------------------------
+
+    def answer(
+        self, interaction_id: int, token: str, body: Json, uploads: list[Upload]
+    ) -> Interaction:
+        """The first answer. Raises Refusal where it is late, or not the first."""
+        found = self._by_token.get(token)
+        if found is None or found.id != interaction_id:
+            raise refusals.unknown("Interaction")
+        if found.answered_at is not None:
+            raise refusals.ANSWERED_ALREADY
+        now = self._hub.now()
+        if now - found.created > self._hub.limits.answer_seconds:
+            raise refusals.unknown("Interaction")
+        self._apply(found, Callback(body["type"]), body.get("data") or {}, uploads)
+        found.answered_at = now
+        self._hub.counters.timings.append((found.kind.name.lower(), now - found.created))
+        if found.kind is not Kind.AUTOCOMPLETE:
+            self._say(found, "INTERACTION_SUCCESS")
+        return found
+
+    def _apply(self, found: Interaction, kind: Callback, data: Json, uploads: list[Upload]) -> None:
+        match kind:
+            case Callback.MESSAGE:
+                found.response = self._respond(found, Draft.parse(data, uploads))
+            case Callback.DEFERRED_MESSAGE:
+                found.deferred, found.ephemeral = True, bool((data.get("flags") or 0) & (1 << 6))
+                waits = Draft(given=frozenset(), content="\u2026", flags=LOADING)
+                found.response = self._make(found, waits, ephemeral=found.ephemeral)
+            case Callback.DEFERRED_UPDATE:
+                found.response = found.message
+            case Callback.UPDATE:
+                if found.message is None:
+                    raise refusals.invalid_form("type", "INVALID", "There is no message to update")
+                draft = Draft.parse(data, uploads)
+                found.response = self._messages.edit(
+                    found.application.bot, found.message, draft, most=found.most_bytes
+                )
+            case Callback.CHOICES:
+                choices = data.get("choices") or []
+                self._say(found, "APPLICATION_COMMAND_AUTOCOMPLETE_RESPONSE", choices=choices)
+            case Callback.MODAL:
+                self._forms[found.user.id, data["custom_id"]] = found
+                self._say(found, "INTERACTION_MODAL_CREATE", **data)
+
+    def _respond(self, found: Interaction, draft: Draft) -> Message:
+        draft.check_size(found.guild, found.most_bytes)
+        return self._make(found, draft, ephemeral=draft.ephemeral)
+
+    def _make(self, found: Interaction, draft: Draft, *, ephemeral: bool) -> Message:
+        return self._messages.make(
+            found.application.bot,
+            found.channel,
+            draft,
+            metadata=self._metadata(found),
+            application_id=found.application.id,
+            for_user=found.user.id if ephemeral else None,
+        )
+
+    def _metadata(self, found: Interaction) -> Json:
+        metadata: Json = {
+            "id": str(found.id),
+            "type": int(found.kind),
+            "user": shapes.user(found.user),
+            "authorizing_integration_owners": self._owners(found),
+        }
+        if found.kind is Kind.COMPONENT and found.message is not None:
+            metadata["interacted_message_id"] = str(found.message.id)
+        elif found.kind is Kind.MODAL:
+            shown_by = self._forms[found.user.id, found.data["custom_id"]]
+            metadata["triggering_interaction_metadata"] = self._metadata(shown_by)
+        elif "name" in found.data:
+            metadata["name"] = found.data["name"]
+        return metadata
+
+    # later, by the token ----------------------------------------------------------------------
+
+    def by_token(self, application_id: int, token: str) -> Interaction:
+        """Raises Refusal for a token that nobody gave, or that is too old."""
+        found = self._by_token.get(token)
+        if found is None or found.application.id != application_id:
+            raise refusals.unknown("Webhook")
+        if self._hub.now() - found.created > self._hub.limits.token_seconds:
+            raise refusals.TOKEN_EXPIRED
+        return found
+
+    def original(self, found: Interaction) -> Message:
+        """The first answer, if it is still there."""
+        message = found.response
+        if message is None or message.id not in message.channel.messages:
+            raise refusals.unknown("Message")
+        return message
+
+    def followed_up(self, found: Interaction, message_id: int) -> Message:
+        """A message of this interaction by its id."""
+        message = found.channel.messages.get(message_id)
+        mine = message is not None and message.metadata is not None
+        if message is None or not mine or (message.metadata or {})["id"] != str(found.id):
+            raise refusals.unknown("Message")
+        return message
+
+    def follow_up(self, found: Interaction, draft: Draft) -> Message:
+        """A further message; the first one after a deferral fills what was deferred."""
+        if found.answered_at is None:
+            raise refusals.unknown("Webhook")
+        if found.deferred and found.response is not None:
+            return self.edit(found, found.response, draft)
+        return self._respond(found, draft)
+
+    def edit(self, found: Interaction, message: Message, draft: Draft) -> Message:
+        """An edit with the token; a deferred answer is filled by its first one."""
+        if message is found.response and found.deferred:
+            found.deferred = False
+            message.flags &= ~LOADING
+            draft.given |= {"content"}
+        return self._messages.edit(found.application.bot, message, draft, most=found.most_bytes)

@@ -1,0 +1,273 @@
+"""The rules of messages: sent, edited, deleted, reacted to, and heard of."""
+
+from typing import Any
+
+from trawler_sandbox.discord import refusals, shapes
+from trawler_sandbox.discord.drafts import Draft, Upload
+from trawler_sandbox.discord.hub import Event, Hub, Listener
+from trawler_sandbox.discord.permissions import Permission
+from trawler_sandbox.discord.world import (
+    PUBLIC_THREAD,
+    Attachment,
+    Channel,
+    Guild,
+    Message,
+    User,
+)
+
+Json = dict[str, Any]
+
+
+class Messages:
+    """What happens to messages, whoever asks for it."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._nonces: dict[tuple[int, int, str | int], tuple[float, Message]] = {}
+
+    # sending ----------------------------------------------------------------------------------
+
+    def send(self, author: User, channel: Channel, draft: Draft) -> Message:
+        """A message of its own, by somebody who needs the permission. Raises Refusal."""
+        wanted = [
+            Permission.SEND_MESSAGES_IN_THREADS if channel.is_thread else Permission.SEND_MESSAGES
+        ]
+        if draft.uploads:
+            wanted.append(Permission.ATTACH_FILES)
+        if draft.reply_to is not None:
+            wanted.append(Permission.READ_MESSAGE_HISTORY)
+        self._hub.require(channel, author, *wanted)
+        if not channel.recipients:
+            self._open(channel, author)
+        elif any(not each.accepts_dms for each in channel.recipients if each is not author):
+            raise refusals.CANNOT_DM
+        guild = self._hub.world.guild_of(channel)
+        draft.check_size(guild, guild.upload_bytes if guild else 10 * 1024 * 1024)
+        if (earlier := self._earlier(author, channel, draft)) is not None:
+            return earlier
+        message = self.make(author, channel, draft)
+        if draft.nonce is not None:
+            self._nonces[author.id, channel.id, draft.nonce] = (self._hub.now(), message)
+        return message
+
+    def _open(self, channel: Channel, author: User) -> None:
+        """A message opens an archived thread again, unless it is locked."""
+        if not channel.archived:
+            return
+        managing = self._hub.permissions(channel, author) & Permission.MANAGE_THREADS
+        if channel.locked and not managing:
+            raise refusals.ARCHIVED
+        self.archive(channel, archived=False, locked=channel.locked)
+
+    def _earlier(self, author: User, channel: Channel, draft: Draft) -> Message | None:
+        if draft.nonce is None or not draft.enforce_nonce:
+            return None
+        at, message = self._nonces.get((author.id, channel.id, draft.nonce), (0.0, None))
+        return message if self._hub.now() - at <= self._hub.limits.nonce_seconds else None
+
+    def make(self, author: User, channel: Channel, draft: Draft, **more: Any) -> Message:
+        """A message, without asking for a permission: an answer to an interaction needs none."""
+        if not (draft.content or draft.embeds or draft.uploads or draft.components):
+            raise refusals.EMPTY_MESSAGE
+        draft.check_words(self._hub.world.guild_of(channel))
+        message = Message(
+            self._hub.world.new_id(),
+            channel,
+            author,
+            draft.content,
+            self._hub.now(),
+            embeds=draft.embeds,
+            components=draft.components,
+            attachments=[self._attach(each, draft) for each in draft.uploads],
+            mentions=self._users(draft.mentioned()),
+            rings_all=draft.pings_everyone(),
+            flags=draft.flags & ~(1 << 6),
+            nonce=draft.nonce,
+            reference=self._referenced(channel, draft),
+            **more,
+        )
+        channel.messages[message.id] = message
+        self.tell("MESSAGE_CREATE", message)
+        return message
+
+    def _attach(self, upload: Upload, draft: Draft) -> Attachment:
+        about = next((a for a in draft.attachments if str(a.get("id")) == str(upload.slot)), {})
+        kept = Attachment(
+            self._hub.world.new_id(),
+            about.get("filename") or upload.filename,
+            upload.path,
+            upload.size,
+            upload.sha256,
+            upload.content_type,
+            about.get("description"),
+        )
+        self._hub.files[kept.id] = kept
+        return kept
+
+    def _users(self, ids: list[int]) -> list[User]:
+        users = self._hub.world.users
+        return [users[each] for each in dict.fromkeys(ids) if each in users]
+
+    def _referenced(self, channel: Channel, draft: Draft) -> Message | None:
+        if draft.reply_to is None:
+            return None
+        found = channel.messages.get(draft.reply_to)
+        if found is None:
+            raise refusals.invalid_form(
+                "message_reference", "REPLIES_UNKNOWN_MESSAGE", "Unknown message"
+            )
+        return found
+
+    # changing ---------------------------------------------------------------------------------
+
+    def find(self, channel: Channel, message_id: int, viewer: User) -> Message:
+        """One message that somebody may see with his own token: never an ephemeral one."""
+        self._hub.require(channel, viewer)
+        message = channel.messages.get(message_id)
+        if message is None or (message.for_user is not None and viewer.bot):
+            raise refusals.unknown("Message")
+        if not message.visible_to(viewer.id):
+            raise refusals.unknown("Message")
+        return message
+
+    def edit(self, author: User, message: Message, draft: Draft, *, most: int) -> Message:
+        """Change what is given. `most`: bytes that a new file may have. Raises Refusal."""
+        if message.author is not author:
+            raise refusals.NOT_THE_AUTHOR
+        channel, now = message.channel, self._hub.now()
+        if channel.archived:
+            raise refusals.ARCHIVED
+        guild = self._hub.world.guild_of(channel)
+        draft.check_size(guild, most)
+        draft.check_words(guild)
+        if now - message.created > self._hub.limits.old_seconds:
+            if message.late_edits >= self._hub.limits.old_edits:
+                raise refusals.OLD_EDITS
+            message.late_edits += 1
+        self._change(message, draft)
+        message.edited = now
+        self.tell("MESSAGE_UPDATE", message)
+        return message
+
+    def _change(self, message: Message, draft: Draft) -> None:
+        if "content" in draft.given:
+            message.content = draft.content
+            message.mentions = self._users(draft.mentioned())
+        if "embeds" in draft.given:
+            message.embeds = draft.embeds
+        if "components" in draft.given:
+            message.components = draft.components
+        if "attachments" in draft.given:
+            kept = {str(each.get("id")) for each in draft.attachments}
+            message.attachments = [a for a in message.attachments if str(a.id) in kept]
+        message.attachments += [self._attach(each, draft) for each in draft.uploads]
+        if len(message.attachments) > 10:
+            raise refusals.invalid_form(
+                "attachments", "BASE_TYPE_MAX_LENGTH", "Must be 10 or fewer in length."
+            )
+
+    def delete(self, message: Message) -> None:
+        message.channel.messages.pop(message.id, None)
+        where = self._where(message)
+        self._hub.tell(
+            Event(
+                "MESSAGE_DELETE",
+                lambda _: {
+                    "id": str(message.id),
+                    "channel_id": str(message.channel.id),
+                    **({"guild_id": str(where.id)} if where else {}),
+                },
+                guild=where,
+                channel=message.channel,
+                users=self._only(message),
+            )
+        )
+
+    def react(self, user: User, message: Message, emoji: str, *, add: bool) -> None:
+        """Add or take away one person's reaction."""
+        by = message.reactions.setdefault(emoji, [])
+        if (user.id in by) is add:
+            return
+        by.append(user.id) if add else by.remove(user.id)
+        where = self._where(message)
+        body = {
+            "user_id": str(user.id),
+            "channel_id": str(message.channel.id),
+            "message_id": str(message.id),
+            "emoji": {"id": None, "name": emoji},
+            "burst": False,
+            "type": 0,
+            **({"guild_id": str(where.id)} if where else {}),
+        }
+        if where is not None and add:
+            body["member"] = shapes.member(where.members[user.id])
+        name = "MESSAGE_REACTION_ADD" if add else "MESSAGE_REACTION_REMOVE"
+        self._hub.tell(Event(name, lambda _: body, guild=where, channel=message.channel))
+
+    # threads ----------------------------------------------------------------------------------
+
+    def start_thread(self, user: User, message: Message, name: str) -> Channel:
+        """A thread from a message; it has the message's id, and there is one at most."""
+        channel = message.channel
+        self._hub.require(channel, user, Permission.CREATE_PUBLIC_THREADS)
+        guild = self._where(message)
+        if guild is None:
+            raise refusals.MISSING_ACCESS
+        if message.thread is not None:
+            raise refusals.THREAD_EXISTS
+        thread = Channel(
+            message.id, name, PUBLIC_THREAD, guild.id, parent_id=channel.id, owner_id=user.id
+        )
+        guild.channels[thread.id] = message.thread = thread
+        body = {**shapes.channel(thread), "newly_created": True}
+        self._hub.tell(Event("THREAD_CREATE", lambda _: body, guild=guild, channel=thread))
+        return thread
+
+    def archive(self, thread: Channel, *, archived: bool, locked: bool) -> None:
+        """A moderator's act, or opening it again by writing."""
+        thread.archived, thread.locked = archived, locked
+        guild = self._hub.world.guild_of(thread)
+        body = shapes.channel(thread)
+        self._hub.tell(Event("THREAD_UPDATE", lambda _: body, guild=guild, channel=thread))
+
+    # telling ----------------------------------------------------------------------------------
+
+    def tell(self, name: str, message: Message) -> None:
+        """Have everybody who sees it hear of a message."""
+        guild = self._where(message)
+        writer = guild.members.get(message.author.id) if guild else None
+
+        def payload(listener: Listener) -> Json:
+            found = self.shown(message, listener)
+            if guild is not None:
+                found["guild_id"] = str(guild.id)
+                if writer is not None:
+                    about = shapes.member(writer)
+                    found["member"] = {k: v for k, v in about.items() if k != "user"}
+            return found
+
+        self._hub.tell(
+            Event(
+                name,
+                payload,
+                guild=guild,
+                channel=message.channel,
+                users=self._only(message),
+            )
+        )
+
+    def shown(self, message: Message, to: Listener) -> Json:
+        """As somebody gets it. A bot without the intent reads only what is its own, private, or
+        mentions it.
+        """
+        private = message.channel.guild_id is None
+        meant = message.author is to.user or private or to.user in message.mentions
+        blank = not (to.reads or meant)
+        return shapes.message(message, self._hub.link, viewer=to.user.id, blank=blank)
+
+    def _where(self, message: Message) -> Guild | None:
+        return self._hub.world.guild_of(message.channel)
+
+    def _only(self, message: Message) -> set[int] | None:
+        # an ephemeral message reaches the person alone; the bot knows it from its own answer
+        return None if message.for_user is None else {message.for_user}

@@ -1,0 +1,68 @@
+"""Who may do what: roles first, then the overwrites of a channel (docs: Permissions). Pure."""
+
+from collections.abc import Iterable
+from enum import IntFlag
+
+from trawler_sandbox.discord.world import Channel, Guild, Member
+
+
+class Permission(IntFlag):
+    """The bits that matter here."""
+
+    ADMINISTRATOR = 1 << 3
+    ADD_REACTIONS = 1 << 6
+    VIEW_CHANNEL = 1 << 10
+    SEND_MESSAGES = 1 << 11
+    MANAGE_MESSAGES = 1 << 13
+    EMBED_LINKS = 1 << 14
+    ATTACH_FILES = 1 << 15
+    READ_MESSAGE_HISTORY = 1 << 16
+    MANAGE_WEBHOOKS = 1 << 29
+    USE_APPLICATION_COMMANDS = 1 << 31
+    MANAGE_THREADS = 1 << 34
+    CREATE_PUBLIC_THREADS = 1 << 35
+    SEND_MESSAGES_IN_THREADS = 1 << 38
+    USE_EXTERNAL_APPS = 1 << 50
+
+
+ALL = (1 << 53) - 1
+USUAL = int(
+    Permission.ADD_REACTIONS
+    | Permission.VIEW_CHANNEL
+    | Permission.SEND_MESSAGES
+    | Permission.EMBED_LINKS
+    | Permission.ATTACH_FILES
+    | Permission.READ_MESSAGE_HISTORY
+    | Permission.USE_APPLICATION_COMMANDS
+    | Permission.CREATE_PUBLIC_THREADS
+    | Permission.SEND_MESSAGES_IN_THREADS
+    | Permission.USE_EXTERNAL_APPS
+)
+"""What everybody has in a new guild."""
+
+
+def of(guild: Guild, channel: Channel, member: Member) -> int:
+    """A member's permissions in a channel; a thread has its parent's."""
+    if member.user.id == guild.owner_id:
+        return ALL
+    mine = [guild.id, *member.roles]
+    base = 0
+    for role_id in mine:
+        base |= guild.roles[role_id].permissions
+    if base & Permission.ADMINISTRATOR:
+        return ALL
+    if channel.parent_id is not None and channel.is_thread:
+        channel = guild.channels[channel.parent_id]
+    everyone = [o for o in channel.overwrites if o.id == guild.id]
+    roles = [o for o in channel.overwrites if o.id in member.roles]
+    own = [o for o in channel.overwrites if o.id == member.user.id]
+    for step in (everyone, roles, own):
+        base = base & ~_union(o.deny for o in step) | _union(o.allow for o in step)
+    return base
+
+
+def _union(bits: Iterable[int]) -> int:
+    found = 0
+    for each in bits:
+        found |= each
+    return found

@@ -1,0 +1,92 @@
+"""The emulator put together, and served."""
+
+import asyncio
+import ipaddress
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from aiohttp import web
+
+from trawler_sandbox.discord.answers import Answers
+from trawler_sandbox.discord.buckets import Buckets
+from trawler_sandbox.discord.control import Control
+from trawler_sandbox.discord.faults import Faults
+from trawler_sandbox.discord.gateway import Gateway
+from trawler_sandbox.discord.hub import Hub
+from trawler_sandbox.discord.interactions import Interactions
+from trawler_sandbox.discord.messages import Messages
+from trawler_sandbox.discord.people import People
+from trawler_sandbox.discord.rest import Rest
+from trawler_sandbox.discord.world import World
+
+
+def may_control(host: str) -> bool:
+    """Whether the control path may exist where we listen: on loopback, or inside a cluster."""
+    if "KUBERNETES_SERVICE_HOST" in os.environ:
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class Discord:
+    """All of it, over one world."""
+
+    def __init__(self, folder: Path) -> None:
+        self.hub = Hub(folder)
+        self.faults = Faults()
+        self.buckets = Buckets()
+        self.messages = Messages(self.hub)
+        self.interactions = Interactions(self.hub, self.messages)
+        self.gateway = Gateway(self.hub, self.faults)
+        self._answers = Answers(self.hub, self.faults, self.buckets)
+
+    @property
+    def world(self) -> World:
+        return self.hub.world
+
+    def app(self, *, control: bool) -> web.Application:
+        """Every route; further middlewares (a checker of schemas) may be put around them."""
+        app = web.Application(
+            middlewares=[self._answers.middleware], client_max_size=2 * 1024 * 1024 * 1024
+        )
+        rest = Rest(self.hub, self.messages, self.interactions, self.gateway, self._answers)
+        app.add_routes(rest.routes())
+        people = People(self.hub, self.messages, self.interactions, self._answers)
+        app.add_routes(people.routes())
+        app.router.add_get("/gateway", self.gateway.connect)
+        app.router.add_get("/gateway/", self.gateway.connect)
+        app.router.add_get("/attachments/{attachment}/{name}", self._attachment)
+        if control:
+            switches = Control(self.hub, self.messages, self.gateway, self.faults, self.buckets)
+            app.add_routes(switches.routes())
+        return app
+
+    async def _attachment(self, request: web.Request) -> web.StreamResponse:
+        """A file as the CDN serves it: with Range, so that players can seek."""
+        found = self.hub.files.get(int(request.match_info["attachment"]))
+        if found is None:
+            raise web.HTTPNotFound
+        return web.FileResponse(found.path, headers={"Content-Type": found.content_type})
+
+    @asynccontextmanager
+    async def serving(self, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+        """Listen for the length of a block; answers with the address."""
+        runner = web.AppRunner(
+            self.app(control=may_control(host)), access_log=None, shutdown_timeout=0.5
+        )
+        await runner.setup()
+        site = web.TCPSite(runner, host, port)
+        await site.start()
+        known = runner.addresses[0]
+        self.hub.address = f"http://{known[0]}:{known[1]}"
+        try:
+            yield self.hub.address
+        finally:
+            for session in self.gateway.sessions.values():
+                if session.socket is not None:
+                    await session.socket.close(code=1001)
+            await asyncio.shield(runner.cleanup())
