@@ -13,7 +13,7 @@ import pytest
 import yarl
 
 from openapi import Checker
-from trawler_sandbox.discord.permissions import USUAL
+from trawler_sandbox.discord.seed import harbour
 from trawler_sandbox.discord.server import Discord
 from trawler_sandbox.discord.world import Channel, User
 
@@ -28,13 +28,9 @@ class Emulated:
         self.discord = Discord(folder)
         self.checker = Checker()
         self.discord.hub.observers.append(self.checker.observe)
-        world = self.discord.world
-        self.ada, self.ben = world.add_user("ada"), world.add_user("ben")
-        self.application = world.add_application("trawler")
-        self.guild = world.add_guild("Harbour", self.ada, everyone=USUAL)
-        for user in (self.ben, self.application.bot):
-            world.join(self.guild, user)
-        self.channel = world.add_channel(self.guild, "general")
+        there = harbour(self.discord.world)
+        self.ada, self.ben = there.ada, there.ben
+        self.application, self.guild, self.channel = there.application, there.guild, there.general
 
     @property
     def hub(self) -> Any:

@@ -52,7 +52,7 @@ def _prepare(options: argparse.Namespace) -> None:
     provider = choose(_plan(options))
     if not checks.docker_answers():
         checks.require_linux_root()
-        packages.ensure()
+        packages.ensure(for_tests=True)
         binaries.ensure()
     for image in images.everything():
         images.ensure_archive(image)

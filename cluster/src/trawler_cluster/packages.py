@@ -19,15 +19,20 @@ PACKAGES: Final = {
     "mount": "mount",
     "ffprobe": "ffmpeg",  # tests make and read media
     "sysctl": "procps",
-    "openssl": "openssl",  # keys for the API server of the integration shelf
-    "faketime": "faketime",  # a wrong clock for the operator in the integration shelf
 }
 """Program that must be there → package that brings it."""
+FOR_TESTS: Final = {
+    "openssl": "openssl",  # keys for the API server of the integration shelf
+    "faketime": "faketime",  # a wrong clock for the operator there
+    "chromium": "chromium",  # looks at the page of the Discord emulator
+}
+"""What only `make test` needs besides."""
 
 
-def ensure() -> None:
+def ensure(*, for_tests: bool = False) -> None:
     """Install what is missing. Raises CommandFailed where apt does."""
-    missing = sorted({package for tool, package in PACKAGES.items() if not shutil.which(tool)})
+    wanted = {**PACKAGES, **(FOR_TESTS if for_tests else {})}
+    missing = sorted({package for tool, package in wanted.items() if not shutil.which(tool)})
     if not missing:
         return
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}

@@ -37,7 +37,7 @@ async def test_it_knows_its_guild_and_the_people_there(stock: Stock, emulated: E
     guild = stock.get_guild(emulated.guild.id)
     assert guild is not None
     assert stock.user is not None
-    assert ("Harbour", "trawler", ["general"]) == (
+    assert ("Harbour", "trawler", ["general", "media"]) == (
         guild.name,
         stock.user.name,
         [each.name for each in guild.text_channels],

@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 from aiohttp import web
 
@@ -20,6 +21,13 @@ from trawler_sandbox.discord.messages import Messages
 from trawler_sandbox.discord.people import People
 from trawler_sandbox.discord.rest import Rest
 from trawler_sandbox.discord.world import World
+
+PAGE: Final = Path(__file__).parent / "page"
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
+    " img-src 'self' http: https: data:; media-src 'self'; form-action 'none'; base-uri 'none'"
+)
+"""Nothing from outside runs on the page, whatever a message holds."""
 
 
 def may_control(host: str) -> bool:
@@ -61,9 +69,15 @@ class Discord:
         app.router.add_get("/gateway/", self.gateway.connect)
         app.router.add_get("/attachments/{attachment}/{name}", self._attachment)
         if control:
+            app.router.add_get("/", self._page)
+            app.router.add_static("/page/", PAGE)
             switches = Control(self.hub, self.messages, self.gateway, self.faults, self.buckets)
             app.add_routes(switches.routes())
         return app
+
+    async def _page(self, _: web.Request) -> web.StreamResponse:
+        """For a person. It hands out people's tokens, so it exists only where the control path may."""
+        return web.FileResponse(PAGE / "index.html", headers={"Content-Security-Policy": POLICY})
 
     async def _attachment(self, request: web.Request) -> web.StreamResponse:
         """A file as the CDN serves it: with Range, so that players can seek."""
