@@ -1,27 +1,13 @@
 """What a file is called for people. Pure. On disk, files are named by the job."""
 
 import re
-import unicodedata
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from trawler_common.plain import clean, cut
+
 MAX_BYTES: Final = 80
 _FORBIDDEN: Final = re.compile(r'[\\/:*?"<>|`]+')
-_SPACES: Final = re.compile(r"\s+")
-_UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-"""Unicode categories that show nothing or turn the text around (UAX #44, UTR #36)."""
-
-
-def clean(text: str, *, limit: int) -> str:
-    """Site text without control characters, direction marks and line breaks, at most `limit` bytes."""
-    spaced = _SPACES.sub(" ", unicodedata.normalize("NFC", text))
-    seen = "".join(c for c in spaced if unicodedata.category(c) not in _UNSEEN)
-    return cut(_SPACES.sub(" ", seen).strip(), limit)
-
-
-def cut(text: str, limit: int) -> str:
-    """The longest beginning that fits `limit` bytes of UTF-8."""
-    return text.encode()[:limit].decode(errors="ignore").rstrip()
 
 
 def file_name(*, title: str | None, url: str, extension: str, number: int, count: int) -> str:

@@ -24,9 +24,9 @@ from yt_dlp.utils import (
     UnsupportedError,
 )
 
+from trawler_common.plain import clean
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import EngineName, MediaKind, Source
-from trawler_worker import naming
 from trawler_worker.fetcher.engines import shortlist
 from trawler_worker.fetcher.engines.base import Found, Report
 from trawler_worker.fetcher.errors import FetchError, NotTaken
@@ -259,7 +259,7 @@ def _source(info: dict[str, Any], entries: list[dict[str, Any]]) -> Source:
 
     def text(key: str, limit: int) -> str | None:
         value = info.get(key) or first.get(key)
-        return naming.clean(str(value), limit=limit) or None if value else None
+        return clean(str(value), limit=limit) or None if value else None
 
     age = first.get("age_limit")
     return Source(

@@ -1,0 +1,45 @@
+"""Which files go into which message, and which go into none. Pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from trawler_crds.media_job import MediaFile
+
+PER_MESSAGE: Final = 10
+"""Files that one message takes (OpenAPI, maxItems)."""
+STEPS: Final = 3
+"""How often a refusal for size is answered with less."""
+HEIGHTS: Final = (2160, 1440, 1080, 720, 480, 360, 240, 144)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What becomes of a job's files."""
+
+    messages: list[list[MediaFile]]
+    """The first is the job's own message; the others are further ones."""
+    too_large: list[MediaFile]
+
+
+def fit(files: Iterable[MediaFile], limit: int) -> Plan:
+    """Ten to a message in their order; what is over the limit of one file stays out."""
+    small: list[MediaFile] = []
+    large: list[MediaFile] = []
+    for file in files:
+        (small if file.bytes <= limit else large).append(file)
+    groups = [small[at : at + PER_MESSAGE] for at in range(0, len(small), PER_MESSAGE)]
+    return Plan(groups, large)
+
+
+def step_down(limit: int, refused: Sequence[MediaFile]) -> int:
+    """The limit to believe in after files were refused though they were within it: just below the
+    largest of them, and never more than three quarters of what was believed.
+    """
+    largest = max((file.bytes for file in refused), default=limit)
+    return min(largest - 1, limit * 3 // 4)
+
+
+def smaller(height: int | None) -> int | None:
+    """The next lower height to ask for; None where there is none."""
+    return next((each for each in HEIGHTS if height is None or each < height), None)

@@ -1,0 +1,24 @@
+"""Names that follow from what Discord gave us, so that doing a thing twice is doing it once. Pure."""
+
+import base64
+import hashlib
+from typing import Final
+
+NONCE: Final = 25
+"""Characters that Discord takes (OpenAPI, MessageCreateRequest.nonce)."""
+
+
+def job(interaction_id: int, number: int = 0) -> str:
+    """The MediaJob of an interaction, or of its `number`th choice: a repeat is AlreadyExists."""
+    return f"d-{interaction_id}" + (f"-{number}" if number else "")
+
+
+def nonce(uid: str, part: str) -> str:
+    """For a message of a job that must not be sent twice: a uid is too long to be one itself."""
+    digest = hashlib.sha256(f"{uid} {part}".encode()).digest()
+    return base64.b32encode(digest).decode().lower()[:NONCE]
+
+
+def queue(guild_id: int) -> str:
+    """The MediaQueue of a guild."""
+    return f"guild-{guild_id}"

@@ -1,0 +1,172 @@
+"""What the one message of a job says at each moment. Pure."""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+from urllib.parse import urlsplit
+
+from trawler_bot import texts
+from trawler_bot.texts import Key, Language, say, size, span
+from trawler_common.plain import clean
+from trawler_crds.failures import FailureReason
+from trawler_crds.media_job import MediaFile, MediaJob, MediaKind, Phase
+from trawler_crds.messages import Place, Progress, Stage
+
+TITLE: Final = 200
+"""Bytes of a title that are shown."""
+CONTENT: Final = 2000
+"""Characters of a message (docs, Create Message)."""
+LINK: Final = 1000
+"""Characters of an address that are shown; longer ones are mostly tokens."""
+CUSTOM_ID: Final = "trawler"
+_MARKDOWN: Final = re.compile(r"([\\*_~|`>\[\]()#\-+.!])")
+_PINGS: Final = re.compile(r"@(?=everyone|here)|<(?=[@#!/:a-zA-Z])")
+
+
+class Act(StrEnum):
+    """What a button does; the word in its custom_id."""
+
+    CANCEL = "cancel"
+    RETRY = "retry"
+    SMALLER = "smaller"
+    AUDIO = "audio"
+    REMOVE = "remove"
+
+
+LABELS: Final = {
+    Act.CANCEL: Key.BUTTON_CANCEL,
+    Act.RETRY: Key.BUTTON_RETRY,
+    Act.SMALLER: Key.BUTTON_SMALLER,
+    Act.AUDIO: Key.BUTTON_AUDIO,
+    Act.REMOVE: Key.BUTTON_REMOVE,
+}
+
+
+@dataclass(frozen=True)
+class Button:
+    """A press is told by its custom_id alone, so that it survives every restart."""
+
+    label: str
+    custom_id: str
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Text and buttons; files are `fitting`'s."""
+
+    content: str
+    buttons: tuple[Button, ...] = ()
+
+
+def custom_id(act: Act, job: str) -> str:
+    """`trawler:cancel:d-123`: at most a hundred characters."""
+    return f"{CUSTOM_ID}:{act}:{job}"
+
+
+def parse(text: str) -> tuple[Act, str] | None:
+    """The act and the MediaJob's name of a press; None where it is not ours."""
+    words = text.split(":", 2)
+    if len(words) != 3 or words[0] != CUSTOM_ID or words[1] not in set(Act):
+        return None
+    return Act(words[1]), words[2]
+
+
+def harmless(text: str, limit: int = TITLE) -> str:
+    """A stranger's words as words: no markup, no ping, no line break, no more than fits."""
+    return _PINGS.sub(
+        lambda m: m.group() + "\u200b", _MARKDOWN.sub(r"\\\1", clean(text, limit=limit))
+    )
+
+
+def waiting(job: MediaJob, to: Language, place: Place | None = None) -> Reply:
+    """Not begun yet."""
+    if place is None:
+        state = say(to, Key.WAITING)
+    elif place.seconds is None:
+        state = say(to, Key.WAITING_AT, place=place.place)
+    else:
+        time = span(place.seconds)
+        state = say(to, Key.WAITING_ABOUT, place=place.place, time=time)
+    return _reply(job, to, state, (Act.CANCEL,))
+
+
+def running(job: MediaJob, to: Language, progress: Progress | None = None) -> Reply:
+    """A pod has it. Progress of an earlier attempt says nothing any more."""
+    if progress is None or progress.attempt != job.status.attempt:
+        return _reply(job, to, say(to, Key.STARTING), (Act.CANCEL,))
+    state = say(to, texts.STAGES[progress.stage])
+    if progress.stage is Stage.FETCHING:
+        state = " · ".join([state, *_figures(progress, to)])
+    return _reply(job, to, state, (Act.CANCEL,))
+
+
+def _figures(progress: Progress, to: Language) -> list[str]:
+    """Percent, size, speed and time left, as far as each is known."""
+    done, total, rate = progress.bytes, progress.total, progress.rate
+    found = []
+    if total:
+        found.append(f"{min(100, done * 100 // total)} %")
+        found.append(say(to, Key.OF, done=size(to, done), total=size(to, total)))
+    elif done:
+        found.append(size(to, done))
+    if rate:
+        found.append(f"{size(to, int(rate))}/s")
+        if total and done < total:
+            found.append(say(to, Key.LEFT, time=span((total - done) / rate)))
+    return found
+
+
+def sending(job: MediaJob, to: Language) -> Reply:
+    """Stored; the upload to Discord runs."""
+    return _reply(job, to, say(to, Key.SENDING), ())
+
+
+def ended(job: MediaJob, to: Language, *, too_large: list[MediaFile], limit: int) -> Reply:
+    """The last edit. What does not fit is named with its size, and what can be done about it."""
+    if job.status.phase is not Phase.SUCCEEDED:
+        return failed(job, to)
+    lines = [
+        say(
+            to,
+            Key.TOO_LARGE_HERE,
+            name=clean(file.name, limit=80).replace("`", "'"),
+            size=size(to, file.bytes),
+            limit=size(to, limit),
+        )
+        for file in too_large
+    ]
+    video = any(file.type.startswith("video/") for file in job.status.files or ())
+    acts = [Act.RETRY]
+    if video and job.spec.media.kind is not MediaKind.AUDIO:
+        acts += [Act.SMALLER, Act.AUDIO]
+    if not job.status.files:
+        lines.append(say(to, Key.DONE_WITHOUT_FILES))
+    return _reply(job, to, "\n".join(lines), (*acts, Act.REMOVE))
+
+
+def failed(job: MediaJob, to: Language) -> Reply:
+    """Why, and what to do next; never an exception's text."""
+    if job.status.phase is Phase.CANCELLED:
+        return _reply(job, to, say(to, Key.CANCELLED), (Act.RETRY, Act.REMOVE))
+    reason = job.status.reason or FailureReason.INTERNAL
+    acts = [Act.RETRY]
+    if reason in {FailureReason.TOO_LARGE, FailureReason.TOO_LONG, FailureReason.OUT_OF_MEMORY}:
+        acts += [Act.SMALLER, Act.AUDIO]
+    return _reply(job, to, texts.why(to, reason), (*acts, Act.REMOVE))
+
+
+def _source(job: MediaJob) -> str:
+    """The link without a preview; of one that would fill the message only where it leads."""
+    url = job.spec.url
+    return f"<{url}>" if len(url) <= LINK else harmless(urlsplit(url).netloc)
+
+
+def _reply(job: MediaJob, to: Language, state: str, acts: tuple[Act, ...]) -> Reply:
+    source = job.status.source
+    title = harmless(source.title) if source is not None and source.title else ""
+    head = f"**{title}** {_source(job)}" if title else _source(job)
+    room = CONTENT - len(head) - 1
+    content = f"{head}\n{state[:room]}" if state else head
+    buttons = tuple(Button(say(to, LABELS[act]), custom_id(act, job.name)) for act in acts)
+    return Reply(content[:CONTENT], buttons)
