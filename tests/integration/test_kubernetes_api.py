@@ -8,7 +8,8 @@ import pytest_asyncio
 import yaml
 
 from servers import ApiServer
-from trawler_operator.cluster import ApiAway, Cluster, Conflict, Missing, Refused
+from trawler_common.kube import ApiAway, Conflict, Missing, Refused
+from trawler_operator.cluster import Cluster
 
 
 @pytest_asyncio.fixture

@@ -10,9 +10,10 @@ import yaml
 
 from apiproxy import ApiProxy
 from servers import ApiServer
-from trawler_operator import cluster as cluster_module
+from trawler_common import kube
+from trawler_common.kube import ApiAway, Gone
 from trawler_operator.board import Board
-from trawler_operator.cluster import ApiAway, Cluster, Gone
+from trawler_operator.cluster import Cluster
 from trawler_operator.watching import JobWatch
 
 
@@ -83,7 +84,7 @@ async def test_a_watch_that_says_nothing_is_given_up(
     proxy: ApiProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The API server sends a bookmark each minute: silence is a broken connection."""
-    monkeypatch.setattr(cluster_module, "SILENCE", 1.0)
+    monkeypatch.setattr(kube, "SILENCE", 1.0)
     proxy.silent = True
     async with connected(proxy.kubeconfig, monkeypatch) as cluster:
         _, version = await cluster.list_jobs()

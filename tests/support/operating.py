@@ -52,6 +52,10 @@ class Operator:
         self.api, self.namespace, self._env, self._log = api, namespace, env, log
         self._process: subprocess.Popen[bytes] | None = None
 
+    def env(self, *names: str) -> dict[str, str]:
+        """Some of its settings, by their names without the prefix."""
+        return {name: self._env[f"TRAWLER_OPERATOR_{name}"] for name in names}
+
     def start(self, **more: str) -> None:
         """Start it, with further environment."""
         with self._log.open("ab") as sink:

@@ -41,7 +41,7 @@ class Rig:
         self.s3 = s3
         self.store = store
         self._site = site
-        self._address = address
+        self.address = address
         self._asked: dict[str, str] = {}
         self._said: dict[str, Presence] = {}
 
@@ -54,7 +54,7 @@ class Rig:
         self, seed: str, *, kind: str = "video", size: int = 200_000, rate: int = 0, **spec: Any
     ) -> MediaJob:
         query = f"?bytes={size}" + (f"&rate={rate}" if rate else "")
-        job = self.operator.ask(url=f"{self._address}/{kind}/{seed}.mp4{query}", **spec)
+        job = self.operator.ask(url=f"{self.address}/{kind}/{seed}.mp4{query}", **spec)
         self._asked[job.name] = seed
         return job
 

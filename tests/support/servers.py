@@ -231,7 +231,7 @@ def api_server(folder: Path) -> Iterator[ApiServer]:
     tokens.write_text("secret-token,admin,admin,system:masters\n")
     etcd: list[str | Path] = [
         binaries.program("etcd"),
-        *etcd_command(folder / "etcd", client=etcd_port),
+        *etcd_command(folder / "etcd", client=etcd_port, peer=free_port()),
     ]
     argv: list[str | Path] = [
         binaries.program("kube-apiserver"),

@@ -13,6 +13,12 @@ def job(interaction_id: int, number: int = 0) -> str:
     return f"d-{interaction_id}" + (f"-{number}" if number else "")
 
 
+def again(job_name: str) -> str:
+    """The next job that takes over a message: two presses on one button make one job."""
+    base, _, number = job_name.rpartition("-r")
+    return f"{base}-r{int(number) + 1}" if base and number.isdigit() else f"{job_name}-r1"
+
+
 def nonce(uid: str, part: str) -> str:
     """For a message of a job that must not be sent twice: a uid is too long to be one itself."""
     digest = hashlib.sha256(f"{uid} {part}".encode()).digest()

@@ -45,6 +45,7 @@ class Key(StrEnum):
     NOT_YOURS = "not-yours"
     COOLDOWN = "cooldown"
     NOT_ACCEPTED = "not-accepted"
+    FORGOTTEN = "forgotten"
     TRACE = "trace"
 
 
@@ -76,6 +77,7 @@ SENTENCES: Final[Mapping[Language, Mapping[Key, str]]] = {
         Key.NOT_YOURS: "Only who asked for this, or who may manage messages, can do that.",
         Key.COOLDOWN: "One moment: you can ask again in {time}.",
         Key.NOT_ACCEPTED: "We cannot take requests just now; nothing was begun. Try again.",
+        Key.FORGOTTEN: "This request was forgotten by now. Ask for it anew.",
         Key.TRACE: "Reference: {trace}",
     },
     Language.GERMAN: {
@@ -105,6 +107,7 @@ SENTENCES: Final[Mapping[Language, Mapping[Key, str]]] = {
         Key.NOT_YOURS: "Das kann nur, wer darum gebeten hat oder Nachrichten verwalten darf.",
         Key.COOLDOWN: "Einen Moment: in {time} kannst du wieder fragen.",
         Key.NOT_ACCEPTED: "Gerade geht es nicht; es wurde nichts begonnen. Versuche es nochmals.",
+        Key.FORGOTTEN: "Diese Anfrage ist inzwischen vergessen. Stelle sie neu.",
         Key.TRACE: "Kennung: {trace}",
     },
 }

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -16,6 +17,9 @@ from trawler_crds.messages import UploadFile, UploadGrant
 
 TIMEOUT: Final = 10.0
 """Seconds for one small request to the store."""
+
+PIECE: Final = 1024 * 1024
+"""Bytes of an object that are in memory at a time."""
 
 
 class StoreAway(Exception):
@@ -98,6 +102,21 @@ class Store:
         except FileNotFoundError:
             raise
         except BaseError as error:
+            raise StoreAway(f"the store does not answer: {error!r}") from error
+
+    async def save(self, sha256: str, path: Path, *, timeout: float) -> None:
+        """The bytes of one object into a file, piece by piece. Raises StoreAway, after `timeout` seconds
+        too, and FileNotFoundError where there is no such object.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                answer: Any = await obstore.get_async(self._objects, object_key(sha256))
+                with path.open("wb") as sink:
+                    async for piece in answer.stream(min_chunk_size=PIECE):
+                        await asyncio.to_thread(sink.write, piece)
+        except FileNotFoundError:
+            raise
+        except (BaseError, TimeoutError) as error:
             raise StoreAway(f"the store does not answer: {error!r}") from error
 
     async def delete(self, sha256: str, *, timeout: float = TIMEOUT) -> None:

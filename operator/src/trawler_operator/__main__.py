@@ -10,13 +10,14 @@ import kopf
 
 from trawler_common import health, lifecycle, logs, telemetry
 from trawler_common.bus import Bus
+from trawler_common.kube import ApiAway
 from trawler_common.store import Store, StoreAway, StoreSettings
 from trawler_crds import subjects
 from trawler_crds.messages import Presence, Result, UploadRequest
 from trawler_operator import configured, handlers, memory
 from trawler_operator.board import Board
 from trawler_operator.broom import Broom
-from trawler_operator.cluster import ApiAway, Cluster
+from trawler_operator.cluster import Cluster
 from trawler_operator.leader import Leader
 from trawler_operator.metrics import Metrics
 from trawler_operator.performer import Performer

@@ -6,10 +6,11 @@ from typing import Any
 import yaml
 
 from trawler_common import logs
+from trawler_common.kube import Conflict, Missing
 from trawler_crds import API_GROUP, API_VERSION
 from trawler_crds.keys import LABEL_CONFIGURED
 from trawler_crds.worker_pool import WorkerPoolSpec
-from trawler_operator.cluster import Cluster, Conflict, Missing
+from trawler_operator.cluster import Cluster
 
 log = logs.get("configured")
 

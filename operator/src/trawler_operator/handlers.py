@@ -8,13 +8,14 @@ from typing import Any
 
 import kopf
 
+from trawler_common.kube import understood
 from trawler_crds import API_GROUP, API_VERSION
 from trawler_crds.keys import LABEL_POOL
 from trawler_crds.media_queue import MediaQueue
 from trawler_crds.worker_pool import WorkerPool
 from trawler_operator import leader
 from trawler_operator.board import Board
-from trawler_operator.cluster import pod_from, understood
+from trawler_operator.cluster import pod_from
 
 
 @dataclass

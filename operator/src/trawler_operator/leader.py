@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from trawler_common import logs
-from trawler_operator.cluster import ApiAway, Cluster, Conflict, Missing
+from trawler_common.kube import ApiAway, Conflict, Missing
+from trawler_operator.cluster import Cluster
 
 log = logs.get("leader")
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from trawler_common import logs, telemetry
 from trawler_common.bus import Bus, NoAnswer
 from trawler_common.crashing import CrashPoint, reach
+from trawler_common.kube import ApiAway, Conflict, Missing, Refused
 from trawler_common.store import Store, StoreAway
 from trawler_crds import subjects
 from trawler_crds.keys import ANNOTATION_TRACEPARENT
@@ -33,7 +34,7 @@ from trawler_operator.actions import (
     WriteStatus,
 )
 from trawler_operator.board import Board
-from trawler_operator.cluster import ApiAway, Cluster, Conflict, Missing, Refused
+from trawler_operator.cluster import Cluster
 from trawler_operator.leader import Leader
 from trawler_operator.metrics import Metrics
 from trawler_operator.pods import PodSettings, make

@@ -6,10 +6,11 @@ from typing import Final
 
 from trawler_common import logs
 from trawler_common.bus import Bus
+from trawler_common.kube import ApiAway, Conflict, Missing, Refused
 from trawler_crds import subjects
 from trawler_crds.media_queue import MediaQueue, MediaQueueStatus
 from trawler_operator.board import Board, Clock
-from trawler_operator.cluster import ApiAway, Cluster, Conflict, Missing, Refused
+from trawler_operator.cluster import Cluster
 from trawler_operator.leader import Leader
 from trawler_operator.places import positions
 from trawler_operator.scheduling import Scheduler

@@ -9,11 +9,12 @@ from typing import Final
 
 from trawler_common import logs
 from trawler_common.bus import Bus
+from trawler_common.kube import ApiAway
 from trawler_crds.worker_pool import WorkerPool
 from trawler_operator import deciding, pods, scheduling
 from trawler_operator.actions import Action, CreatePod, ScalePool, WritePool
 from trawler_operator.board import Board, Clock
-from trawler_operator.cluster import ApiAway, Cluster
+from trawler_operator.cluster import Cluster
 from trawler_operator.deciding import Decider
 from trawler_operator.leader import Leader
 from trawler_operator.performer import Performer

@@ -4,6 +4,7 @@ import time
 from typing import Final
 
 from trawler_common import logs, telemetry
+from trawler_common.kube import ApiAway, Conflict, Missing, Refused
 from trawler_common.store import Store, StoreAway
 from trawler_crds import subjects
 from trawler_crds.failures import FailureReason
@@ -12,7 +13,7 @@ from trawler_crds.media_job import MediaJob
 from trawler_crds.messages import Outcome, Recorded, Result
 from trawler_operator import lifecycle
 from trawler_operator.board import Board
-from trawler_operator.cluster import ApiAway, Cluster, Conflict, Missing, Refused
+from trawler_operator.cluster import Cluster
 from trawler_operator.leader import Leader
 from trawler_operator.metrics import Metrics
 from trawler_operator.performer import Performer

@@ -12,7 +12,8 @@ from typing import Final
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trawler_common import lifecycle, logs
-from trawler_operator.cluster import ApiAway, Cluster, Missing
+from trawler_common.kube import ApiAway, Missing
+from trawler_operator.cluster import Cluster
 from trawler_operator.leader import NAME
 
 log = logs.get("uninstall")

@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from trawler_common import logs
+from trawler_common.kube import ApiAway, Gone, Refused, understood
 from trawler_crds.media_job import MediaJob
 from trawler_operator.board import Board
-from trawler_operator.cluster import ApiAway, Cluster, Gone, Refused, understood
+from trawler_operator.cluster import Cluster
 
 log = logs.get("watching")
 

@@ -133,15 +133,17 @@ def kube_proxy(plan: Plan) -> dict[str, Any]:
     }
 
 
-def etcd_command(data: Path, *, host: str = "127.0.0.1", client: int = 2379) -> list[str]:
+def etcd_command(
+    data: Path, *, host: str = "127.0.0.1", client: int = 2379, peer: int = 2380
+) -> list[str]:
     """No fsync: a throw-away cluster trades power-failure safety for speed."""
     return [
         *("--data-dir", str(data)),
         *("--listen-client-urls", f"http://{host}:{client}"),
         *("--advertise-client-urls", f"http://{host}:{client}"),
-        *("--listen-peer-urls", f"http://{host}:{client + 1}"),
-        *("--initial-advertise-peer-urls", f"http://{host}:{client + 1}"),
-        *("--initial-cluster", f"default=http://{host}:{client + 1}"),
+        *("--listen-peer-urls", f"http://{host}:{peer}"),
+        *("--initial-advertise-peer-urls", f"http://{host}:{peer}"),
+        *("--initial-cluster", f"default=http://{host}:{peer}"),
         "--unsafe-no-fsync",
         *("--log-level", "warn"),
     ]

@@ -1,0 +1,121 @@
+"""MediaJobs as the bot needs them: made, cancelled, watched, and noted as delivered."""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final
+
+from trawler_common import logs
+from trawler_common.kube import MERGE, ApiAway, Conflict, Gone, Kube, understood
+from trawler_crds import API_GROUP, API_VERSION
+from trawler_crds.media_job import (
+    DELIVERED,
+    Condition,
+    ConditionStatus,
+    DeliveryStatus,
+    MediaJob,
+    MediaJobSpec,
+)
+
+log = logs.get("jobs")
+
+TRIES: Final = 5
+"""Status writes against the operator's, which writes the same object."""
+
+
+class Jobs:
+    """The MediaJobs of our namespace."""
+
+    def __init__(self, kube: Kube) -> None:
+        self._kube = kube
+        self._path = f"/apis/{API_GROUP}/{API_VERSION}/namespaces/{kube.namespace}/mediajobs"
+
+    async def create(self, name: str, spec: MediaJobSpec) -> MediaJob:
+        """Make it, or find it made: a name follows from what was asked. Raises ApiAway, Refused."""
+        body = {
+            "apiVersion": f"{API_GROUP}/{API_VERSION}",
+            "kind": "MediaJob",
+            "metadata": {"name": name},
+            "spec": spec.wire(),
+        }
+        try:
+            return MediaJob.model_validate(await self._kube.call("POST", self._path, body))
+        except Conflict:
+            return await self.get(name)
+
+    async def get(self, name: str) -> MediaJob:
+        """Raises Missing, ApiAway."""
+        return MediaJob.model_validate(await self._kube.call("GET", f"{self._path}/{name}"))
+
+    async def cancel(self, name: str) -> None:
+        """One way. Raises Missing, ApiAway."""
+        body = {"spec": {"cancel": True}}
+        await self._kube.call("PATCH", f"{self._path}/{name}", body, content=MERGE)
+
+    async def note_message(self, job: MediaJob, message_id: int) -> MediaJob:
+        """Write down which message shows it. Raises Missing, ApiAway, Conflict."""
+        shown = DeliveryStatus(message_id=str(message_id))
+        return await self._write(job, lambda _: {"delivery": shown.wire()})
+
+    async def note_delivered(
+        self, job: MediaJob, message_id: int, *, why_not: str | None = None
+    ) -> MediaJob:
+        """The end of a delivery, also of one that could not be. Raises Missing, ApiAway, Conflict."""
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        shown = DeliveryStatus(message_id=str(message_id), time=now)
+
+        def changes(seen: MediaJob) -> dict[str, Any]:
+            others = [c.wire() for c in seen.status.conditions or () if c.type != DELIVERED]
+            mine = Condition(
+                type=DELIVERED,
+                status=ConditionStatus.TRUE if why_not is None else ConditionStatus.FALSE,
+                reason=why_not or "Shown",
+                last_transition_time=now,
+            )
+            return {"delivery": shown.wire(), "conditions": [*others, mine.wire()]}
+
+        return await self._write(job, changes)
+
+    async def _write(
+        self, job: MediaJob, changes: Callable[[MediaJob], dict[str, Any]]
+    ) -> MediaJob:
+        """Of exactly the version that is known: conditions are a list that two write."""
+        for _ in range(TRIES):
+            meta = {"uid": job.uid, "resourceVersion": job.version}
+            body = {"metadata": meta, "status": changes(job)}
+            path = f"{self._path}/{job.name}/status"
+            try:
+                fresh = await self._kube.call("PATCH", path, body, content=MERGE)
+            except Conflict:
+                job = await self.get(job.name)
+                continue
+            return MediaJob.model_validate(fresh)
+        raise Conflict(f"{job.name} is written by others all the time")
+
+    async def watch(self) -> AsyncIterator[tuple[MediaJob, bool]]:
+        """Each job of Discord's as it is, then each change (True: it is gone), for some minutes;
+        whoever asks again gets all of them again. Raises ApiAway.
+        """
+        found, since = await self._kube.list_all(self._path, partial(understood, MediaJob))
+        for job in found:
+            if is_ours(job):
+                yield job, False
+        try:
+            async for event in self._kube.watch(self._path, since):
+                if event["type"] == "BOOKMARK":
+                    continue
+                seen = understood(MediaJob, event["object"])
+                if seen is not None and is_ours(seen):
+                    yield seen, event["type"] == "DELETED"
+        except Gone as error:
+            raise ApiAway(str(error)) from error
+
+
+def is_ours(job: MediaJob) -> bool:
+    """Whether a message in Discord shows it."""
+    return job.spec.delivery is not None and job.spec.delivery.discord is not None
+
+
+def delivered(job: MediaJob) -> bool:
+    """Whether its delivery is over, however it went."""
+    return any(each.type == DELIVERED for each in job.status.conditions or ())

@@ -1,0 +1,235 @@
+"""The Kubernetes API, for whichever service needs it: one client, one meaning for each refusal."""
+
+import asyncio
+import json
+import math
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Final, Self, TypeVar
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio import client, config
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+
+from trawler_common import logs
+
+log = logs.get("kube")
+
+Parsed = TypeVar("Parsed")
+Seen = TypeVar("Seen", bound=BaseModel)
+
+TIMEOUT: Final = 10.0
+PAGE: Final = 500
+WATCH_SECONDS: Final = 300
+"""How long one watch lasts; the API server ends it, we open the next."""
+SILENCE: Final = 70.0
+"""A watch that says nothing for longer is broken: bookmarks come each minute."""
+LONGEST_PENALTY: Final = 60.0
+"""Seconds of a Retry-After that are honoured."""
+MERGE: Final = "application/merge-patch+json"
+
+
+class ApiAway(Exception):
+    """The API server did not answer, or with an error that may pass."""
+
+    def __init__(self, why: str, *, retry_after: float = 0.0) -> None:
+        super().__init__(why)
+        self.retry_after = retry_after
+        """Seconds that it asked us to wait."""
+
+
+class Conflict(Exception):
+    """Somebody changed the object since we read it (409)."""
+
+
+class Gone(Exception):
+    """The API server does not remember the version that a watch was to begin at (410)."""
+
+
+class Missing(Exception):
+    """The object is not there (404)."""
+
+
+class Refused(Exception):
+    """The API server will never accept this (400, 403, 422): a fault of ours."""
+
+
+_ERRORS: Final[Mapping[int, type[Exception]]] = {
+    404: Missing,
+    409: Conflict,
+    410: Gone,
+    **dict.fromkeys((400, 401, 403, 405, 422), Refused),
+}
+
+
+def understood(model: type[Seen], manifest: Mapping[str, Any]) -> Seen | None:
+    """An object as its model; one of a newer or broken schema is left alone, not fatal."""
+    try:
+        return model.model_validate(manifest)
+    except ValidationError as error:
+        log.error("object_not_understood", extra={"kind": model.__name__, "error": str(error)})
+        return None
+
+
+class Kube:
+    """One namespace, seen through the API server. Plain JSON in and out, a deadline on each call."""
+
+    def __init__(self, api: client.ApiClient, namespace: str) -> None:
+        self._api = api
+        self.namespace = namespace
+        self.fence: Callable[[], float] = lambda: math.inf
+        """Seconds for which we may surely still change anything; no write may take longer."""
+
+    @classmethod
+    async def connect(cls, namespace: str) -> Self:
+        """By the pod's service account, else by KUBECONFIG."""
+        settings = client.Configuration()
+        try:
+            config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
+        except config.ConfigException:
+            await config.load_kube_config(client_configuration=settings)  # type: ignore[no-untyped-call]
+        settings.connection_pool_maxsize = 64
+        # nobody stands between us and the API server; looking that up costs a thread per request
+        settings.client_session_kwargs = {"trust_env": False}
+        return cls(client.ApiClient(settings), namespace)
+
+    async def close(self) -> None:
+        await self._api.close()  # type: ignore[no-untyped-call]
+
+    # any object -----------------------------------------------------------------------------
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        content: str = "application/json",
+        timeout: float = TIMEOUT,
+    ) -> Any:
+        """One request, if it is a write: while the Lease is ours. Raises ApiAway, Conflict, Missing,
+        Refused.
+        """
+        if method != "GET":
+            timeout = min(timeout, self.fence())
+            if timeout <= 0:
+                raise ApiAway(f"{method} {path}: not done, the Lease may be another's")
+        return await self._request(
+            method, path, body, query=query, content=content, timeout=timeout
+        )
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        content: str = "application/json",
+        timeout: float,
+    ) -> Any:
+        limit = aiohttp.ClientTimeout(total=timeout)
+        try:
+            async with asyncio.timeout(timeout):
+                answer = await self._send(method, path, body, query, content, limit)
+                data = await answer.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ApiAway(repr(error)) from error
+        if 200 <= answer.status < 300:
+            return from_json(data)
+        raise _error(answer, f"{method} {path}", data)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        query: Mapping[str, str] | None,
+        content: str,
+        limit: aiohttp.ClientTimeout,
+    ) -> aiohttp.ClientResponse:
+        """The client library's session and credentials without its serializer, which would walk
+        through every value of JSON that is plain already.
+        """
+        settings = self._api.configuration
+        headers = {"Accept": "application/json", "Content-Type": content}
+        token = await settings.get_api_key_with_prefix("BearerToken", alias="authorization")
+        if token:
+            headers["Authorization"] = token
+        url = settings.host + path + ("?" + urlencode(query) if query else "")
+        answer = await self._api.rest_client.request(  # type: ignore[no-untyped-call]
+            method, url, headers=headers, body=body, _request_timeout=limit
+        )
+        sent: aiohttp.ClientResponse = answer.response
+        return sent
+
+    async def list_all(
+        self, path: str, parse: Callable[[Mapping[str, Any]], Parsed | None], **query: str
+    ) -> tuple[list[Parsed], str]:
+        """All objects, and the version of that sight. Page by page, each parsed before the next is
+        asked for: ten thousand as plain dicts would cost more memory than everything else together.
+        """
+        found: list[Parsed] = []
+        token = ""
+        while True:
+            page = {"limit": str(PAGE), **query, **({"continue": token} if token else {})}
+            answer = await self.call("GET", path, query=page, timeout=30)
+            found += [one for item in answer["items"] if (one := parse(item)) is not None]
+            token = answer["metadata"].get("continue", "")
+            if not token:
+                return found, answer["metadata"]["resourceVersion"]
+
+    async def watch(self, path: str, since: str) -> AsyncIterator[dict[str, Any]]:
+        """What happens to a kind after a version: events as the API server sends them, for some
+        minutes. Raises Gone where it forgot that version, ApiAway where the watch broke.
+        """
+        query = {
+            "watch": "true",
+            "resourceVersion": since,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(WATCH_SECONDS),
+        }
+        limit = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT, sock_read=SILENCE)
+        try:
+            answer = await self._send("GET", path, None, query, "application/json", limit)
+            async with answer:
+                if answer.status != 200:
+                    raise _error(answer, f"WATCH {path}", await answer.read())
+                async for line in answer.content:
+                    event: dict[str, Any] = from_json(line)
+                    if event["type"] == "ERROR":
+                        raise _refusal(event["object"])
+                    yield event
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise ApiAway(f"WATCH {path}: {error!r}") from error
+
+
+def _error(answer: aiohttp.ClientResponse, what: str, data: bytes) -> Exception:
+    """What an answer other than 2xx means."""
+    said = f"{answer.status} {what}: {_why(data)}"
+    if answer.status in _ERRORS:
+        return _ERRORS[answer.status](said)
+    return ApiAway(said, retry_after=_seconds(answer.headers))
+
+
+def _refusal(status: Mapping[str, Any]) -> Exception:
+    """What the API server says in the middle of a watch."""
+    said = str(status.get("message", ""))[:500]
+    return Gone(said) if status.get("code") == 410 else ApiAway(said)
+
+
+def _seconds(headers: Mapping[str, str]) -> float:
+    """Retry-After in seconds, within reason; the API server sends whole numbers."""
+    try:
+        return min(LONGEST_PENALTY, max(0.0, float(headers.get("Retry-After", "0"))))
+    except ValueError:
+        return 0.0
+
+
+def _why(data: bytes) -> str:
+    try:
+        return str(json.loads(data).get("message", ""))[:500]
+    except (ValueError, AttributeError):
+        return data[:200].decode(errors="replace")

@@ -1,0 +1,225 @@
+"""The bot with everything that is real: operator, worker, bus, store; and the Discord emulator."""
+
+import asyncio
+import hashlib
+import secrets
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from botting import BotProcess
+from emulated import Emulated, Person
+from operating import Operator
+from rig import Rig
+from servers import wait_until
+from trawler_sandbox.discord.permissions import Permission
+from trawler_sandbox.discord.world import Overwrite
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest_asyncio.fixture
+async def bot(rig: Rig, emulated: Emulated, tmp_path: Path) -> AsyncIterator[BotProcess]:
+    """Connected; its commands are registered."""
+    emulated.hub.limits.identify_seconds = 0.0
+    found = BotProcess(
+        rig.operator, emulated.hub.address, emulated.application.bot.token, tmp_path / "bot"
+    )
+    found.start()
+    try:
+        await asyncio.to_thread(wait_until, found.ready, what=f"the bot ({found.log})", timeout=30)
+        yield found
+    finally:
+        found.stop()
+        print(found.log.read_text())
+
+
+def link(rig: Rig, size: int = 200_000, rate: int = 0) -> str:
+    """A video of so many bytes, at so many a second."""
+    words = f"bytes={size}" + (f"&rate={rate}" if rate else "")
+    return f"{rig.address}/video/{secrets.token_hex(6)}.mp4?{words}"
+
+
+async def ended(ben: Person, message_id: str) -> dict[str, Any]:
+    """A message that shows how it ended: it offers to try again."""
+    async with asyncio.timeout(60):
+        while True:
+            seen = [b for n, b in ben.heard if n.startswith("MESSAGE_") and b["id"] == message_id]
+            if seen and "trawler:retry:" in str(seen[-1].get("components")):
+                return seen[-1]
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_link_becomes_a_file_in_one_message(
+    rig: Rig, ben: Person, emulated: Emulated
+) -> None:
+    """From `/download` to the bytes that the site has, by one message and its edits."""
+    url = link(rig)
+    await ben.types("download", url=url)
+    first = await ben.hears("MESSAGE_CREATE")
+    assert ["Cancel"] == [c["label"] for row in first["components"] for c in row["components"]]
+    done = await ended(ben, first["id"])
+    (attached,) = done["attachments"]
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(attached["url"]) as here,
+        session.get(url) as there,
+    ):
+        mine, theirs = [hashlib.sha256(await each.read()).digest() for each in (here, there)]
+    assert mine == theirs
+    assert 1 == len(emulated.channel.messages)
+    ((kind, seconds),) = emulated.hub.counters.timings
+    assert ("command", True) == (kind, seconds < 3)
+    (job,) = rig.jobs().values()
+    await rig.until(lambda: "Delivered" in str(rig.jobs()[job.name].status.conditions), what="it")
+    noted = rig.jobs()[job.name].status.delivery
+    assert noted is not None
+    assert noted.message_id == first["id"]
+
+
+@pytest.mark.usefixtures("bot")
+async def test_what_is_no_public_link_is_refused_in_private(
+    rig: Rig, ben: Person, emulated: Emulated
+) -> None:
+    """No MediaJob is made."""
+    for number, (url, words) in enumerate(
+        {"cats": "not a link", "http://10.0.0.1/": "private network"}.items(), 1
+    ):
+        await ben.types("download", url=url)
+        said = await ben.hears("MESSAGE_CREATE", at_least=number)
+        assert words in said["content"]
+        assert said["flags"] & 64
+    assert {} == rig.jobs()
+    assert all(message.for_user for message in emulated.channel.messages.values())
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_failure_says_why_and_what_to_do(rig: Rig, ben: Person) -> None:
+    """In the same message; Retry takes it over, and two presses are one."""
+    await ben.types("download", url=f"{rig.address}/status/404/{secrets.token_hex(6)}.mp4")
+    first = await ben.hears("MESSAGE_CREATE")
+    over = await ended(ben, first["id"])
+    assert "There is no media at this address." in over["content"]
+    retry = next(
+        c["custom_id"]
+        for row in over["components"]
+        for c in row["components"]
+        if c["label"] == "Retry"
+    )
+    await asyncio.gather(ben.presses(first["id"], retry), ben.presses(first["id"], retry))
+    await rig.until(lambda: len(rig.jobs()) == 2, what="a second job")
+    async with asyncio.timeout(30):
+        while "-r1" not in str([b for _, b in ben.heard][-1].get("components")):
+            await asyncio.sleep(0.1)
+    assert 2 == len(rig.jobs())
+
+
+@pytest.mark.usefixtures("bot")
+async def test_cancel_cancels_and_only_for_who_asked(
+    rig: Rig, ben: Person, emulated: Emulated
+) -> None:
+    """Others get a sentence that only they see."""
+    await ben.types("download", url=link(rig, 5_000_000, 50_000))
+    first = await ben.hears("MESSAGE_CREATE")
+    cancel = first["components"][0]["components"][0]["custom_id"]
+    cleo = next(u for u in emulated.discord.world.users.values() if u.name == "cleo")
+    async with emulated.person(cleo) as other:
+        await other.presses(first["id"], cancel)
+        said = await other.hears("MESSAGE_CREATE")
+        assert "Only who asked for this" in said["content"]
+    await ben.presses(first["id"], cancel)
+    assert "Cancelled." in (await ended(ben, first["id"]))["content"]
+    await rig.nothing_left()
+
+
+async def test_a_bot_that_is_killed_goes_on_with_the_same_message(
+    rig: Rig, ben: Person, emulated: Emulated, bot: BotProcess
+) -> None:
+    """What ended meanwhile is shown by its next life."""
+    await ben.types("download", url=link(rig, 300_000, 100_000))
+    first = await ben.hears("MESSAGE_CREATE")
+    await rig.until(
+        lambda: all(job.status.delivery for job in rig.jobs().values()), what="the note"
+    )
+    bot.kill(signal.SIGKILL)
+    await rig.until(
+        lambda: {"Succeeded"} == {str(job.status.phase) for job in rig.jobs().values()}, what="it"
+    )
+    bot.start()
+    done = await ended(ben, first["id"])
+    assert 1 == len(done["attachments"])
+    assert 1 == len(emulated.channel.messages)
+
+
+async def test_what_discord_refuses_is_noted_and_nothing_loops(
+    rig: Rig, ben: Person, emulated: Emulated, bot: BotProcess
+) -> None:
+    """A size below the announced one, AutoMod, a message that is gone, a permission that is."""
+    emulated.guild.refused_bytes = 100_000
+    await ben.types("download", url=link(rig))
+    first = await ben.hears("MESSAGE_CREATE")
+    over = await ended(ben, first["id"])
+    assert [] == over["attachments"]
+    assert "here a file may have" in over["content"]
+    emulated.guild.refused_bytes = None
+    await ben.types("download", url=link(rig, 150_000, 50_000))
+    await ben.hears("MESSAGE_CREATE", at_least=2)
+    emulated.guild.blocked_words = ["http"]
+    await _not_delivered(rig, "BlockedByAutoMod")
+    emulated.guild.blocked_words = []
+
+    await ben.types("download", url=link(rig, 150_000, 50_000))
+    third = await ben.hears("MESSAGE_CREATE", at_least=3)
+    emulated.discord.messages.delete(emulated.channel.messages[int(third["id"])])
+    await _not_delivered(rig, "MessageGone")
+
+    await ben.types("download", url=link(rig, 150_000, 50_000))
+    await ben.hears("MESSAGE_CREATE", at_least=4)
+    denied = int(Permission.VIEW_CHANNEL)
+    emulated.channel.overwrites = [Overwrite(emulated.application.id, 1, deny=denied)]
+    await _not_delivered(rig, "NoAccess")
+    edits = len([1 for name, _ in ben.heard if name == "MESSAGE_UPDATE"])
+    await asyncio.sleep(3)
+    assert edits == len([1 for name, _ in ben.heard if name == "MESSAGE_UPDATE"])
+    assert "teller_died" not in bot.log.read_text()
+
+
+async def _not_delivered(rig: Rig, reason: str) -> None:
+    def noted() -> bool:
+        found = [c for job in rig.jobs().values() for c in job.status.conditions or ()]
+        return any((c.type, c.status, c.reason) == ("Delivered", "False", reason) for c in found)
+
+    await rig.until(noted, what=reason)
+
+
+async def test_a_token_that_discord_refuses_is_said_once(
+    operator: Operator, emulated: Emulated, tmp_path: Path
+) -> None:
+    """Alive, not ready, without further requests; a new token in the file is taken up."""
+    found = BotProcess(operator, emulated.hub.address, "wrong", tmp_path / "bot")
+    found.start()
+    try:
+        refused = '"event": "token_refused"'
+        await asyncio.to_thread(
+            wait_until, lambda: refused in found.log.read_text(), what="the refusal", timeout=30
+        )
+        before = emulated.hub.counters.requests
+        await asyncio.sleep(2)
+        assert (before, False, True) == (
+            emulated.hub.counters.requests,
+            found.ready(),
+            found.alive(),
+        )
+        found.token(emulated.application.bot.token)
+        await asyncio.to_thread(wait_until, found.ready, what="the bot", timeout=30)
+        assert 1 == found.log.read_text().count(refused)
+        assert 0 == found.kill(signal.SIGTERM)
+    finally:
+        found.stop()
+        print(found.log.read_text())
