@@ -180,14 +180,13 @@ def from_zero(figures: Figures, found: Installed, jobs: api.Jobs) -> int:
 
 def pods(kubectl: Kubectl) -> dict[str, list[int]]:
     """The processes of every pod of the install, by component."""
-    items = kubectl.json("get", "pods")["items"]
-    return {
-        pod["metadata"]["labels"]["app.kubernetes.io/component"]: usage.of_pod(
-            pod["metadata"]["uid"]
-        )
-        for pod in items
-        if pod["metadata"].get("labels", {}).get("app.kubernetes.io/component")
-    }
+    found: dict[str, list[int]] = {}
+    for pod in kubectl.json("get", "pods")["items"]:
+        meta = pod["metadata"]
+        component = meta.get("labels", {}).get("app.kubernetes.io/component")
+        if component and "deletionTimestamp" not in meta:
+            found.setdefault(component, []).extend(usage.of_pod(meta["uid"]))
+    return found
 
 
 def control_plane(plan: Plan) -> dict[str, list[int]]:
