@@ -30,6 +30,8 @@ class ApiProxy:
         """So many of the next status writes of MediaJobs are answered 409, undone."""
         self.unanswered = 0
         """So many of the next status writes of MediaJobs are done, and their answers lost."""
+        self.lost_creates = 0
+        """So many of the next MediaJobs are made, and the answers lost."""
         self.busy_until = 0.0
         """Until then (monotonic) everything but a watch is answered 429, Retry-After: 2."""
         self.gone = False
@@ -57,6 +59,9 @@ class ApiProxy:
             return web.json_response({"message": "the object was changed"}, status=409)
         if status and request.method == "PATCH" and self.unanswered > 0:
             self.unanswered -= 1
+            return await self._lose(request)
+        if request.method == "POST" and request.path.endswith("/mediajobs") and self.lost_creates:
+            self.lost_creates -= 1
             return await self._lose(request)
         return await self._pass(request, watch=watch)
 

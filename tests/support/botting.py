@@ -14,7 +14,14 @@ from servers import free_port, http_ok
 class BotProcess:
     """A bot beside an operator: same namespace, bus and store."""
 
-    def __init__(self, operator: Operator, discord: str, token: str, folder: Path) -> None:
+    def __init__(
+        self,
+        operator: Operator,
+        discord: str,
+        token: str,
+        folder: Path,
+        kubeconfig: Path | None = None,
+    ) -> None:
         folder.mkdir(exist_ok=True)
         self._folder = folder
         self.token(token)
@@ -31,7 +38,7 @@ class BotProcess:
             "HEALTH_PORT": str(self._port),
         }
         self._env = {f"TRAWLER_BOT_{key}": value for key, value in {**beside, **mine}.items()}
-        self._env["KUBECONFIG"] = str(operator.api.kubeconfig)
+        self._env["KUBECONFIG"] = str(kubeconfig or operator.api.kubeconfig)
         self.log = folder / "bot.log"
         self._process: subprocess.Popen[bytes] | None = None
 

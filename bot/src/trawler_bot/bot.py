@@ -99,6 +99,7 @@ class Bot(discord.AutoShardedClient):
                 job = await self._jobs.create(name, spec)
             except (ApiAway, Refused, Missing) as error:
                 log.warning("not_accepted", extra={"error": str(error)})
+                self.following.disown(name)
                 await _whisper(interaction, say(to, Key.NOT_ACCEPTED))
                 return
             message_id = await self._answer(interaction, job)
@@ -164,8 +165,9 @@ class Bot(discord.AutoShardedClient):
             await interaction.response.defer()
             await message.delete()
         else:
+            reuse = Reuse.NEVER if act is Act.RETRY else job.spec.reuse
             spec = job.spec.model_copy(
-                update={"reuse": Reuse.NEVER, "cancel": False, "media": _changed(job, act)}
+                update={"reuse": reuse, "cancel": False, "media": _changed(job, act)}
             )
             again = await self._jobs.create(names.again(job.name), spec)
             await interaction.response.defer()

@@ -19,6 +19,7 @@ from trawler_crds.messages import Positions, Progress
 log = logs.get("following")
 
 PAUSE = 1.0
+DISOWNED = 10_000
 LOOK_BACK = 100
 """Messages of a channel among which one of ours is looked for."""
 
@@ -41,6 +42,8 @@ class Following:
         self._known: dict[str, Known] = {}
         self.answering: set[str] = set()
         """Names of jobs whose interaction is just being answered: their message comes at once."""
+        self._disowned: dict[str, bool] = {}
+        """Names of jobs that must not be → whether they are being cancelled already."""
 
     async def run(self) -> None:
         """Follow for ever; a watch that breaks begins with all jobs again."""
@@ -55,6 +58,10 @@ class Following:
     def _see(self, job: MediaJob, *, gone: bool) -> None:
         if gone:
             self._known.pop(job.uid, None)
+        elif job.name in self._disowned:
+            if not self._disowned[job.name]:
+                self._disowned[job.name] = True
+                self._tasks.create_task(self._cancel(job), name=f"cancel {job.name}")
         elif job.uid in self._known:
             self._known[job.uid].see(job)
         elif not delivered(job) and job.name not in self.answering:
@@ -65,6 +72,25 @@ class Following:
         if job.uid not in self._known:
             self._known[job.uid] = known = Known(job)
             self._start(known, lambda: self._tell(known, message_id))
+
+    def disown(self, name: str) -> None:
+        """Somebody was told that nothing was begun: if it was all the same, it is cancelled."""
+        self._disowned[name] = False
+        if len(self._disowned) > DISOWNED:
+            self._disowned.pop(next(iter(self._disowned)))
+
+    async def _cancel(self, job: MediaJob) -> None:
+        while True:
+            try:
+                await self._jobs.cancel(job.name)
+                await self._jobs.note_delivered(job, None, why_not="NotAccepted")
+            except Missing:
+                return
+            except (ApiAway, Conflict) as error:
+                log.warning("cancel_waits", extra={"job": job.uid, "error": str(error)})
+                await asyncio.sleep(PAUSE)
+            else:
+                return
 
     def recover(self, job: MediaJob) -> None:
         """Find or make the message of a job whose answer was lost."""

@@ -19,6 +19,8 @@ from trawler_crds.media_job import (
 
 log = logs.get("jobs")
 
+CREATE: Final = 2.0
+"""Seconds that making one may take: the person must have an answer within three."""
 TRIES: Final = 5
 """Status writes against the operator's, which writes the same object."""
 
@@ -39,9 +41,10 @@ class Jobs:
             "spec": spec.wire(),
         }
         try:
-            return MediaJob.model_validate(await self._kube.call("POST", self._path, body))
+            made = await self._kube.call("POST", self._path, body, timeout=CREATE)
         except Conflict:
             return await self.get(name)
+        return MediaJob.model_validate(made)
 
     async def get(self, name: str) -> MediaJob:
         """Raises Missing, ApiAway."""
@@ -58,11 +61,11 @@ class Jobs:
         return await self._write(job, lambda _: {"delivery": shown.wire()})
 
     async def note_delivered(
-        self, job: MediaJob, message_id: int, *, why_not: str | None = None
+        self, job: MediaJob, message_id: int | None, *, why_not: str | None = None
     ) -> MediaJob:
         """The end of a delivery, also of one that could not be. Raises Missing, ApiAway, Conflict."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        shown = DeliveryStatus(message_id=str(message_id), time=now)
+        shown = DeliveryStatus(message_id=str(message_id) if message_id else None, time=now)
 
         def changes(seen: MediaJob) -> dict[str, Any]:
             others = [c.wire() for c in seen.status.conditions or () if c.type != DELIVERED]

@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from apiproxy import ApiProxy
 from botting import BotProcess
 from emulated import Emulated, Person
 from operating import Operator
@@ -24,11 +25,14 @@ pytestmark = pytest.mark.timeout(180)
 
 
 @pytest_asyncio.fixture
-async def bot(rig: Rig, emulated: Emulated, tmp_path: Path) -> AsyncIterator[BotProcess]:
-    """Connected; its commands are registered."""
+async def bot(
+    rig: Rig, proxy: ApiProxy, emulated: Emulated, tmp_path: Path
+) -> AsyncIterator[BotProcess]:
+    """Connected; its commands are registered. It reaches the API server through the proxy."""
     emulated.hub.limits.identify_seconds = 0.0
+    token = emulated.application.bot.token
     found = BotProcess(
-        rig.operator, emulated.hub.address, emulated.application.bot.token, tmp_path / "bot"
+        rig.operator, emulated.hub.address, token, tmp_path / "bot", proxy.kubeconfig
     )
     found.start()
     try:
@@ -135,6 +139,22 @@ async def test_cancel_cancels_and_only_for_who_asked(
         assert "Only who asked for this" in said["content"]
     await ben.presses(first["id"], cancel)
     assert "Cancelled." in (await ended(ben, first["id"]))["content"]
+    await rig.nothing_left()
+
+
+@pytest.mark.usefixtures("bot")
+async def test_what_was_said_not_to_be_begun_is_not_begun(
+    rig: Rig, ben: Person, emulated: Emulated, proxy: ApiProxy
+) -> None:
+    """The API server made it, but its answer was lost: the job is cancelled, and nothing is shown."""
+    proxy.lost_creates = 1
+    await ben.types("download", url=link(rig, 5_000_000, 50_000))
+    said = await ben.hears("MESSAGE_CREATE")
+    assert "nothing was begun" in said["content"]
+    await rig.until(
+        lambda: {"Cancelled"} == {str(job.status.phase) for job in rig.jobs().values()}, what="it"
+    )
+    assert all(message.for_user for message in emulated.channel.messages.values())
     await rig.nothing_left()
 
 

@@ -171,7 +171,8 @@ async def test_the_page_comes_back_after_its_connection_was_lost(
     for session in list(emulated.discord.gateway.sessions.values()):
         if session.user is emulated.ada and session.socket is not None:
             await session.socket.close(code=1001)
-    await expect(page.get_by_role("status")).to_have_text("Connected as ada")
-    await page.wait_for_timeout(1200)
+    status = page.get_by_role("status")
+    await expect(status).to_have_text("Connection lost; trying again …")
+    await expect(status).to_have_text("Connected as ada")
     await ben.says("still there?")
     await expect(page.get_by_text("still there?")).to_be_visible()
