@@ -218,6 +218,24 @@ async def _not_delivered(rig: Rig, reason: str) -> None:
     await rig.until(noted, what=reason)
 
 
+@pytest.mark.usefixtures("bot")
+async def test_an_album_of_twelve_is_ten_and_two(rig: Rig, ben: Person, emulated: Emulated) -> None:
+    """In its order; the rest in one further message, sent once."""
+    await ben.types(
+        "download", url=f"{rig.address}/album/{secrets.token_hex(6)}?count=12&bytes=9000"
+    )
+    first = await ben.hears("MESSAGE_CREATE")
+    done = await ended(ben, first["id"])
+    more = await ben.hears("MESSAGE_CREATE", at_least=2)
+    assert [10, 2] == [len(each["attachments"]) for each in (done, more)]
+    (job,) = rig.jobs().values()
+    names = [each["filename"] for message in (done, more) for each in message["attachments"]]
+    assert [file.name.replace(" ", "_") for file in job.status.files or ()] == [
+        name.replace(" ", "_") for name in names
+    ]
+    assert 2 == len(emulated.channel.messages)
+
+
 async def test_a_token_that_discord_refuses_is_said_once(
     operator: Operator, emulated: Emulated, tmp_path: Path
 ) -> None:
