@@ -35,6 +35,8 @@ class BotProcess:
             "DISCORD_GATEWAY_URL": discord.replace("http", "ws") + "/gateway",
             "DISCORD_CDN_BASE": discord,
             "SCRATCH": str(folder),
+            "COOLDOWN_SECONDS": "0",
+            "REQUESTS_PER_MINUTE": "1000",
             "HEALTH_PORT": str(self._port),
         }
         self._env = {f"TRAWLER_BOT_{key}": value for key, value in {**beside, **mine}.items()}

@@ -46,7 +46,12 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
             kube = await Kube.connect(settings.install)
             stack.push_async_callback(kube.close)
             jobs = Jobs(kube)
-            bot = Bot(jobs, allowed)
+            bot = Bot(
+                jobs,
+                allowed,
+                apart=settings.cooldown_seconds,
+                per_minute=settings.requests_per_minute,
+            )
             stack.push_async_callback(bot.close)
             await stack.enter_async_context(
                 health.serve(

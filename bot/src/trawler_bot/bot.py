@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import time
 from typing import Any, Final, Literal
 
 import discord
 from discord import app_commands
 
 from trawler_bot import fitting, links, names, replies, texts
+from trawler_bot.cooldown import Cooldown
 from trawler_bot.following import Following
 from trawler_bot.jobs import Jobs
 from trawler_bot.links import Objection
@@ -43,11 +45,13 @@ Quality = Literal["1080", "720", "480", "360"]
 class Bot(discord.AutoShardedClient):
     """No privileged intent: commands and presses need none."""
 
-    def __init__(self, jobs: Jobs, allowed: AllowList) -> None:
+    def __init__(self, jobs: Jobs, allowed: AllowList, *, apart: float, per_minute: int) -> None:
         super().__init__(intents=discord.Intents(guilds=True), max_messages=None)
         self.tree = app_commands.CommandTree(self)
         self._jobs = jobs
         self._allowed = allowed
+        self._cooldown = Cooldown(apart=apart, per_minute=per_minute)
+        self._rules = {"apart": texts.span(apart), "per_minute": per_minute}
         self.following: Following | None = None
         """Set before the client is started."""
 
@@ -55,6 +59,7 @@ class Bot(discord.AutoShardedClient):
         """Before the gateway: what buttons do, and our commands where they changed."""
         self.add_dynamic_items(button_of(self._press))
         self.tree.add_command(_download(self))
+        self.tree.add_command(_help(self))
         known = await self.tree.fetch_commands()
         wanted = [each.to_dict(self.tree) for each in self.tree.get_commands()]
         if _digest(wanted) != _digest([each.to_dict() for each in known]):
@@ -72,6 +77,8 @@ class Bot(discord.AutoShardedClient):
         if objection is not None:
             await _whisper(interaction, say(to, OBJECTIONS[objection]))
             return
+        if not await self._may_ask(interaction, to):
+            return
         spec = MediaJobSpec(
             url=url,
             queue=names.queue(interaction.guild_id) if interaction.guild_id else "default",
@@ -88,6 +95,19 @@ class Bot(discord.AutoShardedClient):
             ),
         )
         await self._begin(interaction, names.job(interaction.id), spec, to)
+
+    async def _may_ask(self, interaction: discord.Interaction, to: texts.Language) -> bool:
+        """Whether this person's cooldown is over; who has to wait is told how long."""
+        server = interaction.guild_id or 0
+        wait = self._cooldown.take(interaction.user.id, server, time.monotonic())
+        if wait:
+            await _whisper(interaction, say(to, Key.COOLDOWN, time=texts.span(wait)))
+        return not wait
+
+    async def help(self, interaction: discord.Interaction) -> None:
+        """What one can do, for one person."""
+        to = language(str(interaction.locale))
+        await _whisper(interaction, say(to, Key.HELP, **self._rules))
 
     async def _begin(
         self, interaction: discord.Interaction, name: str, spec: MediaJobSpec, to: texts.Language
@@ -165,6 +185,8 @@ class Bot(discord.AutoShardedClient):
             await interaction.response.defer()
             await message.delete()
         else:
+            if not await self._may_ask(interaction, language(str(interaction.locale))):
+                return
             reuse = Reuse.NEVER if act is Act.RETRY else job.spec.reuse
             spec = job.spec.model_copy(
                 update={"reuse": reuse, "cancel": False, "media": _changed(job, act)}
@@ -209,6 +231,20 @@ def _download(bot: Bot) -> app_commands.Command[Any, ..., None]:
         name="download",
         description="Fetch the media of a link into this channel",
         callback=download,
+        allowed_contexts=app_commands.AppCommandContext(guild=True),
+        allowed_installs=app_commands.AppInstallationType(guild=True),
+    )
+    return made
+
+
+def _help(bot: Bot) -> app_commands.Command[Any, ..., None]:
+    async def help_(interaction: discord.Interaction) -> None:
+        await bot.help(interaction)
+
+    made: app_commands.Command[Any, ..., None] = app_commands.Command(
+        name="help",
+        description="What this bot does and how to ask it",
+        callback=help_,
         allowed_contexts=app_commands.AppCommandContext(guild=True),
         allowed_installs=app_commands.AppInstallationType(guild=True),
     )

@@ -38,6 +38,12 @@ class Settings(BaseSettings):
     egress_allow: str = ""
     """host:port entries, comma-separated, that may lie on a private network."""
 
+    cooldown_seconds: float = 10
+    """Between two requests of one person in one server."""
+
+    requests_per_minute: int = 5
+    """Of one person in one server."""
+
     scratch: Path = Path("/tmp")  # noqa: S108 - the pod's only writable folder
     """Where files lie on their way from the store to Discord."""
 

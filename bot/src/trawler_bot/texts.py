@@ -46,6 +46,7 @@ class Key(StrEnum):
     COOLDOWN = "cooldown"
     NOT_ACCEPTED = "not-accepted"
     FORGOTTEN = "forgotten"
+    HELP = "help"
     TRACE = "trace"
 
 
@@ -78,6 +79,15 @@ SENTENCES: Final[Mapping[Language, Mapping[Key, str]]] = {
         Key.COOLDOWN: "One moment: you can ask again in {time}.",
         Key.NOT_ACCEPTED: "We cannot take requests just now; nothing was begun. Try again.",
         Key.FORGOTTEN: "This request was forgotten by now. Ask for it anew.",
+        Key.HELP: (
+            "`/download url:` fetches the media of a link into this channel."
+            " `kind` looks for video, audio or pictures only, `quality` bounds the height of the"
+            " picture, `spoiler` hides it until it is clicked.\n"
+            "One message shows how it goes and then has the files. Cancel stops it; Retry begins"
+            " anew; Smaller and Audio fetch less; Remove deletes the message. Only who asked, and who"
+            " may manage messages, can press them.\n"
+            "You can ask again after {apart}, {per_minute} times a minute at most."
+        ),
         Key.TRACE: "Reference: {trace}",
     },
     Language.GERMAN: {
@@ -108,6 +118,15 @@ SENTENCES: Final[Mapping[Language, Mapping[Key, str]]] = {
         Key.COOLDOWN: "Einen Moment: in {time} kannst du wieder fragen.",
         Key.NOT_ACCEPTED: "Gerade geht es nicht; es wurde nichts begonnen. Versuche es nochmals.",
         Key.FORGOTTEN: "Diese Anfrage ist inzwischen vergessen. Stelle sie neu.",
+        Key.HELP: (
+            "`/download url:` holt die Medien eines Links in diesen Kanal."
+            " `kind` sucht nur Video, Ton oder Bilder, `quality` begrenzt die Höhe des Bildes,"
+            " `spoiler` verbirgt es, bis man klickt.\n"
+            "Eine Nachricht zeigt, wie es geht, und hat dann die Dateien. Abbrechen hält an;"
+            " Nochmals beginnt neu; Kleiner und Ton holen weniger; Entfernen löscht die Nachricht."
+            " Drücken kann nur, wer gefragt hat oder Nachrichten verwalten darf.\n"
+            "Du kannst nach {apart} wieder fragen, höchstens {per_minute}-mal in der Minute."
+        ),
         Key.TRACE: "Kennung: {trace}",
     },
 }

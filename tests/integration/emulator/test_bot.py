@@ -26,15 +26,18 @@ pytestmark = pytest.mark.timeout(180)
 
 @pytest_asyncio.fixture
 async def bot(
-    rig: Rig, proxy: ApiProxy, emulated: Emulated, tmp_path: Path
+    request: pytest.FixtureRequest, rig: Rig, proxy: ApiProxy, emulated: Emulated, tmp_path: Path
 ) -> AsyncIterator[BotProcess]:
-    """Connected; its commands are registered. It reaches the API server through the proxy."""
+    """Connected; its commands are registered. It reaches the API server through the proxy. Marked
+    `hurried`: with the cooldown of a new install.
+    """
     emulated.hub.limits.identify_seconds = 0.0
     token = emulated.application.bot.token
     found = BotProcess(
         rig.operator, emulated.hub.address, token, tmp_path / "bot", proxy.kubeconfig
     )
-    found.start()
+    usual = {"TRAWLER_BOT_COOLDOWN_SECONDS": "10", "TRAWLER_BOT_REQUESTS_PER_MINUTE": "5"}
+    found.start(**(usual if request.node.get_closest_marker("hurried") else {}))
     try:
         await asyncio.to_thread(wait_until, found.ready, what=f"the bot ({found.log})", timeout=30)
         yield found
@@ -234,6 +237,21 @@ async def test_an_album_of_twelve_is_ten_and_two(rig: Rig, ben: Person, emulated
         name.replace(" ", "_") for name in names
     ]
     assert 2 == len(emulated.channel.messages)
+
+
+@pytest.mark.hurried
+@pytest.mark.usefixtures("bot")
+async def test_who_hurries_is_told_how_long_to_wait(rig: Rig, ben: Person) -> None:
+    """As `/help` says; no second MediaJob is made."""
+    await ben.types("help")
+    assert "after 10 s, 5 times a minute" in (await ben.hears("MESSAGE_CREATE"))["content"]
+    await ben.types("download", url=link(rig))
+    await ben.hears("MESSAGE_CREATE", at_least=2)
+    await ben.types("download", url=link(rig))
+    said = await ben.hears("MESSAGE_CREATE", at_least=3)
+    assert "you can ask again in" in said["content"]
+    assert said["flags"] & 64
+    assert 1 == len(rig.jobs())
 
 
 async def test_a_token_that_discord_refuses_is_said_once(

@@ -4,6 +4,7 @@ import pytest
 
 from trawler_bot import fitting, names
 from trawler_bot.budget import Budget
+from trawler_bot.cooldown import Cooldown
 from trawler_crds.media_job import MediaFile
 
 
@@ -67,3 +68,27 @@ def test_channels_are_forgotten_in_time() -> None:
     for number in range(20_000):
         budget.take(number, born=0.0, now=10.0 + number, left=None)
     assert len(budget._channels) == 10_000
+
+
+def test_a_person_asks_so_often_and_is_told_how_long_to_wait() -> None:
+    """Ten seconds apart, five a minute; another person or server is another matter."""
+    cooldown = Cooldown(apart=10, per_minute=5)
+    assert [0.0, 4.0, 0.0, 0.0] == [
+        cooldown.take(1, 7, 100.0),
+        cooldown.take(1, 7, 106.0),
+        cooldown.take(2, 7, 106.0),
+        cooldown.take(1, 8, 106.0),
+    ]
+    granted = [cooldown.take(1, 7, at) for at in (110.0, 120.0, 130.0, 140.0)]
+    assert [0.0] * 4 == granted
+    assert cooldown.take(1, 7, 150.0) == 10.0
+    assert cooldown.take(1, 7, 160.0) == 0.0
+
+
+def test_who_was_refused_is_not_counted() -> None:
+    """Trying too early does not make the wait longer."""
+    cooldown = Cooldown(apart=10, per_minute=2)
+    cooldown.take(1, 7, 100.0)
+    for at in (101.0, 102.0, 103.0):
+        cooldown.take(1, 7, at)
+    assert cooldown.take(1, 7, 110.0) == 0.0

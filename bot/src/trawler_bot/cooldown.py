@@ -1,0 +1,30 @@
+"""How often one person may ask in one server, over all ways in. Pure but for its memory."""
+
+from collections import OrderedDict, deque
+from typing import Final
+
+MINUTE: Final = 60.0
+PEOPLE: Final = 10_000
+
+
+class Cooldown:
+    """So long between two requests, and so many in a minute."""
+
+    def __init__(self, *, apart: float, per_minute: int) -> None:
+        self._apart = apart
+        self._per_minute = per_minute
+        self._asked: OrderedDict[tuple[int, int], deque[float]] = OrderedDict()
+
+    def take(self, person: int, server: int, now: float) -> float:
+        """Seconds to wait (by the monotonic clock); 0.0 where the request is granted and counted."""
+        asked = self._asked.setdefault((person, server), deque(maxlen=self._per_minute))
+        self._asked.move_to_end((person, server))
+        if len(self._asked) > PEOPLE:
+            self._asked.popitem(last=False)
+        wait = asked[-1] + self._apart - now if asked else 0.0
+        if len(asked) == self._per_minute:
+            wait = max(wait, asked[0] + MINUTE - now)
+        if wait > 0:
+            return wait
+        asked.append(now)
+        return 0.0
