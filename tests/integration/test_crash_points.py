@@ -12,8 +12,9 @@ from trawler_common.crashing import VARIABLE, CrashPoint
 from trawler_crds.media_job import MediaJob
 
 WORKER = [point for point in CrashPoint if point.startswith("worker")]
+BOT = [point for point in CrashPoint if point.startswith("bot")]  # tests/integration/emulator
 SWEEP = [CrashPoint.BEFORE_SWEEP, CrashPoint.AFTER_SWEEP]
-OPERATOR = [point for point in CrashPoint if point not in {*WORKER, *SWEEP}]
+OPERATOR = [point for point in CrashPoint if point not in {*WORKER, *BOT, *SWEEP}]
 
 
 @dataclass

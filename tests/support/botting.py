@@ -64,6 +64,10 @@ class BotProcess:
         """Connected to Discord."""
         return http_ok(f"http://127.0.0.1:{self._port}/readyz")
 
+    def died(self) -> bool:
+        assert self._process is not None
+        return self._process.poll() is not None
+
     def kill(self, signum: int = signal.SIGKILL) -> int:
         assert self._process is not None
         self._process.send_signal(signum)

@@ -97,7 +97,7 @@ async def _accepted_token(settings: Settings) -> str:
     while True:
         token = settings.token_file.read_text().strip()
         if token != refused:
-            async with discord.Client(intents=discord.Intents.none()) as asking:
+            async with discord.Client(intents=discord.Intents(guilds=True)) as asking:
                 try:
                     await asking.login(token)
                 except discord.LoginFailure:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import discord
@@ -18,6 +19,7 @@ from trawler_bot.replies import Act
 from trawler_bot.teller import view
 from trawler_bot.texts import Key, language, say
 from trawler_common import logs
+from trawler_common.crashing import CrashPoint, reach
 from trawler_common.egress import AllowList
 from trawler_common.kube import ApiAway, Conflict, Missing, Refused
 from trawler_crds.media_job import (
@@ -60,11 +62,17 @@ class Bot(discord.AutoShardedClient):
         self.add_dynamic_items(button_of(self._press))
         self.tree.add_command(_download(self))
         self.tree.add_command(_help(self))
-        known = await self.tree.fetch_commands()
+        assert self.application_id is not None
+        known = await self.http.get_global_commands(self.application_id)
         wanted = [each.to_dict(self.tree) for each in self.tree.get_commands()]
-        if _digest(wanted) != _digest([each.to_dict() for each in known]):
+        if _digest(wanted) != _digest(known):
             await self.tree.sync()
             log.info("commands_registered")
+
+    async def on_ready(self) -> None:
+        """Again after each new session; harmless."""
+        assert self.following is not None
+        self.following.connected.set()
 
     # asking -----------------------------------------------------------------------------------
 
@@ -116,7 +124,9 @@ class Bot(discord.AutoShardedClient):
         self.following.answering.add(name)
         try:
             try:
+                reach(CrashPoint.BOT_ASKED)
                 job = await self._jobs.create(name, spec)
+                reach(CrashPoint.BOT_ACCEPTED)
             except (ApiAway, Refused, Missing) as error:
                 log.warning("not_accepted", extra={"error": str(error)})
                 self.following.disown(name)
@@ -143,6 +153,7 @@ class Bot(discord.AutoShardedClient):
         except (discord.HTTPException, OSError) as error:
             log.warning("answer_lost", extra={"job": job.uid, "error": repr(error)})
             return None
+        reach(CrashPoint.BOT_ANSWERED)
         return made.message_id
 
     async def _show(self, job: MediaJob, message_id: int) -> None:
@@ -150,6 +161,7 @@ class Bot(discord.AutoShardedClient):
         assert self.following is not None
         try:
             job = await self._jobs.note_message(job, message_id)
+            reach(CrashPoint.BOT_NOTED)
         except (ApiAway, Conflict, Missing) as error:
             log.warning("message_not_noted", extra={"job": job.uid, "error": str(error)})
         self.following.follow(job, message_id)
@@ -262,7 +274,7 @@ async def _whisper(interaction: discord.Interaction, words: str) -> None:
         log.info("whisper_lost", extra={"error": repr(error)})
 
 
-def _digest(commands: list[Any]) -> str:
+def _digest(commands: Sequence[Any]) -> str:
     """What matters of commands, whatever Discord adds: their names, options and where they are."""
     plain = [
         {

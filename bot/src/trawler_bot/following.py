@@ -42,6 +42,8 @@ class Following:
         self._known: dict[str, Known] = {}
         self.answering: set[str] = set()
         """Names of jobs whose interaction is just being answered: their message comes at once."""
+        self.connected = asyncio.Event()
+        """Set once Discord has told us which guilds there are."""
         self._disowned: dict[str, bool] = {}
         """Names of jobs that must not be → whether they are being cancelled already."""
 
@@ -131,7 +133,7 @@ class Following:
 
     async def _recover(self, known: Known) -> None:
         """Go on with a job that somebody began to show: we died, or the answer was lost."""
-        await self._client.wait_until_ready()
+        await self.connected.wait()
         shown = known.job.status.delivery
         if shown is not None and shown.message_id is not None:
             await self._tell(known, int(shown.message_id))

@@ -14,6 +14,7 @@ from trawler_bot.jobs import Jobs
 from trawler_bot.replies import Reply
 from trawler_bot.texts import language
 from trawler_common import logs
+from trawler_common.crashing import CrashPoint, reach
 from trawler_common.kube import ApiAway, Conflict, Missing, Refused
 from trawler_common.store import StoreAway
 from trawler_crds.media_job import TERMINAL, MediaFile, MediaJob, Phase
@@ -117,6 +118,7 @@ class Teller:
         try:
             why_not = await self._show_end(job)
             await self._jobs.note_delivered(job, self._message.id, why_not=why_not)
+            reach(CrashPoint.BOT_DELIVERED)
         except Missing:
             return True
         except (ApiAway, Conflict, StoreAway, OSError, discord.DiscordServerError) as error:
@@ -138,7 +140,9 @@ class Teller:
             reply = replies.ended(job, self._language, too_large=plan.too_large, limit=limit)
             try:
                 async with self._delivery.files(job, own) as files:
+                    reach(CrashPoint.BOT_ENDING)
                     await self._edit(reply, files)
+                    reach(CrashPoint.BOT_SHOWN)
                 channel = self._message.channel
                 assert isinstance(channel, discord.abc.Messageable)
                 await self._delivery.more(job, channel, plan.messages[1:])

@@ -13,7 +13,7 @@ VARIABLE: Final = "TRAWLER_CRASH_AT"
 
 
 class CrashPoint(StrEnum):
-    """Between which two steps. First those of the operator, then those of a worker."""
+    """Between which two steps. First those of the operator, then of a worker, then of the bot."""
 
     BEFORE_QUEUED = "before-Queued"
     """Before a status write that says so; admission, and every way back into the queue."""
@@ -52,6 +52,19 @@ class CrashPoint(StrEnum):
     """The bytes are in the store; nobody was told."""
     WORKER_RECORDED = "worker-recorded"
     """The operator has the result; the pod still holds the attempt."""
+
+    BOT_ASKED = "bot-asked"
+    """A person's command came; nothing was made yet."""
+    BOT_ACCEPTED = "bot-accepted"
+    """The MediaJob is made; the person has no answer."""
+    BOT_ANSWERED = "bot-answered"
+    """The message is there; nothing says which job it shows but its button."""
+    BOT_NOTED = "bot-noted"
+    BOT_ENDING = "bot-ending"
+    """The files are on our disk; the last edit comes next."""
+    BOT_SHOWN = "bot-shown"
+    """The last edit was made; nobody noted it."""
+    BOT_DELIVERED = "bot-delivered"
 
 
 _AIM: Final = os.environ.get(VARIABLE)

@@ -18,6 +18,7 @@ from emulated import Emulated, Person
 from operating import Operator
 from rig import Rig
 from servers import wait_until
+from trawler_common.crashing import VARIABLE, CrashPoint
 from trawler_sandbox.discord.permissions import Permission
 from trawler_sandbox.discord.world import Overwrite
 
@@ -178,6 +179,7 @@ async def test_a_bot_that_is_killed_goes_on_with_the_same_message(
     done = await ended(ben, first["id"])
     assert 1 == len(done["attachments"])
     assert 1 == len(emulated.channel.messages)
+    assert 1 == bot.log.read_text().count("commands_registered")
 
 
 async def test_what_discord_refuses_is_noted_and_nothing_loops(
@@ -252,6 +254,39 @@ async def test_who_hurries_is_told_how_long_to_wait(rig: Rig, ben: Person) -> No
     assert "you can ask again in" in said["content"]
     assert said["flags"] & 64
     assert 1 == len(rig.jobs())
+
+
+@pytest.mark.timeout(400)
+async def test_it_dies_at_every_point_in_turn(
+    rig: Rig, ben: Person, emulated: Emulated, bot: BotProcess, subtests: pytest.Subtests
+) -> None:
+    """Before the MediaJob nothing exists, and Discord says so; after it there is one message, complete."""
+    for point in [each for each in CrashPoint if each.startswith("bot")]:
+        with subtests.test(point.value):
+            bot.stop()
+            bot.start(**{VARIABLE: point})
+            await asyncio.to_thread(wait_until, bot.ready, what="the bot", timeout=30)
+            ben.heard.clear()
+            await ben.types("download", url=link(rig))
+            await rig.until(bot.died, what=f"death at {point}")
+            bot.start()
+            if point is CrashPoint.BOT_ASKED:
+                await ben.hears("INTERACTION_FAILURE")
+                assert {} == rig.jobs()
+                assert {} == emulated.channel.messages
+                continue
+            await rig.until(lambda: _shown(rig), what="the delivery")
+            (message,) = emulated.channel.messages.values()
+            assert 1 == len(message.attachments)
+            assert message.for_user is None
+            rig.forget()
+            await rig.until(lambda: not rig.jobs(), what="nothing")
+            emulated.channel.messages.clear()
+
+
+def _shown(rig: Rig) -> bool:
+    found = [c for job in rig.jobs().values() for c in job.status.conditions or ()]
+    return any((c.type, c.status) == ("Delivered", "True") for c in found)
 
 
 async def test_a_token_that_discord_refuses_is_said_once(
