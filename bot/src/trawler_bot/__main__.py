@@ -109,16 +109,13 @@ async def _accepted_token(settings: Settings) -> str:
 
 
 def _store(settings: Settings) -> Store:
-    folder = settings.s3_credentials
-    return Store(
-        StoreSettings(
-            endpoint=settings.s3_endpoint,
-            bucket=settings.s3_bucket,
-            region=settings.s3_region,
-            access_key=(folder / "accessKey").read_text().strip(),
-            secret_key=(folder / "secretKey").read_text().strip(),
-        )
+    known = StoreSettings.read(
+        settings.s3_credentials,
+        endpoint=settings.s3_endpoint,
+        bucket=settings.s3_bucket,
+        region=settings.s3_region,
     )
+    return Store(known)
 
 
 def main() -> None:

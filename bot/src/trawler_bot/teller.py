@@ -80,8 +80,8 @@ class Teller:
     async def run(self) -> None:
         """Show how it goes, then how it went."""
         while self.known.job.status.phase not in TERMINAL:
+            self.known.changed.clear()  # first: what changes meanwhile is looked at at once
             await self._progress()
-            self.known.changed.clear()
             try:
                 async with asyncio.timeout(LOOK_EVERY):
                     await self.known.changed.wait()

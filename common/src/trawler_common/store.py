@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import httpx
 import obstore
@@ -35,6 +35,17 @@ class StoreSettings:
     region: str
     access_key: str
     secret_key: str
+
+    @classmethod
+    def read(cls, folder: Path, *, endpoint: str, bucket: str, region: str) -> Self:
+        """With the credentials of a folder that has the files `accessKey` and `secretKey`."""
+        return cls(
+            endpoint=endpoint,
+            bucket=bucket,
+            region=region,
+            access_key=(folder / "accessKey").read_text().strip(),
+            secret_key=(folder / "secretKey").read_text().strip(),
+        )
 
 
 class Store:
