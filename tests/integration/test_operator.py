@@ -32,9 +32,11 @@ async def test_a_job_is_written_down_before_it_is_handed_over(
         return True
 
     pod.decide = look
-    name = operator.ask().name
+    operator.ask()
     await ordered(pod)
-    await operator.until(name, phase="Running", attempt=1, worker=pod.name)
+    async with asyncio.timeout(20):
+        while not seen:  # it looks by kubectl, which takes as long as it takes
+            await asyncio.sleep(0.05)
     assert [("Running", 1, pod.name)] == [
         (job.status.phase, job.status.attempt, job.status.worker) for job in seen
     ]

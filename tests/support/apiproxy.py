@@ -125,6 +125,10 @@ class ApiProxy:
             ready.set()
             await stop.wait()
             await runner.cleanup()
+            others = asyncio.all_tasks() - {asyncio.current_task()}  # watches that still stream
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
 
 
 @contextmanager
