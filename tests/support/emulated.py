@@ -50,7 +50,7 @@ class Emulated:
         stock = Stock(intents=more.pop("intents", discord.Intents.default()), **more)
         running = asyncio.create_task(stock.start(self.application.bot.token))
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await stock.wait_for_ready(running)
             yield stock
         finally:
@@ -103,7 +103,7 @@ class Stock(discord.Client):
 
 
 async def until(
-    look: Callable[[], list[Anything]], *, at_least: int = 1, seconds: float = 10
+    look: Callable[[], list[Anything]], *, at_least: int = 1, seconds: float = 30
 ) -> list[Anything]:
     """Wait until a list has grown so long."""
     async with asyncio.timeout(seconds):

@@ -17,6 +17,7 @@ from emulated import Emulated, Person, Stock
 from trawler_sandbox.media import Studio
 
 CHROMIUM = "/usr/bin/chromium"
+expect.set_options(timeout=20_000)  # milliseconds; a machine may be busy
 
 
 @pytest_asyncio.fixture
@@ -128,7 +129,7 @@ async def test_a_person_downloads_by_keyboard_and_plays_what_came(
     player = page.locator("video")
     await expect(player).to_be_visible()
     await player.evaluate("(video) => { video.muted = true; return video.play(); }")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while await player.evaluate("(video) => video.currentTime") < 0.1:
             await asyncio.sleep(0.05)
     await command(page, "site", moves=1)
