@@ -129,6 +129,7 @@ class ApiProxy:
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0.25)  # TLS closes only then (aiohttp's docs, Graceful Shutdown)
 
 
 @contextmanager
