@@ -239,28 +239,25 @@ def _download(bot: Bot) -> app_commands.Command[Any, ..., None]:
         )
         await bot.download(interaction, url.strip(), media, spoiler=spoiler)
 
-    made: app_commands.Command[Any, ..., None] = app_commands.Command(
-        name="download",
-        description="Fetch the media of a link into this channel",
-        callback=download,
-        allowed_contexts=app_commands.AppCommandContext(guild=True),
-        allowed_installs=app_commands.AppInstallationType(guild=True),
-    )
-    return made
+    return _command("download", "Fetch the media of a link into this channel", download)
 
 
 def _help(bot: Bot) -> app_commands.Command[Any, ..., None]:
     async def help_(interaction: discord.Interaction) -> None:
         await bot.help(interaction)
 
-    made: app_commands.Command[Any, ..., None] = app_commands.Command(
-        name="help",
-        description="What this bot does and how to ask it",
-        callback=help_,
+    return _command("help", "What this bot does and how to ask it", help_)
+
+
+def _command(name: str, description: str, does: Any) -> app_commands.Command[Any, ..., None]:
+    """For servers only, said explicitly: what Discord assumes has changed before."""
+    return app_commands.Command(
+        name=name,
+        description=description,
+        callback=does,
         allowed_contexts=app_commands.AppCommandContext(guild=True),
         allowed_installs=app_commands.AppInstallationType(guild=True),
     )
-    return made
 
 
 async def _whisper(interaction: discord.Interaction, words: str) -> None:

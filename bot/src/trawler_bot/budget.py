@@ -9,8 +9,6 @@ APART: Final = 2.0
 """Seconds between two progress edits in one channel."""
 PER_SECOND: Final = 20
 """Progress edits of the whole bot."""
-LOW: Final = 2
-"""Requests that a bucket must have left: the last ones are for results and answers."""
 CHANNELS: Final = 10_000
 
 
@@ -22,11 +20,9 @@ class Budget:
         self._second = 0.0
         self._used = 0
 
-    def take(self, channel_id: int, *, born: float, now: float, left: int | None) -> bool:
-        """Whether a message, born then, may be edited now (monotonic seconds). `left`: what Discord
-        last said remains in the channel's bucket; None where it said nothing yet.
-        """
-        if now - born < FIRST_AFTER or (left is not None and left <= LOW):
+    def take(self, channel_id: int, *, born: float, now: float) -> bool:
+        """Whether a message, born then, may be edited now (monotonic seconds)."""
+        if now - born < FIRST_AFTER:
             return False
         if now - self._channels.get(channel_id, -APART) < APART:
             return False

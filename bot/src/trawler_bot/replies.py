@@ -117,11 +117,6 @@ def _figures(progress: Progress, to: Language) -> list[str]:
     return found
 
 
-def sending(job: MediaJob, to: Language) -> Reply:
-    """Stored; the upload to Discord runs."""
-    return _reply(job, to, say(to, Key.SENDING), ())
-
-
 def ended(job: MediaJob, to: Language, *, too_large: list[MediaFile], limit: int) -> Reply:
     """The last edit. What does not fit is named with its size, and what can be done about it."""
     if job.status.phase is not Phase.SUCCEEDED:
@@ -153,7 +148,10 @@ def failed(job: MediaJob, to: Language) -> Reply:
     acts = [Act.RETRY]
     if reason in {FailureReason.TOO_LARGE, FailureReason.TOO_LONG, FailureReason.OUT_OF_MEMORY}:
         acts += [Act.SMALLER, Act.AUDIO]
-    return _reply(job, to, texts.why(to, reason), (*acts, Act.REMOVE))
+    words = texts.why(to, reason)
+    if reason is FailureReason.INTERNAL:  # by it whoever runs the bot finds job, logs and trace
+        words += "\n" + say(to, Key.REFERENCE, name=job.name)
+    return _reply(job, to, words, (*acts, Act.REMOVE))
 
 
 def _source(job: MediaJob) -> str:

@@ -101,9 +101,7 @@ class Teller:
             reply = replies.waiting(job, self._language, known.place)
         now = time.monotonic()
         channel_id = self._message.channel.id
-        if reply == self._shown or not self._budget.take(
-            channel_id, born=self._born, now=now, left=None
-        ):
+        if reply == self._shown or not self._budget.take(channel_id, born=self._born, now=now):
             return
         try:
             await self._edit(reply, [])

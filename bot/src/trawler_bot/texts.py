@@ -28,7 +28,6 @@ class Key(StrEnum):
     FETCHING = "fetching"
     PROVING = "proving"
     STORING = "storing"
-    SENDING = "sending"
     OF = "of"
     LEFT = "left"
     DONE_WITHOUT_FILES = "done-without-files"
@@ -47,7 +46,7 @@ class Key(StrEnum):
     NOT_ACCEPTED = "not-accepted"
     FORGOTTEN = "forgotten"
     HELP = "help"
-    TRACE = "trace"
+    REFERENCE = "reference"
 
 
 SENTENCES: Final[Mapping[Language, Mapping[Key, str]]] = {
@@ -59,7 +58,6 @@ SENTENCES: Final[Mapping[Language, Mapping[Key, str]]] = {
         Key.FETCHING: "Fetching",
         Key.PROVING: "Checking what came …",
         Key.STORING: "Storing …",
-        Key.SENDING: "Sending to Discord …",
         Key.OF: "{done} of {total}",
         Key.LEFT: "{time} left",
         Key.DONE_WITHOUT_FILES: "Done, but there is no file that can be shown here.",
@@ -88,7 +86,7 @@ SENTENCES: Final[Mapping[Language, Mapping[Key, str]]] = {
             " may manage messages, can press them.\n"
             "You can ask again after {apart}, {per_minute} times a minute at most."
         ),
-        Key.TRACE: "Reference: {trace}",
+        Key.REFERENCE: "Reference: `{name}`",
     },
     Language.GERMAN: {
         Key.WAITING: "Wartet, bis es an der Reihe ist.",
@@ -98,7 +96,6 @@ SENTENCES: Final[Mapping[Language, Mapping[Key, str]]] = {
         Key.FETCHING: "Wird geholt",
         Key.PROVING: "Prüft, was ankam …",
         Key.STORING: "Wird abgelegt …",
-        Key.SENDING: "Wird an Discord geschickt …",
         Key.OF: "{done} von {total}",
         Key.LEFT: "noch {time}",
         Key.DONE_WITHOUT_FILES: "Fertig, doch keine Datei lässt sich hier zeigen.",
@@ -127,7 +124,7 @@ SENTENCES: Final[Mapping[Language, Mapping[Key, str]]] = {
             " Drücken kann nur, wer gefragt hat oder Nachrichten verwalten darf.\n"
             "Du kannst nach {apart} wieder fragen, höchstens {per_minute}-mal in der Minute."
         ),
-        Key.TRACE: "Kennung: {trace}",
+        Key.REFERENCE: "Kennung: `{name}`",
     },
 }
 

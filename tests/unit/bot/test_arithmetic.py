@@ -47,26 +47,20 @@ def test_smaller_is_the_next_lower_height(height: int | None, less: int | None) 
 def test_progress_is_rare_in_a_channel_and_over_all() -> None:
     """None at first, one in two seconds per channel, twenty a second in all."""
     budget = Budget()
-    assert not budget.take(1, born=100.0, now=101.9, left=None)
-    assert budget.take(1, born=100.0, now=102.0, left=None)
-    assert not budget.take(1, born=100.0, now=103.9, left=None)
-    assert budget.take(1, born=100.0, now=104.0, left=None)
-    granted = [budget.take(channel, born=0.0, now=200.0, left=None) for channel in range(50)]
+    assert not budget.take(1, born=100.0, now=101.9)
+    assert budget.take(1, born=100.0, now=102.0)
+    assert not budget.take(1, born=100.0, now=103.9)
+    assert budget.take(1, born=100.0, now=104.0)
+    granted = [budget.take(channel, born=0.0, now=200.0) for channel in range(50)]
     assert sum(granted) == 20
-    assert budget.take(60, born=0.0, now=201.0, left=None)
-
-
-def test_the_last_of_a_bucket_is_for_what_matters() -> None:
-    """Answers and results."""
-    assert not Budget().take(1, born=0.0, now=10.0, left=2)
-    assert Budget().take(1, born=0.0, now=10.0, left=3)
+    assert budget.take(60, born=0.0, now=201.0)
 
 
 def test_channels_are_forgotten_in_time() -> None:
     """Memory does not grow with the channels of the world."""
     budget = Budget()
     for number in range(20_000):
-        budget.take(number, born=0.0, now=10.0 + number, left=None)
+        budget.take(number, born=0.0, now=10.0 + number)
     assert len(budget._channels) == 10_000
 
 

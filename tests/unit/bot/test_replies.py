@@ -137,3 +137,10 @@ def test_a_press_is_told_by_its_custom_id_alone() -> None:
     for other in ("", "trawler", "trawler:explode:d-1", "other:cancel:d-1"):
         assert replies.parse(other) is None
     assert len(replies.custom_id(Act.SMALLER, "d-" + "9" * 20 + "-4")) <= 100
+
+
+def test_a_fault_of_ours_names_what_to_ask_by() -> None:
+    """The advice is to tell the reference: so there is one."""
+    over = job(status_phase="Failed", status_reason=FailureReason.INTERNAL)
+    for language in Language:
+        assert "`job-u1`" in replies.failed(over, language).content

@@ -52,7 +52,7 @@ class Session:
         self.past: deque[tuple[int, str]] = deque(maxlen=replay)
         self.socket: web.WebSocketResponse | None = None
         self.transport: asyncio.WriteTransport | None = None
-        self.outbox: asyncio.Queue[str | None] = asyncio.Queue()
+        self.outbox: asyncio.Queue[str] = asyncio.Queue()
 
     @property
     def listener(self) -> Listener:
@@ -258,7 +258,8 @@ async def _send(socket: web.WebSocketResponse, op: int, body: Any) -> None:
 async def _pump(session: Session, socket: web.WebSocketResponse) -> None:
     """What a session has to say, over its connection."""
     session.socket = socket
-    while (frame := await session.outbox.get()) is not None:
+    while True:
+        frame = await session.outbox.get()
         try:
             await socket.send_str(frame)
         except ConnectionError:

@@ -2,7 +2,7 @@
 
 import itertools
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -219,13 +219,3 @@ class World:
 
     def by_token(self, token: str) -> User | None:
         return next((user for user in self.users.values() if user.token == token), None)
-
-    def message(self, message_id: int) -> Message | None:
-        return next(
-            (c.messages[message_id] for c in self.channels() if message_id in c.messages), None
-        )
-
-    def channels(self) -> Iterator[Channel]:
-        for guild in self.guilds.values():
-            yield from guild.channels.values()
-        yield from self.dms.values()
