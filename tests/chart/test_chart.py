@@ -1,5 +1,6 @@
 """What the rendered manifests promise, and what the schema refuses."""
 
+import base64
 import json
 from typing import Any
 
@@ -10,6 +11,8 @@ from chart import CHART, pod_specs, render, template
 
 EVERY_KNOB = ("-f", str(CHART / "ci" / "every-knob.yaml"))
 ALL_ON = ("--set", "sandbox.enabled=true")
+SPECS = (".pools", ".bot.queue")
+"""Values that are specs of our own kinds."""
 
 
 def test_the_defaults_install_operator_bus_and_store_and_no_sandbox() -> None:
@@ -21,7 +24,7 @@ def test_the_defaults_install_operator_bus_and_store_and_no_sandbox() -> None:
 def test_every_knob_at_once_renders() -> None:
     """And the embedded parts stay out where they are switched off."""
     specs = pod_specs(render(*EVERY_KNOB))
-    assert {"trawler-operator", "trawler-site", "trawler-uninstall"} == set(specs)
+    assert {"trawler-operator", "trawler-site", "trawler-uninstall", "trawler-bot"} == set(specs)
     operator = specs["trawler-operator"]["containers"][0]
     env = {entry["name"]: entry.get("value") for entry in operator["env"]}
     assert operator["image"] == "registry.example/trawler/trawler-operator:a"
@@ -32,7 +35,10 @@ def test_every_knob_at_once_renders() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["trawler-operator", "trawler-nats", "trawler-store", "trawler-site", "trawler-uninstall"],
+    [
+        *("trawler-operator", "trawler-nats", "trawler-store", "trawler-site", "trawler-uninstall"),
+        *("trawler-bot", "trawler-postgres", "trawler-sandbox-discord"),
+    ],
 )
 def test_our_pods_satisfy_pod_security_restricted(name: str) -> None:
     """Kubernetes' own list, level `restricted`; plus a read-only root."""
@@ -40,21 +46,31 @@ def test_our_pods_satisfy_pod_security_restricted(name: str) -> None:
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["securityContext"]["runAsUser"] >= 10000
     assert spec["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault"
-    for container in spec["containers"]:
+    for container in [*spec["containers"], *spec.get("initContainers", [])]:
         security = container["securityContext"]
         assert security["allowPrivilegeEscalation"] is False
         assert security["readOnlyRootFilesystem"] is True
         assert security["capabilities"]["drop"] == ["ALL"]
 
 
-@pytest.mark.parametrize("name", ["trawler-nats", "trawler-store", "trawler-site"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("trawler-nats", "trawler-store", "trawler-site"),
+        *("trawler-postgres", "trawler-sandbox-discord"),
+    ],
+)
 def test_who_does_not_speak_to_the_api_server_has_no_token(name: str) -> None:
     """Least privilege."""
     assert pod_specs(render(*ALL_ON))[name]["automountServiceAccountToken"] is False
 
 
 @pytest.mark.parametrize(
-    "name", ["trawler-operator", "trawler-nats", "trawler-store", "trawler-site"]
+    "name",
+    [
+        *("trawler-operator", "trawler-nats", "trawler-store", "trawler-site"),
+        *("trawler-bot", "trawler-postgres", "trawler-sandbox-discord"),
+    ],
 )
 def test_every_container_has_probes_and_bounds(name: str) -> None:
     """So that a sick one is seen and a greedy one is stopped."""
@@ -68,7 +84,7 @@ def _allowed(role: str) -> set[tuple[str, str, str]]:
     """(group, resource, verb) of one Role."""
     return {
         (group, resource, verb)
-        for found in render()
+        for found in render(*ALL_ON)
         if found["kind"] == "Role" and found["metadata"]["name"] == role
         for rule in found["rules"]
         for group in rule["apiGroups"]
@@ -98,6 +114,39 @@ def test_the_uninstall_hook_comes_last_and_may_only_end_pods_and_the_lease() -> 
         ("", "pods", "delete"),
         ("coordination.k8s.io", "leases", "delete"),
     }
+
+
+def test_the_bot_may_make_and_note_mediajobs_and_nothing_else() -> None:
+    """It talks to strangers: no pods, no secrets, nothing deleted."""
+    found = _allowed("trawler-bot")
+    assert {group for group, _, _ in found} == {"trawler.dev"}
+    assert not {entry for entry in found if entry[2] in {"delete", "deletecollection", "*"}}
+
+
+def test_a_bot_comes_with_a_token_or_with_the_sandbox() -> None:
+    """With one of yours it speaks to Discord itself, also where the sandbox is on."""
+    real = render("--set", "bot.token=secret", *ALL_ON)
+    specs = pod_specs(real)
+    assert "trawler-sandbox-discord" not in specs
+    env = {entry["name"] for entry in specs["trawler-bot"]["containers"][0]["env"]}
+    assert "TRAWLER_BOT_DISCORD_API_BASE" not in env
+    (secret,) = [doc for doc in real if doc["metadata"]["name"] == "trawler-discord"]
+    assert base64.b64decode(secret["data"]["token"]) == b"secret"
+    boxed = pod_specs(render(*ALL_ON))["trawler-bot"]["containers"][0]
+    env = {entry["name"]: entry.get("value") for entry in boxed["env"]}
+    assert env["TRAWLER_BOT_DISCORD_API_BASE"] == "http://discord:8091/api/v10"
+    assert "trawler-bot" not in pod_specs(render(*ALL_ON, "--set", "bot.enabled=false"))
+
+
+def test_files_are_public_only_where_an_address_is_given() -> None:
+    """`links.publicUrl`; the health port is never behind that Service."""
+    assert not [doc for doc in render(*ALL_ON) if doc["metadata"]["name"] == "trawler-links"]
+    (service,) = [
+        doc
+        for doc in render(*ALL_ON, "--set", "links.publicUrl=https://files.example")
+        if doc["metadata"]["name"] == "trawler-links"
+    ]
+    assert [port["targetPort"] for port in service["spec"]["ports"]] == ["links"]
 
 
 def test_two_operators_are_spread_and_never_evicted_together() -> None:
@@ -175,6 +224,9 @@ def test_the_chart_holds_no_object_of_our_own_kinds() -> None:
         ("unknown=1", "unknown"),
         ("store.size=lots", "size"),
         ("image.pullPolicy=Sometimes", "pullPolicy"),
+        ("bot.queue.wait=2", "wait"),
+        ("bot.allowedGuilds={mine}", "allowedGuilds"),
+        ("links.publicUrl=files.example", "publicUrl"),
     ],
 )
 def test_a_wrong_value_is_refused_by_the_schema(value: str, why: str) -> None:
@@ -193,6 +245,8 @@ def test_a_wrong_value_is_refused_by_the_schema(value: str, why: str) -> None:
             ("store.embedded=false", "store.endpoint=http://s3:1"),
             "store.credentialsSecret is needed",
         ),
+        (("bot.token=t", "postgres.embedded=false"), "postgres.external.url"),
+        (("bot.token=t", "bot.replicas=2"), "must not be more than bot.shards"),
     ],
 )
 def test_what_is_switched_off_must_be_named(values: tuple[str, ...], why: str) -> None:
@@ -203,13 +257,13 @@ def test_what_is_switched_off_must_be_named(values: tuple[str, ...], why: str) -
 
 
 def _leaves(node: Any, path: str = "") -> set[str]:
-    if isinstance(node, dict) and node and not path.startswith(".pools"):
+    if isinstance(node, dict) and node and not path.startswith(SPECS):
         return {leaf for key, child in node.items() for leaf in _leaves(child, f"{path}.{key}")}
     return {path}
 
 
 def _schema_leaves(node: dict[str, Any], path: str = "") -> set[str]:
-    if "properties" not in node or path.startswith(".pools"):
+    if "properties" not in node or path.startswith(SPECS):
         return {path}
     return {
         leaf

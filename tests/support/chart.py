@@ -28,9 +28,9 @@ def render(*words: str) -> list[dict[str, Any]]:
 
 
 def pod_specs(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Name of its Deployment or Job → pod spec."""
+    """Name of its Deployment, StatefulSet or Job → pod spec."""
     return {
         found["metadata"]["name"]: found["spec"]["template"]["spec"]
         for found in objects
-        if found["kind"] in {"Deployment", "Job"}
+        if found["kind"] in {"Deployment", "StatefulSet", "Job"}
     }

@@ -41,6 +41,29 @@ trawler-store
 {{- end -}}
 {{- end }}
 
+{{- /* Which Discord the bot speaks to: `real` with a token of yours, `sandbox` in the sandbox without
+       one, empty where there is no bot. */ -}}
+{{- define "trawler.bot" -}}
+{{- if not .Values.bot.enabled -}}
+{{- else if or .Values.bot.token .Values.bot.tokenSecret -}}
+real
+{{- else if .Values.sandbox.enabled -}}
+sandbox
+{{- end -}}
+{{- end }}
+
+{{- define "trawler.discordSecret" -}}
+{{ .Values.bot.tokenSecret | default "trawler-discord" }}
+{{- end }}
+
+{{- define "trawler.postgresSecret" -}}
+{{- if .Values.postgres.embedded -}}
+trawler-postgres
+{{- else -}}
+{{ .Values.postgres.external.secret | default "trawler-postgres" }}
+{{- end -}}
+{{- end }}
+
 {{- /* Pod Security `restricted`, for every pod of ours. */ -}}
 {{- define "trawler.podSecurity" -}}
 runAsNonRoot: true

@@ -160,9 +160,16 @@ BASE: Final = Image(
 )
 
 
+POSTGRES: Final = Image(
+    reference="docker.io/library/postgres:17.6-trixie",
+    digest=_fingerprint("postgres", BASE.digest, STAND_INS / "postgres"),
+    build=dockerfile(STAND_INS / "postgres", STAND_INS / "postgres"),
+)
+
+
 @functools.cache  # one run speaks of one content, whatever is edited meanwhile
 def service(name: str) -> Image:
-    """One of our own: operator, worker or sandbox, tagged by its content."""
+    """One of our own (`SERVICES`), tagged by its content."""
     root = plan.REPOSITORY
     parts: list[str | Path] = [root / "uv.lock", root / name, BASE.digest]
     if name != "sandbox":
@@ -176,13 +183,13 @@ def service(name: str) -> Image:
     )
 
 
-SERVICES: Final = ("operator", "worker", "sandbox")
+SERVICES: Final = ("operator", "worker", "bot", "sandbox")
 
 
 def everything() -> list[Image]:
     """All that an install with the sandbox needs."""
     ours = [service(name) for name in SERVICES]
-    return ours if checks.docker_answers() else [NATS, STORE, *ours]
+    return ours if checks.docker_answers() else [NATS, STORE, POSTGRES, *ours]
 
 
 def load(provider: Provider, images: Iterable[Image], *, quiet: bool = False) -> None:
@@ -202,7 +209,8 @@ def ensure_archive(image: Image) -> None:
     """Build an image into the cache, unless this very content is there."""
     if image.archive.exists():
         return
-    if image is not BASE and image.digest.startswith(SERVICES) and not checks.docker_answers():
+    on_base = image is POSTGRES or image.digest.startswith(SERVICES)
+    if on_base and not checks.docker_answers():
         _ensure_built(BASE)
     image.archive.parent.mkdir(parents=True, exist_ok=True)
     image.build(image.reference)

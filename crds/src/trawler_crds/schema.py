@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from trawler_crds import API_GROUP, API_VERSION
 from trawler_crds.contract import rules
 from trawler_crds.media_job import ROOT_RULES, SPEC_RULES, MediaJob, fixed_fields
-from trawler_crds.media_queue import MediaQueue
+from trawler_crds.media_queue import MediaQueue, MediaQueueSpec
 from trawler_crds.worker_pool import WorkerPool, WorkerPoolSpec
 
 HEADER: Final = "# Generated from trawler_crds by `make crds`. Do not edit.\n"
@@ -249,6 +249,7 @@ def fill_values(text: str) -> str:
     """The chart's schema with the pools' part as WorkerPool says it."""
     values = json.loads(text)
     values["$defs"]["workerPoolSpec"] = closed(structural(WorkerPoolSpec))
+    values["$defs"]["mediaQueueSpec"] = closed(structural(MediaQueueSpec))
     return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
 

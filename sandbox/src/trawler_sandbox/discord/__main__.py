@@ -18,16 +18,23 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (127.0.0.1)")
     parser.add_argument("--port", type=int, default=8091, help="which port (8091)")
-    parser.add_argument("--token", help="the bot's token; a new one if it is not given")
+    parser.add_argument(
+        "--token-file", type=Path, help="a file with the bot's token; a new token without it"
+    )
+    parser.add_argument(
+        "--address", help="how others reach it, where that is not where it listens (http://discord)"
+    )
     return parser.parse_args()
 
 
-async def _serve(host: str, port: int, token: str | None) -> None:
+async def _serve(given: argparse.Namespace) -> None:
+    token = given.token_file.read_text().strip() if given.token_file else None
     with tempfile.TemporaryDirectory(prefix="discord-") as folder:
         emulator = Discord(Path(folder))
         there = harbour(emulator.world, token=token)
-        async with emulator.serving(host, port) as address:
-            page = f"{address}/" if may_control(host) else "none: it exists on loopback only"
+        async with emulator.serving(given.host, given.port, given.address) as address:
+            controls = may_control(given.host)
+            page = f"{address}/" if controls else "none: it exists on loopback only"
             sys.stdout.write(
                 f"Page        {page}\n"
                 f"REST        {address}/api/v10\n"
@@ -41,7 +48,7 @@ async def _serve(host: str, port: int, token: str | None) -> None:
 def main() -> None:
     given = _arguments()
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(given.host, given.port, given.token))
+        asyncio.run(_serve(given))
 
 
 if __name__ == "__main__":

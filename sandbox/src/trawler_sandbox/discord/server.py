@@ -87,8 +87,10 @@ class Discord:
         return web.FileResponse(found.path, headers={"Content-Type": found.content_type})
 
     @asynccontextmanager
-    async def serving(self, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
-        """Listen for the length of a block; answers with the address."""
+    async def serving(
+        self, host: str = "127.0.0.1", port: int = 0, address: str | None = None
+    ) -> AsyncIterator[str]:
+        """Listen for the length of a block; answers with the address by which we are reached."""
         runner = web.AppRunner(
             self.app(control=may_control(host)), access_log=None, shutdown_timeout=0.5
         )
@@ -96,7 +98,7 @@ class Discord:
         site = web.TCPSite(runner, host, port)
         await site.start()
         known = runner.addresses[0]
-        self.hub.address = f"http://{known[0]}:{known[1]}"
+        self.hub.address = address or f"http://{known[0]}:{known[1]}"
         try:
             yield self.hub.address
         finally:

@@ -35,19 +35,22 @@ function size(bytes) {
   return `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
+// An attachment's address is the one by which a cluster finds it; here the page is at the same server.
+const here = (address) => new URL(address).pathname;
+
 function file(attachment) {
   const kind = (attachment.content_type ?? "").split("/")[0];
   const name = attachment.description ?? attachment.filename;
   const caption = element(
     "figcaption",
     {},
-    element("a", { href: attachment.url, download: attachment.filename }, attachment.filename),
+    element("a", { href: here(attachment.url), download: attachment.filename }, attachment.filename),
     ` ${size(attachment.size)}`,
   );
   const shown = {
-    video: () => element("video", { controls: true, preload: "metadata", src: attachment.url, "aria-label": name }),
-    audio: () => element("audio", { controls: true, preload: "metadata", src: attachment.url, "aria-label": name }),
-    image: () => element("img", { src: attachment.url, alt: name }),
+    video: () => element("video", { controls: true, preload: "metadata", src: here(attachment.url), "aria-label": name }),
+    audio: () => element("audio", { controls: true, preload: "metadata", src: here(attachment.url), "aria-label": name }),
+    image: () => element("img", { src: here(attachment.url), alt: name }),
   }[kind];
   return element("figure", { "data-id": attachment.id }, shown ? shown() : null, caption);
 }
