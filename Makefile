@@ -28,7 +28,7 @@ $(UV):
 setup: $(UV) ## Install the locked Python environment into .venv.
 	@$(UV) sync -q --locked
 
-demo: setup ## One link to one proved file on a real cluster, from nothing; the cluster stays up.
+demo: setup ## One /download in a Discord in a box to the file in the channel, on a real cluster, from nothing; it stays up.
 	@$(UV) run -q trawler-cluster demo
 
 test: prepare ## Run every test shelf (unit, contract, integration, chart, e2e).

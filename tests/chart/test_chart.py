@@ -128,8 +128,8 @@ def test_a_bot_comes_with_a_token_or_with_the_sandbox() -> None:
     real = render("--set", "bot.token=secret", *ALL_ON)
     specs = pod_specs(real)
     assert "trawler-sandbox-discord" not in specs
-    env = {entry["name"] for entry in specs["trawler-bot"]["containers"][0]["env"]}
-    assert "TRAWLER_BOT_DISCORD_API_BASE" not in env
+    names = {entry["name"] for entry in specs["trawler-bot"]["containers"][0]["env"]}
+    assert "TRAWLER_BOT_DISCORD_API_BASE" not in names
     (secret,) = [doc for doc in real if doc["metadata"]["name"] == "trawler-discord"]
     assert base64.b64decode(secret["data"]["token"]) == b"secret"
     boxed = pod_specs(render(*ALL_ON))["trawler-bot"]["containers"][0]

@@ -14,6 +14,7 @@ from aiohttp import web
 from apiproxy import ApiProxy, api_proxy
 from node import Node
 from operating import Operator, settings
+from postgres import Postgres
 from rig import Rig
 from servers import (
     ApiServer,
@@ -40,6 +41,22 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     with api_server(tmp_path_factory.mktemp("api")) as found:
         install_crds(found, ROOT / "crds")
         yield found
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    found = Postgres()
+    found.start()
+    try:
+        yield found
+    finally:
+        found.remove()
+
+
+@pytest.fixture
+def database(postgres: Postgres) -> str:
+    """The address of an empty one."""
+    return postgres.database(f"t{secrets.token_hex(6)}")
 
 
 @pytest.fixture

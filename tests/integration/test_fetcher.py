@@ -13,7 +13,7 @@ import pytest_asyncio
 from servers import wait_until
 from trawler_crds.media_job import EngineName, Limits, Media
 from trawler_worker.fetcher.isolation import Isolation
-from trawler_worker.protocol import Done, Fetch, Moved
+from trawler_worker.protocol import Done, Fetch, Moved, Told
 
 MEMORY = 512 * 2**20
 
@@ -35,7 +35,7 @@ def order(url: str, **more: Any) -> Fetch:
 
 
 async def run(isolation: Isolation, wish: Fetch) -> Done:
-    reports: list[Moved] = []
+    reports: list[Moved | Told] = []
     return await isolation.run(wish, reports.append)
 
 

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from cryptography.fernet import Fernet
+
 from emulated import API
 from operating import Operator
 from servers import free_port, http_ok
@@ -20,17 +22,23 @@ class BotProcess:
         discord: str,
         token: str,
         folder: Path,
+        *,
+        database: str,
         kubeconfig: Path | None = None,
     ) -> None:
         folder.mkdir(exist_ok=True)
         self._folder = folder
         self.token(token)
+        (folder / "database").write_text(database)
+        (folder / "key").write_bytes(Fernet.generate_key())
         beside = operator.env(
             "NATS_URL", "S3_ENDPOINT", "S3_CREDENTIALS", "EGRESS_ALLOW", "INSTALL"
         )
         self._port = free_port()
         mine = {
             "TOKEN_FILE": str(folder / "token"),
+            "KEY_FILE": str(folder / "key"),
+            "POSTGRES_FILE": str(folder / "database"),
             "DISCORD_API_BASE": discord + API,
             "DISCORD_GATEWAY_URL": discord.replace("http", "ws") + "/gateway",
             "DISCORD_CDN_BASE": discord,

@@ -1,16 +1,26 @@
 """Wires settings, clients and tasks; nothing else decides what exists."""
 
 import asyncio
+import math
 from contextlib import AsyncExitStack
 
-import discord
 from prometheus_client import CollectorRegistry
 
-from trawler_bot import address
+from trawler_bot import address, commands
+from trawler_bot.asking import Asking, Rules
 from trawler_bot.bot import Bot
+from trawler_bot.budget import Budget
+from trawler_bot.commands import Commands
+from trawler_bot.connection import Connection, TokenChanged
 from trawler_bot.delivery import Delivery
+from trawler_bot.desk import Desk
 from trawler_bot.following import Following
 from trawler_bot.jobs import Jobs
+from trawler_bot.limits import Limits
+from trawler_bot.presses import Presses
+from trawler_bot.publishing import Publishing
+from trawler_bot.rates import Rates
+from trawler_bot.records import Records
 from trawler_bot.settings import Settings
 from trawler_common import health, lifecycle, logs, telemetry
 from trawler_common.bus import Bus
@@ -21,9 +31,6 @@ from trawler_crds import subjects
 from trawler_crds.messages import Positions, Progress
 
 log = logs.get("main")
-
-TOKEN_EVERY = 5.0
-"""Seconds between two looks at a token that Discord refused."""
 
 
 class _Ended(Exception):
@@ -40,82 +47,99 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
     tracing = telemetry.setup(
         "trawler-bot", endpoint=settings.otlp_endpoint, install=settings.install
     )
-    allowed = AllowList.parse(filter(None, settings.egress_allow.split(",")))
     try:
         async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
             kube = await Kube.connect(settings.install)
             stack.push_async_callback(kube.close)
-            jobs = Jobs(kube)
-            bot = Bot(
-                jobs,
-                allowed,
-                apart=settings.cooldown_seconds,
-                per_minute=settings.requests_per_minute,
-            )
+            desk = _desk(settings, kube)
+            bot = Bot(desk.rates, desk.records, shards=settings.shards, mine=settings.shard_ids())
             stack.push_async_callback(bot.close)
+            connection = Connection(bot, settings.token_file, stop)
             await stack.enter_async_context(
                 health.serve(
                     port=settings.health_port,
                     live={},
-                    ready={"discord": bot.is_ready},
+                    ready={"discord": connection.ready},
                     metrics=CollectorRegistry(),
                 )
             )
-            bot.following = Following(
-                bot, jobs, Delivery(_store(settings), settings.scratch), tasks
-            )
-            bus = await Bus.connect(settings.nats_url, name="bot", tasks=tasks, patience=600)
-            install = settings.install
-            await bus.serve(
-                subjects.progress(install, "*", "*"), Progress, bot.following.hear_progress
-            )
-            await bus.serve(
-                subjects.positions(install, "*"), Positions, bot.following.hear_positions
-            )
-            tasks.create_task(bot.following.run(), name="follow jobs")
-            tasks.create_task(_connect(bot, settings, stop), name="discord")
+            if settings.links_public_url:
+                await stack.enter_async_context(
+                    health.listen(desk.publishing.app(), settings.links_port)
+                )
+            following = Following(bot, desk, tasks, shards=settings.shards)
+            _offer(bot, following, desk, settings)
+            tasks.create_task(_hear(settings, following, tasks), name="bus")
+            tasks.create_task(desk.records.run(), name="records")
+            tasks.create_task(following.run(), name="follow jobs")
+            tasks.create_task(connection.run(desk.records, desk.limits), name="discord")
             await stop.wait()
             raise _Ended
     except* _Ended:
         log.info("bot_ended")
+    except* TokenChanged:
+        log.info("token_changed")
     finally:
         tracing.shutdown()
 
 
-async def _connect(bot: Bot, settings: Settings, stop: asyncio.Event) -> None:
-    """Stay connected; that it ends untold is a reason to end."""
-    await bot.start(await _accepted_token(settings))
-    if not stop.is_set():
-        raise RuntimeError("the client ended without being told to")
+async def _hear(settings: Settings, following: Following, tasks: asyncio.TaskGroup) -> None:
+    """The bus, as soon as it is there: without it there is no progress, and all else works."""
+    bus = await Bus.connect(settings.nats_url, name="bot", tasks=tasks, patience=math.inf)
+    install = settings.install
+    await bus.serve(subjects.progress(install, "*", "*"), Progress, following.hear_progress)
+    await bus.serve(subjects.positions(install, "*"), Positions, following.hear_positions)
 
 
-async def _accepted_token(settings: Settings) -> str:
-    """The token in its file, once Discord takes it. One that it refuses is said once and not asked
-    about again: ten thousand refusals are a ban (docs, Rate Limits).
-    """
-    refused = ""
-    while True:
-        token = settings.token_file.read_text().strip()
-        if token != refused:
-            async with discord.Client(intents=discord.Intents(guilds=True)) as asking:
-                try:
-                    await asking.login(token)
-                except discord.LoginFailure:
-                    log.error("token_refused", extra={"file": str(settings.token_file)})
-                    refused = token
-                else:
-                    return token
-        await asyncio.sleep(TOKEN_EVERY)
-
-
-def _store(settings: Settings) -> Store:
-    known = StoreSettings.read(
-        settings.s3_credentials,
-        endpoint=settings.s3_endpoint,
-        bucket=settings.s3_bucket,
-        region=settings.s3_region,
+def _desk(settings: Settings, kube: Kube) -> Desk:
+    """What every teller has at hand."""
+    store = Store(
+        StoreSettings.read(
+            settings.s3_credentials,
+            endpoint=settings.s3_endpoint,
+            bucket=settings.s3_bucket,
+            region=settings.s3_region,
+        )
     )
-    return Store(known)
+    records = Records(
+        settings.postgres_file.read_text().strip(), settings.key_file.read_bytes().strip()
+    )
+    return Desk(
+        jobs=Jobs(kube),
+        delivery=Delivery(store, settings.scratch, settings.scratch_bytes),
+        records=records,
+        limits=Limits(records),
+        publishing=Publishing(
+            records,
+            store,
+            public_url=settings.links_public_url,
+            seconds=settings.links_seconds,
+        ),
+        rates=Rates(),
+        budget=Budget(),
+    )
+
+
+def _offer(bot: Bot, following: Following, desk: Desk, settings: Settings) -> None:
+    """Commands and buttons."""
+    rules = Rules(
+        egress=AllowList.parse(filter(None, settings.egress_allow.split(","))),
+        guilds=settings.guilds(),
+        apart=settings.cooldown_seconds,
+        per_minute=settings.requests_per_minute,
+        queue=settings.queue.wire(),
+        reuse_seconds=settings.reuse_seconds,
+    )
+    asking = Asking(following, desk, rules)
+    offered = Commands(
+        asking,
+        following,
+        desk,
+        user_install=settings.user_install,
+        rules=commands.rules(rules.apart, rules.per_minute),
+        reuse_seconds=settings.reuse_seconds,
+    )
+    bot.serve(asking, following, offered, Presses(asking, desk))
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Stored files into Discord messages: as many as go, as large as it takes."""
 
+import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -8,7 +9,6 @@ from typing import Final
 
 import discord
 
-from trawler_bot import names
 from trawler_common.store import Store
 from trawler_crds.media_job import MediaFile, MediaJob
 
@@ -21,9 +21,10 @@ LEAST: Final = 60.0
 class Delivery:
     """Fetches from the store to disk and sends from there: memory holds a piece at a time."""
 
-    def __init__(self, store: Store, scratch: Path) -> None:
+    def __init__(self, store: Store, scratch: Path, room: int) -> None:
         self._store = store
         self._scratch = scratch
+        self._room = _Room(room)
 
     @asynccontextmanager
     async def files(
@@ -33,29 +34,40 @@ class Delivery:
         spoiler = bool(
             job.spec.delivery and job.spec.delivery.discord and job.spec.delivery.discord.spoiler
         )
-        with tempfile.TemporaryDirectory(dir=self._scratch, prefix="send-") as folder:
-            found: list[discord.File] = []
-            try:
-                for number, file in enumerate(wanted):
-                    path = Path(folder) / str(number)
-                    await self._store.save(file.sha256, path, timeout=seconds(file.bytes))
-                    found.append(discord.File(path, filename=file.name, spoiler=spoiler))
-                yield found
-            finally:
-                for sent in found:
-                    sent.close()
+        async with self._room.taken(sum(file.bytes for file in wanted)):
+            with tempfile.TemporaryDirectory(dir=self._scratch, prefix="send-") as folder:
+                found: list[discord.File] = []
+                try:
+                    for number, file in enumerate(wanted):
+                        path = Path(folder) / str(number)
+                        limit = seconds(file.bytes)
+                        await self._store.save(file.sha256, file.bytes, path, timeout=limit)
+                        found.append(discord.File(path, filename=file.name, spoiler=spoiler))
+                    yield found
+                finally:
+                    for sent in found:
+                        sent.close()
 
-    async def more(
-        self, job: MediaJob, channel: discord.abc.Messageable, groups: Sequence[list[MediaFile]]
-    ) -> None:
-        """What goes beyond the job's own message, ten files each; repeated, it is sent once."""
-        for number, group in enumerate(groups, 2):
-            async with self.files(job, group) as files:
-                await channel.send(
-                    files=files,
-                    nonce=names.nonce(job.uid, f"album {number}"),
-                    allowed_mentions=discord.AllowedMentions.none(),
-                )
+
+class _Room:
+    """Bytes of disk, shared by all deliveries; who finds none left waits."""
+
+    def __init__(self, size: int) -> None:
+        self._size = self._free = size
+        self._changed = asyncio.Condition()
+
+    @asynccontextmanager
+    async def taken(self, wanted: int) -> AsyncIterator[None]:
+        mine = min(wanted, self._size)  # more than there is goes alone
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._free >= mine)
+            self._free -= mine
+        try:
+            yield
+        finally:
+            async with self._changed:
+                self._free += mine
+                self._changed.notify_all()
 
 
 def seconds(size: int) -> float:

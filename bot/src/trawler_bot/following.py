@@ -1,16 +1,18 @@
 """Every job that a message shows: heard of, told, and found again after a restart."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Coroutine
+from typing import Any, Final
 
 import discord
 
-from trawler_bot import names, replies
-from trawler_bot.budget import Budget
-from trawler_bot.delivery import Delivery
-from trawler_bot.jobs import Jobs, delivered
-from trawler_bot.teller import Known, Teller, view
-from trawler_bot.texts import language
+from trawler_bot.desk import Desk
+from trawler_bot.jobs import delivered
+from trawler_bot.recent import Recent
+from trawler_bot.records import Pass
+from trawler_bot.recovery import Lost, recover
+from trawler_bot.sheet import Sheet
+from trawler_bot.teller import Known, Teller
 from trawler_common import logs
 from trawler_common.kube import ApiAway, Conflict, Missing
 from trawler_crds.media_job import DiscordDelivery, MediaJob
@@ -18,10 +20,8 @@ from trawler_crds.messages import Positions, Progress
 
 log = logs.get("following")
 
-PAUSE = 1.0
-DISOWNED = 10_000
-LOOK_BACK = 100
-"""Messages of a channel among which one of ours is looked for."""
+PAUSE: Final = 1.0
+DISOWNED: Final = 10_000
 
 
 class Following:
@@ -29,17 +29,18 @@ class Following:
 
     def __init__(
         self,
-        client: discord.Client,
-        jobs: Jobs,
-        delivery: Delivery,
+        client: discord.AutoShardedClient,
+        desk: Desk,
         tasks: asyncio.TaskGroup,
+        *,
+        shards: int = 1,
     ) -> None:
         self._client = client
-        self._jobs = jobs
-        self._delivery = delivery
+        self._desk = desk
         self._tasks = tasks
-        self._budget = Budget()
+        self._shards = shards
         self._known: dict[str, Known] = {}
+        self.recent = Recent()
         self.answering: set[str] = set()
         """Names of jobs whose interaction is just being answered: their message comes at once."""
         self.connected = asyncio.Event()
@@ -51,16 +52,26 @@ class Following:
         """Follow for ever; a watch that breaks begins with all jobs again."""
         while True:
             try:
-                async for job, gone in self._jobs.watch():
-                    self._see(job, gone=gone)
+                async for job, gone in self._desk.jobs.watch():
+                    if self._mine(job):
+                        self._see(job, gone=gone)
             except ApiAway as error:
                 log.warning("watch_broke", extra={"error": str(error)})
                 await asyncio.sleep(PAUSE)
 
+    def _mine(self, job: MediaJob) -> bool:
+        """Whether its server is on a shard of this process (docs, Sharding)."""
+        guild_id = int(where_of(job).guild_id or 0)
+        ours = self._client.shard_ids
+        return ours is None or (guild_id >> 22) % self._shards in ours
+
     def _see(self, job: MediaJob, *, gone: bool) -> None:
         if gone:
             self._known.pop(job.uid, None)
-        elif job.name in self._disowned:
+            self.recent.forget(job.uid)
+            return
+        self.recent.see(job, where_of(job))
+        if job.name in self._disowned:
             if not self._disowned[job.name]:
                 self._disowned[job.name] = True
                 self._tasks.create_task(self._cancel(job), name=f"cancel {job.name}")
@@ -69,11 +80,22 @@ class Following:
         elif not delivered(job) and job.name not in self.answering:
             self.recover(job)
 
-    def follow(self, job: MediaJob, message_id: int) -> None:
+    def known(self, uid: str) -> Known | None:
+        """What was heard of a job that is being told of."""
+        return self._known.get(uid)
+
+    def follow(self, job: MediaJob, message_id: int, held: Pass | None) -> None:
         """Tell of a job in a message that is there."""
         if job.uid not in self._known:
             self._known[job.uid] = known = Known(job)
-            self._start(known, lambda: self._tell(known, message_id))
+            sheet = Sheet(self._client, where_of(job), message_id, held)
+            self._start(known, Teller(known, sheet, self._desk).run())
+
+    def recover(self, job: MediaJob, held: Pass | None = None) -> None:
+        """Find or make the message of a job whose answer was lost, and tell of it there."""
+        if job.uid not in self._known:
+            self._known[job.uid] = known = Known(job)
+            self._start(known, self._recover(known, held))
 
     def disown(self, name: str) -> None:
         """Somebody was told that nothing was begun: if it was all the same, it is cancelled."""
@@ -84,8 +106,8 @@ class Following:
     async def _cancel(self, job: MediaJob) -> None:
         while True:
             try:
-                await self._jobs.cancel(job.name)
-                await self._jobs.note_delivered(job, None, why_not="NotAccepted")
+                await self._desk.jobs.cancel(job.name)
+                await self._desk.jobs.note_delivered(job, None, why_not="NotAccepted")
             except Missing:
                 return
             except (ApiAway, Conflict) as error:
@@ -94,18 +116,10 @@ class Following:
             else:
                 return
 
-    def recover(self, job: MediaJob) -> None:
-        """Find or make the message of a job whose answer was lost."""
-        if job.uid not in self._known:
-            self._known[job.uid] = known = Known(job)
-            self._start(known, lambda: self._recover(known))
-
-    def _start(self, known: Known, work: Callable[[], object]) -> None:
+    def _start(self, known: Known, work: Coroutine[Any, Any, None]) -> None:
         async def run() -> None:
             try:
-                told = work()
-                assert asyncio.iscoroutine(told)
-                await told
+                await work
             except Exception:
                 log.exception("teller_died", extra={"job": known.job.uid})
             finally:
@@ -113,71 +127,30 @@ class Following:
 
         self._tasks.create_task(run(), name=f"tell of {known.job.name}")
 
-    async def _tell(self, known: Known, message_id: int) -> None:
-        where = _where(known.job)
-        guild = self._client.get_guild(int(where.guild_id)) if where.guild_id else None
-        channel = self._client.get_partial_messageable(
-            int(where.channel_id), guild_id=guild.id if guild else None
-        )
-        teller = Teller(
-            known,
-            channel.get_partial_message(message_id),
-            jobs=self._jobs,
-            delivery=self._delivery,
-            budget=self._budget,
-            limit=guild.filesize_limit if guild else discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES,
-        )
-        await teller.run()
-
-    # after a restart --------------------------------------------------------------------------
-
-    async def _recover(self, known: Known) -> None:
-        """Go on with a job that somebody began to show: we died, or the answer was lost."""
+    async def _recover(self, known: Known, held: Pass | None) -> None:
         await self.connected.wait()
-        shown = known.job.status.delivery
-        if shown is not None and shown.message_id is not None:
-            await self._tell(known, int(shown.message_id))
-            return
-        while True:
+        job = known.job
+        held = held or await self._desk.records.held(job.name)
+        noted = job.status.delivery
+        message_id = int(noted.message_id) if noted and noted.message_id else None
+        sheet = Sheet(self._client, where_of(job), message_id, held)
+        while sheet.message_id is None:
             try:
-                message_id = await self._find(known.job) or await self._send(known.job)
-                known.see(await self._jobs.note_message(known.job, message_id))
-                break
+                await recover(self._client, job, sheet)
+                if sheet.message_id is not None:
+                    known.see(await self._desk.jobs.note_message(job, sheet.message_id))
+                else:  # nobody but the requester may see it, and nothing of it is there
+                    break
             except (ApiAway, Conflict, discord.DiscordServerError, OSError) as error:
-                log.warning("recovery_waits", extra={"error": repr(error)})
+                log.warning("recovery_waits", extra={"job": job.uid, "error": repr(error)})
                 await asyncio.sleep(PAUSE)
-            except (Missing, discord.HTTPException) as error:
-                log.warning("recovery_failed", extra={"error": repr(error)})
+            except Missing:
                 return
-        await self._tell(known, message_id)
-
-    async def _find(self, job: MediaJob) -> int | None:
-        """Our own message in that channel with this job's name in a button."""
-        channel = self._client.get_partial_messageable(int(_where(job).channel_id))
-        async for message in channel.history(limit=LOOK_BACK):
-            if self._client.user is None or message.author.id != self._client.user.id:
-                continue
-            ids = [
-                getattr(each, "custom_id", None)
-                for row in message.components
-                for each in getattr(row, "children", [])
-            ]
-            if any(each and (replies.parse(each) or ("", ""))[1] == job.name for each in ids):
-                return message.id
-        return None
-
-    async def _send(self, job: MediaJob) -> int:
-        """A message of its own; sent twice within minutes it is one."""
-        where = _where(job)
-        reply = replies.waiting(job, language(where.locale))
-        channel = self._client.get_partial_messageable(int(where.channel_id))
-        sent = await channel.send(
-            reply.content,
-            view=view(reply) or discord.utils.MISSING,
-            nonce=names.nonce(job.uid, "message"),
-            allowed_mentions=discord.AllowedMentions.none(),
-        )
-        return sent.id
+            except Lost as error:
+                log.warning("recovery_failed", extra={"job": job.uid, "error": str(error)})
+                await self._desk.jobs.note_delivered(job, None, why_not=error.reason)
+                return
+        await Teller(known, sheet, self._desk).run()
 
     # what the bus says ------------------------------------------------------------------------
 
@@ -197,7 +170,8 @@ class Following:
                 known.changed.set()
 
 
-def _where(job: MediaJob) -> DiscordDelivery:
+def where_of(job: MediaJob) -> DiscordDelivery:
+    """Of a job of ours: `jobs.watch` gives no other."""
     delivery = job.spec.delivery
     assert delivery is not None
     assert delivery.discord is not None

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, Final
 
 from trawler_common import logs
-from trawler_common.kube import MERGE, ApiAway, Conflict, Gone, Kube, understood
+from trawler_common.kube import MERGE, ApiAway, Conflict, Gone, Kube, Missing, understood
 from trawler_crds import API_GROUP, API_VERSION
 from trawler_crds.media_job import (
     DELIVERED,
@@ -16,11 +16,14 @@ from trawler_crds.media_job import (
     MediaJob,
     MediaJobSpec,
 )
+from trawler_crds.media_queue import MediaQueueSpec
 
 log = logs.get("jobs")
 
 CREATE: Final = 2.0
 """Seconds that making one may take: the person must have an answer within three."""
+LOOK: Final = 0.5
+"""Seconds that a look before it may take."""
 TRIES: Final = 5
 """Status writes against the operator's, which writes the same object."""
 
@@ -45,6 +48,22 @@ class Jobs:
         except Conflict:
             return await self.get(name)
         return MediaJob.model_validate(made)
+
+    async def queue(self, name: str, spec: dict[str, Any]) -> MediaQueueSpec:
+        """What a MediaQueue allows. It is made with this spec unless it is there: one that is there is
+        its owner's. Raises ApiAway, Refused.
+        """
+        kind = f"{API_GROUP}/{API_VERSION}"
+        body = {"apiVersion": kind, "kind": "MediaQueue", "metadata": {"name": name}, "spec": spec}
+        path = self._path.removesuffix("mediajobs") + "mediaqueues"
+        try:
+            found = await self._kube.call("GET", f"{path}/{name}", timeout=LOOK)
+        except Missing:
+            try:
+                found = await self._kube.call("POST", path, body, timeout=LOOK)
+            except Conflict:  # another made it just now
+                return MediaQueueSpec()
+        return MediaQueueSpec.model_validate(found.get("spec") or {})
 
     async def get(self, name: str) -> MediaJob:
         """Raises Missing, ApiAway."""
@@ -117,6 +136,12 @@ class Jobs:
 def is_ours(job: MediaJob) -> bool:
     """Whether a message in Discord shows it."""
     return job.spec.delivery is not None and job.spec.delivery.discord is not None
+
+
+def age(job: MediaJob) -> float:
+    """Seconds since it was asked for, by the clock of the day."""
+    made = job.metadata.creation_timestamp
+    return (datetime.now(UTC) - datetime.fromisoformat(made)).total_seconds() if made else 0.0
 
 
 def delivered(job: MediaJob) -> bool:

@@ -7,6 +7,8 @@ from typing import Final
 NONCE: Final = 25
 """Characters that Discord takes (OpenAPI, MessageCreateRequest.nonce)."""
 
+RECENT: Final = "recent:"
+
 
 def job(interaction_id: int, number: int = 0) -> str:
     """The MediaJob of an interaction, or of its `number`th choice: a repeat is AlreadyExists."""
@@ -23,6 +25,17 @@ def nonce(uid: str, part: str) -> str:
     """For a message of a job that must not be sent twice: a uid is too long to be one itself."""
     digest = hashlib.sha256(f"{uid} {part}".encode()).digest()
     return base64.b32encode(digest).decode().lower()[:NONCE]
+
+
+def recent(number: int) -> str:
+    """A completion that stands for a request of one's own."""
+    return f"{RECENT}{number}"
+
+
+def recent_number(text: str) -> int | None:
+    """The number in such a completion; None where it is something else."""
+    number = text.removeprefix(RECENT)
+    return int(number) if number != text and number.isdecimal() and len(number) < 19 else None
 
 
 def queue(guild_id: int) -> str:

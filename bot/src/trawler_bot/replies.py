@@ -1,7 +1,8 @@
-"""What the one message of a job says at each moment. Pure."""
+"""What the one message of a job says at each moment, and what is offered to press. Pure."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 from urllib.parse import urlsplit
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 from trawler_bot import texts
 from trawler_bot.texts import Key, Language, say, size, span
 from trawler_common.plain import clean
+from trawler_crds.addresses import fault
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import MediaFile, MediaJob, MediaKind, Phase
 from trawler_crds.messages import Place, Progress, Stage
@@ -32,6 +34,8 @@ class Act(StrEnum):
     SMALLER = "smaller"
     AUDIO = "audio"
     REMOVE = "remove"
+    ASK = "ask"
+    """Again what could not be taken; the number of the first try in place of a job."""
 
 
 LABELS: Final = {
@@ -40,6 +44,7 @@ LABELS: Final = {
     Act.SMALLER: Key.BUTTON_SMALLER,
     Act.AUDIO: Key.BUTTON_AUDIO,
     Act.REMOVE: Key.BUTTON_REMOVE,
+    Act.ASK: Key.BUTTON_TRY_AGAIN,
 }
 
 
@@ -57,6 +62,7 @@ class Reply:
 
     content: str
     buttons: tuple[Button, ...] = ()
+    thumbnail: str | None = None
 
 
 def custom_id(act: Act, job: str) -> str:
@@ -98,7 +104,13 @@ def running(job: MediaJob, to: Language, progress: Progress | None = None) -> Re
     state = say(to, texts.STAGES[progress.stage])
     if progress.stage is Stage.FETCHING:
         state = " · ".join([state, *_figures(progress, to)])
-    return _reply(job, to, state, (Act.CANCEL,))
+    found = _reply(job, to, state, (Act.CANCEL,), title=progress.title)
+    return replace(found, thumbnail=_picture(progress.thumbnail))
+
+
+def _picture(address: str | None) -> str | None:
+    """Only what Discord takes as a picture's address."""
+    return address if address and address.startswith("https://") and not fault(address) else None
 
 
 def _figures(progress: Progress, to: Language) -> list[str]:
@@ -117,20 +129,20 @@ def _figures(progress: Progress, to: Language) -> list[str]:
     return found
 
 
-def ended(job: MediaJob, to: Language, *, too_large: list[MediaFile], limit: int) -> Reply:
-    """The last edit. What does not fit is named with its size, and what can be done about it."""
+def ended(
+    job: MediaJob,
+    to: Language,
+    *,
+    too_large: Sequence[MediaFile],
+    links: Mapping[str, str],
+    limit: int,
+) -> Reply:
+    """The last edit. What does not fit becomes a link, else it is named with its size and what can be
+    done about it.
+    """
     if job.status.phase is not Phase.SUCCEEDED:
         return failed(job, to)
-    lines = [
-        say(
-            to,
-            Key.TOO_LARGE_HERE,
-            name=clean(file.name, limit=80).replace("`", "'"),
-            size=size(to, file.bytes),
-            limit=size(to, limit),
-        )
-        for file in too_large
-    ]
+    lines = [_too_large(file, to, links.get(file.sha256), limit) for file in too_large]
     video = any(file.type.startswith("video/") for file in job.status.files or ())
     acts = [Act.RETRY]
     if video and job.spec.media.kind is not MediaKind.AUDIO:
@@ -138,6 +150,17 @@ def ended(job: MediaJob, to: Language, *, too_large: list[MediaFile], limit: int
     if not job.status.files:
         lines.append(say(to, Key.DONE_WITHOUT_FILES))
     return _reply(job, to, "\n".join(lines), (*acts, Act.REMOVE))
+
+
+def _too_large(file: MediaFile, to: Language, link: str | None, limit: int) -> str:
+    return say(
+        to,
+        Key.TOO_LARGE_HERE if link is None else Key.TOO_LARGE_LINK,
+        name=clean(file.name, limit=80).replace("`", "'"),
+        size=size(to, file.bytes),
+        limit=size(to, limit),
+        link=link,
+    )
 
 
 def failed(job: MediaJob, to: Language) -> Reply:
@@ -160,9 +183,11 @@ def _source(job: MediaJob) -> str:
     return f"<{url}>" if len(url) <= LINK else harmless(urlsplit(url).netloc)
 
 
-def _reply(job: MediaJob, to: Language, state: str, acts: tuple[Act, ...]) -> Reply:
+def _reply(
+    job: MediaJob, to: Language, state: str, acts: tuple[Act, ...], *, title: str | None = None
+) -> Reply:
     source = job.status.source
-    title = harmless(source.title) if source is not None and source.title else ""
+    title = harmless((source.title if source is not None else None) or title or "")
     head = f"**{title}** {_source(job)}" if title else _source(job)
     room = CONTENT - len(head) - 1
     content = f"{head}\n{state[:room]}" if state else head

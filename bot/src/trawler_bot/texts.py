@@ -47,6 +47,32 @@ class Key(StrEnum):
     FORGOTTEN = "forgotten"
     HELP = "help"
     REFERENCE = "reference"
+    RING_DONE = "ring-done"
+    RING_FAILED = "ring-failed"
+    TOO_LARGE_LINK = "too-large-link"
+    NOT_SERVED = "not-served"
+    MAY_NOT_SEND = "may-not-send"
+    QUEUE_FULL = "queue-full"
+    NOTHING_TO_SAVE = "nothing-to-save"
+    PICK = "pick"
+    PICK_PLACEHOLDER = "pick-placeholder"
+    PICKED = "picked"
+    BUTTON_TRY_AGAIN = "button-try-again"
+    ALREADY_HERE = "already-here"
+    CANCELLING = "cancelling"
+    NO_SUCH_JOB = "no-such-job"
+    QUEUE_HEAD = "queue-head"
+    QUEUE_EMPTY = "queue-empty"
+    MINE_HEAD = "mine-head"
+    MINE_EMPTY = "mine-empty"
+    LIST_WAITING = "list-waiting"
+    LIST_PLACE = "list-place"
+    LIST_RUNNING = "list-running"
+    LIST_SUSPENDED = "list-suspended"
+    LIST_DONE = "list-done"
+    LIST_MORE = "list-more"
+    AGO = "ago"
+    BROKEN = "broken"
 
 
 SENTENCES: Final[Mapping[Language, Mapping[Key, str]]] = {
@@ -80,13 +106,55 @@ SENTENCES: Final[Mapping[Language, Mapping[Key, str]]] = {
         Key.HELP: (
             "`/download url:` fetches the media of a link into this channel."
             " `kind` looks for video, audio or pictures only, `quality` bounds the height of the"
-            " picture, `spoiler` hides it until it is clicked.\n"
+            " picture, `audio-format` takes the sound alone, `spoiler` hides it until it is clicked,"
+            " `private` shows it to you only. Right-click a message, Apps, **Save media**: fetches what"
+            " it holds. `/queue list` and `/queue cancel` are about what waits here, `/jobs mine` about"
+            " your own.\n"
             "One message shows how it goes and then has the files. Cancel stops it; Retry begins"
             " anew; Smaller and Audio fetch less; Remove deletes the message. Only who asked, and who"
             " may manage messages, can press them.\n"
             "You can ask again after {apart}, {per_minute} times a minute at most."
         ),
         Key.REFERENCE: "Reference: `{name}`",
+        Key.RING_DONE: "it is here.",
+        Key.RING_FAILED: "that did not work; the message says why.",
+        Key.TOO_LARGE_LINK: (
+            "`{name}` has {size}; here a file may have {limit}. Get it here: <{link}>"
+        ),
+        Key.NOT_SERVED: "This bot does not serve this server. Ask who runs the bot.",
+        Key.MAY_NOT_SEND: (
+            "I may not send files in this channel. Ask a moderator to allow me View Channel,"
+            " Send Messages and Attach Files, or use `private`."
+        ),
+        Key.QUEUE_FULL: (
+            "The queue of this server is full: {count} are waiting. Ask again when some have"
+            " ended; `/queue list` shows them."
+        ),
+        Key.NOTHING_TO_SAVE: ("There is no link and no file in this message. Choose another one."),
+        Key.PICK: "Which of these shall be fetched? Each gets its own message.",
+        Key.PICK_PLACEHOLDER: "Choose one or more",
+        Key.PICKED: "Begun: {count}. Each has its own message in this channel.",
+        Key.BUTTON_TRY_AGAIN: "Try again",
+        Key.ALREADY_HERE: "already here",
+        Key.CANCELLING: "It is being cancelled; its message will say so.",
+        Key.NO_SUCH_JOB: (
+            "There is no such request here any more. `/queue list` shows what there is."
+        ),
+        Key.QUEUE_HEAD: "Waiting and running in this server: {count}",
+        Key.QUEUE_EMPTY: "Nothing is waiting or running here. `/download` begins something.",
+        Key.MINE_HEAD: "Your last requests in this server:",
+        Key.MINE_EMPTY: "You asked for nothing here lately. `/download` begins something.",
+        Key.LIST_WAITING: "waiting",
+        Key.LIST_PLACE: "place {place}",
+        Key.LIST_RUNNING: "running",
+        Key.LIST_SUSPENDED: "paused",
+        Key.LIST_DONE: "done",
+        Key.LIST_MORE: "… and {count} more.",
+        Key.AGO: "{time} ago",
+        Key.BROKEN: (
+            "Something went wrong on our side. Try again; if it stays so, tell who runs this"
+            " bot: `{name}`"
+        ),
     },
     Language.GERMAN: {
         Key.WAITING: "Wartet, bis es an der Reihe ist.",
@@ -118,13 +186,59 @@ SENTENCES: Final[Mapping[Language, Mapping[Key, str]]] = {
         Key.HELP: (
             "`/download url:` holt die Medien eines Links in diesen Kanal."
             " `kind` sucht nur Video, Ton oder Bilder, `quality` begrenzt die Höhe des Bildes,"
-            " `spoiler` verbirgt es, bis man klickt.\n"
+            " `audio-format` nimmt nur den Ton, `spoiler` verbirgt es, bis man klickt, `private` zeigt es"
+            " nur dir. Rechtsklick auf eine Nachricht, Apps, **Save media**: holt, was darin ist."
+            " `/queue list` und `/queue cancel` gelten dem, was hier wartet, `/jobs mine` deinen"
+            " eigenen.\n"
             "Eine Nachricht zeigt, wie es geht, und hat dann die Dateien. Abbrechen hält an;"
             " Nochmals beginnt neu; Kleiner und Ton holen weniger; Entfernen löscht die Nachricht."
             " Drücken kann nur, wer gefragt hat oder Nachrichten verwalten darf.\n"
             "Du kannst nach {apart} wieder fragen, höchstens {per_minute}-mal in der Minute."
         ),
         Key.REFERENCE: "Kennung: `{name}`",
+        Key.RING_DONE: "es ist da.",
+        Key.RING_FAILED: "das ging nicht; in der Nachricht steht, warum.",
+        Key.TOO_LARGE_LINK: (
+            "`{name}` hat {size}; hier darf eine Datei {limit} haben. Hole sie hier: <{link}>"
+        ),
+        Key.NOT_SERVED: "Dieser Bot bedient diesen Server nicht. Frage, wer den Bot betreibt.",
+        Key.MAY_NOT_SEND: (
+            "Ich darf in diesem Kanal keine Dateien senden. Bitte die Moderation um Kanal"
+            " ansehen, Nachrichten senden und Dateien anhängen, oder nimm `private`."
+        ),
+        Key.QUEUE_FULL: (
+            "Die Schlange dieses Servers ist voll: {count} warten. Frage wieder, wenn einige"
+            " fertig sind; `/queue list` zeigt sie."
+        ),
+        Key.NOTHING_TO_SAVE: (
+            "In dieser Nachricht ist kein Link und keine Datei. Wähle eine andere."
+        ),
+        Key.PICK: "Was davon soll geholt werden? Jedes bekommt seine eigene Nachricht.",
+        Key.PICK_PLACEHOLDER: "Wähle eines oder mehrere",
+        Key.PICKED: "Begonnen: {count}. Jedes hat seine eigene Nachricht in diesem Kanal.",
+        Key.BUTTON_TRY_AGAIN: "Nochmals versuchen",
+        Key.ALREADY_HERE: "schon da",
+        Key.CANCELLING: "Es wird abgebrochen; die Nachricht dazu zeigt es.",
+        Key.NO_SUCH_JOB: (
+            "Eine solche Anfrage gibt es hier nicht mehr. `/queue list` zeigt, was es gibt."
+        ),
+        Key.QUEUE_HEAD: "Auf diesem Server wartend und in Arbeit: {count}",
+        Key.QUEUE_EMPTY: (
+            "Hier wartet nichts und nichts ist in Arbeit. `/download` beginnt etwas."
+        ),
+        Key.MINE_HEAD: "Deine letzten Anfragen auf diesem Server:",
+        Key.MINE_EMPTY: "Du hast hier zuletzt nichts angefragt. `/download` beginnt etwas.",
+        Key.LIST_WAITING: "wartet",
+        Key.LIST_PLACE: "Platz {place}",
+        Key.LIST_RUNNING: "in Arbeit",
+        Key.LIST_SUSPENDED: "angehalten",
+        Key.LIST_DONE: "fertig",
+        Key.LIST_MORE: "… und {count} weitere.",
+        Key.AGO: "vor {time}",
+        Key.BROKEN: (
+            "Bei uns ist etwas schiefgegangen. Versuche es nochmals; bleibt es so, nenne dem,"
+            " der diesen Bot betreibt: `{name}`"
+        ),
     },
 }
 

@@ -1,39 +1,48 @@
-"""Keeps the sandbox site answering at a fixed port of 127.0.0.1 while the cluster is up.
+"""Keeps the sandbox answering at fixed ports of 127.0.0.1 while the cluster is up: the media site,
+and the Discord in a box with its page.
 
-Run as `python -m trawler_cluster.forwarder KUBECTL KUBECONFIG NAMESPACE PORT`: forwards to the
-Service `site`, anew whenever the pod behind it changes, and takes the child along when it ends.
+Run as `python -m trawler_cluster.forwarder KUBECTL KUBECONFIG NAMESPACE SERVICE PORT:PORT`: forwards
+to a Service, anew whenever the pod behind it changes, and takes the child along when it ends.
 """
 
 import signal
 import subprocess
 import sys
 import time
+from typing import Final
 
 from trawler_cluster.native.processes import Component
 from trawler_cluster.provider import Provider
 
+NAMES: Final = ("forwarder", "forwarder-discord")
 
-def component(provider: Provider, *, namespace: str = "trawler") -> Component:
-    """The forwarder as a process that `down` ends."""
+
+def components(provider: Provider, *, namespace: str = "trawler") -> list[Component]:
+    """The forwarders as processes that `down` ends."""
     plan = provider.plan
-    return Component(
-        name="forwarder",
-        argv=[
-            *(sys.executable, "-m", "trawler_cluster.forwarder"),
-            *(str(provider.tools() / "kubectl"), str(plan.kubeconfig)),
-            *(namespace, str(plan.site_port)),
-        ],
-        folder=plan.state / "pids",
-        logs=plan.logs,
-    )
+    ports = (("site", f"{plan.site_port}:8080"), ("discord", f"{plan.discord_port}:8091"))
+    return [
+        Component(
+            name=name,
+            argv=[
+                *(sys.executable, "-m", "trawler_cluster.forwarder"),
+                *(str(provider.tools() / "kubectl"), str(plan.kubeconfig)),
+                *(namespace, service, mapping),
+            ],
+            folder=plan.state / "pids",
+            logs=plan.logs,
+        )
+        for name, (service, mapping) in zip(NAMES, ports, strict=True)
+    ]
 
 
 def ensure(provider: Provider) -> None:
-    """Start it unless it runs."""
-    component(provider).start()
+    """Start them unless they run."""
+    for component in components(provider):
+        component.start()
 
 
-def forward(kubectl: str, kubeconfig: str, namespace: str, port: str) -> None:
+def forward(kubectl: str, kubeconfig: str, namespace: str, service: str, ports: str) -> None:
     """Forward for ever; a second between tries."""
     child: subprocess.Popen[bytes] | None = None
 
@@ -49,7 +58,7 @@ def forward(kubectl: str, kubeconfig: str, namespace: str, port: str) -> None:
         child = subprocess.Popen(
             [
                 *(kubectl, "--kubeconfig", kubeconfig, "-n", namespace),
-                *("port-forward", "--address", "127.0.0.1", "service/site", f"{port}:8080"),
+                *("port-forward", "--address", "127.0.0.1", f"service/{service}", ports),
             ]
         )
         child.wait()
@@ -57,4 +66,4 @@ def forward(kubectl: str, kubeconfig: str, namespace: str, port: str) -> None:
 
 
 if __name__ == "__main__":
-    forward(*sys.argv[1:5])
+    forward(*sys.argv[1:6])

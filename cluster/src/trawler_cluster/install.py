@@ -28,7 +28,7 @@ def values(release: Release) -> list[str]:
         for name in images.SERVICES
     ]
     if release.sandbox:
-        found += ["sandbox.enabled=true", "egress.allow={site:8080}"]
+        found += ["sandbox.enabled=true", "egress.allow={site:8080,discord:8091}"]
     return [word for value in (*found, *release.values) for word in ("--set", value)]
 
 

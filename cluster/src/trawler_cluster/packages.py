@@ -24,6 +24,7 @@ PACKAGES: Final = {
 FOR_TESTS: Final = {
     "openssl": "openssl",  # keys for the API server of the integration shelf
     "faketime": "faketime",  # a wrong clock for the operator there
+    "pg_ctlcluster": "postgresql",  # the bot's database, as a process
     "chromium": "chromium",  # looks at the page of the Discord emulator
 }
 """What only `make test` needs besides."""

@@ -88,5 +88,10 @@ class Plan:
         return 18080 + self.number
 
     @property
+    def discord_port(self) -> int:
+        """Where the page of the Discord in a box answers on 127.0.0.1."""
+        return 18090 + self.number
+
+    @property
     def node(self) -> str:
         return f"{self.name}-node"

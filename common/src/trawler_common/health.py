@@ -60,6 +60,17 @@ async def serve(
         [web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", expose)]
     )
     app.add_routes([web.get(path, handler(made)) for path, made in (documents or {}).items()])
+    async with listen(app, port, host) as heard:
+        yield heard
+
+
+@asynccontextmanager
+async def listen(
+    app: web.Application,
+    port: int,
+    host: str = "0.0.0.0",  # noqa: S104 - whoever asks is outside the pod
+) -> AsyncIterator[int]:
+    """Serve an application until the block ends; yields the port."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     site = web.TCPSite(runner, host, port)

@@ -1,6 +1,7 @@
 """The object store, seen by whoever holds its credentials (never a worker)."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from trawler_crds.messages import UploadFile, UploadGrant
 TIMEOUT: Final = 10.0
 """Seconds for one small request to the store."""
 
-PIECE: Final = 1024 * 1024
+PIECE: Final = 4 * 1024 * 1024
 """Bytes of an object that are in memory at a time."""
 
 
@@ -115,20 +116,33 @@ class Store:
         except BaseError as error:
             raise StoreAway(f"the store does not answer: {error!r}") from error
 
-    async def save(self, sha256: str, path: Path, *, timeout: float) -> None:
+    async def save(self, sha256: str, size: int, path: Path, *, timeout: float) -> None:
         """The bytes of one object into a file, piece by piece. Raises StoreAway, after `timeout` seconds
         too, and FileNotFoundError where there is no such object.
         """
         try:
             async with asyncio.timeout(timeout):
-                answer: Any = await obstore.get_async(self._objects, object_key(sha256))
                 with path.open("wb") as sink:
-                    async for piece in answer.stream(min_chunk_size=PIECE):
+                    async for piece in self.pieces(sha256, 0, size):
                         await asyncio.to_thread(sink.write, piece)
-        except FileNotFoundError:
-            raise
-        except (BaseError, TimeoutError) as error:
-            raise StoreAway(f"the store does not answer: {error!r}") from error
+        except TimeoutError as error:
+            raise StoreAway(f"an object did not come within {timeout:.0f} s") from error
+
+    async def pieces(self, sha256: str, begin: int, end: int) -> AsyncIterator[bytes]:
+        """The bytes `begin` to `end` of one object. Each piece is a request of its own: however slowly
+        they are taken, none lasts longer than TIMEOUT. Raises StoreAway, FileNotFoundError.
+        """
+        for at in range(begin, end, PIECE):
+            try:
+                yield bytes(
+                    await obstore.get_range_async(
+                        self._objects, object_key(sha256), start=at, end=min(at + PIECE, end)
+                    )
+                )
+            except FileNotFoundError:
+                raise
+            except (BaseError, TimeoutError) as error:
+                raise StoreAway(f"the store does not answer: {error!r}") from error
 
     async def delete(self, sha256: str, *, timeout: float = TIMEOUT) -> None:
         """Remove one object; harmless where it is not there. Raises StoreAway, after `timeout` seconds

@@ -98,6 +98,10 @@ class Progress(Message):
     bytes: int = 0
     total: int | None = None
     rate: float | None = None
+    title: Annotated[str | None, Field(max_length=256)] = None
+    """As soon as the site told it; cleaned, never trusted."""
+    thumbnail: Annotated[str | None, Field(max_length=2048)] = None
+    """An https address of a small picture, as the site gives it."""
 
 
 class Place(Contract):

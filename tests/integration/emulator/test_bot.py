@@ -27,7 +27,12 @@ pytestmark = pytest.mark.timeout(180)
 
 @pytest_asyncio.fixture
 async def bot(
-    request: pytest.FixtureRequest, rig: Rig, proxy: ApiProxy, emulated: Emulated, tmp_path: Path
+    request: pytest.FixtureRequest,
+    rig: Rig,
+    proxy: ApiProxy,
+    emulated: Emulated,
+    database: str,
+    tmp_path: Path,
 ) -> AsyncIterator[BotProcess]:
     """Connected; its commands are registered. It reaches the API server through the proxy. Marked
     `hurried`: with the cooldown of a new install.
@@ -35,7 +40,12 @@ async def bot(
     emulated.hub.limits.identify_seconds = 0.0
     token = emulated.application.bot.token
     found = BotProcess(
-        rig.operator, emulated.hub.address, token, tmp_path / "bot", proxy.kubeconfig
+        rig.operator,
+        emulated.hub.address,
+        token,
+        tmp_path / "bot",
+        database=database,
+        kubeconfig=proxy.kubeconfig,
     )
     usual = {"TRAWLER_BOT_COOLDOWN_SECONDS": "10", "TRAWLER_BOT_REQUESTS_PER_MINUTE": "5"}
     found.start(**(usual if request.node.get_closest_marker("hurried") else {}))
@@ -290,10 +300,10 @@ def _shown(rig: Rig) -> bool:
 
 
 async def test_a_token_that_discord_refuses_is_said_once(
-    operator: Operator, emulated: Emulated, tmp_path: Path
+    operator: Operator, emulated: Emulated, database: str, tmp_path: Path
 ) -> None:
     """Alive, not ready, without further requests; a new token in the file is taken up."""
-    found = BotProcess(operator, emulated.hub.address, "wrong", tmp_path / "bot")
+    found = BotProcess(operator, emulated.hub.address, "wrong", tmp_path / "bot", database=database)
     found.start()
     try:
         refused = '"event": "token_refused"'

@@ -106,17 +106,17 @@ def test_an_end_with_files_offers_what_makes_sense() -> None:
     """Smaller and Audio only of a video."""
     done = job(status_phase="Succeeded", status_files=[file().wire()])
     assert ["retry", "smaller", "audio", "remove"] == acts(
-        replies.ended(done, EN, too_large=[], limit=10)
+        replies.ended(done, EN, too_large=[], links={}, limit=10)
     )
     sound = job(status_phase="Succeeded", status_files=[file(kind="audio/mpeg").wire()])
-    assert ["retry", "remove"] == acts(replies.ended(sound, EN, too_large=[], limit=10))
+    assert ["retry", "remove"] == acts(replies.ended(sound, EN, too_large=[], links={}, limit=10))
 
 
 def test_what_does_not_fit_is_named_with_its_size_and_a_way_out() -> None:
     """And its name is a stranger's too."""
     done = job(status_phase="Succeeded", status_files=[file().wire()])
     large = file(52_000_000, name="a`b @everyone.mp4")
-    said = replies.ended(done, EN, too_large=[large], limit=10_485_760).content
+    said = replies.ended(done, EN, too_large=[large], links={}, limit=10_485_760).content
     assert "`a'b @everyone.mp4` has 52.0 MB; here a file may have 10.5 MB" in said
     assert "Smaller" in said
 
@@ -126,7 +126,7 @@ def test_every_failure_is_said_with_a_way_on(reason: FailureReason) -> None:
     """In both languages, with Retry and Remove."""
     over = job(status_phase="Failed", status_reason=reason, status_message="secret detail")
     for language in Language:
-        said = replies.ended(over, language, too_large=[], limit=10)
+        said = replies.ended(over, language, too_large=[], links={}, limit=10)
         assert "secret detail" not in said.content
         assert {"retry", "remove"} <= set(acts(said))
 

@@ -55,6 +55,15 @@ class Moved(Contract):
     total: int | None = None
 
 
+class Told(Contract):
+    """Fetcher → agent: what the site says of it, before the bytes come."""
+
+    type: Literal["told"] = "told"
+    job: str
+    title: Annotated[str | None, Field(max_length=256)] = None
+    thumbnail: Annotated[str | None, Field(max_length=2048)] = None
+
+
 class Timing(Contract):
     """A piece of work that the job process timed, for the trace."""
 
@@ -103,6 +112,7 @@ class Event(StrEnum):
     """What a job process writes to its pipe."""
 
     MOVED = "moved"
+    TOLD = "told"
     TIMING = "timing"
     OUTCOME = "outcome"
 
@@ -110,8 +120,8 @@ class Event(StrEnum):
 ToFetcher: Final[TypeAdapter[Fetch | Stop | Release]] = TypeAdapter(
     Annotated[Fetch | Stop | Release, Field(discriminator="type")]
 )
-ToAgent: Final[TypeAdapter[Moved | Done]] = TypeAdapter(
-    Annotated[Moved | Done, Field(discriminator="type")]
+ToAgent: Final[TypeAdapter[Moved | Told | Done]] = TypeAdapter(
+    Annotated[Moved | Told | Done, Field(discriminator="type")]
 )
 
 

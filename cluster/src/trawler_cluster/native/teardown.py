@@ -12,7 +12,11 @@ from trawler_cluster.plan import Plan
 def remove(plan: Plan, components: Iterable[processes.Component]) -> None:
     """Leave no process, mount, namespace, cgroup, link or nft table. Harmless when repeated."""
     by_name = {component.name: component for component in components}
-    for name in ("forwarder", "kubelet"):  # else it would start containers anew
+    for name in (
+        "forwarder",
+        "forwarder-discord",
+        "kubelet",
+    ):  # else it would start containers anew
         if name in by_name:
             by_name[name].stop()
     cgroups.kill(plan.cgroup)

@@ -8,7 +8,7 @@ from typing import Self
 from pydantic import ValidationError
 
 from trawler_common import logs
-from trawler_worker.protocol import MAX_LINE, Done, Fetch, Moved, Release, Stop, ToAgent, line
+from trawler_worker.protocol import MAX_LINE, Done, Fetch, Moved, Release, Stop, ToAgent, Told, line
 
 log = logs.get("fetching")
 
@@ -24,7 +24,7 @@ class Fetcher:
         self._reader = reader
         self._writer = writer
         self._waiting: dict[str, asyncio.Future[Done]] = {}
-        self._moved: dict[str, Callable[[Moved], None]] = {}
+        self._moved: dict[str, Callable[[Moved | Told], None]] = {}
         self.lost = asyncio.Event()
 
     @classmethod
@@ -51,14 +51,14 @@ class Fetcher:
                 if not future.done():
                     future.set_exception(FetcherLost())
 
-    def _take(self, message: Moved | Done) -> None:
-        if isinstance(message, Moved):
+    def _take(self, message: Moved | Told | Done) -> None:
+        if isinstance(message, Moved | Told):
             if (hear := self._moved.get(message.job)) is not None:
                 hear(message)
         elif (future := self._waiting.get(message.job)) is not None and not future.done():
             future.set_result(message)
 
-    async def fetch(self, order: Fetch, moved: Callable[[Moved], None]) -> Done:
+    async def fetch(self, order: Fetch, moved: Callable[[Moved | Told], None]) -> Done:
         """Run one job. Raises FetcherLost. When cancelled, the job's process group is gone first."""
         if self.lost.is_set():
             raise FetcherLost

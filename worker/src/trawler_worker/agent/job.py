@@ -14,7 +14,7 @@ from trawler_crds.messages import Outcome, Progress, Recorded, Result, Stage
 from trawler_worker.agent.board import Board, Work
 from trawler_worker.agent.fetching import Fetcher, FetcherLost
 from trawler_worker.agent.upload import Revoked, Uploader, UploadFailed, hash_file
-from trawler_worker.protocol import Done, Fault, Fetch, Moved
+from trawler_worker.protocol import Done, Fault, Fetch, Moved, Told
 
 log = logs.get("job")
 
@@ -137,14 +137,18 @@ class Runner:
                 await asyncio.sleep(pause)
                 pause = min(REPEAT_LONGEST, pause * 2)
 
-    def _show(self, work: Work) -> Callable[[Moved], None]:
+    def _show(self, work: Work) -> Callable[[Moved | Told], None]:
         """Progress to whoever watches, at most once a second."""
         loop = asyncio.get_running_loop()
         subject = subjects.progress(self._install, self._pod, work.order.uid)
         last = (0.0, 0)
+        told: Told | None = None
 
-        def moved(report: Moved) -> None:
-            nonlocal last
+        def moved(report: Moved | Told) -> None:
+            nonlocal last, told
+            if isinstance(report, Told):
+                told = report
+                return
             self._board.move(work, report.stage)
             now = loop.time()
             if now - last[0] < PROGRESS_EVERY:
@@ -158,6 +162,8 @@ class Runner:
                 bytes=report.bytes,
                 total=report.total,
                 rate=rate,
+                title=told.title if told else None,
+                thumbnail=told.thumbnail if told else None,
             )
             self._tasks.create_task(self._bus.publish(subject, message), name="progress")
 

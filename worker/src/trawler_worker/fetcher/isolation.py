@@ -19,7 +19,7 @@ from trawler_common import logs
 from trawler_crds.failures import FailureReason
 from trawler_crds.messages import Stage
 from trawler_worker.fetcher.watch import Measured, Watch
-from trawler_worker.protocol import Done, Event, Fault, Fetch, Moved, Timing
+from trawler_worker.protocol import Done, Event, Fault, Fetch, Moved, Timing, Told
 
 log = logs.get("isolation")
 
@@ -113,7 +113,7 @@ class Isolation:
             ended.killed_by = int(message["signal"])
             ended.ended.set()
 
-    async def run(self, order: Fetch, moved: Callable[[Moved], None]) -> Done:
+    async def run(self, order: Fetch, moved: Callable[[Moved | Told], None]) -> Done:
         """Run one job to its end. When this returns, its process group is gone."""
         scratch = self._scratch / order.job
         _remove(scratch)
@@ -192,7 +192,7 @@ class Isolation:
         return reader
 
     async def _read(
-        self, job: _Running, events: asyncio.StreamReader, moved: Callable[[Moved], None]
+        self, job: _Running, events: asyncio.StreamReader, moved: Callable[[Moved | Told], None]
     ) -> None:
         """The job's own words; a job that says nonsense or too much is killed."""
         size = 0
@@ -207,13 +207,17 @@ class Isolation:
             job.verdict = Fault(reason=FailureReason.INTERNAL)
             self._tell({"kill": job.order.job})
 
-    def _take(self, job: _Running, event: dict[str, Any], moved: Callable[[Moved], None]) -> None:
+    def _take(
+        self, job: _Running, event: dict[str, Any], moved: Callable[[Moved | Told], None]
+    ) -> None:
         body = event["body"]
         match Event(event["event"]):
             case Event.MOVED:
                 report = Moved.model_validate({**body, "job": job.order.job})
                 job.stage = report.stage
                 moved(report)
+            case Event.TOLD:
+                moved(Told.model_validate({**body, "job": job.order.job}))
             case Event.TIMING if len(job.timings) < 64:
                 job.timings.append(Timing.model_validate(body))
             case Event.OUTCOME:

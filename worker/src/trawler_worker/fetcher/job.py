@@ -38,7 +38,11 @@ class Pipe:
     def moved(self, stage: Stage, done: int, total: int | None) -> None:
         self.write(Event.MOVED, {"stage": stage, "bytes": done, "total": total})
 
-    def report(self, done: int, total: int | None) -> None:
+    def told(self, title: str | None, thumbnail: str | None) -> None:
+        """For people to look at while they wait."""
+        self.write(Event.TOLD, {"title": title, "thumbnail": thumbnail})
+
+    def __call__(self, done: int, total: int | None, /) -> None:
         """Progress of the fetch; most calls do nothing."""
         now = time.monotonic()
         if now - self._reported >= REPORT_EVERY:
@@ -102,7 +106,7 @@ def _fetch(
     for name in route(order):
         try:
             with pipe.timed(f"fetch {name}"):
-                return name, engines[name].fetch(order, scratch, pipe.report)
+                return name, engines[name].fetch(order, scratch, pipe)
         except NotTaken as refusal:
             refusals.append(refusal)
     raise refusals[-1]

@@ -1,6 +1,5 @@
 """What an engine is: Direct, YtDlp, and later Cobalt and gallery-dl."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -8,8 +7,17 @@ from typing import Protocol
 from trawler_crds.media_job import EngineName, Source
 from trawler_worker.protocol import Fetch
 
-Report = Callable[[int, int | None], None]
-"""Called with (bytes so far, bytes in all if known)."""
+
+class Report(Protocol):
+    """How an engine says how far it is."""
+
+    def __call__(self, done: int, total: int | None, /) -> None:
+        """Bytes so far, and in all if known."""
+        ...
+
+    def told(self, title: str | None, thumbnail: str | None) -> None:
+        """What the site says of it, before the bytes come."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)

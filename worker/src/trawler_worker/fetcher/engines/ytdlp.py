@@ -25,6 +25,7 @@ from yt_dlp.utils import (
 )
 
 from trawler_common.plain import clean
+from trawler_crds import addresses
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import EngineName, MediaKind, Source
 from trawler_worker.fetcher.engines import shortlist
@@ -160,7 +161,7 @@ class YtDlp:
             "format": form,
             "format_sort": ["res", "vcodec:h264", "acodec:aac"],
             "playlist_items": f"1:{order.limits.max_files + 1}",
-            "match_filter": _judged(order),
+            "match_filter": _judged(order, report),
             "cookiefile": io.StringIO(),
         }
         ydl.params["outtmpl"]["default"] = str(scratch / f"{order.job}-%(autonumber)s.%(ext)s")
@@ -227,8 +228,11 @@ def _entries(info: Any) -> list[dict[str, Any]]:
     return entries
 
 
-def _judged(order: Fetch) -> Any:
-    """What yt-dlp asks before it downloads an entry: it is taken, or the whole job ends."""
+def _judged(order: Fetch, report: Report) -> Any:
+    """What yt-dlp asks before it downloads an entry: it is taken, or the whole job ends. By then the
+    site has told what it is.
+    """
+    told = False
 
     def judge(info: dict[str, Any], *, incomplete: bool) -> None:
         if (info.get("n_entries") or 1) > order.limits.max_files:
@@ -241,8 +245,23 @@ def _judged(order: Fetch) -> Any:
         for form in () if incomplete else info.get("requested_formats") or [info]:
             if (form.get("filesize") or 0) > order.limits.max_bytes:
                 raise too_large(order.limits)
+        nonlocal told
+        if not incomplete and not told:
+            told = True
+            report.told(_title(info), _thumbnail(info))
 
     return judge
+
+
+def _title(info: dict[str, Any]) -> str | None:
+    title = info.get("playlist_title") or info.get("title")
+    return clean(str(title), limit=256) or None if title else None
+
+
+def _thumbnail(info: dict[str, Any]) -> str | None:
+    """Only an address that everybody could look at."""
+    address = str(info.get("thumbnail") or "")
+    return address if address.startswith("https://") and not addresses.fault(address) else None
 
 
 def _files(entries: list[dict[str, Any]]) -> list[tuple[Path, float | None]]:

@@ -1,0 +1,365 @@
+"""From what a person wants to a MediaJob and the message that shows it."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeVar
+
+import discord
+
+from trawler_bot import links, names, replies, texts
+from trawler_bot.cooldown import Cooldown
+from trawler_bot.desk import Desk
+from trawler_bot.following import Following
+from trawler_bot.links import Objection
+from trawler_bot.offers import picker, try_again
+from trawler_bot.records import Pass, Request
+from trawler_bot.sheet import view
+from trawler_bot.texts import Key, Language, language, say
+from trawler_bot.whispers import whisper
+from trawler_common import logs
+from trawler_common.crashing import CrashPoint, reach
+from trawler_common.egress import AllowList
+from trawler_common.kube import ApiAway, Conflict, Missing, Refused
+from trawler_crds.media_job import (
+    Delivery,
+    DiscordDelivery,
+    Media,
+    MediaJob,
+    MediaJobSpec,
+)
+
+log = logs.get("asking")
+
+OBJECTIONS: Final = {
+    Objection.NOT_A_LINK: Key.NOT_A_LINK,
+    Objection.MALFORMED: Key.MALFORMED,
+    Objection.PRIVATE: Key.PRIVATE,
+}
+TOKEN_SECONDS: Final = 840.0
+"""For which we use an interaction's token: Discord's fifteen minutes, less one."""
+KEPT: Final = 1000
+"""Wishes kept for those who may ask again, and choices for those who pick."""
+QUEUE_KNOWN: Final = 60.0
+"""Seconds for which a server's MediaQueue is not looked at again."""
+Kept = TypeVar("Kept")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What one person wants."""
+
+    url: str
+    media: Media = field(default_factory=Media)
+    spoiler: bool = False
+    private: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What this install allows."""
+
+    egress: AllowList
+    guilds: frozenset[int]
+    """Empty: all."""
+    apart: float
+    per_minute: int
+    queue: dict[str, Any]
+    """The spec of a new server's MediaQueue."""
+    reuse_seconds: float
+
+
+class Asking:
+    """Judges, makes the MediaJob, answers; whatever fails is said in private."""
+
+    def __init__(self, following: Following, desk: Desk, rules: Rules) -> None:
+        self._following = following
+        self._desk = desk
+        self._rules = rules
+        self._cooldown = Cooldown(apart=rules.apart, per_minute=rules.per_minute)
+        self._wishes: OrderedDict[int, Wish] = OrderedDict()
+        self._choices: OrderedDict[int, list[str]] = OrderedDict()
+        self._queues: dict[int, tuple[float, int | None]] = {}
+        """Server → when its MediaQueue was looked at, and how many may wait in it."""
+
+    def serves(self, guild_id: int | None) -> bool:
+        """Whether this install answers there."""
+        return not self._rules.guilds or guild_id in self._rules.guilds
+
+    # ways in ----------------------------------------------------------------------------------
+
+    async def download(self, interaction: discord.Interaction, wish: Wish) -> None:
+        """One wish, one message: MediaJob first, then the answer, then the note of which message it is."""
+        to = language(str(interaction.locale))
+        wish = replace(wish, url=await self._meant(interaction, wish.url))
+        if await self._refused(interaction, wish, to):
+            return
+        await self._begin(interaction, names.job(interaction.id), wish, to)
+
+    async def save(self, interaction: discord.Interaction, message: discord.Message) -> None:
+        """What a message holds: one thing at once; of several, a choice."""
+        to = language(str(interaction.locale))
+        found = [each.url for each in message.attachments] + links.find(message.content)
+        found = list(dict.fromkeys(found))[: links.MOST]
+        if not found:
+            await whisper(interaction, say(to, Key.NOTHING_TO_SAVE))
+        elif len(found) == 1:
+            await self.download(interaction, Wish(found[0]))
+        else:
+            _keep(self._choices, interaction.id, found)
+            await whisper(interaction, say(to, Key.PICK), view=picker(interaction.id, found, to))
+
+    async def pick(self, interaction: discord.Interaction, number: int, chosen: list[int]) -> None:
+        """Each choice its own message, sent by us: an interaction has one answer only."""
+        to = language(str(interaction.locale))
+        offered = self._choices.pop(number, None)
+        if offered is None:
+            await whisper(interaction, say(to, Key.FORGOTTEN))
+            return
+        wishes = [Wish(offered[each]) for each in chosen if each < len(offered)]
+        for wish in wishes:
+            objection = links.judge(wish.url, self._rules.egress)
+            if objection is not None:
+                await whisper(interaction, say(to, OBJECTIONS[objection]))
+                return
+        if await self._hindered(interaction, Wish(offered[0]), to):
+            return
+        jobs = await self._accepted(
+            interaction,
+            lambda: self._make_all(interaction, wishes),
+            [names.job(interaction.id, at) for at in range(1, len(wishes) + 1)],
+            to,
+        )
+        if jobs is None:
+            return
+        await interaction.response.edit_message(
+            content=say(to, Key.PICKED, count=len(jobs)), view=None
+        )
+        for job in jobs:
+            self._following.recover(job)
+
+    async def _make_all(
+        self, interaction: discord.Interaction, wishes: list[Wish]
+    ) -> list[MediaJob]:
+        return [
+            await self._make(interaction, names.job(interaction.id, at), wish, None)
+            for at, wish in enumerate(wishes, 1)
+        ]
+
+    async def ask_again(self, interaction: discord.Interaction, number: int) -> None:
+        """The wish that could not be taken before."""
+        wish = self._wishes.pop(number, None)
+        if wish is None:
+            to = language(str(interaction.locale))
+            await whisper(interaction, say(to, Key.FORGOTTEN))
+            return
+        await self.download(interaction, wish)
+
+    async def take_over(
+        self, interaction: discord.Interaction, job: MediaJob, spec: MediaJobSpec
+    ) -> None:
+        """A press begins anew in the message of a job that has ended; two presses are one. Raises
+        ApiAway, Refused, Missing.
+        """
+        assert interaction.message is not None
+        to = language(str(interaction.locale))
+        if await self._waits(interaction, to):
+            return
+        held = _pass(interaction)
+        name = names.again(job.name)
+        self._following.answering.add(name)
+        try:
+            again = await self._desk.jobs.create(name, spec)
+            await self._desk.records.note(_request(interaction, name, spec.url), held)
+            await interaction.response.defer()
+            await self._show(again, interaction.message.id, held)
+        finally:
+            self._following.answering.discard(name)
+
+    # judging ----------------------------------------------------------------------------------
+
+    async def _meant(self, interaction: discord.Interaction, text: str) -> str:
+        """A completion whose address is too long for Discord is only a number of ours."""
+        number = names.recent_number(text)
+        if number is None:
+            return text.strip()
+        found = await self._desk.records.request(number, interaction.user.id)
+        return found.url if found else text
+
+    async def _refused(self, interaction: discord.Interaction, wish: Wish, to: Language) -> bool:
+        """Whether it ends here, with a sentence."""
+        objection = links.judge(wish.url, self._rules.egress)
+        if objection is not None:
+            await whisper(interaction, say(to, OBJECTIONS[objection]))
+            return True
+        return await self._hindered(interaction, wish, to)
+
+    async def _hindered(self, interaction: discord.Interaction, wish: Wish, to: Language) -> bool:
+        if not wish.private and interaction.guild_id and not _may_send(interaction):
+            await whisper(interaction, say(to, Key.MAY_NOT_SEND))
+            return True
+        most = await self._most_queued(interaction.guild_id)
+        waiting = len(self._following.recent.of_guild(interaction.guild_id or 0))
+        if most is not None and waiting >= most:
+            await whisper(interaction, say(to, Key.QUEUE_FULL, count=waiting))
+            return True
+        return await self._waits(interaction, to)
+
+    async def _waits(self, interaction: discord.Interaction, to: Language) -> bool:
+        """Whether this person has to wait, and is told how long."""
+        server = interaction.guild_id or 0
+        wait = self._cooldown.take(interaction.user.id, server, time.monotonic())
+        if wait:
+            await whisper(interaction, say(to, Key.COOLDOWN, time=texts.span(wait)))
+        return bool(wait)
+
+    async def _most_queued(self, guild_id: int | None) -> int | None:
+        """How many may wait in a server's MediaQueue, which is made where it is not there."""
+        if guild_id is None:
+            return None
+        looked, most = self._queues.get(guild_id, (0.0, None))
+        now = time.monotonic()
+        if looked and now - looked < QUEUE_KNOWN:
+            return most
+        try:
+            spec = await self._desk.jobs.queue(names.queue(guild_id), self._rules.queue)
+        except (ApiAway, Refused) as error:
+            log.warning("queue_not_known", extra={"guild": guild_id, "error": str(error)})
+            return most
+        self._queues[guild_id] = (now, spec.max_queued)
+        return spec.max_queued
+
+    # doing ------------------------------------------------------------------------------------
+
+    async def _begin(
+        self, interaction: discord.Interaction, name: str, wish: Wish, to: Language
+    ) -> None:
+        held = _pass(interaction)
+        self._following.answering.add(name)
+        try:
+            reach(CrashPoint.BOT_ASKED)
+            job = await self._accepted(
+                interaction, lambda: self._make(interaction, name, wish, held), [name], to, wish
+            )
+            if job is None:
+                return
+            reach(CrashPoint.BOT_ACCEPTED)
+            message_id = await _answer(interaction, job)
+            if message_id is not None:
+                await self._show(job, message_id, held)
+            else:
+                self._following.recover(job, held)
+        finally:
+            self._following.answering.discard(name)
+
+    async def _accepted(
+        self,
+        interaction: discord.Interaction,
+        make: Callable[[], Awaitable[Kept]],
+        called: list[str],
+        to: Language,
+        wish: Wish | None = None,
+    ) -> Kept | None:
+        """What was made; None where nothing was, and whoever asked is told so."""
+        try:
+            return await make()
+        except (ApiAway, Refused, Missing) as error:
+            log.warning("not_accepted", extra={"error": str(error)})
+            for name in called:
+                self._following.disown(name)
+            again = None
+            if wish is not None:
+                _keep(self._wishes, interaction.id, wish)
+                again = try_again(interaction.id, to)
+            await whisper(interaction, say(to, Key.NOT_ACCEPTED), view=again)
+            return None
+
+    async def _make(
+        self, interaction: discord.Interaction, name: str, wish: Wish, held: Pass | None
+    ) -> MediaJob:
+        noting = asyncio.create_task(
+            self._desk.records.note(_request(interaction, name, wish.url), held)
+        )
+        try:
+            return await self._desk.jobs.create(name, _spec(interaction, wish))
+        finally:
+            await noting
+
+    async def _show(self, job: MediaJob, message_id: int, held: Pass | None) -> None:
+        """From now on this message is the job's."""
+        try:
+            job = await self._desk.jobs.note_message(job, message_id)
+            reach(CrashPoint.BOT_NOTED)
+        except (ApiAway, Conflict, Missing) as error:
+            log.warning("message_not_noted", extra={"job": job.uid, "error": str(error)})
+        self._following.follow(job, message_id, held)
+
+
+async def _answer(interaction: discord.Interaction, job: MediaJob) -> int | None:
+    """The message itself, at once; None where we do not know whether it was made."""
+    where = job.spec.delivery.discord if job.spec.delivery else None
+    reply = replies.waiting(job, language(where.locale if where else None))
+    try:
+        made = await interaction.response.send_message(
+            reply.content,
+            view=view(reply) or discord.utils.MISSING,
+            ephemeral=bool(where and where.private),
+            allowed_mentions=discord.AllowedMentions.none(),
+        )
+    except (discord.HTTPException, OSError) as error:
+        log.warning("answer_lost", extra={"job": job.uid, "error": repr(error)})
+        return None
+    reach(CrashPoint.BOT_ANSWERED)
+    return made.message_id
+
+
+def _spec(interaction: discord.Interaction, wish: Wish) -> MediaJobSpec:
+    """Public words are in the server's language, private ones in the person's."""
+    spoken = interaction.locale if wish.private else interaction.guild_locale or interaction.locale
+    return MediaJobSpec(
+        url=wish.url,
+        queue=names.queue(interaction.guild_id) if interaction.guild_id else "default",
+        media=wish.media,
+        delivery=Delivery(
+            discord=DiscordDelivery(
+                guild_id=str(interaction.guild_id) if interaction.guild_id else None,
+                channel_id=str(interaction.channel_id),
+                interaction_id=str(interaction.id),
+                requester_id=str(interaction.user.id),
+                spoiler=wish.spoiler,
+                private=wish.private,
+                locale=str(spoken),
+            )
+        ),
+    )
+
+
+def _request(interaction: discord.Interaction, name: str, url: str) -> Request:
+    return Request(
+        job=name,
+        guild_id=interaction.guild_id or 0,
+        channel_id=interaction.channel_id or 0,
+        requester_id=interaction.user.id,
+        url=url,
+    )
+
+
+def _pass(interaction: discord.Interaction) -> Pass:
+    expires = interaction.created_at.timestamp() + TOKEN_SECONDS
+    return Pass(interaction.token, interaction.filesize_limit, expires)
+
+
+def _may_send(interaction: discord.Interaction) -> bool:
+    """Whether we may say in this channel what is to be said, and with files."""
+    mine = interaction.app_permissions
+    in_thread = isinstance(interaction.channel, discord.Thread)
+    speaks = mine.send_messages_in_threads if in_thread else mine.send_messages
+    return mine.administrator or (mine.view_channel and speaks and mine.attach_files)
+
+
+def _keep(kept: OrderedDict[int, Any], number: int, what: Any) -> None:
+    kept[number] = what
+    if len(kept) > KEPT:
+        kept.popitem(last=False)

@@ -1,0 +1,82 @@
+"""Being connected to Discord, with the token in its file. One that Discord refuses is said once and
+not asked about again until the file is another: ten thousand refusals are a ban.
+"""
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+import discord
+
+from trawler_bot.bot import Bot
+from trawler_bot.limits import Limits
+from trawler_bot.records import Records
+from trawler_common import logs
+
+log = logs.get("connection")
+
+LOOK_EVERY: Final = 5.0
+"""Seconds between two looks at a token that Discord refused."""
+DATABASE: Final = 3.0
+"""Seconds that the database has to say what it knows before we begin without."""
+REFUSED: Final = 4004
+"""Close code: authentication failed."""
+
+
+class TokenChanged(Exception):
+    """A client that was refused cannot begin again: the process does, with the new token."""
+
+
+class Connection:
+    """Of one client; it is started once."""
+
+    def __init__(self, bot: Bot, token_file: Path, stop: asyncio.Event) -> None:
+        self._stop = stop
+        self._bot = bot
+        self._file = token_file
+        self._refused = False
+
+    def ready(self) -> bool:
+        """Whether people are answered."""
+        return self._bot.is_ready() and not self._refused
+
+    async def run(self, records: Records, limits: Limits) -> None:
+        """Stay connected; that it ends untold is a reason to end. Raises TokenChanged."""
+        token = await self._accepted()
+        await records.settled(DATABASE)
+        await limits.load()
+        try:
+            await self._bot.start(token)
+        except discord.ConnectionClosed as error:
+            if error.code != REFUSED:
+                raise
+        except discord.LoginFailure:
+            pass
+        else:
+            if self._stop.is_set():
+                return
+            raise RuntimeError("the client ended without being told to")
+        self._refused = True
+        log.error("token_refused", extra={"file": str(self._file)})
+        await self._another(token)
+        raise TokenChanged(str(self._file))
+
+    async def _accepted(self) -> str:
+        """The token in its file, once Discord takes it."""
+        while True:
+            token = self._file.read_text().strip()
+            async with discord.Client(intents=discord.Intents(guilds=True)) as asking:
+                try:
+                    await asking.login(token)
+                except discord.LoginFailure:
+                    log.error("token_refused", extra={"file": str(self._file)})
+                else:
+                    return token
+            await self._another(token)
+
+    async def _another(self, token: str) -> None:
+        """Until the file holds another one."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            if self._file.read_text().strip() != token:
+                return

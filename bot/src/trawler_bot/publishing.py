@@ -1,0 +1,109 @@
+"""Files too large for Discord, under addresses that nobody can guess: a small route that streams
+with Range, for as long as a link is neither old nor revoked.
+"""
+
+import re
+from typing import Final
+from urllib.parse import quote
+
+from aiohttp import web
+
+from trawler_bot.records import Link, Records
+from trawler_common.store import Store, StoreAway
+from trawler_crds.media_job import MediaFile
+
+PATH: Final = "/f/{id:[A-Za-z0-9_-]{24}}/{name}"
+PLAYED: Final = ("video/", "audio/", "image/")
+"""Types that a browser may show itself; the rest is saved."""
+NEVER_SHOWN: Final = frozenset({"image/svg+xml"})
+_RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)")
+
+
+class Publishing:
+    """Makes links and answers them. Without a public address there are none."""
+
+    def __init__(self, records: Records, store: Store, *, public_url: str, seconds: float) -> None:
+        self._records = records
+        self._store = store
+        self._public = public_url.rstrip("/")
+        self._seconds = seconds
+
+    async def link(self, job: str, file: MediaFile) -> str | None:
+        """Where one stored file can be fetched; None where it cannot."""
+        if not self._public:
+            return None
+        number = await self._records.publish(job, file, self._seconds)
+        return f"{self._public}/f/{number}/{quote(file.name)}" if number else None
+
+    def app(self) -> web.Application:
+        """For a listener of its own: what strangers reach has no other route."""
+        app = web.Application()
+        app.router.add_get(PATH, self._answer)
+        return app
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        link = await self._records.link(request.match_info["id"])
+        if link is None:
+            silent = not self._records.ready()
+            raise web.HTTPServiceUnavailable if silent else web.HTTPNotFound
+        span = part(request.headers.get("Range"), link.bytes)
+        if span is None:
+            raise web.HTTPRequestRangeNotSatisfiable(
+                headers={"Content-Range": f"bytes */{link.bytes}"}
+            )
+        begin, end = span
+        whole = (begin, end) == (0, link.bytes)
+        answer = web.StreamResponse(status=200 if whole else 206, headers=_headers(link))
+        answer.content_length = end - begin
+        if not whole:
+            answer.headers["Content-Range"] = f"bytes {begin}-{end - 1}/{link.bytes}"
+        if request.method == "HEAD":
+            await answer.prepare(request)
+            return answer
+        await self._stream(request, answer, link, begin, end)
+        return answer
+
+    async def _stream(
+        self, request: web.Request, answer: web.StreamResponse, link: Link, begin: int, end: int
+    ) -> None:
+        try:
+            async for piece in self._store.pieces(link.sha256, begin, end):
+                if not answer.prepared:
+                    await answer.prepare(request)
+                await answer.write(piece)
+        except FileNotFoundError as error:
+            raise web.HTTPGone from error
+        except StoreAway as error:
+            if answer.prepared:
+                raise  # the connection ends: whoever fetches sees that it is not whole
+            raise web.HTTPServiceUnavailable(headers={"Retry-After": "10"}) from error
+
+
+def part(header: str | None, size: int) -> tuple[int, int] | None:
+    """Begin and end of what is asked for; all of it where no single range is; None where there is
+    nothing (RFC 9110, 14). Pure.
+    """
+    found = _RANGE.fullmatch(header.strip()) if header else None
+    if found is None or not (found[1] or found[2]):
+        return 0, size
+    if not found[1]:
+        return (max(0, size - int(found[2])), size) if int(found[2]) else None
+    begin = int(found[1])
+    end = min(size, int(found[2]) + 1) if found[2] else size
+    return (begin, end) if begin < end else None
+
+
+def _headers(link: Link) -> dict[str, str]:
+    """Nothing that came from a site runs in a browser here."""
+    shown = link.kind.startswith(PLAYED) and link.kind not in NEVER_SHOWN
+    way = "inline" if shown else "attachment"
+    return {
+        "Content-Type": link.kind if shown else "application/octet-stream",
+        "Content-Disposition": f"{way}; filename*=UTF-8''{quote(link.name, safe='')}",
+        "Accept-Ranges": "bytes",
+        "ETag": f'"{link.sha256}"',
+        "Cache-Control": "private, max-age=0, must-revalidate",
+        "Content-Security-Policy": "default-src 'none'; media-src 'self'; img-src 'self'; sandbox",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+    }

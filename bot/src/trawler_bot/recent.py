@@ -1,0 +1,107 @@
+"""What was asked for lately, as the watch of MediaJobs tells: for lists and completions. Pure but
+for its memory.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from trawler_crds.failures import FailureReason
+from trawler_crds.media_job import TERMINAL, DiscordDelivery, Media, MediaJob, Phase, Reuse
+
+MOST: Final = 20_000
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One job, as far as a list of jobs shows it."""
+
+    name: str
+    uid: str
+    guild_id: int
+    channel_id: int
+    requester_id: int
+    message_id: int | None
+    private: bool
+    url: str
+    title: str | None
+    phase: Phase
+    reason: FailureReason | None
+    asked: float
+    ended: float
+    reusable: bool
+    """Its files would answer a plain request for the same address."""
+
+    @property
+    def over(self) -> bool:
+        return self.phase in TERMINAL
+
+
+def seen(job: MediaJob, where: DiscordDelivery) -> Seen:
+    """What is worth keeping of a job."""
+    status = job.status
+    noted = status.delivery.message_id if status.delivery else None
+    return Seen(
+        name=job.name,
+        uid=job.uid,
+        guild_id=int(where.guild_id or 0),
+        channel_id=int(where.channel_id),
+        requester_id=int(where.requester_id),
+        message_id=int(noted) if noted else None,
+        private=where.private,
+        url=job.spec.url,
+        title=status.source.title if status.source else None,
+        phase=status.phase or Phase.PENDING,
+        reason=status.reason,
+        asked=_unix(job.metadata.creation_timestamp),
+        ended=_unix(status.completion_time),
+        reusable=(
+            status.phase is Phase.SUCCEEDED
+            and job.spec.media == Media()
+            and job.spec.reuse is Reuse.ALWAYS
+        ),
+    )
+
+
+class Recent:
+    """By uid, the oldest first; bounded."""
+
+    def __init__(self) -> None:
+        self._jobs: OrderedDict[str, Seen] = OrderedDict()
+        self._here: OrderedDict[str, float] = OrderedDict()
+
+    def see(self, job: MediaJob, where: DiscordDelivery) -> None:
+        """As it is now."""
+        known = self._jobs[job.uid] = seen(job, where)
+        if known.reusable:
+            self._here[known.url] = max(known.ended, self._here.get(known.url, 0.0))
+        for kept in (self._jobs, self._here):
+            if len(kept) > MOST:
+                kept.popitem(last=False)
+
+    def forget(self, uid: str) -> None:
+        """It was deleted."""
+        self._jobs.pop(uid, None)
+
+    def __iter__(self) -> Iterator[Seen]:
+        """The newest first."""
+        return reversed(self._jobs.values())
+
+    def of_guild(self, guild_id: int) -> list[Seen]:
+        """What waits or runs in a server, the oldest first."""
+        return [job for job in self._jobs.values() if job.guild_id == guild_id and not job.over]
+
+    def of_person(self, guild_id: int, person: int, most: int) -> list[Seen]:
+        """What somebody asked for in a server, the newest first."""
+        mine = [job for job in self if (job.guild_id, job.requester_id) == (guild_id, person)]
+        return mine[:most]
+
+    def here(self, url: str, *, now: float, within: float) -> bool:
+        """Whether the files of an address were stored so recently that they would answer at once."""
+        return now - self._here.get(url, 0.0) < within
+
+
+def _unix(time: str | None) -> float:
+    return datetime.fromisoformat(time).timestamp() if time else 0.0

@@ -1,0 +1,335 @@
+"""What the bot writes down in PostgreSQL. Nothing in it is needed for a job to end: while the
+database is away every question has a plain answer, and what was to be noted is not.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeVar
+
+import psycopg
+from cryptography.fernet import Fernet, InvalidToken
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from trawler_bot.migrations import LOCK, STEPS
+from trawler_common import logs
+from trawler_crds.media_job import MediaFile
+
+log = logs.get("records")
+
+Connection = AsyncConnection[TupleRow]
+Found = TypeVar("Found")
+
+DEADLINE: Final = 0.4
+"""Seconds that a person's answer waits for the database."""
+AGAIN: Final = 2.0
+"""Seconds after a failure in which it is not asked at all."""
+KEPT: Final = timedelta(days=30)
+"""How long it is remembered who asked for what, for completions."""
+LIMIT_KEPT: Final = timedelta(days=1)
+"""How long a learnt limit is believed; Discord has changed them three times since 2023."""
+SWEEP_EVERY: Final = 3600.0
+RECENT: Final = 25
+"""Completions that Discord takes."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """Who asked for what, where."""
+
+    job: str
+    guild_id: int
+    channel_id: int
+    requester_id: int
+    url: str
+    id: int = 0
+
+
+@dataclass(frozen=True)
+class Pass:
+    """An interaction's token: the right to write its message, for a quarter of an hour."""
+
+    token: str
+    most_bytes: int
+    """Of one file, as this interaction was told."""
+    expires: float
+    """Unix seconds from which we do not use it any more."""
+
+    def alive(self, now: float) -> bool:
+        return now < self.expires
+
+
+@dataclass(frozen=True)
+class Link:
+    """A stored file that somebody with this address may fetch."""
+
+    id: str
+    sha256: str
+    name: str
+    kind: str
+    bytes: int
+
+
+class Records:
+    """All statements that there are."""
+
+    def __init__(self, url: str, key: bytes) -> None:
+        self._box = Fernet(key)
+        self._ready = False
+        self._settled = asyncio.Event()
+        self._silent_until = 0.0
+        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            url,
+            min_size=1,
+            max_size=4,
+            open=False,
+            timeout=DEADLINE,
+            reconnect_timeout=0,  # whoever asks again begins anew
+            kwargs={"connect_timeout": 2, "options": "-c statement_timeout=5000"},
+            check=AsyncConnectionPool.check_connection,
+        )
+
+    async def run(self) -> None:
+        """Make the tables as soon as the database answers, then forget what is old, for ever."""
+        await self._pool.open(wait=False)
+        try:
+            while True:
+                try:
+                    async with self._pool.connection(timeout=10) as connection:
+                        await _migrate(connection)
+                        await _forget(connection)
+                    self._ready = True
+                    self._settled.set()
+                    pause = SWEEP_EVERY
+                except (psycopg.Error, PoolTimeout) as error:
+                    log.warning("database_away", extra={"error": repr(error)})
+                    pause = AGAIN
+                await asyncio.sleep(pause)
+        finally:
+            await self._pool.close()
+
+    async def settled(self, seconds: float) -> None:
+        """Until it answered for the first time, or for so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._settled.wait()
+
+    def ready(self) -> bool:
+        """Whether it answered last time."""
+        return self._ready and time.monotonic() >= self._silent_until
+
+    async def _ask(
+        self, what: str, work: Callable[[Connection], Awaitable[Found]], otherwise: Found
+    ) -> Found:
+        if not self.ready():
+            return otherwise
+        try:
+            async with asyncio.timeout(DEADLINE), self._pool.connection() as connection:
+                return await work(connection)
+        except (psycopg.Error, PoolTimeout, TimeoutError) as error:
+            self._silent_until = time.monotonic() + AGAIN
+            log.warning("database_away", extra={"asked": what, "error": repr(error)})
+            return otherwise
+
+    # requests and their passes ----------------------------------------------------------------
+
+    async def note(self, request: Request, held: Pass | None) -> None:
+        """Before the answer: whoever restarts finds the message by it."""
+
+        async def work(connection: Connection) -> None:
+            await connection.execute(
+                "insert into requests (job, guild_id, channel_id, requester_id, url)"
+                " values (%s, %s, %s, %s, %s) on conflict (job) do nothing",
+                (
+                    *(request.job, request.guild_id, request.channel_id),
+                    *(request.requester_id, request.url),
+                ),
+            )
+            if held is not None:
+                await connection.execute(
+                    "insert into passes (job, token, most_bytes, expires) values (%s, %s, %s, %s)"
+                    " on conflict (job) do nothing",
+                    (
+                        *(request.job, self._box.encrypt(held.token.encode()), held.most_bytes),
+                        datetime.fromtimestamp(held.expires, UTC),
+                    ),
+                )
+
+        await self._ask("note", work, None)
+
+    async def held(self, job: str) -> Pass | None:
+        """The pass of a job, if it still lives."""
+
+        async def work(connection: Connection) -> Pass | None:
+            cursor = await connection.execute(
+                "select token, most_bytes, expires from passes where job = %s and expires > now()",
+                (job,),
+            )
+            row = await cursor.fetchone()
+            if row is None:
+                return None
+            try:
+                token = self._box.decrypt(bytes(row[0])).decode()
+            except InvalidToken:  # the key was changed: as if it were not there
+                return None
+            return Pass(token, row[1], row[2].timestamp())
+
+        return await self._ask("pass", work, None)
+
+    async def recent(self, requester_id: int, guild_id: int, containing: str) -> list[Request]:
+        """What somebody asked for last in one server, each address once, the newest first."""
+
+        async def work(connection: Connection) -> list[Request]:
+            cursor = await connection.execute(
+                "select job, guild_id, channel_id, requester_id, url, id from ("
+                "  select distinct on (url) * from requests"
+                "  where requester_id = %s and guild_id = %s and position(lower(%s) in lower(url)) > 0"
+                "  order by url, asked desc"
+                ") as each_once order by asked desc limit %s",
+                (requester_id, guild_id, containing, RECENT),
+            )
+            return [Request(*row) for row in await cursor.fetchall()]
+
+        return await self._ask("recent", work, [])
+
+    async def request(self, number: int, requester_id: int) -> Request | None:
+        """One of one's own by its number."""
+
+        async def work(connection: Connection) -> Request | None:
+            cursor = await connection.execute(
+                "select job, guild_id, channel_id, requester_id, url, id from requests"
+                " where id = %s and requester_id = %s",
+                (number, requester_id),
+            )
+            row = await cursor.fetchone()
+            return Request(*row) if row else None
+
+        return await self._ask("request", work, None)
+
+    # limits -----------------------------------------------------------------------------------
+
+    async def limits(self) -> dict[tuple[int, str], tuple[int, float]]:
+        """(server, route) → bytes that were too many, and the Unix second of that."""
+
+        async def work(connection: Connection) -> dict[tuple[int, str], tuple[int, float]]:
+            cursor = await connection.execute(
+                "select guild_id, route, most_bytes, learnt from limits where learnt > %s",
+                (datetime.now(UTC) - LIMIT_KEPT,),
+            )
+            return {(r[0], r[1]): (r[2], r[3].timestamp()) for r in await cursor.fetchall()}
+
+        return await self._ask("limits", work, {})
+
+    async def learn(self, guild_id: int, route: str, most_bytes: int) -> None:
+        """Discord refused more than this."""
+
+        async def work(connection: Connection) -> None:
+            await connection.execute(
+                "insert into limits (guild_id, route, most_bytes) values (%s, %s, %s)"
+                " on conflict (guild_id, route)"
+                " do update set most_bytes = excluded.most_bytes, learnt = now()",
+                (guild_id, route, most_bytes),
+            )
+
+        await self._ask("learn", work, None)
+
+    # links ------------------------------------------------------------------------------------
+
+    async def publish(self, job: str, file: MediaFile, seconds: float) -> str | None:
+        """The id under which a file can be fetched; asked again it is the same one. None where the
+        database is away: then there is no link.
+        """
+
+        async def work(connection: Connection) -> str | None:
+            cursor = await connection.execute(
+                "insert into links (id, job, sha256, name, kind, bytes, expires)"
+                " values (%s, %s, %s, %s, %s, %s, %s)"
+                " on conflict (job, sha256, name) do update set expires = excluded.expires"
+                " returning id",
+                (
+                    *(secrets.token_urlsafe(18), job, file.sha256, file.name),
+                    *(file.type, file.bytes, datetime.now(UTC) + timedelta(seconds=seconds)),
+                ),
+            )
+            row = await cursor.fetchone()
+            return str(row[0]) if row else None
+
+        return await self._ask("publish", work, None)
+
+    async def link(self, number: str) -> Link | None:
+        """A link that is neither too old nor revoked."""
+
+        async def work(connection: Connection) -> Link | None:
+            cursor = await connection.execute(
+                "select id, sha256, name, kind, bytes from links"
+                " where id = %s and not revoked and expires > now()",
+                (number,),
+            )
+            row = await cursor.fetchone()
+            return Link(*row) if row else None
+
+        return await self._ask("link", work, None)
+
+    async def revoke(self, job: str) -> None:
+        """No link of this job works any more."""
+
+        async def work(connection: Connection) -> None:
+            await connection.execute("update links set revoked = true where job = %s", (job,))
+
+        await self._ask("revoke", work, None)
+
+    # commands ---------------------------------------------------------------------------------
+
+    async def commands(self, application_id: int) -> str | None:
+        """The digest of the commands that were registered last."""
+
+        async def work(connection: Connection) -> str | None:
+            cursor = await connection.execute(
+                "select digest from commands where application_id = %s", (application_id,)
+            )
+            row = await cursor.fetchone()
+            return str(row[0]) if row else None
+
+        return await self._ask("commands", work, None)
+
+    async def note_commands(self, application_id: int, digest: str) -> None:
+        """They are registered now."""
+
+        async def work(connection: Connection) -> None:
+            await connection.execute(
+                "insert into commands (application_id, digest) values (%s, %s)"
+                " on conflict (application_id) do update set digest = excluded.digest",
+                (application_id, digest),
+            )
+
+        await self._ask("note commands", work, None)
+
+
+async def _migrate(connection: Connection) -> None:
+    """Make the steps that are missing, in one transaction; another bot waits meanwhile."""
+    async with connection.transaction():
+        await connection.execute("select pg_advisory_xact_lock(%s)", (LOCK,))
+        await connection.execute("create table if not exists steps (number int primary key)")
+        cursor = await connection.execute("select coalesce(max(number), 0) from steps")
+        row = await cursor.fetchone()
+        done = int(row[0]) if row else 0
+        for number, step in enumerate(STEPS[done:], done + 1):
+            await connection.execute(step)
+            await connection.execute("insert into steps (number) values (%s)", (number,))
+            log.info("database_step", extra={"number": number})
+
+
+async def _forget(connection: Connection) -> None:
+    """What is too old to be of use."""
+    await connection.execute("delete from passes where expires < now()")
+    await connection.execute("delete from links where expires < now()")
+    await connection.execute(
+        "delete from limits where learnt < %s", (datetime.now(UTC) - LIMIT_KEPT,)
+    )
+    await connection.execute("delete from requests where asked < %s", (datetime.now(UTC) - KEPT,))

@@ -1,0 +1,55 @@
+"""The message of a job of which we do not know one: looked for first, then made."""
+
+from typing import Final
+
+import discord
+
+from trawler_bot import names, replies
+from trawler_bot.sheet import Sheet
+from trawler_bot.texts import language
+from trawler_crds.media_job import MediaJob
+
+LOOK_BACK: Final = 100
+"""Messages of a channel among which one of ours is looked for."""
+
+
+class Lost(Exception):
+    """There is no message and there can be none."""
+
+    def __init__(self, reason: str, said: str) -> None:
+        super().__init__(said)
+        self.reason = reason
+        """Of the condition Delivered."""
+
+
+async def recover(client: discord.Client, job: MediaJob, sheet: Sheet) -> None:
+    """Give the sheet its message: the interaction's own as its token knows it, else one of ours in the
+    channel that names the job in a button, else a new one with a nonce. A private one is only looked
+    for: its sheet may stay without. Raises Lost, discord.DiscordServerError.
+    """
+    try:
+        if await sheet.look() is not None or sheet.where.private:
+            return
+        sheet.message_id = await _find(client, job, sheet)
+        if sheet.message_id is None:
+            reply = replies.waiting(job, language(sheet.where.locale))
+            await sheet.anew(reply, [], names.nonce(job.uid, "message"))
+    except discord.DiscordServerError:
+        raise
+    except discord.HTTPException as error:
+        raise Lost("NoAccess", f"{error.status} {error.code}") from error
+
+
+async def _find(client: discord.Client, job: MediaJob, sheet: Sheet) -> int | None:
+    """Our own message in that channel with this job's name in a button."""
+    async for message in sheet.channel.history(limit=LOOK_BACK):
+        if client.user is None or message.author.id != client.user.id:
+            continue
+        ids = [
+            getattr(each, "custom_id", None)
+            for row in message.components
+            for each in getattr(row, "children", [])
+        ]
+        if any(each and (replies.parse(each) or ("", ""))[1] == job.name for each in ids):
+            return message.id
+    return None

@@ -1,0 +1,26 @@
+"""Answers that one person sees."""
+
+import discord
+
+from trawler_common import logs
+
+log = logs.get("whispers")
+
+
+async def whisper(
+    interaction: discord.Interaction, words: str, *, view: discord.ui.View | None = None
+) -> None:
+    """An answer for one person; nothing where it cannot be given any more."""
+    shown = view or discord.utils.MISSING
+    quiet = discord.AllowedMentions.none()
+    try:
+        if interaction.response.is_done():
+            await interaction.followup.send(
+                words, ephemeral=True, view=shown, allowed_mentions=quiet
+            )
+        else:
+            await interaction.response.send_message(
+                words, ephemeral=True, view=shown, allowed_mentions=quiet
+            )
+    except (discord.HTTPException, OSError) as error:
+        log.info("whisper_lost", extra={"error": repr(error)})
