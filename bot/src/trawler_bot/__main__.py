@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from trawler_bot import address, commands
 from trawler_bot.asking import Asking, Rules
-from trawler_bot.bot import Bot
+from trawler_bot.bot import Bot, Share
 from trawler_bot.budget import Budget
 from trawler_bot.commands import Commands
 from trawler_bot.connection import Connection, TokenChanged
@@ -52,7 +52,8 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
             kube = await Kube.connect(settings.install)
             stack.push_async_callback(kube.close)
             desk = _desk(settings, kube)
-            bot = Bot(desk.rates, desk.records, shards=settings.shards, mine=settings.shard_ids())
+            share = Share(settings.shards, settings.replicas, settings.ordinal())
+            bot = Bot(desk.rates, desk.records, share=share)
             stack.push_async_callback(bot.close)
             connection = Connection(bot, settings.token_file, stop)
             await stack.enter_async_context(
@@ -67,7 +68,7 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
                 await stack.enter_async_context(
                     health.listen(desk.publishing.app(), settings.links_port)
                 )
-            following = Following(bot, desk, tasks, shards=settings.shards)
+            following = Following(bot, desk, tasks, share.owns)
             _offer(bot, following, desk, settings)
             tasks.create_task(_hear(settings, following, tasks), name="bus")
             tasks.create_task(desk.records.run(), name="records")

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from dataclasses import dataclass
 from typing import Any, Final
 
 import discord
@@ -24,19 +25,38 @@ BETWEEN: Final = 5.0
 """Seconds between two IDENTIFYs (docs, Gateway, Rate Limiting)."""
 
 
+@dataclass(frozen=True)
+class Share:
+    """Which shards are this process's."""
+
+    shards: int
+    """Of the whole bot."""
+    replicas: int
+    ordinal: int
+    """Which of the replicas this is, from 0."""
+
+    def mine(self) -> list[int]:
+        return [shard for shard in range(self.shards) if shard % self.replicas == self.ordinal]
+
+    def owns(self, guild_id: int) -> bool:
+        """Whether a server is on a shard of ours (docs, Sharding); direct messages are on the first."""
+        return (guild_id >> 22) % self.shards in self.mine()
+
+
 class Bot(discord.AutoShardedClient):
     """No privileged intent: commands and presses need none."""
 
-    def __init__(self, rates: Rates, records: Records, *, shards: int, mine: list[int]) -> None:
+    def __init__(self, rates: Rates, records: Records, *, share: Share) -> None:
         super().__init__(
             intents=discord.Intents(guilds=True),
             max_messages=None,
-            shard_count=shards,
-            shard_ids=mine,
+            shard_count=share.shards,
+            shard_ids=share.mine(),
             http_trace=rates.trace(),
         )
         self.tree = Tree(self)
         self._records = records
+        self._turn, self._turns = share.ordinal, share.replicas
         self._asking: Asking | None = None
         self._following: Following | None = None
 
@@ -78,8 +98,8 @@ class Bot(discord.AutoShardedClient):
             seconds = limits.reset_after / 1000
             log.error("no_session_left", extra={"shard": shard_id, "seconds": seconds})
             await asyncio.sleep(seconds)
-        elif not initial:
-            await asyncio.sleep(BETWEEN)
+        else:
+            await asyncio.sleep(BETWEEN * (self._turn if initial else self._turns))
 
     async def on_ready(self) -> None:
         """Again after each new session; harmless."""

@@ -1,7 +1,7 @@
 """Every job that a message shows: heard of, told, and found again after a restart."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 import discord
@@ -29,16 +29,15 @@ class Following:
 
     def __init__(
         self,
-        client: discord.AutoShardedClient,
+        client: discord.Client,
         desk: Desk,
         tasks: asyncio.TaskGroup,
-        *,
-        shards: int = 1,
+        owns: Callable[[int], bool],
     ) -> None:
         self._client = client
         self._desk = desk
         self._tasks = tasks
-        self._shards = shards
+        self._owns = owns
         self._known: dict[str, Known] = {}
         self.recent = Recent()
         self.answering: set[str] = set()
@@ -53,17 +52,11 @@ class Following:
         while True:
             try:
                 async for job, gone in self._desk.jobs.watch():
-                    if self._mine(job):
+                    if self._owns(int(where_of(job).guild_id or 0)):
                         self._see(job, gone=gone)
             except ApiAway as error:
                 log.warning("watch_broke", extra={"error": str(error)})
                 await asyncio.sleep(PAUSE)
-
-    def _mine(self, job: MediaJob) -> bool:
-        """Whether its server is on a shard of this process (docs, Sharding)."""
-        guild_id = int(where_of(job).guild_id or 0)
-        ours = self._client.shard_ids
-        return ours is None or (guild_id >> 22) % self._shards in ours
 
     def _see(self, job: MediaJob, *, gone: bool) -> None:
         if gone:

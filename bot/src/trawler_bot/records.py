@@ -3,6 +3,7 @@ database is away every question has a plain answer, and what was to be noted is 
 """
 
 import asyncio
+import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -22,6 +23,7 @@ from trawler_common import logs
 from trawler_crds.media_job import MediaFile
 
 log = logs.get("records")
+logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # each try of each worker; we say it once
 
 Connection = AsyncConnection[TupleRow]
 Found = TypeVar("Found")

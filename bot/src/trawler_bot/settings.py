@@ -93,10 +93,9 @@ class Settings(BaseSettings):
     health_port: int = 8080
     log_level: str = "INFO"
 
-    def shard_ids(self) -> list[int]:
-        """Those of this pod. Raises ValueError for a pod without a number."""
-        ordinal = int(self.pod.rpartition("-")[2])
-        return [shard for shard in range(self.shards) if shard % self.replicas == ordinal]
+    def ordinal(self) -> int:
+        """Which of the replicas this is. Raises ValueError for a pod without a number."""
+        return int(self.pod.rpartition("-")[2])
 
     def guilds(self) -> frozenset[int]:
         """Servers in which we answer; empty: all."""
