@@ -36,7 +36,9 @@ def older(
 def _upgrade(found: Installed, chart: str, operator: str, worker: str) -> None:
     words = ("--reset-then-reuse-values", "--wait", "--timeout", "180s")
     tags = (f"image.tags.operator={operator}", f"image.tags.worker={worker}")
-    more = [word for tag in tags for word in ("--set", tag)]
+    # the former chart knows no bot, and this install is not about it
+    bot = "bot=null" if "former" in chart else "bot.enabled=false"
+    more = [word for value in (*tags, bot) for word in ("--set", value)]
     found.kubectl.helm("upgrade", "trawler", chart, *words, *more)
 
 

@@ -36,6 +36,8 @@ class ApiProxy:
         """Until then (monotonic) everything but a watch is answered 429, Retry-After: 2."""
         self.gone = False
         """Each watch ends at once with 410 Gone."""
+        self.away = False
+        """Nobody is answered: connections are closed."""
         self.silent = False
         """Watches stay open and say nothing more."""
         self.asked: list[float] = []
@@ -48,6 +50,10 @@ class ApiProxy:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(time.monotonic())
+        if self.away:
+            assert request.transport is not None
+            request.transport.abort()
+            return web.Response()
         watch = request.query.get("watch") == "true"
         status = request.path.endswith("/status") and "mediajobs" in request.path
         if time.monotonic() < self.busy_until and not watch:

@@ -1,15 +1,19 @@
-"""The bot as a process, for tests."""
+"""The bot as a process, for tests, and what they look for in a channel."""
 
+import asyncio
 import os
+import secrets
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from cryptography.fernet import Fernet
 
-from emulated import API
+from emulated import API, Person
 from operating import Operator
+from rig import Rig
 from servers import free_port, http_ok
 
 
@@ -35,6 +39,7 @@ class BotProcess:
             "NATS_URL", "S3_ENDPOINT", "S3_CREDENTIALS", "EGRESS_ALLOW", "INSTALL"
         )
         self._port = free_port()
+        self.links_port = free_port()
         mine = {
             "TOKEN_FILE": str(folder / "token"),
             "KEY_FILE": str(folder / "key"),
@@ -59,10 +64,12 @@ class BotProcess:
     def alive(self) -> bool:
         return http_ok(f"http://127.0.0.1:{self._port}/healthz")
 
-    def start(self, **more: str) -> None:
+    def start(self, *, clock: str | None = None, **more: str) -> None:
+        """Start it, with further environment, and perhaps with a clock set wrong (`+70s`)."""
+        wrong = ["faketime", "-f", clock] if clock else []
         with self.log.open("ab") as sink:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "trawler_bot"],
+                [*wrong, sys.executable, "-m", "trawler_bot"],
                 env={**os.environ, **self._env, **more},
                 stdout=sink,
                 stderr=sink,
@@ -84,3 +91,41 @@ class BotProcess:
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self.kill()
+
+
+def link(rig: Rig, size: int = 200_000, rate: int = 0) -> str:
+    """A video of so many bytes, at so many a second."""
+    words = f"bytes={size}" + (f"&rate={rate}" if rate else "")
+    return f"{rig.address}/video/{secrets.token_hex(6)}.mp4?{words}"
+
+
+async def ended(person: Person, message_id: str) -> dict[str, Any]:
+    """A message that shows how it ended: it offers to try again."""
+    async with asyncio.timeout(60):
+        while True:
+            seen = [b for n, b in person.heard if n.startswith("MESSAGE_")]
+            mine = [b for b in seen if b["id"] == message_id]
+            if mine and "trawler:retry:" in str(mine[-1].get("components")):
+                return mine[-1]
+            await asyncio.sleep(0.05)
+
+
+def button(message: dict[str, Any], label: str) -> str:
+    """The custom_id of a button."""
+    return next(
+        str(each["custom_id"])
+        for row in message["components"]
+        for each in row["components"]
+        if each.get("label") == label
+    )
+
+
+def outcomes(rig: Rig) -> set[tuple[str, str]]:
+    """(status, reason) of the condition Delivered, of all jobs."""
+    found = [c for job in rig.jobs().values() for c in job.status.conditions or ()]
+    return {(str(c.status), str(c.reason)) for c in found if c.type == "Delivered"}
+
+
+async def delivered(rig: Rig, reason: str, status: str = "False") -> None:
+    """Wait until a job has this condition."""
+    await rig.until(lambda: (status, reason) in outcomes(rig), what=f"Delivered={status} {reason}")

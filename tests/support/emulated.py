@@ -112,6 +112,17 @@ async def until(
     return found
 
 
+def _options(given: dict[str, str | bool]) -> list[dict[str, Any]]:
+    return [
+        {
+            "type": 5 if isinstance(value, bool) else 3,
+            "name": name.replace("_", "-"),
+            "value": value,
+        }
+        for name, value in given.items()
+    ]
+
+
 class Person:
     """A person's own client: asks by REST with a user's token, hears by the gateway."""
 
@@ -165,13 +176,19 @@ class Person:
         return found
 
     async def interacts(
-        self, kind: int, data: dict[str, Any], *, nonce: str = "n", message: Any = None
+        self,
+        kind: int,
+        data: dict[str, Any],
+        *,
+        nonce: str = "n",
+        message: Any = None,
+        channel: Channel | None = None,
     ) -> None:
         body = {
             "type": kind,
             "application_id": str(self._at.application.id),
             "guild_id": str(self._at.guild.id),
-            "channel_id": str(self._at.channel.id),
+            "channel_id": str((channel or self._at.channel).id),
             "session_id": "page",
             "nonce": nonce,
             "data": data,
@@ -180,10 +197,35 @@ class Person:
             body["message_id"] = str(message)
         await self.ask("POST", "/interactions", body)
 
-    async def types(self, command: str, **options: str) -> None:
-        """A slash command with string options."""
-        given = [{"type": 3, "name": name, "value": value} for name, value in options.items()]
-        await self.interacts(2, {"name": command, "type": 1, "options": given})
+    async def types(
+        self, command: str, *, at: Channel | None = None, **options: str | bool
+    ) -> None:
+        """A slash command (`queue list` is one with its part) with its options."""
+        name, _, part = command.partition(" ")
+        given: list[dict[str, Any]] = _options(options)
+        if part:
+            given = [{"type": 1, "name": part, "options": given}]
+        await self.interacts(2, {"name": name, "type": 1, "options": given}, channel=at)
+
+    async def completes(self, command: str, option: str, text: str) -> list[dict[str, Any]]:
+        """What the bot offers for what is typed so far."""
+        name, _, part = command.partition(" ")
+        given = [{"type": 3, "name": option, "value": text, "focused": True}]
+        options = [{"type": 1, "name": part, "options": given}] if part else given
+        answer = "APPLICATION_COMMAND_AUTOCOMPLETE_RESPONSE"
+        before = len([1 for heard, _ in self.heard if heard == answer])
+        await self.interacts(4, {"name": name, "type": 1, "options": options})
+        found: list[dict[str, Any]] = (await self.hears(answer, at_least=before + 1))["choices"]
+        return found
+
+    async def right_clicks(self, message: Any, command: str) -> None:
+        """A command of the menu that a message has."""
+        await self.interacts(2, {"name": command, "type": 3, "target_id": str(message)})
+
+    async def chooses(self, message: Any, custom_id: str, *values: str) -> None:
+        """From a list."""
+        data = {"component_type": 3, "custom_id": custom_id, "values": list(values)}
+        await self.interacts(3, data, message=message)
 
     async def presses(self, message: Any, custom_id: str) -> None:
         """A button."""

@@ -203,6 +203,7 @@ class Installed:
             ("get", "pods,wp,mj", "-o", "wide"),
             ("get", "events", "--sort-by=.lastTimestamp"),
             ("logs", "deploy/trawler-operator", "--tail=60"),
+            ("logs", "trawler-bot-0", "--tail=40"),
             ("logs", "-l", "app.kubernetes.io/component=worker", "--all-containers", "--tail=40"),
         ):
             done = self.kubectl.run(*words, check=False)

@@ -2,10 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+import yaml
 
 from trawler_cluster import images, plan, shell
 from trawler_cluster.kubectl import Kubectl
 from trawler_cluster.provider import Provider
+
+CHART: Final = plan.REPOSITORY / "charts" / "trawler"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,9 +28,11 @@ class Release:
 
 def values(release: Release) -> list[str]:
     """The words after `helm upgrade --install`."""
+    known = yaml.safe_load(((release.chart or CHART) / "values.yaml").read_text())["image"]["tags"]
     found = [
         f"image.tags.{name}={images.service(name).reference.rpartition(':')[2]}"
         for name in images.SERVICES
+        if name in known
     ]
     if release.sandbox:
         found += ["sandbox.enabled=true", "egress.allow={site:8080,discord:8091}"]
@@ -43,7 +50,7 @@ def install(provider: Provider, release: Release) -> Kubectl:
                 "upgrade",
                 "--install",
                 release.name,
-                str(release.chart or plan.REPOSITORY / "charts" / "trawler"),
+                str(release.chart or CHART),
             ),
             *values(release),
             *("--wait", "--timeout", "180s"),

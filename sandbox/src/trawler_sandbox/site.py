@@ -1,7 +1,7 @@
 """A media site that behaves well or badly, by its address. Every address carries a seed.
 
 /video/SEED.mp4  /audio/SEED.mp3  /image/SEED.jpg|png|gif     the file itself; Range works
-/page/SEED       a page with <video>                          /hls/SEED.m3u8  three segments
+/page/SEED       a page with <video>; ?title= ?times=         /hls/SEED.m3u8  three segments
 /text/SEED       a page without media                         /album/SEED?count=3  a page with several
 /html/SEED.mp4   HTML called video      /cut/SEED.mp4         breaks off in the middle, always
 /healing/SEED.mp4  breaks off once      /slow/SEED.mp4        100 bytes a second
@@ -17,6 +17,7 @@
 
 import asyncio
 import hashlib
+import html
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -211,7 +212,10 @@ class Site:
     async def _page(self, request: web.Request) -> web.StreamResponse:
         seed = request.match_info["seed"]
         query = f"?{request.query_string}" if request.query_string else ""
-        return _html_page(f"Clip {seed}", f'<video src="/video/{seed}.mp4{query}"></video>')
+        title = request.query.get("title", f"Clip {seed}") * int(request.query.get("times", "1"))
+        return _html_page(
+            html.escape(title), f'<video src="/video/{seed}.mp4{html.escape(query)}"></video>'
+        )
 
     async def _album(self, request: web.Request) -> web.StreamResponse:
         seed, count = request.match_info["seed"], int(request.query.get("count", "3"))

@@ -87,6 +87,7 @@ class Answers:
         shared = answer.headers.get("X-RateLimit-Scope") == "shared"
         counters.invalid += answer.status in {401, 403, 429} and not shared
         counters.limited += answer.status == 429
+        counters.too_large += answer.status == 413
 
     def _observe(self, request: web.Request, answer: web.StreamResponse) -> None:
         said: Any = None

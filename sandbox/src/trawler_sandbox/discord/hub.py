@@ -79,6 +79,8 @@ class Counters:
     invalid: int = 0
     """401, 403 and 429 that are not shared: ten thousand in ten minutes are a ban."""
     limited: int = 0
+    too_large: int = 0
+    """Uploads that were refused for their size."""
     identifies: int = 0
     requests: int = 0
     timings: list[tuple[str, float]] = field(default_factory=list)

@@ -4,73 +4,20 @@ import asyncio
 import hashlib
 import secrets
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
-import pytest_asyncio
 
 from apiproxy import ApiProxy
-from botting import BotProcess
+from botting import BotProcess, button, delivered, ended, link
 from emulated import Emulated, Person
 from operating import Operator
 from rig import Rig
 from servers import wait_until
 from trawler_common.crashing import VARIABLE, CrashPoint
-from trawler_sandbox.discord.permissions import Permission
-from trawler_sandbox.discord.world import Overwrite
 
 pytestmark = pytest.mark.timeout(180)
-
-
-@pytest_asyncio.fixture
-async def bot(
-    request: pytest.FixtureRequest,
-    rig: Rig,
-    proxy: ApiProxy,
-    emulated: Emulated,
-    database: str,
-    tmp_path: Path,
-) -> AsyncIterator[BotProcess]:
-    """Connected; its commands are registered. It reaches the API server through the proxy. Marked
-    `hurried`: with the cooldown of a new install.
-    """
-    emulated.hub.limits.identify_seconds = 0.0
-    token = emulated.application.bot.token
-    found = BotProcess(
-        rig.operator,
-        emulated.hub.address,
-        token,
-        tmp_path / "bot",
-        database=database,
-        kubeconfig=proxy.kubeconfig,
-    )
-    usual = {"TRAWLER_BOT_COOLDOWN_SECONDS": "10", "TRAWLER_BOT_REQUESTS_PER_MINUTE": "5"}
-    found.start(**(usual if request.node.get_closest_marker("hurried") else {}))
-    try:
-        await asyncio.to_thread(wait_until, found.ready, what=f"the bot ({found.log})", timeout=30)
-        yield found
-    finally:
-        found.stop()
-        print(found.log.read_text())
-
-
-def link(rig: Rig, size: int = 200_000, rate: int = 0) -> str:
-    """A video of so many bytes, at so many a second."""
-    words = f"bytes={size}" + (f"&rate={rate}" if rate else "")
-    return f"{rig.address}/video/{secrets.token_hex(6)}.mp4?{words}"
-
-
-async def ended(ben: Person, message_id: str) -> dict[str, Any]:
-    """A message that shows how it ended: it offers to try again."""
-    async with asyncio.timeout(60):
-        while True:
-            seen = [b for n, b in ben.heard if n.startswith("MESSAGE_") and b["id"] == message_id]
-            if seen and "trawler:retry:" in str(seen[-1].get("components")):
-                return seen[-1]
-            await asyncio.sleep(0.05)
 
 
 @pytest.mark.usefixtures("bot")
@@ -124,12 +71,7 @@ async def test_a_failure_says_why_and_what_to_do(rig: Rig, ben: Person) -> None:
     first = await ben.hears("MESSAGE_CREATE")
     over = await ended(ben, first["id"])
     assert "There is no media at this address." in over["content"]
-    retry = next(
-        c["custom_id"]
-        for row in over["components"]
-        for c in row["components"]
-        if c["label"] == "Retry"
-    )
+    retry = button(over, "Retry")
     await asyncio.gather(ben.presses(first["id"], retry), ben.presses(first["id"], retry))
     await rig.until(lambda: len(rig.jobs()) == 2, what="a second job")
     async with asyncio.timeout(30):
@@ -192,66 +134,7 @@ async def test_a_bot_that_is_killed_goes_on_with_the_same_message(
     assert 1 == bot.log.read_text().count("commands_registered")
 
 
-async def test_what_discord_refuses_is_noted_and_nothing_loops(
-    rig: Rig, ben: Person, emulated: Emulated, bot: BotProcess
-) -> None:
-    """A size below the announced one, AutoMod, a message that is gone, a permission that is."""
-    emulated.guild.refused_bytes = 100_000
-    await ben.types("download", url=link(rig))
-    first = await ben.hears("MESSAGE_CREATE")
-    over = await ended(ben, first["id"])
-    assert [] == over["attachments"]
-    assert "here a file may have" in over["content"]
-    emulated.guild.refused_bytes = None
-    await ben.types("download", url=link(rig, 150_000, 50_000))
-    await ben.hears("MESSAGE_CREATE", at_least=2)
-    emulated.guild.blocked_words = ["http"]
-    await _not_delivered(rig, "BlockedByAutoMod")
-    emulated.guild.blocked_words = []
-
-    await ben.types("download", url=link(rig, 150_000, 50_000))
-    third = await ben.hears("MESSAGE_CREATE", at_least=3)
-    emulated.discord.messages.delete(emulated.channel.messages[int(third["id"])])
-    await _not_delivered(rig, "MessageGone")
-
-    await ben.types("download", url=link(rig, 150_000, 50_000))
-    await ben.hears("MESSAGE_CREATE", at_least=4)
-    denied = int(Permission.VIEW_CHANNEL)
-    emulated.channel.overwrites = [Overwrite(emulated.application.id, 1, deny=denied)]
-    await _not_delivered(rig, "NoAccess")
-    edits = len([1 for name, _ in ben.heard if name == "MESSAGE_UPDATE"])
-    await asyncio.sleep(3)
-    assert edits == len([1 for name, _ in ben.heard if name == "MESSAGE_UPDATE"])
-    assert "teller_died" not in bot.log.read_text()
-
-
-async def _not_delivered(rig: Rig, reason: str) -> None:
-    def noted() -> bool:
-        found = [c for job in rig.jobs().values() for c in job.status.conditions or ()]
-        return any((c.type, c.status, c.reason) == ("Delivered", "False", reason) for c in found)
-
-    await rig.until(noted, what=reason)
-
-
-@pytest.mark.usefixtures("bot")
-async def test_an_album_of_twelve_is_ten_and_two(rig: Rig, ben: Person, emulated: Emulated) -> None:
-    """In its order; the rest in one further message, sent once."""
-    await ben.types(
-        "download", url=f"{rig.address}/album/{secrets.token_hex(6)}?count=12&bytes=9000"
-    )
-    first = await ben.hears("MESSAGE_CREATE")
-    done = await ended(ben, first["id"])
-    more = await ben.hears("MESSAGE_CREATE", at_least=2)
-    assert [10, 2] == [len(each["attachments"]) for each in (done, more)]
-    (job,) = rig.jobs().values()
-    names = [each["filename"] for message in (done, more) for each in message["attachments"]]
-    assert [file.name.replace(" ", "_") for file in job.status.files or ()] == [
-        name.replace(" ", "_") for name in names
-    ]
-    assert 2 == len(emulated.channel.messages)
-
-
-@pytest.mark.hurried
+@pytest.mark.bot(COOLDOWN_SECONDS="10", REQUESTS_PER_MINUTE="5")
 @pytest.mark.usefixtures("bot")
 async def test_who_hurries_is_told_how_long_to_wait(rig: Rig, ben: Person) -> None:
     """As `/help` says; no second MediaJob is made."""
@@ -285,18 +168,13 @@ async def test_it_dies_at_every_point_in_turn(
                 assert {} == rig.jobs()
                 assert {} == emulated.channel.messages
                 continue
-            await rig.until(lambda: _shown(rig), what="the delivery")
+            await delivered(rig, "Shown", "True")
             (message,) = emulated.channel.messages.values()
             assert 1 == len(message.attachments)
             assert message.for_user is None
             rig.forget()
             await rig.until(lambda: not rig.jobs(), what="nothing")
             emulated.channel.messages.clear()
-
-
-def _shown(rig: Rig) -> bool:
-    found = [c for job in rig.jobs().values() for c in job.status.conditions or ()]
-    return any((c.type, c.status) == ("Delivered", "True") for c in found)
 
 
 async def test_a_token_that_discord_refuses_is_said_once(

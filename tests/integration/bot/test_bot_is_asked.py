@@ -1,0 +1,215 @@
+"""Every way in, and what it says when it cannot: completions, right click, lists, other servers, and
+parts of ours that are away.
+"""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from apiproxy import ApiProxy
+from botting import BotProcess, button, delivered, ended, link
+from emulated import Emulated, Person
+from postgres import Postgres
+from rig import Rig
+from trawler_sandbox.discord.permissions import Permission
+from trawler_sandbox.discord.world import Overwrite
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def private(message: dict[str, Any]) -> str:
+    """The words of an answer that only one person sees."""
+    assert message["flags"] & 64, message
+    return str(message["content"])
+
+
+@pytest.mark.usefixtures("bot")
+async def test_ones_own_links_are_completed(rig: Rig, ben: Person, emulated: Emulated) -> None:
+    """With a word where the answer is stored already; also one that is longer than Discord's hundred
+    characters; not somebody else's.
+    """
+    short, long = link(rig), f"{link(rig)}&x={'y' * 200}"
+    for number, url in enumerate((short, long), 1):
+        await ben.types("download", url=url)
+        first = await ben.hears("MESSAGE_CREATE", at_least=number)
+        await ended(ben, first["id"])
+    offered = await ben.completes("download", "url", rig.address[7:])
+    assert [True, True] == [each["name"].startswith("already here · ") for each in offered]
+    assert short in [each["value"] for each in offered]
+    assert all(len(each["value"]) <= 100 and len(each["name"]) <= 100 for each in offered)
+    (number_,) = [each["value"] for each in offered if each["value"] != short]
+    await ben.types("download", url=number_)
+    third = await ben.hears("MESSAGE_CREATE", at_least=3)
+    assert "y" * 200 in (await ended(ben, third["id"]))["content"]
+    cleo = next(u for u in emulated.discord.world.users.values() if u.name == "cleo")
+    async with emulated.person(cleo) as other:
+        assert [] == await other.completes("download", "url", rig.address[7:])
+        typed = await other.completes("download", "url", "https://example.com/a")
+        assert ["https://example.com/a"] == [each["value"] for each in typed]
+
+
+@pytest.mark.usefixtures("bot")
+async def test_what_a_message_holds_is_saved_by_right_click(
+    rig: Rig, ben: Person, emulated: Emulated
+) -> None:
+    """One link at once; of several the chosen ones, each in a message of its own; none is said."""
+    one = await ben.says(f"look at {link(rig)}!")
+    await ben.right_clicks(one["id"], "Save media")
+    first = await ben.hears("MESSAGE_CREATE", at_least=2)
+    assert 1 == len((await ended(ben, first["id"]))["attachments"])
+
+    urls = [link(rig) for _ in range(3)]
+    several = await ben.says(" and ".join(urls))
+    await ben.right_clicks(several["id"], "Save media")
+    picker = await ben.hears("MESSAGE_CREATE", at_least=4)
+    assert "Which of these" in private(picker)
+    chosen = picker["components"][0]["components"][0]
+    assert 3 == len(chosen["options"])
+    await ben.chooses(picker["id"], chosen["custom_id"], "0", "2")
+    await rig.until(lambda: 3 == len(rig.jobs()), what="two more jobs")
+    for number in (5, 6):
+        made = await ben.hears("MESSAGE_CREATE", at_least=number)
+        assert 1 == len((await ended(ben, made["id"]))["attachments"])
+    assert {urls[0], urls[2]} <= {job.spec.url for job in rig.jobs().values()}
+
+    nothing = await ben.says("good morning")
+    await ben.right_clicks(nothing["id"], "Save media")
+    assert "no link and no file" in private(await ben.hears("MESSAGE_CREATE", at_least=8))
+    assert 3 == len(rig.jobs())
+
+
+@pytest.mark.usefixtures("bot")
+async def test_lists_and_cancelling_by_command(rig: Rig, ben: Person, emulated: Emulated) -> None:
+    """What waits and runs in the server, one's own requests; only one's own can be cancelled."""
+    await ben.types("queue list")
+    assert "Nothing is waiting" in private(await ben.hears("MESSAGE_CREATE"))
+    url = link(rig, 5_000_000, 50_000)
+    await ben.types("download", url=url)
+    first = await ben.hears("MESSAGE_CREATE", at_least=2)
+    await rig.until(
+        lambda: "Running" in {str(j.status.phase) for j in rig.jobs().values()}, what="it"
+    )
+    cleo = next(u for u in emulated.discord.world.users.values() if u.name == "cleo")
+    async with emulated.person(cleo) as other:
+        await other.types("queue list")
+        seen = private(await other.hears("MESSAGE_CREATE"))
+        assert f"<@{ben.user.id}>" in seen
+        assert "running" in seen
+        assert [] == await other.completes("queue cancel", "job", "")
+        (name,) = rig.jobs()
+        await other.types("queue cancel", job=name)
+        assert "Only who asked" in private(await other.hears("MESSAGE_CREATE", at_least=2))
+    (offered,) = await ben.completes("queue cancel", "job", "")
+    await ben.types("queue cancel", job=offered["value"])
+    assert "being cancelled" in private(await ben.hears("MESSAGE_CREATE", at_least=3))
+    assert "Cancelled." in (await ended(ben, first["id"]))["content"]
+    await ben.types("jobs mine")
+    mine = private(await ben.hears("MESSAGE_CREATE", at_least=4))
+    assert "Cancelled" in mine
+    assert f"/{emulated.channel.id}/{first['id']}" in mine
+
+
+@pytest.mark.bot(ALLOWED_GUILDS="1234567890")
+@pytest.mark.usefixtures("bot")
+async def test_a_server_that_is_not_served_is_told_so(rig: Rig, ben: Person) -> None:
+    """In private; no MediaJob."""
+    await ben.types("download", url=link(rig))
+    assert "does not serve this server" in private(await ben.hears("MESSAGE_CREATE"))
+    assert [] == await ben.completes("download", "url", "http")
+    assert {} == rig.jobs()
+
+
+@pytest.mark.bot(QUEUE='{"weight": 3, "maxQueued": 1}')
+@pytest.mark.usefixtures("bot")
+async def test_a_full_queue_and_a_missing_right_are_said_before_anything_is_made(
+    rig: Rig, ben: Person, emulated: Emulated
+) -> None:
+    """The server has got its MediaQueue with the install's defaults."""
+    denied = int(Permission.ATTACH_FILES)
+    emulated.channel.overwrites = [Overwrite(emulated.application.id, 1, deny=denied)]
+    await ben.types("download", url=link(rig))
+    assert "Attach Files" in private(await ben.hears("MESSAGE_CREATE"))
+    emulated.channel.overwrites = []
+    assert {} == rig.jobs()
+    await ben.types("download", url=link(rig, 5_000_000, 50_000))
+    await ben.hears("MESSAGE_CREATE", at_least=2)
+    await rig.until(
+        lambda: "Running" in {str(j.status.phase) for j in rig.jobs().values()}, what="it"
+    )
+    await ben.types("download", url=link(rig))
+    assert "queue of this server is full" in private(await ben.hears("MESSAGE_CREATE", at_least=3))
+    assert 1 == len(rig.jobs())
+    queue = rig.operator.kubectl("get", "mq", f"guild-{emulated.guild.id}", "-o", "yaml")
+    assert "weight: 3" in queue
+
+
+async def test_the_api_server_is_away(
+    rig: Rig, ben: Person, emulated: Emulated, proxy: ApiProxy, bot: BotProcess
+) -> None:
+    """Within three seconds it is said that nothing was begun; Try again begins it."""
+    proxy.away = True
+    await ben.types("download", url=link(rig))
+    said = await ben.hears("MESSAGE_CREATE")
+    assert "nothing was begun" in private(said)
+    proxy.away = False
+    await ben.presses(said["id"], button(said, "Try again"))
+    second = await ben.hears("MESSAGE_CREATE", at_least=2)
+    assert 1 == len((await ended(ben, second["id"]))["attachments"])
+    assert 1 == len(rig.jobs())
+    assert all(seconds < 3 for _, seconds in emulated.hub.counters.timings)
+    assert "teller_died" not in bot.log.read_text()
+
+
+async def test_the_database_is_away(
+    rig: Rig, ben: Person, emulated: Emulated, bot: BotProcess, postgres: Postgres
+) -> None:
+    """Everything works, also from the start, with what it knows otherwise; then it is used again."""
+    postgres.stop()
+    try:
+        for number in (1, 2):
+            await ben.types("download", url=link(rig))
+            first = await ben.hears("MESSAGE_CREATE", at_least=number)
+            assert 1 == len((await ended(ben, first["id"]))["attachments"])
+            offered = await ben.completes("download", "url", rig.address[7:])
+            assert number == len(offered)
+            bot.kill()
+            bot.start()
+            await rig.until(bot.ready, what="the bot")
+    finally:
+        postgres.start()
+    assert all(seconds < 3 for _, seconds in emulated.hub.counters.timings)
+    await rig.until(lambda: '"database_step"' in bot.log.read_text(), what="the database")
+
+
+@pytest.mark.usefixtures("bot")
+async def test_bus_and_store_are_away_for_a_while(
+    rig: Rig, ben: Person, emulated: Emulated
+) -> None:
+    """Answered at once; the files come when they are back, in the same message."""
+    rig.bus.stop()
+    await ben.types("download", url=link(rig))
+    first = await ben.hears("MESSAGE_CREATE")
+    await asyncio.sleep(1)
+    rig.bus.start()
+    assert 1 == len((await ended(ben, first["id"]))["attachments"])
+    await ben.types("download", url=link(rig, 300_000, 100_000))
+    second = await ben.hears("MESSAGE_CREATE", at_least=2)
+    rig.s3.stop()
+    await asyncio.sleep(5)
+    rig.s3.start()
+    assert 1 == len((await ended(ben, second["id"]))["attachments"])
+    assert 2 == len(emulated.channel.messages)
+
+
+async def test_a_private_request_survives_the_bots_death(
+    rig: Rig, ben: Person, emulated: Emulated, bot: BotProcess
+) -> None:
+    """The interaction's token was kept, encrypted: the same hidden message gets the file."""
+    await ben.types("download", url=link(rig, 300_000, 100_000), private=True)
+    first = await ben.hears("MESSAGE_CREATE")
+    bot.kill()
+    bot.start()
+    await delivered(rig, "Shown", "True")
+    assert 1 == len((await ended(ben, first["id"]))["attachments"])
+    assert 1 == len(emulated.channel.messages)
