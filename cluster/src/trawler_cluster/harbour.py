@@ -3,7 +3,7 @@ read, attachments fetched. Nothing here knows the bot.
 """
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import httpx
@@ -68,6 +68,17 @@ class Harbour:
 
         shell.wait_until(registered, what=f"a bot with /{name}", timeout=PATIENCE)
         return found[0]
+
+    def beside(self, token: str, channel: str) -> "Harbour":
+        """Somebody else, perhaps elsewhere, with a client of his own."""
+        client = httpx.Client(timeout=20, trust_env=False)
+        return replace(self, client=client, token=token, channel=channel)
+
+    def control(self, path: str, **body: Any) -> Any:
+        """The hidden side of the box: what no person can do."""
+        if not body:
+            return self.client.get(f"{self.address}/_control/{path}").json()
+        return self.client.post(f"{self.address}/_control/{path}", json=body).json()
 
     def use(self, command: dict[str, Any], **options: Any) -> None:
         """Type a slash command, its options as text."""

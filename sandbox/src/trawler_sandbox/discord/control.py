@@ -37,6 +37,7 @@ class Control:
             web.post(f"{PREFIX}/clock", self._clock),
             web.post(f"{PREFIX}/guild", self._guild),
             web.post(f"{PREFIX}/thread", self._thread),
+            web.post(f"{PREFIX}/crowd", self._crowd),
         ]
 
     async def _counters(self, _: web.Request) -> web.Response:
@@ -97,6 +98,26 @@ class Control:
         thread = self._hub.channel(int(body["id"]))
         self._messages.archive(thread, archived=body["archived"], locked=body["locked"])
         return reply({})
+
+    async def _crowd(self, request: web.Request) -> web.Response:
+        """`{"guild": …, "people": 50, "channels": 50}`: further members and channels; answers with
+        their tokens and ids.
+        """
+        body = await request.json()
+        world = self._hub.world
+        guild = world.guilds[int(body["guild"])]
+        people = [world.add_user(f"person{number}") for number in range(body["people"])]
+        for person in people:
+            world.join(guild, person)
+        channels = [
+            world.add_channel(guild, f"channel{number}") for number in range(body["channels"])
+        ]
+        return reply(
+            {
+                "tokens": [person.token for person in people],
+                "channels": [str(channel.id) for channel in channels],
+            }
+        )
 
 
 def _assign(target: Any, name: str, value: Any) -> None:
