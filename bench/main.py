@@ -53,7 +53,7 @@ def page(kind: str = "page") -> str:
 
 @contextmanager
 def bench_pod(kubectl: Kubectl) -> Iterator[Any]:
-    """A pod of the worker image that only waits; answers with a way to run baselines in it."""
+    """A pod of the worker image that only waits; answers with a way to run a script in it."""
     secure = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     pod = {
         "apiVersion": "v1",
@@ -76,6 +76,7 @@ def bench_pod(kubectl: Kubectl) -> Iterator[Any]:
                     "image": images.service("worker").reference,
                     "imagePullPolicy": "IfNotPresent",
                     "command": ["sleep", "infinity"],
+                    "resources": {"requests": {"cpu": "200m"}},
                     "env": [{"name": "HOME", "value": "/scratch"}],
                     "securityContext": {**secure, "readOnlyRootFilesystem": True},
                     "volumeMounts": [
@@ -89,14 +90,13 @@ def bench_pod(kubectl: Kubectl) -> Iterator[Any]:
     }
     kubectl.run("create", "-f", "-", stdin=yaml.safe_dump(pod))
     kubectl.run("wait", "--for=condition=Ready", "pod/bench", "--timeout=60s")
-    script = (HERE / "baseline.py").read_text()
 
-    def run(mode: str, urls: list[str]) -> list[float]:
-        argv = kubectl.argv("exec", "-i", "bench", "--", "/app/bin/python", "-", mode, *urls)
-        done = subprocess.run(argv, input=script, capture_output=True, text=True, timeout=600)
+    def run(script: str, *words: str) -> Any:
+        argv = kubectl.argv("exec", "-i", "bench", "--", "/app/bin/python", "-", *words)
+        text = (HERE / script).read_text()
+        done = subprocess.run(argv, input=text, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stderr[-2000:]
-        found: list[float] = json.loads(done.stdout.strip().splitlines()[-1])
-        return found
+        return json.loads(done.stdout.strip().splitlines()[-1])
 
     yield run
     kubectl.run("delete", "pod", "bench", "--wait=false")
@@ -202,7 +202,13 @@ def control_plane(plan: Plan) -> dict[str, list[int]]:
 
 def measure(found: Installed, figures: Figures) -> None:
     provider = found.kubectl.provider
-    with api.client(provider.plan.kubeconfig) as http, bench_pod(found.kubectl) as baseline:
+    with api.client(provider.plan.kubeconfig) as http, bench_pod(found.kubectl) as within:
+        people.run(figures.show, found, within)
+
+        def baseline(mode: str, urls: list[str]) -> list[float]:
+            seconds: list[float] = within("baseline.py", mode, *urls)
+            return seconds
+
         jobs = api.Jobs(http, found.namespace)
         with jobs.watching():
             idle = {name: usage.pss_mib(pids) for name, pids in pods(found.kubectl).items()}
@@ -252,7 +258,6 @@ def main() -> int:
     roomy = ("sandbox.resources.limits.memory=3Gi",)  # the site makes files of 100 MB
     with installed(provider, namespace=namespace, crds=not there, values=roomy) as found:
         shell.say("\nMeasuring; about six minutes.\n")
-        people.run(figures.show, found)
         measure(found, figures)
     shell.say("\nTwo thousand jobs and stand-in pods; about four minutes.\n")
     burst.run(figures.show)

@@ -2,11 +2,9 @@
 once; and what four large deliveries cost the bot. Against the Discord in a box of the same install.
 """
 
-import secrets
 import statistics
-import time
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import usage
@@ -18,119 +16,69 @@ ROUNDS = 15
 CROWD = 50
 LARGE = 100_000_000
 EACH = 4
-PATIENCE = 180.0
 
 Show = Callable[..., None]
+Within = Callable[..., Any]
+"""Runs a script in a pod beside; answers with what it found."""
 
 
-def run(show: Show, found: Installed) -> None:
+def run(show: Show, found: Installed, within: Within) -> None:
     """Print each figure beside its bar."""
     with found.kubectl.forwarded("service/discord", 8091) as port:
         harbour = Harbour.enter(f"http://127.0.0.1:{port}")
-        command = harbour.command("download")
-        _click(show, harbour, command)
+        harbour.command("download")  # the bot is there
+        _click(show, within)
+        harbour.control("limits", buckets={"enabled": True})
         for channels in (1, CROWD):
-            _crowd(show, harbour, command, channels)
-        _large(show, found, harbour, command)
+            _crowd(show, within, channels)
+        harbour.control("limits", buckets={"enabled": False})
+        harbour.control("guild", id=harbour.guild, upload_bytes=2 * LARGE)
+    _large(show, found, within)
 
 
-def _url(size: int) -> tuple[str, str]:
-    seed = secrets.token_hex(6)
-    return seed, f"http://site:8080/video/{seed}.mp4?bytes={size}"
-
-
-def _delivered(harbour: Harbour, seeds: list[str], *, pause: float = 0.02) -> float:
-    """Wait until each seed's message has its file; answers with when (monotonic)."""
-    end = time.monotonic() + PATIENCE
-    while True:
-        done = [m for m in harbour.messages() if m["attachments"]]
-        if all(any(f"/{seed}." in m["content"] for m in done) for seed in seeds):
-            return time.monotonic()
-        assert time.monotonic() < end, f"{len(done)} of {len(seeds)} after {PATIENCE:.0f} s"
-        time.sleep(pause)
-
-
-def _fresh(harbour: Harbour, people: int, channels: int) -> list[Harbour]:
-    made = harbour.control("crowd", guild=harbour.guild, people=people, channels=channels)
-    return [
-        harbour.beside(token, made["channels"][number % channels])
-        for number, token in enumerate(made["tokens"])
-    ]
-
-
-def _click(show: Show, harbour: Harbour, command: dict[str, Any]) -> None:
+def _click(show: Show, within: Within) -> None:
     """One after the other, each by somebody else: nobody has to wait for a cooldown."""
-    seconds = []
-    for person in _fresh(harbour, ROUNDS, 1):
-        seed, url = _url(1_000_000)
-        begun = time.monotonic()
-        person.use(command, url=url)
-        seconds.append(_delivered(person, [seed]) - begun)
+    seconds = within("crowd.py", str(ROUNDS), "1", "1000000", "TURNS")["seconds"]
     middle = statistics.median(seconds)
-    show(
-        f"click → files in the channel, 1 MB, p50 of {ROUNDS}",
-        f"{middle:.2f} s",
-        "<= 2 s",
-        met=middle <= 2,
-    )
+    name = f"click → files in the channel, 1 MB, p50 of {ROUNDS}"
+    show(name, f"{middle:.2f} s", "<= 2 s", met=middle <= 2)
 
 
-def _crowd(show: Show, harbour: Harbour, command: dict[str, Any], channels: int) -> None:
+def _crowd(show: Show, within: Within, channels: int) -> None:
     """Everybody at once; answers as the Discord in the box saw them."""
-    people = _fresh(harbour, CROWD, channels)
-    harbour.control("limits", buckets={"enabled": True})
-    before = harbour.control("counters")
-    wishes = [_url(20_000) for _ in people]
-    begun = time.monotonic()
-    with ThreadPoolExecutor(CROWD) as pool:
-        list(
-            pool.map(
-                lambda pair: pair[0].use(command, url=pair[1][1]),
-                zip(people, wishes, strict=True),
-            )
-        )
-    for person, (seed, _) in zip(people, wishes, strict=True):
-        _delivered(person, [seed])
-    last = time.monotonic() - begun
-    after = harbour.control("counters")
-    harbour.control("limits", buckets={"enabled": False})
-    answers = sorted(s for _, s in after["timings"][len(before["timings"]) :])
-    assert CROWD == len(answers), f"{len(answers)} of {CROWD} were answered in time"
+    seen = within("crowd.py", str(CROWD), str(channels), "20000", "TOGETHER")
+    answers = sorted(seen["answers"])
     tail = answers[int(0.95 * len(answers))]
-    invalid = after["invalid"] - before["invalid"]
     where = f"{CROWD} at once in {channels} channel" + ("s" if channels > 1 else "")
+    in_time = len(answers)
+    show(f"{where}: answered in time", f"{in_time}", f"{CROWD}", met=in_time == CROWD)
     show(f"{where}: answered, p95", f"{tail * 1000:.0f} ms", "<= 500 ms", met=tail <= 0.5)
-    show(f"{where}: the last file", f"{last:.1f} s")
-    limited = after["limited"] - before["limited"]
+    show(f"{where}: click → file, the last", f"{max(seen['seconds']):.1f} s")
+    limited, invalid = seen["limited"], seen["invalid"]
     show(f"{where}: refused by a bucket", f"{limited}", "0", met=limited == 0)
     show(f"{where}: invalid requests", f"{invalid}", "< 50", met=invalid < 50)
 
 
-def _large(show: Show, found: Installed, harbour: Harbour, command: dict[str, Any]) -> None:
+def _large(show: Show, found: Installed, within: Within) -> None:
     """Four files of 100 MB on their way at once: what the bot's memory grows by at most."""
-    harbour.control("guild", id=harbour.guild, upload_bytes=2 * LARGE)
     (pod,) = [p for p in found.pods("bot") if "deletionTimestamp" not in p["metadata"]]
     pids = usage.of_pod(pod["metadata"]["uid"])
-    people = _fresh(harbour, EACH, EACH)
-    idle = usage.pss_mib(pids)
-    wishes = [_url(LARGE) for _ in people]
-    begun = time.monotonic()
-    for person, (_, url) in zip(people, wishes, strict=True):
-        person.use(command, url=url)
-    most = idle
-    waiting = dict(zip(range(EACH), wishes, strict=True))
-    while waiting:
-        most = max(most, usage.pss_mib(pids))
-        for number, (seed, _) in list(waiting.items()):
-            if any(
-                m["attachments"] and f"/{seed}." in m["content"] for m in people[number].messages()
-            ):
-                del waiting[number]
-        assert time.monotonic() - begun < PATIENCE, f"{len(waiting)} not delivered"
-        time.sleep(0.05)
-    grown = most - idle
-    rate = EACH * LARGE / (time.monotonic() - begun) / 1e6
-    show(
-        f"{EACH} x 100 MB at once: the bot grows by", f"{grown:.0f} MiB", "< 30 MiB", met=grown < 30
-    )
-    show(f"{EACH} x 100 MB at once: click → all there", f"{rate:.0f} MB/s")
+    idle = most = usage.pss_mib(pids)
+    over = threading.Event()
+
+    def look() -> None:
+        nonlocal most
+        while not over.wait(0.1):
+            most = max(most, usage.pss_mib(pids))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        seen = within("crowd.py", str(EACH), str(EACH), str(LARGE), "TOGETHER")
+    finally:
+        over.set()
+        looking.join()
+    grown, slowest = most - idle, max(seen["seconds"])
+    name = f"{EACH} x 100 MB at once: the bot grows by"
+    show(name, f"{grown:.0f} MiB", "< 30 MiB", met=grown < 30)
+    show(f"{EACH} x 100 MB at once: click → the last file", f"{slowest:.1f} s")

@@ -3,6 +3,7 @@
 import asyncio
 import math
 from contextlib import AsyncExitStack
+from typing import Final
 
 from prometheus_client import CollectorRegistry
 
@@ -32,6 +33,9 @@ from trawler_crds.messages import Positions, Progress
 
 log = logs.get("main")
 
+CONNECTIONS: Final = 24
+"""To the API server; one of them watches."""
+
 
 class _Ended(Exception):
     """The way out of the task group."""
@@ -49,7 +53,7 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
     )
     try:
         async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
-            kube = await Kube.connect(settings.install)
+            kube = await Kube.connect(settings.install, connections=CONNECTIONS)
             stack.push_async_callback(kube.close)
             desk = _desk(settings, kube)
             share = Share(settings.shards, settings.replicas, settings.ordinal())

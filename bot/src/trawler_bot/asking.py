@@ -81,6 +81,9 @@ class Asking:
         self._cooldown = Cooldown(apart=rules.apart, per_minute=rules.per_minute)
         self._wishes: OrderedDict[int, Wish] = OrderedDict()
         self._choices: OrderedDict[int, list[str]] = OrderedDict()
+        self._looking = asyncio.Lock()
+        self._unanswered = 0
+        """People who wait for their answer just now."""
         self._queues: dict[int, tuple[float, int | None]] = {}
         """Server → when its MediaQueue was looked at, and how many may wait in it."""
 
@@ -219,17 +222,18 @@ class Asking:
         """How many may wait in a server's MediaQueue, which is made where it is not there."""
         if guild_id is None:
             return None
-        looked, most = self._queues.get(guild_id, (0.0, None))
-        now = time.monotonic()
-        if looked and now - looked < QUEUE_KNOWN:
-            return most
-        try:
-            spec = await self._desk.jobs.queue(names.queue(guild_id), self._rules.queue)
-        except (ApiAway, Refused) as error:
-            log.warning("queue_not_known", extra={"guild": guild_id, "error": str(error)})
-            return most
-        self._queues[guild_id] = (now, spec.max_queued)
-        return spec.max_queued
+        async with self._looking:  # of many who ask at once one looks
+            looked, most = self._queues.get(guild_id, (0.0, None))
+            now = time.monotonic()
+            if looked and now - looked < QUEUE_KNOWN:
+                return most
+            try:
+                spec = await self._desk.jobs.queue(names.queue(guild_id), self._rules.queue)
+            except (ApiAway, Refused) as error:
+                log.warning("queue_not_known", extra={"guild": guild_id, "error": str(error)})
+                return most
+            self._queues[guild_id] = (now, spec.max_queued)
+            return spec.max_queued
 
     # doing ------------------------------------------------------------------------------------
 
@@ -239,14 +243,19 @@ class Asking:
         held = _pass(interaction)
         self._following.answering.add(name)
         try:
-            reach(CrashPoint.BOT_ASKED)
-            job = await self._accepted(
-                interaction, lambda: self._make(interaction, name, wish, held), [name], to, wish
-            )
-            if job is None:
-                return
-            reach(CrashPoint.BOT_ACCEPTED)
-            message_id = await _answer(interaction, job)
+            self._unanswered += 1
+            try:
+                reach(CrashPoint.BOT_ASKED)
+                job = await self._accepted(
+                    interaction, lambda: self._make(interaction, name, wish, held), [name], to, wish
+                )
+                if job is None:
+                    return
+                reach(CrashPoint.BOT_ACCEPTED)
+                message_id = await _answer(interaction, job)
+            finally:
+                self._unanswered -= 1
+            await self._calm()
             if message_id is not None:
                 await self._show(job, message_id, held)
             else:
@@ -286,6 +295,13 @@ class Asking:
             return await self._desk.jobs.create(name, _spec(interaction, wish))
         finally:
             await noting
+
+    async def _calm(self) -> None:
+        """Answers go first: what is only to be noted waits for them, a moment at most."""
+        for _ in range(20):
+            if not self._unanswered:
+                return
+            await asyncio.sleep(0.05)
 
     async def _show(self, job: MediaJob, message_id: int, held: Pass | None) -> None:
         """From now on this message is the job's."""

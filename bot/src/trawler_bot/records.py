@@ -78,6 +78,19 @@ class Link:
     bytes: int
 
 
+_REQUEST: Final = (
+    "insert into requests (job, guild_id, channel_id, requester_id, url)"
+    " values (%s, %s, %s, %s, %s) on conflict (job) do nothing"
+)
+_ASKED_AND_HELD: Final = (
+    "with asked as ("
+    " insert into requests (job, guild_id, channel_id, requester_id, url)"
+    " values (%s, %s, %s, %s, %s) on conflict (job) do nothing"
+    ") insert into passes (job, token, most_bytes, expires)"
+    " values (%s, %s, %s, %s) on conflict (job) do nothing"
+)
+
+
 class Records:
     """All statements that there are."""
 
@@ -93,8 +106,12 @@ class Records:
             open=False,
             timeout=DEADLINE,
             reconnect_timeout=0,  # whoever asks again begins anew
-            kwargs={"connect_timeout": 2, "options": "-c statement_timeout=5000"},
-            check=AsyncConnectionPool.check_connection,
+            # each statement is a transaction: a person waits for no further way there and back
+            kwargs={
+                "connect_timeout": 2,
+                "options": "-c statement_timeout=5000",
+                "autocommit": True,
+            },
         )
 
     async def run(self) -> None:
@@ -145,23 +162,16 @@ class Records:
         """Before the answer: whoever restarts finds the message by it."""
 
         async def work(connection: Connection) -> None:
+            asked = (request.guild_id, request.channel_id, request.requester_id, request.url)
+            if held is None:
+                await connection.execute(_REQUEST, (request.job, *asked))
+                return
+            token = self._box.encrypt(held.token.encode())
+            expires = datetime.fromtimestamp(held.expires, UTC)
             await connection.execute(
-                "insert into requests (job, guild_id, channel_id, requester_id, url)"
-                " values (%s, %s, %s, %s, %s) on conflict (job) do nothing",
-                (
-                    *(request.job, request.guild_id, request.channel_id),
-                    *(request.requester_id, request.url),
-                ),
+                _ASKED_AND_HELD,
+                (request.job, *asked, request.job, token, held.most_bytes, expires),
             )
-            if held is not None:
-                await connection.execute(
-                    "insert into passes (job, token, most_bytes, expires) values (%s, %s, %s, %s)"
-                    " on conflict (job) do nothing",
-                    (
-                        *(request.job, self._box.encrypt(held.token.encode()), held.most_bytes),
-                        datetime.fromtimestamp(held.expires, UTC),
-                    ),
-                )
 
         await self._ask("note", work, None)
 

@@ -3,7 +3,7 @@ read, attachments fetched. Nothing here knows the bot.
 """
 
 import itertools
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import httpx
@@ -68,11 +68,6 @@ class Harbour:
 
         shell.wait_until(registered, what=f"a bot with /{name}", timeout=PATIENCE)
         return found[0]
-
-    def beside(self, token: str, channel: str) -> "Harbour":
-        """Somebody else, perhaps elsewhere, with a client of his own."""
-        client = httpx.Client(timeout=20, trust_env=False)
-        return replace(self, client=client, token=token, channel=channel)
 
     def control(self, path: str, **body: Any) -> Any:
         """The hidden side of the box: what no person can do."""

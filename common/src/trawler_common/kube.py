@@ -82,14 +82,16 @@ class Kube:
         """Seconds for which we may surely still change anything; no write may take longer."""
 
     @classmethod
-    async def connect(cls, namespace: str) -> Self:
-        """By the pod's service account, else by KUBECONFIG."""
+    async def connect(cls, namespace: str, *, connections: int = 64) -> Self:
+        """By the pod's service account, else by KUBECONFIG. `connections` at most: a burst that opens
+        as many as it has requests pays more for handshakes than for the requests.
+        """
         settings = client.Configuration()
         try:
             config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
         except config.ConfigException:
             await config.load_kube_config(client_configuration=settings)  # type: ignore[no-untyped-call]
-        settings.connection_pool_maxsize = 64
+        settings.connection_pool_maxsize = connections
         # nobody stands between us and the API server; looking that up costs a thread per request
         settings.client_session_kwargs = {"trust_env": False}
         return cls(client.ApiClient(settings), namespace)

@@ -169,18 +169,26 @@ class World:
 
     # making -----------------------------------------------------------------------------------
 
-    def add_user(self, name: str, *, bot: bool = False, token: str | None = None) -> User:
-        user = User(self.new_id(), name, token or secrets.token_urlsafe(24), bot=bot)
+    # each with an id of its own choice, or a new one
+
+    def add_user(
+        self, name: str, *, bot: bool = False, token: str | None = None, number: int | None = None
+    ) -> User:
+        user = User(number or self.new_id(), name, token or secrets.token_urlsafe(24), bot=bot)
         self.users[user.id] = user
         return user
 
-    def add_application(self, name: str, *, token: str | None = None) -> Application:
-        found = Application(self.add_user(name, bot=True, token=token))
+    def add_application(
+        self, name: str, *, token: str | None = None, number: int | None = None
+    ) -> Application:
+        found = Application(self.add_user(name, bot=True, token=token, number=number))
         self.applications[found.id] = found
         return found
 
-    def add_guild(self, name: str, owner: User, *, everyone: int) -> Guild:
-        guild = Guild(self.new_id(), name, owner.id)
+    def add_guild(
+        self, name: str, owner: User, *, everyone: int, number: int | None = None
+    ) -> Guild:
+        guild = Guild(number or self.new_id(), name, owner.id)
         guild.roles[guild.id] = Role(guild.id, "@everyone", everyone)
         self.guilds[guild.id] = guild
         self.join(guild, owner)
@@ -190,8 +198,10 @@ class World:
         member = guild.members[user.id] = Member(user, joined=self.now())
         return member
 
-    def add_channel(self, guild: Guild, name: str, **more: Any) -> Channel:
-        channel = Channel(self.new_id(), name, guild_id=guild.id, **more)
+    def add_channel(
+        self, guild: Guild, name: str, *, number: int | None = None, **more: Any
+    ) -> Channel:
+        channel = Channel(number or self.new_id(), name, guild_id=guild.id, **more)
         guild.channels[channel.id] = channel
         return channel
 

@@ -1,0 +1,126 @@
+"""Runs inside a pod: people with clients of their own at the Discord in a box. Prints one JSON line.
+
+    crowd.py PEOPLE CHANNELS BYTES TOGETHER|TURNS
+
+So many people, spread over so many channels, each ask for a file of their own: all at once, or one
+when the one before has his. Through a port-forward the API server would carry every byte of it.
+"""
+
+import asyncio
+import json
+import secrets
+import sys
+import time
+from typing import Any
+
+import aiohttp
+
+HERE = "http://discord:8091"
+API = HERE + "/api/v10"
+PATIENCE = 240.0
+
+
+class Ear:
+    """One gateway connection for all: fifty that hear of everything would load this machine with what
+    in truth is Discord's work.
+    """
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+        self._waiting: dict[str, asyncio.Future[float]] = {}
+
+    def expect(self, seed: str) -> asyncio.Future[float]:
+        """When (monotonic) a message about this seed had its file."""
+        future = self._waiting[seed] = asyncio.get_running_loop().create_future()
+        return future
+
+    async def run(self) -> None:
+        """Hear until hung up."""
+        async for frame in self._socket:
+            said = json.loads(frame.data)
+            if said.get("t") not in {"MESSAGE_CREATE", "MESSAGE_UPDATE"}:
+                continue
+            body = said["d"]
+            for seed in [s for s in self._waiting if f"/{s}." in body["content"]]:
+                if body.get("attachments"):
+                    self._waiting.pop(seed).set_result(time.monotonic())
+
+
+async def ask(
+    http: aiohttp.ClientSession,
+    ear: Ear,
+    known: dict[str, str],
+    token: str,
+    channel: str,
+    size: int,
+) -> float:
+    """One `/download` by one person; seconds from the click to the file."""
+    seed = secrets.token_hex(6)
+    option = {"type": 3, "name": "url", "value": f"http://site:8080/video/{seed}.mp4?bytes={size}"}
+    body = {
+        "type": 2,
+        "application_id": known["application"],
+        "guild_id": known["guild"],
+        "channel_id": channel,
+        "session_id": "crowd",
+        "nonce": seed,
+        "data": {"id": known["command"], "name": "download", "type": 1, "options": [option]},
+    }
+    there = ear.expect(seed)
+    begun = time.monotonic()
+    headers = {"Authorization": token}
+    async with http.post(API + "/interactions", json=body, headers=headers) as answer:
+        assert answer.status < 300, await answer.text()
+    async with asyncio.timeout(PATIENCE):
+        return await there - begun
+
+
+async def main(people: int, channels: int, size: int, *, together: bool) -> None:
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector) as http:
+
+        async def control(path: str, **body: object) -> dict[str, Any]:
+            method = "POST" if body else "GET"
+            async with http.request(method, f"{HERE}/_control/{path}", json=body or None) as answer:
+                found: dict[str, Any] = await answer.json(content_type=None)
+                return found
+
+        there = await control("people")
+        guild = there["guilds"][0]["id"]
+        made = await control("crowd", guild=guild, people=people, channels=channels)
+        headers = {"Authorization": made["tokens"][0]}
+        index = f"{API}/guilds/{guild}/application-command-index"
+        async with http.get(index, headers=headers) as answer:
+            found = (await answer.json(content_type=None))["application_commands"]
+        command = next(each for each in found if each["name"] == "download")
+        known = {
+            "application": command["application_id"],
+            "command": command["id"],
+            "guild": guild,
+        }
+        before = await control("counters")
+        socket = await http.ws_connect(HERE.replace("http", "ws") + "/gateway", max_msg_size=0)
+        await socket.send_json({"op": 2, "d": {"token": made["tokens"][0]}})
+        ear = Ear(socket)
+        hearing = asyncio.ensure_future(ear.run())
+        wishes = [
+            ask(http, ear, known, token, made["channels"][number % channels], size)
+            for number, token in enumerate(made["tokens"])
+        ]
+        if together:
+            seconds = await asyncio.gather(*wishes)
+        else:
+            seconds = [await wish for wish in wishes]
+        await socket.close()
+        await hearing
+        after = await control("counters")
+        result = {
+            "seconds": seconds,
+            "answers": [s for _, s in after["timings"][len(before["timings"]) :]],
+            **{key: after[key] - before[key] for key in ("invalid", "limited")},
+        }
+        print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*(int(word) for word in sys.argv[1:4]), together=sys.argv[4] == "TOGETHER"))
