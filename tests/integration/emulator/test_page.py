@@ -9,35 +9,18 @@ from typing import Any
 import discord
 import pytest
 import pytest_asyncio
-from axe_playwright_python.async_playwright import Axe
 from discord import app_commands
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Page, expect
 
+from browsing import accessible, download, opened, plays
 from emulated import Emulated, Person, Stock
 from trawler_sandbox.media import Studio
-
-CHROMIUM = "/usr/bin/chromium"
-expect.set_options(timeout=20_000)  # milliseconds; a machine may be busy
 
 
 @pytest_asyncio.fixture
 async def page(emulated: Emulated) -> AsyncIterator[Page]:
-    """Ada looks at #general."""
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"],
-        )
-        try:
-            found = await browser.new_page()
-            problems: list[str] = []
-            found.on("pageerror", lambda error: problems.append(str(error)))
-            await found.goto(emulated.hub.address)
-            await expect(found.get_by_role("heading", name="# general")).to_be_visible()
-            yield found
-            assert [] == problems
-        finally:
-            await browser.close()
+    async with opened(emulated.hub.address) as found:
+        yield found
 
 
 class Cancel(discord.ui.View):
@@ -89,28 +72,6 @@ async def bot(stock: Stock, steps: asyncio.Semaphore, tmp_path: Path) -> Stock:
     return stock
 
 
-async def accessible(page: Page) -> None:
-    """Nothing that axe-core holds against it."""
-    found = await Axe().run(page)
-    assert 0 == found.violations_count, found.generate_report()
-
-
-async def command(page: Page, typed: str, *, moves: int = 0) -> None:
-    """`/download`, a completion, Enter: no mouse."""
-    await page.get_by_role("combobox", name="Message").focus()
-    await page.keyboard.type("/dow")
-    await expect(page.get_by_role("option", name="download")).to_be_visible()
-    await page.keyboard.press("Enter")
-    await expect(page.get_by_role("combobox", name="url")).to_be_focused()
-    await page.keyboard.type(typed)
-    completions = page.get_by_role("listbox", name="Suggestions for url")
-    await expect(completions.get_by_role("option").first).to_be_visible()
-    for _ in range(moves):
-        await page.keyboard.press("ArrowDown")
-    await page.keyboard.press("Enter")
-    await page.keyboard.press("Enter")
-
-
 @pytest.mark.usefixtures("bot")
 async def test_a_person_downloads_by_keyboard_and_plays_what_came(
     page: Page, steps: asyncio.Semaphore
@@ -119,20 +80,15 @@ async def test_a_person_downloads_by_keyboard_and_plays_what_came(
     await page.reload()
     await expect(page.get_by_role("heading", name="# general")).to_be_visible()
     await accessible(page)
-    await command(page, "site")
+    await download(page, "site")
     await expect(page.get_by_text("0 % of http://site/first.mp4")).to_be_visible()
     for percent in ("40 %", "80 %"):
         steps.release()
         await expect(page.get_by_text(percent)).to_be_visible()
     steps.release()
     await expect(page.get_by_text("Done.")).to_be_visible()
-    player = page.locator("video")
-    await expect(player).to_be_visible()
-    await player.evaluate("(video) => { video.muted = true; return video.play(); }")
-    async with asyncio.timeout(20):
-        while await player.evaluate("(video) => video.currentTime") < 0.1:
-            await asyncio.sleep(0.05)
-    await command(page, "site", moves=1)
+    await plays(page)
+    await download(page, "site", moves=1)
     cancel = page.get_by_role("button", name="Cancel")
     await cancel.focus()
     await page.keyboard.press("Enter")
