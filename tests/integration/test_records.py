@@ -1,0 +1,136 @@
+"""The bot's database: a real PostgreSQL."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import psycopg
+import pytest
+from cryptography.fernet import Fernet
+
+from postgres import Postgres
+from trawler_bot.limits import Limits, Route
+from trawler_bot.records import Pass, Records, Request
+from trawler_crds.media_job import MediaFile
+
+pytestmark = pytest.mark.timeout(120)
+
+ASKED = Request(job="d-1", guild_id=7, channel_id=8, requester_id=9, url="https://example.com/a")
+FILE = MediaFile(name="a.mp4", bytes=5, sha256="0" * 64, type="video/mp4")
+
+
+@asynccontextmanager
+async def open_records(database: str, key: bytes | None = None) -> AsyncIterator[Records]:
+    found = Records(database, key or Fernet.generate_key())
+    running = asyncio.create_task(found.run())
+    await found.settled(30)
+    try:
+        yield found
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+def rows(database: str, query: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(database) as connection:
+        return connection.execute(query.encode()).fetchall()
+
+
+async def test_several_bots_make_the_tables_once(database: str) -> None:
+    """At the same moment, under one lock; a later one finds them made."""
+    async with (
+        open_records(database) as one,
+        open_records(database) as two,
+        open_records(database) as three,
+    ):
+        assert all(each.ready() for each in (one, two, three))
+    assert [(1,)] == rows(database, "select number from steps")
+
+
+async def test_an_interactions_token_is_kept_encrypted_and_for_its_time(database: str) -> None:
+    """Of no use without the key, nor once it has ended."""
+    key = Fernet.generate_key()
+    async with open_records(database, key) as records:
+        await records.note(ASKED, Pass("secret-token", 123, time.time() + 60))
+        held = await records.held("d-1")
+        assert held is not None
+        assert ("secret-token", 123) == (held.token, held.most_bytes)
+        await records.note(
+            Request("d-2", 7, 8, 9, ASKED.url), Pass("old-token", 123, time.time() - 1)
+        )
+        assert await records.held("d-2") is None
+    (stored,) = rows(database, "select token from passes where job = 'd-1'")
+    assert b"secret-token" not in bytes(stored[0])  # type: ignore[call-overload]
+    async with open_records(database) as other:
+        assert await other.held("d-1") is None
+
+
+async def test_ones_own_requests_are_found_again(database: str) -> None:
+    """Each address once, the newest first, of one server; nobody else's."""
+    async with open_records(database) as records:
+        for number, url in enumerate(("https://a/1", "https://a/2", "https://a/1"), 1):
+            await records.note(Request(f"d-{number}", 7, 8, 9, url), None)
+        found = await records.recent(9, 7, "HTTPS://A")
+        assert ["https://a/1", "https://a/2"] == [each.url for each in found]
+        assert [] == await records.recent(9, 1, "")
+        assert [] == await records.recent(1, 7, "")
+        again = await records.request(found[0].id, 9)
+        assert again is not None
+        assert "https://a/1" == again.url
+        assert await records.request(found[0].id, 1) is None
+        assert [] == await records.recent(9, 7, "%")
+
+
+async def test_a_limit_is_learnt_for_a_server_and_a_route_and_for_a_day(database: str) -> None:
+    """By the next life too."""
+    async with open_records(database) as records:
+        limits = Limits(records)
+        await limits.learn(7, Route.TOKEN, 100)
+        assert 100 == limits.of(7, Route.TOKEN, 500)
+        assert 50 == limits.of(7, Route.TOKEN, 50)
+        assert 500 == limits.of(7, Route.CHANNEL, 500)
+        assert 500 == limits.of(8, Route.TOKEN, 500)
+        later = Limits(records)
+        await later.load()
+        assert 100 == later.of(7, Route.TOKEN, 500)
+        with psycopg.connect(database) as connection:
+            connection.execute("update limits set learnt = now() - interval '25 hours'")
+        forgotten = Limits(records)
+        await forgotten.load()
+        assert 500 == forgotten.of(7, Route.TOKEN, 500)
+
+
+async def test_a_link_is_one_until_it_is_revoked_or_old(database: str) -> None:
+    """Asked for twice it is the same; nobody can guess it."""
+    async with open_records(database) as records:
+        first = await records.publish("d-1", FILE, 60)
+        assert first is not None
+        assert len(first) == 24
+        assert first == await records.publish("d-1", FILE, 60)
+        found = await records.link(first)
+        assert found is not None
+        assert ("a.mp4", 5) == (found.name, found.bytes)
+        await records.revoke("d-1")
+        assert await records.link(first) is None
+        old = await records.publish("d-2", FILE, -1)
+        assert old is not None
+        assert await records.link(old) is None
+
+
+async def test_while_it_is_away_there_are_plain_answers(database: str, postgres: Postgres) -> None:
+    """Fast, and it is used again once it is back."""
+    async with open_records(database) as records:
+        await records.note_commands(1, "digest")
+        postgres.stop()
+        try:
+            begun = time.monotonic()
+            assert await records.commands(1) is None
+            assert [] == await records.recent(9, 7, "")
+            assert await records.publish("d-1", FILE, 60) is None
+            assert time.monotonic() - begun < 2
+        finally:
+            postgres.start()
+        async with asyncio.timeout(30):
+            while await records.commands(1) != "digest":
+                await asyncio.sleep(0.1)

@@ -1,0 +1,149 @@
+"""Ranges, shards, lists, completions, rate limits: what needs nothing to be tried."""
+
+import time
+from typing import Any, cast
+
+import pytest
+
+from trawler_bot import lists, names
+from trawler_bot.bot import Share
+from trawler_bot.fitting import STEPS, step_down
+from trawler_bot.publishing import part
+from trawler_bot.rates import Rates
+from trawler_bot.recent import Recent
+from trawler_bot.records import Pass
+from trawler_bot.teller import Known
+from trawler_bot.texts import Language
+from trawler_crds.media_job import (
+    DiscordDelivery,
+    Media,
+    MediaFile,
+    MediaJob,
+    MediaJobSpec,
+    MediaJobStatus,
+    MediaKind,
+    ObjectMeta,
+    Phase,
+    Reuse,
+)
+from trawler_crds.messages import Place
+
+HERE = DiscordDelivery(guild_id="7", channel_id="8", requester_id="9")
+
+
+def job(
+    name: str, phase: Phase = Phase.QUEUED, *, url: str = "https://a/1", **spec: Any
+) -> MediaJob:
+    meta = ObjectMeta(name=name, uid=f"uid-{name}", creation_timestamp="2026-11-21T10:00:00Z")
+    ended = "2026-11-21T10:00:05Z" if phase is Phase.SUCCEEDED else None
+    status = MediaJobStatus(phase=phase, completion_time=ended)
+    return MediaJob(metadata=meta, spec=MediaJobSpec(url=url, **spec), status=status)
+
+
+@pytest.mark.parametrize(
+    ("header", "found"),
+    [
+        (None, (0, 100)),
+        ("bytes=0-", (0, 100)),
+        ("bytes=10-19", (10, 20)),
+        ("bytes=90-500", (90, 100)),
+        ("bytes=-5", (95, 100)),
+        ("bytes=-500", (0, 100)),
+        ("bytes=100-", None),
+        ("bytes=-0", None),
+        ("bytes=20-10", None),
+        ("bytes=1-2,5-6", (0, 100)),
+        ("pages=1-2", (0, 100)),
+    ],
+)
+def test_a_part_of_a_file(header: str | None, found: tuple[int, int] | None) -> None:
+    """What is no single range gets all of it (RFC 9110, 14.2)."""
+    assert found == part(header, 100)
+
+
+def test_every_server_is_on_the_shard_of_one_process() -> None:
+    """Of several, however many shards there are."""
+    shares = [Share(shards=5, replicas=3, ordinal=n) for n in range(3)]
+    assert [0, 1, 2, 3, 4] == sorted(shard for share in shares for shard in share.mine())
+    for guild_id in (0, 1 << 22, 1_060_000_000_000_000_004, 81_384_788_765_712_384):
+        assert 1 == sum(share.owns(guild_id) for share in shares)
+
+
+def test_a_completion_that_is_a_number_is_read_back() -> None:
+    """And nothing else is taken for one."""
+    assert 17 == names.recent_number(names.recent(17))
+    for text in ("recent:", "recent:x", "https://a/", "17", "recent:" + "9" * 30):
+        assert names.recent_number(text) is None
+
+
+def test_stepping_down_is_quick() -> None:
+    """Below what was refused, and by a quarter at least."""
+    limit = 10_000_000
+    for _ in range(STEPS):
+        refused = [MediaFile(name="a", bytes=limit, sha256="0" * 64, type="video/mp4")]
+        less = step_down(limit, refused)
+        assert less < limit * 0.76
+        limit = less
+
+
+def test_what_would_answer_at_once_is_known() -> None:
+    """A plain request for an address that was stored lately; not one for something special."""
+    recent = Recent()
+    recent.see(job("a", Phase.SUCCEEDED), HERE)
+    recent.see(job("b", Phase.SUCCEEDED, url="https://a/2", reuse=Reuse.NEVER), HERE)
+    audio = Media(kind=MediaKind.AUDIO)
+    recent.see(job("c", Phase.SUCCEEDED, url="https://a/3", media=audio), HERE)
+    at = next(iter(recent.of_person(7, 9, 9))).ended
+    assert recent.here("https://a/1", now=at + 50, within=60)
+    assert not recent.here("https://a/1", now=at + 70, within=60)
+    assert not recent.here("https://a/2", now=at, within=60)
+    assert not recent.here("https://a/3", now=at, within=60)
+
+
+def test_lists_fit_a_message_and_say_what_is_left_out() -> None:
+    """In both languages, harmless, the oldest first."""
+    recent = Recent()
+    for number in range(40):
+        recent.see(job(f"j{number}", url=f"https://a/{'x' * 150}/{number}*_*"), HERE)
+    for to in Language:
+        rows = [(each, None) for each in recent.of_guild(7)]
+        text = lists.queue(rows, to)
+        assert len(text) < 2000
+        assert text.splitlines()[-1].startswith("…")
+        assert "<@9>" in text
+    assert 40 == len(recent.of_guild(7))
+    assert [] == recent.of_guild(8)
+    recent.forget("uid-j0")
+    assert 39 == len(recent.of_guild(7))
+
+
+def test_a_place_in_line_is_listed() -> None:
+    """As the operator published it."""
+    recent = Recent()
+    waiting = job("a")
+    recent.see(waiting, HERE)
+    (row,) = recent.of_guild(7)
+    known = Known(waiting, place=Place(uid=waiting.uid, place=3))
+    assert "place 3" in lists.queue([(row, known)], Language.ENGLISH)
+
+
+def test_a_pass_ends() -> None:
+    """By the clock."""
+    held = Pass("t", 1, time.time() + 1)
+    assert held.alive(time.time())
+    assert not held.alive(time.time() + 2)
+
+
+def test_a_bucket_with_little_left_gets_no_progress() -> None:
+    """Until it is full again, as its answers say."""
+    rates = Rates()
+
+    class Answer:
+        headers = {"X-RateLimit-Remaining": "1", "X-RateLimit-Reset-After": "0.05"}
+
+    assert not rates.low("channels/1")
+    rates._note("channels/1", cast("Any", Answer))
+    assert rates.low("channels/1")
+    assert not rates.low("channels/2")
+    time.sleep(0.06)
+    assert not rates.low("channels/1")
