@@ -64,6 +64,21 @@ async def test_honest_media_is_fetched_and_proved(
     assert done.files[0].bytes > 1000
 
 
+async def test_what_the_site_says_of_it_comes_before_the_bytes(
+    isolation: Isolation, site: Any
+) -> None:
+    """For people to look at while they wait: cleaned, once, and before any progress of the fetch."""
+    reports: list[Moved | Told] = []
+    url = site.url("/page/told?bytes=3000000&title=A%0A%E2%80%AEtitle")
+    await isolation.run(order(url), reports.append)
+    (told,) = [report for report in reports if isinstance(report, Told)]
+    assert told.title is not None
+    assert "title" in told.title
+    assert told.title.isprintable()
+    before = reports[: reports.index(told)]
+    assert all(report.bytes == 0 for report in before if isinstance(report, Moved))
+
+
 async def test_a_stream_in_segments_is_joined(isolation: Isolation, site: Any) -> None:
     """HLS by yt-dlp's own downloader."""
     done = await run(isolation, order(site.url("/hls/b.m3u8"), engines=[EngineName.YT_DLP]))

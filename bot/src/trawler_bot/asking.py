@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 import discord
+from opentelemetry.trace import SpanKind
 
 from trawler_bot import links, names, replies, texts
 from trawler_bot.cooldown import Cooldown
@@ -19,7 +20,7 @@ from trawler_bot.records import Pass, Request
 from trawler_bot.sheet import view
 from trawler_bot.texts import Key, Language, language, say
 from trawler_bot.whispers import whisper
-from trawler_common import logs
+from trawler_common import logs, telemetry
 from trawler_common.crashing import CrashPoint, reach
 from trawler_common.egress import AllowList
 from trawler_common.kube import ApiAway, Conflict, Missing, Refused
@@ -174,7 +175,8 @@ class Asking:
         name = names.again(job.name)
         self._following.answering.add(name)
         try:
-            again = await self._desk.jobs.create(name, spec)
+            with telemetry.span("ask again", kind=SpanKind.SERVER, job=name):
+                again = await self._desk.jobs.create(name, spec)
             await self._desk.records.note(_request(interaction, name, spec.url), held)
             await interaction.response.defer()
             await self._show(again, interaction.message.id, held)
@@ -245,16 +247,13 @@ class Asking:
         try:
             self._unanswered += 1
             try:
-                reach(CrashPoint.BOT_ASKED)
-                job = await self._accepted(
-                    interaction, lambda: self._make(interaction, name, wish, held), [name], to, wish
-                )
-                if job is None:
-                    return
-                reach(CrashPoint.BOT_ACCEPTED)
-                message_id = await _answer(interaction, job)
+                with telemetry.span("ask", kind=SpanKind.SERVER, job=name):
+                    made = await self._make_and_answer(interaction, name, wish, held, to)
             finally:
                 self._unanswered -= 1
+            if made is None:
+                return
+            job, message_id = made
             await self._calm()
             if message_id is not None:
                 await self._show(job, message_id, held)
@@ -262,6 +261,19 @@ class Asking:
                 self._following.recover(job, held)
         finally:
             self._following.answering.discard(name)
+
+    async def _make_and_answer(
+        self, interaction: discord.Interaction, name: str, wish: Wish, held: Pass, to: Language
+    ) -> tuple[MediaJob, int | None] | None:
+        """The job and its message's id, as far as we know it; None where nothing was made."""
+        reach(CrashPoint.BOT_ASKED)
+        job = await self._accepted(
+            interaction, lambda: self._make(interaction, name, wish, held), [name], to, wish
+        )
+        if job is None:
+            return None
+        reach(CrashPoint.BOT_ACCEPTED)
+        return job, await _answer(interaction, job)
 
     async def _accepted(
         self,

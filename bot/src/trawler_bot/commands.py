@@ -146,7 +146,7 @@ class Commands:
         async def list_(interaction: discord.Interaction) -> None:
             to = language(str(interaction.locale))
             jobs = self._active(interaction)
-            rows = [(job, self._following.known(job.uid)) for job in jobs]
+            rows = [(job, self._following.place(job.uid)) for job in jobs]
             await whisper(interaction, lists.queue(rows, to))
 
         @app_commands.describe(job="Which one; your own, or any for who may manage messages")

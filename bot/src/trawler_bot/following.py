@@ -16,7 +16,7 @@ from trawler_bot.teller import Known, Teller
 from trawler_common import logs
 from trawler_common.kube import ApiAway, Conflict, Missing
 from trawler_crds.media_job import DiscordDelivery, MediaJob
-from trawler_crds.messages import Positions, Progress
+from trawler_crds.messages import Place, Positions, Progress
 
 log = logs.get("following")
 
@@ -73,9 +73,10 @@ class Following:
         elif not delivered(job) and job.name not in self.answering:
             self.recover(job)
 
-    def known(self, uid: str) -> Known | None:
-        """What was heard of a job that is being told of."""
-        return self._known.get(uid)
+    def place(self, uid: str) -> Place | None:
+        """Where a job stands in line, as was heard last."""
+        known = self._known.get(uid)
+        return known.place if known is not None else None
 
     def follow(self, job: MediaJob, message_id: int, held: Pass | None) -> None:
         """Tell of a job in a message that is there."""

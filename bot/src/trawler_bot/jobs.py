@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
-from trawler_common import logs
+from trawler_common import logs, telemetry
 from trawler_common.kube import MERGE, ApiAway, Conflict, Gone, Kube, Missing, understood
 from trawler_crds import API_GROUP, API_VERSION
+from trawler_crds.keys import ANNOTATION_TRACEPARENT
 from trawler_crds.media_job import (
     DELIVERED,
     Condition,
@@ -24,6 +25,8 @@ CREATE: Final = 2.0
 """Seconds that making one may take: the person must have an answer within three."""
 LOOK: Final = 0.5
 """Seconds that a look before it may take."""
+NOT_SAMPLED: Final = "-00"
+"""The end of a traceparent that nobody records (W3C Trace Context, trace-flags)."""
 TRIES: Final = 5
 """Status writes against the operator's, which writes the same object."""
 
@@ -37,10 +40,12 @@ class Jobs:
 
     async def create(self, name: str, spec: MediaJobSpec) -> MediaJob:
         """Make it, or find it made: a name follows from what was asked. Raises ApiAway, Refused."""
+        trace = telemetry.headers().get("traceparent", NOT_SAMPLED)
+        notes = {} if trace.endswith(NOT_SAMPLED) else {ANNOTATION_TRACEPARENT: trace}
         body = {
             "apiVersion": f"{API_GROUP}/{API_VERSION}",
             "kind": "MediaJob",
-            "metadata": {"name": name},
+            "metadata": {"name": name, "annotations": notes},
             "spec": spec.wire(),
         }
         try:

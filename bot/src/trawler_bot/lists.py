@@ -5,10 +5,10 @@ from typing import Final
 
 from trawler_bot import replies
 from trawler_bot.recent import Seen
-from trawler_bot.teller import Known
 from trawler_bot.texts import FAILED, Key, Language, say, span
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import Phase
+from trawler_crds.messages import Place
 
 MOST: Final = 15
 """Lines of one list."""
@@ -29,13 +29,13 @@ def label(job: Seen) -> str:
     return job.title or job.url.partition("://")[2]
 
 
-def queue(jobs: Iterable[tuple[Seen, Known | None]], to: Language) -> str:
+def queue(jobs: Iterable[tuple[Seen, Place | None]], to: Language) -> str:
     """What waits and runs in a server, in the order in which it was asked for."""
     lines = []
-    for job, known in jobs:
+    for job, place in jobs:
         state = say(to, PHASES[job.phase])
-        if known is not None and known.place is not None and job.phase is not Phase.RUNNING:
-            state = say(to, Key.LIST_PLACE, place=known.place.place)
+        if place is not None and job.phase is not Phase.RUNNING:
+            state = say(to, Key.LIST_PLACE, place=place.place)
         lines.append(f"{state} · {_shown(job)} · <@{job.requester_id}>")
     return _page(lines, to, Key.QUEUE_HEAD, Key.QUEUE_EMPTY)
 

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from trawler_bot.records import Link, Records
 from trawler_common.store import Store, StoreAway
-from trawler_crds.media_job import MediaFile
+from trawler_crds.media_job import MediaFile, MediaJob
 
 PATH: Final = "/f/{id:[A-Za-z0-9_-]{24}}/{name}"
 PLAYED: Final = ("video/", "audio/", "image/")
@@ -28,11 +28,14 @@ class Publishing:
         self._public = public_url.rstrip("/")
         self._seconds = seconds
 
-    async def link(self, job: str, file: MediaFile) -> str | None:
-        """Where one stored file can be fetched; None where it cannot."""
+    async def link(self, job: MediaJob, file: MediaFile) -> str | None:
+        """Where one stored file can be fetched; None where it cannot. Not for longer than its job is
+        kept: by then nothing holds the object any more.
+        """
         if not self._public:
             return None
-        number = await self._records.publish(job, file, self._seconds)
+        seconds = min(self._seconds, job.spec.ttl_seconds_after_finished)
+        number = await self._records.publish(job.name, file, seconds)
         return f"{self._public}/f/{number}/{quote(file.name)}" if number else None
 
     def app(self) -> web.Application:

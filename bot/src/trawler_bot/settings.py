@@ -76,8 +76,8 @@ class Settings(BaseSettings):
     links_public_url: str = ""
     """Under which people reach `links_port`; empty: no file is ever public."""
 
-    links_seconds: float = 604_800
-    """For which such a link works."""
+    links_seconds: float = 86_400
+    """For which such a link works, at most as long as its MediaJob is kept."""
 
     links_port: int = 8090
 

@@ -16,10 +16,11 @@ from trawler_bot.rates import NotNow, once
 from trawler_bot.replies import Reply
 from trawler_bot.sheet import Sheet, TokenEnded, Unreachable
 from trawler_bot.texts import Key, language, say
-from trawler_common import logs
+from trawler_common import logs, telemetry
 from trawler_common.crashing import CrashPoint, reach
 from trawler_common.kube import ApiAway, Conflict, Missing, Refused
 from trawler_common.store import StoreAway
+from trawler_crds.keys import ANNOTATION_TRACEPARENT
 from trawler_crds.media_job import TERMINAL, MediaFile, MediaJob, Phase
 from trawler_crds.messages import Place, Progress
 
@@ -115,8 +116,10 @@ class Teller:
     async def _end(self) -> bool:
         """The last edit, and the note that it was made; False where it is to be tried again."""
         job = self.known.job
+        parent = telemetry.root(job.uid, job.metadata.annotations.get(ANNOTATION_TRACEPARENT))
         try:
-            why_not = await self._show_end(job)
+            with telemetry.span("deliver", parent=parent, job=job.name):
+                why_not = await self._show_end(job)
             noted = await self._desk.jobs.note_delivered(
                 job, self._sheet.message_id, why_not=why_not
             )
@@ -172,7 +175,7 @@ class Teller:
 
     async def _links(self, job: MediaJob, files: Sequence[MediaFile]) -> dict[str, str]:
         """Where each of them can be fetched instead, by its hash."""
-        found = {file.sha256: await self._desk.publishing.link(job.name, file) for file in files}
+        found = {file.sha256: await self._desk.publishing.link(job, file) for file in files}
         return {sha256: link for sha256, link in found.items() if link is not None}
 
     async def _send(self, job: MediaJob, reply: Reply, groups: list[list[MediaFile]]) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 import secrets
 import signal
 from pathlib import Path
@@ -12,14 +13,16 @@ import pytest
 from apiproxy import ApiProxy
 from botting import BotProcess, button, delivered, ended, link
 from emulated import Emulated, Person
-from operating import Operator
 from rig import Rig
 from servers import wait_until
 from trawler_common.crashing import VARIABLE, CrashPoint
 
+TRACE = "trawler.dev/traceparent"
+
 pytestmark = pytest.mark.timeout(180)
 
 
+@pytest.mark.bot(OTLP_ENDPOINT="http://127.0.0.1:9")  # nobody is there, and nobody minds
 @pytest.mark.usefixtures("bot")
 async def test_a_link_becomes_a_file_in_one_message(
     rig: Rig, ben: Person, emulated: Emulated
@@ -46,6 +49,7 @@ async def test_a_link_becomes_a_file_in_one_message(
     noted = rig.jobs()[job.name].status.delivery
     assert noted is not None
     assert noted.message_id == first["id"]
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", job.metadata.annotations[TRACE])
 
 
 @pytest.mark.usefixtures("bot")
@@ -178,10 +182,12 @@ async def test_it_dies_at_every_point_in_turn(
 
 
 async def test_a_token_that_discord_refuses_is_said_once(
-    operator: Operator, emulated: Emulated, database: str, tmp_path: Path
+    machinery: Rig, emulated: Emulated, database: str, tmp_path: Path
 ) -> None:
     """Alive, not ready, without further requests; a new token in the file is taken up."""
-    found = BotProcess(operator, emulated.hub.address, "wrong", tmp_path / "bot", database=database)
+    found = BotProcess(
+        machinery.operator, emulated.hub.address, "wrong", tmp_path / "bot", database=database
+    )
     found.start()
     try:
         refused = '"event": "token_refused"'
@@ -202,3 +208,44 @@ async def test_a_token_that_discord_refuses_is_said_once(
     finally:
         found.stop()
         print(found.log.read_text())
+
+
+async def test_a_token_that_ends_in_the_middle_is_said_once(
+    ben: Person, emulated: Emulated, bot: BotProcess
+) -> None:
+    """Close code 4004: alive, not ready, without further requests; with another token it begins anew."""
+    assert 1 == await emulated.discord.gateway.disturb("close", code=4004)
+    refused = '"event": "token_refused"'
+    await asyncio.to_thread(
+        wait_until, lambda: refused in bot.log.read_text(), what="the refusal", timeout=30
+    )
+    before = emulated.hub.counters.requests
+    await asyncio.sleep(2)
+    assert (before, False, True) == (emulated.hub.counters.requests, bot.ready(), bot.alive())
+    assert 1 == bot.log.read_text().count(refused)
+    bot.token("another")
+    await asyncio.to_thread(wait_until, bot.died, what="a new beginning", timeout=30)
+    assert 0 == bot.kill()
+    assert ben.heard
+
+
+async def test_it_does_not_identify_when_no_session_is_left(
+    machinery: Rig, emulated: Emulated, database: str, tmp_path: Path
+) -> None:
+    """Discord would reset the token of a bot that asks all the same."""
+    emulated.hub.limits.identifies = 0
+    token = emulated.application.bot.token
+    found = BotProcess(
+        machinery.operator, emulated.hub.address, token, tmp_path / "bot", database=database
+    )
+    found.start()
+    try:
+        waits = '"event": "no_session_left"'
+        await asyncio.to_thread(
+            wait_until, lambda: waits in found.log.read_text(), what="the wait", timeout=30
+        )
+        await asyncio.sleep(1)
+        assert 0 == emulated.hub.counters.identifies
+        assert (True, False) == (found.alive(), found.ready())
+    finally:
+        found.stop()

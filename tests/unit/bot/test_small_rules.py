@@ -12,7 +12,6 @@ from trawler_bot.publishing import part
 from trawler_bot.rates import Rates
 from trawler_bot.recent import Recent
 from trawler_bot.records import Pass
-from trawler_bot.teller import Known
 from trawler_bot.texts import Language
 from trawler_crds.media_job import (
     DiscordDelivery,
@@ -123,8 +122,8 @@ def test_a_place_in_line_is_listed() -> None:
     waiting = job("a")
     recent.see(waiting, HERE)
     (row,) = recent.of_guild(7)
-    known = Known(waiting, place=Place(uid=waiting.uid, place=3))
-    assert "place 3" in lists.queue([(row, known)], Language.ENGLISH)
+    place = Place(uid=waiting.uid, place=3)
+    assert "place 3" in lists.queue([(row, place)], Language.ENGLISH)
 
 
 def test_a_pass_ends() -> None:
