@@ -1,10 +1,12 @@
 """Wires settings, clients and tasks; nothing else decides what exists."""
 
 import asyncio
+import logging
 import math
 from contextlib import AsyncExitStack
 from typing import Final
 
+from nats.errors import Error as NatsError
 from prometheus_client import CollectorRegistry
 
 from trawler_bot import address, commands
@@ -92,8 +94,15 @@ async def _hear(settings: Settings, following: Following, tasks: asyncio.TaskGro
     """The bus, as soon as it is there: without it there is no progress, and all else works."""
     bus = await Bus.connect(settings.nats_url, name="bot", tasks=tasks, patience=math.inf)
     install = settings.install
-    await bus.serve(subjects.progress(install, "*", "*"), Progress, following.hear_progress)
-    await bus.serve(subjects.positions(install, "*"), Positions, following.hear_positions)
+    while True:
+        try:
+            await bus.serve(subjects.progress(install, "*", "*"), Progress, following.hear_progress)
+            await bus.serve(subjects.positions(install, "*"), Positions, following.hear_positions)
+        except (OSError, NatsError) as error:
+            log.warning("bus_away", extra={"error": repr(error)})
+            await asyncio.sleep(1)
+        else:
+            return
 
 
 def _desk(settings: Settings, kube: Kube) -> Desk:
@@ -150,6 +159,8 @@ def _offer(bot: Bot, following: Following, desk: Desk, settings: Settings) -> No
 def main() -> None:
     settings = Settings()
     logs.setup("bot", settings.log_level)
+    # below that it writes addresses and events with the tokens of interactions in them
+    logging.getLogger("discord").setLevel(logging.INFO)
     lifecycle.run(lambda stop: serve(stop, settings))
 
 

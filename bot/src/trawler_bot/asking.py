@@ -14,10 +14,11 @@ from trawler_bot import links, names, replies, texts
 from trawler_bot.cooldown import Cooldown
 from trawler_bot.desk import Desk
 from trawler_bot.following import Following
+from trawler_bot.jobs import delivered
 from trawler_bot.links import Objection
 from trawler_bot.offers import picker, try_again
 from trawler_bot.records import Pass, Request
-from trawler_bot.sheet import view
+from trawler_bot.sheet import UNSURE, view
 from trawler_bot.texts import Key, Language, language, say
 from trawler_bot.whispers import whisper
 from trawler_common import logs, telemetry
@@ -39,12 +40,17 @@ OBJECTIONS: Final = {
     Objection.MALFORMED: Key.MALFORMED,
     Objection.PRIVATE: Key.PRIVATE,
 }
+STILL_WRITTEN: Final = 3.0
+"""Seconds after which somebody may press again what came too early."""
 TOKEN_SECONDS: Final = 840.0
 """For which we use an interaction's token: Discord's fifteen minutes, less one."""
 KEPT: Final = 1000
 """Wishes kept for those who may ask again, and choices for those who pick."""
 QUEUE_KNOWN: Final = 60.0
 """Seconds for which a server's MediaQueue is not looked at again."""
+QUEUE_UNKNOWN: Final = 2.0
+"""The same after nobody answered: whoever asks next must not wait for it too."""
+SERVERS: Final = 10_000
 Kept = TypeVar("Kept")
 
 
@@ -85,8 +91,8 @@ class Asking:
         self._looking = asyncio.Lock()
         self._unanswered = 0
         """People who wait for their answer just now."""
-        self._queues: dict[int, tuple[float, int | None]] = {}
-        """Server → when its MediaQueue was looked at, and how many may wait in it."""
+        self._queues: OrderedDict[int, tuple[float, int | None]] = OrderedDict()
+        """Server → until when it is not looked at again, and how many may wait in its MediaQueue."""
 
     def serves(self, guild_id: int | None) -> bool:
         """Whether this install answers there."""
@@ -94,13 +100,15 @@ class Asking:
 
     # ways in ----------------------------------------------------------------------------------
 
-    async def download(self, interaction: discord.Interaction, wish: Wish) -> None:
-        """One wish, one message: MediaJob first, then the answer, then the note of which message it is."""
+    async def download(self, interaction: discord.Interaction, wish: Wish) -> bool:
+        """One wish, one message: MediaJob first, then the answer, then the note of which message it is.
+        False: nothing was begun, and whoever asked was told why.
+        """
         to = language(str(interaction.locale))
         wish = replace(wish, url=await self._meant(interaction, wish.url))
         if await self._refused(interaction, wish, to):
-            return
-        await self._begin(interaction, names.job(interaction.id), wish, to)
+            return False
+        return await self._begin(interaction, names.job(interaction.id), wish, to)
 
     async def save(self, interaction: discord.Interaction, message: discord.Message) -> None:
         """What a message holds: one thing at once; of several, a choice."""
@@ -118,7 +126,7 @@ class Asking:
     async def pick(self, interaction: discord.Interaction, number: int, chosen: list[int]) -> None:
         """Each choice its own message, sent by us: an interaction has one answer only."""
         to = language(str(interaction.locale))
-        offered = self._choices.pop(number, None)
+        offered = self._choices.get(number)
         if offered is None:
             await whisper(interaction, say(to, Key.FORGOTTEN))
             return
@@ -138,6 +146,7 @@ class Asking:
         )
         if jobs is None:
             return
+        self._choices.pop(number, None)
         await interaction.response.edit_message(
             content=say(to, Key.PICKED, count=len(jobs)), view=None
         )
@@ -154,12 +163,12 @@ class Asking:
 
     async def ask_again(self, interaction: discord.Interaction, number: int) -> None:
         """The wish that could not be taken before."""
-        wish = self._wishes.pop(number, None)
+        wish = self._wishes.get(number)
         if wish is None:
             to = language(str(interaction.locale))
             await whisper(interaction, say(to, Key.FORGOTTEN))
-            return
-        await self.download(interaction, wish)
+        elif await self.download(interaction, wish):
+            self._wishes.pop(number, None)
 
     async def take_over(
         self, interaction: discord.Interaction, job: MediaJob, spec: MediaJobSpec
@@ -169,8 +178,12 @@ class Asking:
         """
         assert interaction.message is not None
         to = language(str(interaction.locale))
+        if not delivered(job):  # its message is still being written
+            await whisper(interaction, say(to, Key.COOLDOWN, time=texts.span(STILL_WRITTEN)))
+            return
         if await self._waits(interaction, to):
             return
+        await interaction.response.defer()
         held = _pass(interaction)
         name = names.again(job.name)
         self._following.answering.add(name)
@@ -178,7 +191,6 @@ class Asking:
             with telemetry.span("ask again", kind=SpanKind.SERVER, job=name):
                 again = await self._desk.jobs.create(name, spec)
             await self._desk.records.note(_request(interaction, name, spec.url), held)
-            await interaction.response.defer()
             await self._show(again, interaction.message.id, held)
         finally:
             self._following.answering.discard(name)
@@ -206,7 +218,8 @@ class Asking:
             await whisper(interaction, say(to, Key.MAY_NOT_SEND))
             return True
         most = await self._most_queued(interaction.guild_id)
-        waiting = len(self._following.recent.of_guild(interaction.guild_id or 0))
+        there = self._following.recent.of_guild(interaction.guild_id or 0)
+        waiting = sum(job.waits for job in there)
         if most is not None and waiting >= most:
             await whisper(interaction, say(to, Key.QUEUE_FULL, count=waiting))
             return True
@@ -225,23 +238,27 @@ class Asking:
         if guild_id is None:
             return None
         async with self._looking:  # of many who ask at once one looks
-            looked, most = self._queues.get(guild_id, (0.0, None))
-            now = time.monotonic()
-            if looked and now - looked < QUEUE_KNOWN:
+            good_until, most = self._queues.get(guild_id, (0.0, None))
+            if time.monotonic() < good_until:
                 return most
+            kept = QUEUE_KNOWN
             try:
                 spec = await self._desk.jobs.queue(names.queue(guild_id), self._rules.queue)
+                most = spec.max_queued
             except (ApiAway, Refused) as error:
                 log.warning("queue_not_known", extra={"guild": guild_id, "error": str(error)})
-                return most
-            self._queues[guild_id] = (now, spec.max_queued)
-            return spec.max_queued
+                kept = QUEUE_UNKNOWN
+            self._queues[guild_id] = (time.monotonic() + kept, most)
+            self._queues.move_to_end(guild_id)
+            if len(self._queues) > SERVERS:
+                self._queues.popitem(last=False)
+            return most
 
     # doing ------------------------------------------------------------------------------------
 
     async def _begin(
         self, interaction: discord.Interaction, name: str, wish: Wish, to: Language
-    ) -> None:
+    ) -> bool:
         held = _pass(interaction)
         self._following.answering.add(name)
         try:
@@ -252,7 +269,7 @@ class Asking:
             finally:
                 self._unanswered -= 1
             if made is None:
-                return
+                return False
             job, message_id = made
             await self._calm()
             if message_id is not None:
@@ -261,6 +278,7 @@ class Asking:
                 self._following.recover(job, held)
         finally:
             self._following.answering.discard(name)
+        return True
 
     async def _make_and_answer(
         self, interaction: discord.Interaction, name: str, wish: Wish, held: Pass, to: Language
@@ -290,6 +308,7 @@ class Asking:
             log.warning("not_accepted", extra={"error": str(error)})
             for name in called:
                 self._following.disown(name)
+            self._cooldown.give_back(interaction.user.id, interaction.guild_id or 0)
             again = None
             if wish is not None:
                 _keep(self._wishes, interaction.id, wish)
@@ -336,7 +355,7 @@ async def _answer(interaction: discord.Interaction, job: MediaJob) -> int | None
             ephemeral=bool(where and where.private),
             allowed_mentions=discord.AllowedMentions.none(),
         )
-    except (discord.HTTPException, OSError) as error:
+    except (discord.HTTPException, *UNSURE) as error:
         log.warning("answer_lost", extra={"job": job.uid, "error": repr(error)})
         return None
     reach(CrashPoint.BOT_ANSWERED)

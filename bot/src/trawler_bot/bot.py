@@ -15,6 +15,7 @@ from trawler_bot.following import Following
 from trawler_bot.presses import Presses
 from trawler_bot.rates import NotNow, Rates
 from trawler_bot.records import Records
+from trawler_bot.sheet import UNSURE
 from trawler_bot.texts import Key, language, say
 from trawler_bot.whispers import whisper
 from trawler_common import logs
@@ -80,6 +81,13 @@ class Bot(discord.AutoShardedClient):
         """Our commands, where they are not those that we registered last or Discord has lost them:
         the creations of a day are counted.
         """
+        try:
+            await self._register_ours()
+        except (discord.HTTPException, app_commands.AppCommandError, *UNSURE) as error:
+            # those of before are still there, and the next session looks again
+            log.error("commands_not_registered", extra={"error": repr(error)})
+
+    async def _register_ours(self) -> None:
         assert self.application_id is not None
         ours = [each.to_dict(self.tree) for each in self.tree.get_commands()]
         digest = commands.digest(ours)

@@ -15,7 +15,6 @@ from trawler_bot import links, lists, names
 from trawler_bot.asking import Asking, Wish
 from trawler_bot.desk import Desk
 from trawler_bot.following import Following
-from trawler_bot.presses import may
 from trawler_bot.recent import Seen
 from trawler_bot.texts import Key, language, say, span
 from trawler_bot.whispers import whisper
@@ -161,19 +160,26 @@ class Commands:
         return group
 
     def _active(self, interaction: discord.Interaction) -> list[Seen]:
-        """Of this server; private ones only for who asked."""
+        """Of this server, as far as this person may know of it: one's own, and what is public in a
+        channel that he sees. Elsewhere than in a server only one's own.
+        """
         mine = interaction.user.id
         jobs = self._following.recent.of_guild(interaction.guild_id or 0)
-        return [job for job in jobs if not job.private or job.requester_id == mine]
+        return [
+            job
+            for job in jobs
+            if job.requester_id == mine
+            or (not job.private and _rights(interaction, job).view_channel)
+        ]
 
     async def _complete_job(
         self, interaction: discord.Interaction, current: str
     ) -> list[app_commands.Choice[str]]:
-        all_of_them = interaction.permissions.manage_messages
+        mine = interaction.user.id
         return [
             app_commands.Choice(name=lists.label(job)[:CHOICE], value=job.name)
             for job in self._active(interaction)
-            if (all_of_them or job.requester_id == interaction.user.id)
+            if (job.requester_id == mine or _rights(interaction, job).manage_messages)
             and current.lower() in lists.label(job).lower()
         ][:25]
 
@@ -183,7 +189,9 @@ class Commands:
         if found is None:
             await whisper(interaction, say(to, Key.NO_SUCH_JOB))
             return
-        if not await may(interaction, str(found.requester_id)):
+        mine = found.requester_id == interaction.user.id
+        if not mine and not _rights(interaction, found).manage_messages:
+            await whisper(interaction, say(to, Key.NOT_YOURS))
             return
         try:
             await self._desk.jobs.cancel(name)
@@ -219,6 +227,17 @@ class Commands:
             callback=help_,
             **self._where,
         )
+
+
+def _rights(interaction: discord.Interaction, job: Seen) -> discord.Permissions:
+    """What a person may do in the channel of a job, as far as we see it."""
+    if job.channel_id == interaction.channel_id:
+        return interaction.permissions
+    guild = interaction.guild
+    channel = guild.get_channel_or_thread(job.channel_id) if guild is not None else None
+    if channel is None or not isinstance(interaction.user, discord.Member):
+        return discord.Permissions.none()
+    return channel.permissions_for(interaction.user)
 
 
 def rules(apart: float, per_minute: int) -> dict[str, object]:

@@ -11,6 +11,7 @@ import discord
 from trawler_bot.bot import Bot
 from trawler_bot.limits import Limits
 from trawler_bot.records import Records
+from trawler_bot.sheet import UNSURE
 from trawler_common import logs
 
 log = logs.get("connection")
@@ -70,6 +71,10 @@ class Connection:
                     await asking.login(token)
                 except discord.LoginFailure:
                     log.error("token_refused", extra={"file": str(self._file)})
+                except (discord.HTTPException, *UNSURE) as error:
+                    log.warning("discord_away", extra={"error": repr(error)})
+                    await asyncio.sleep(LOOK_EVERY)
+                    continue
                 else:
                     return token
             await self._another(token)

@@ -28,3 +28,9 @@ class Cooldown:
             return wait
         asked.append(now)
         return 0.0
+
+    def give_back(self, person: int, server: int) -> None:
+        """What was granted last came to nothing."""
+        asked = self._asked.get((person, server))
+        if asked:
+            asked.pop()

@@ -22,12 +22,16 @@ class Plan:
     too_large: list[MediaFile]
 
 
-def fit(files: Iterable[MediaFile], limit: int) -> Plan:
-    """Ten to a message in their order; what is over the limit of one file stays out."""
+def fit(files: Iterable[MediaFile], limit: int, others: int | None = None) -> Plan:
+    """Ten to a message in their order; what is over the limit of one file stays out. Further messages
+    than the first may have a limit of their own.
+    """
     small: list[MediaFile] = []
     large: list[MediaFile] = []
     for file in files:
-        (small if file.bytes <= limit else large).append(file)
+        further = len(small) >= PER_MESSAGE and others is not None
+        most = min(limit, others) if further and others is not None else limit
+        (small if file.bytes <= most else large).append(file)
     groups = [small[at : at + PER_MESSAGE] for at in range(0, len(small), PER_MESSAGE)]
     return Plan(groups, large)
 

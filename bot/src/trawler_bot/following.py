@@ -11,10 +11,10 @@ from trawler_bot.jobs import delivered
 from trawler_bot.recent import Recent
 from trawler_bot.records import Pass
 from trawler_bot.recovery import Lost, recover
-from trawler_bot.sheet import Sheet
+from trawler_bot.sheet import UNSURE, Sheet
 from trawler_bot.teller import Known, Teller
 from trawler_common import logs
-from trawler_common.kube import ApiAway, Conflict, Missing
+from trawler_common.kube import ApiAway, Conflict, Gone, Missing, Refused
 from trawler_crds.media_job import DiscordDelivery, MediaJob
 from trawler_crds.messages import Place, Positions, Progress
 
@@ -54,13 +54,16 @@ class Following:
                 async for job, gone in self._desk.jobs.watch():
                     if self._owns(int(where_of(job).guild_id or 0)):
                         self._see(job, gone=gone)
-            except ApiAway as error:
+            except (ApiAway, Refused, Missing, Gone) as error:
                 log.warning("watch_broke", extra={"error": str(error)})
                 await asyncio.sleep(PAUSE)
 
     def _see(self, job: MediaJob, *, gone: bool) -> None:
         if gone:
-            self._known.pop(job.uid, None)
+            known = self._known.pop(job.uid, None)
+            if known is not None:
+                known.gone = True
+                known.changed.set()
             self.recent.forget(job.uid)
             return
         self.recent.see(job, where_of(job))
@@ -68,6 +71,8 @@ class Following:
             if not self._disowned[job.name]:
                 self._disowned[job.name] = True
                 self._tasks.create_task(self._cancel(job), name=f"cancel {job.name}")
+            if job.uid in self._known:
+                self._known[job.uid].see(job)
         elif job.uid in self._known:
             self._known[job.uid].see(job)
         elif not delivered(job) and job.name not in self.answering:
@@ -104,7 +109,7 @@ class Following:
                 await self._desk.jobs.note_delivered(job, None, why_not="NotAccepted")
             except Missing:
                 return
-            except (ApiAway, Conflict) as error:
+            except (ApiAway, Conflict, Refused) as error:
                 log.warning("cancel_waits", extra={"job": job.uid, "error": str(error)})
                 await asyncio.sleep(PAUSE)
             else:
@@ -135,7 +140,7 @@ class Following:
                     known.see(await self._desk.jobs.note_message(job, sheet.message_id))
                 else:  # nobody but the requester may see it, and nothing of it is there
                     break
-            except (ApiAway, Conflict, discord.DiscordServerError, OSError) as error:
+            except (ApiAway, Conflict, Refused, discord.HTTPException, *UNSURE) as error:
                 log.warning("recovery_waits", extra={"job": job.uid, "error": repr(error)})
                 await asyncio.sleep(PAUSE)
             except Missing:

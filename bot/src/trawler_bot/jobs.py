@@ -23,6 +23,8 @@ log = logs.get("jobs")
 
 CREATE: Final = 2.0
 """Seconds that making one may take: the person must have an answer within three."""
+PRESS: Final = 1.5
+"""Seconds that a look at one, or its cancelling, may take: somebody pressed a button."""
 LOOK: Final = 0.5
 """Seconds that a look before it may take."""
 NOT_SAMPLED: Final = "-00"
@@ -72,12 +74,13 @@ class Jobs:
 
     async def get(self, name: str) -> MediaJob:
         """Raises Missing, ApiAway."""
-        return MediaJob.model_validate(await self._kube.call("GET", f"{self._path}/{name}"))
+        found = await self._kube.call("GET", f"{self._path}/{name}", timeout=PRESS)
+        return MediaJob.model_validate(found)
 
     async def cancel(self, name: str) -> None:
         """One way. Raises Missing, ApiAway."""
         body = {"spec": {"cancel": True}}
-        await self._kube.call("PATCH", f"{self._path}/{name}", body, content=MERGE)
+        await self._kube.call("PATCH", f"{self._path}/{name}", body, content=MERGE, timeout=PRESS)
 
     async def note_message(self, job: MediaJob, message_id: int) -> MediaJob:
         """Write down which message shows it. Raises Missing, ApiAway, Conflict."""

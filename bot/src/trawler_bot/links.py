@@ -53,9 +53,12 @@ def judge(text: str, allowed: AllowList) -> Objection | None:
         return Objection.NOT_A_LINK
     if fault(text) is not None:
         return Objection.MALFORMED
-    parts = urlsplit(text)
-    host = (parts.hostname or "").rstrip(".")
-    port = parts.port or (443 if parts.scheme.lower() == "https" else 80)
+    try:
+        parts = urlsplit(text)
+        host = (parts.hostname or "").rstrip(".")
+        port = parts.port or (443 if parts.scheme.lower() == "https" else 80)
+    except ValueError:  # a port beyond all ports, a bracket without an address
+        return Objection.MALFORMED
     if allowed.names(host, port):
         return None
     return Objection.PRIVATE if _is_inside(host) else None

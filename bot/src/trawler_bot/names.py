@@ -21,6 +21,20 @@ def again(job_name: str) -> str:
     return f"{base}-r{int(number) + 1}" if base and number.isdigit() else f"{job_name}-r1"
 
 
+def before(job_name: str) -> str:
+    """The job whose message this one took over; itself where there was none."""
+    base, _, number = job_name.rpartition("-r")
+    if not base or not number.isdigit():
+        return job_name
+    return base if number == "1" else f"{base}-r{int(number) - 1}"
+
+
+def first(job_name: str) -> str:
+    """The job with which a message began."""
+    base, _, number = job_name.rpartition("-r")
+    return base if base and number.isdigit() else job_name
+
+
 def nonce(uid: str, part: str) -> str:
     """For a message of a job that must not be sent twice: a uid is too long to be one itself."""
     digest = hashlib.sha256(f"{uid} {part}".encode()).digest()

@@ -57,12 +57,14 @@ class Presses:
 
     async def _act(self, interaction: discord.Interaction, act: Act, job: MediaJob) -> None:
         if act is Act.CANCEL:
-            await self._desk.jobs.cancel(job.name)
             await interaction.response.defer()
+            await self._desk.jobs.cancel(job.name)
         elif act is Act.REMOVE:
             await interaction.response.defer()
-            await self._desk.records.revoke(job.name)
-            await interaction.delete_original_response()
+            if await self._desk.records.revoke(job.name) or not self._desk.publishing.on:
+                await interaction.delete_original_response()
+            else:  # a link that goes on working would be left without anything to press
+                await whisper(interaction, say(language(str(interaction.locale)), Key.NOT_NOW))
         else:
             reuse = Reuse.NEVER if act is Act.RETRY else job.spec.reuse
             changes = {"reuse": reuse, "cancel": False, "media": changed(job, act)}

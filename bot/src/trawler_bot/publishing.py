@@ -2,6 +2,7 @@
 with Range, for as long as a link is neither old nor revoked.
 """
 
+import asyncio
 import re
 from typing import Final
 from urllib.parse import quote
@@ -9,13 +10,17 @@ from urllib.parse import quote
 from aiohttp import web
 
 from trawler_bot.records import Link, Records
-from trawler_common.store import Store, StoreAway
+from trawler_common.store import PUBLIC_PIECE, Store, StoreAway
 from trawler_crds.media_job import MediaFile, MediaJob
 
 PATH: Final = "/f/{id:[A-Za-z0-9_-]{24}}/{name}"
 PLAYED: Final = ("video/", "audio/", "image/")
 """Types that a browser may show itself; the rest is saved."""
 NEVER_SHOWN: Final = frozenset({"image/svg+xml"})
+STREAMS: Final = 8
+"""Files that are sent at the same time: each holds a piece in memory."""
+SLOWEST: Final = 120.0
+"""Seconds that one piece may take."""
 _RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)")
 
 
@@ -27,6 +32,12 @@ class Publishing:
         self._store = store
         self._public = public_url.rstrip("/")
         self._seconds = seconds
+        self._streams = asyncio.Semaphore(STREAMS)
+
+    @property
+    def on(self) -> bool:
+        """Whether any file is ever public."""
+        return bool(self._public)
 
     async def link(self, job: MediaJob, file: MediaFile) -> str | None:
         """Where one stored file can be fetched; None where it cannot. Not for longer than its job is
@@ -63,19 +74,26 @@ class Publishing:
         if request.method == "HEAD":
             await answer.prepare(request)
             return answer
-        await self._stream(request, answer, link, begin, end)
+        if self._streams.locked():
+            raise web.HTTPServiceUnavailable(headers={"Retry-After": "10"})
+        async with self._streams:
+            await self._stream(request, answer, link, begin, end)
         return answer
 
     async def _stream(
         self, request: web.Request, answer: web.StreamResponse, link: Link, begin: int, end: int
     ) -> None:
         try:
-            async for piece in self._store.pieces(link.sha256, begin, end):
+            async for piece in self._store.pieces(link.sha256, begin, end, PUBLIC_PIECE):
                 if not answer.prepared:
                     await answer.prepare(request)
-                await answer.write(piece)
+                async with asyncio.timeout(SLOWEST):
+                    await answer.write(piece)
         except FileNotFoundError as error:
             raise web.HTTPGone from error
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
         except StoreAway as error:
             if answer.prepared:
                 raise  # the connection ends: whoever fetches sees that it is not whole

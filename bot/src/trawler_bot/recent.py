@@ -35,6 +35,10 @@ class Seen:
     """Its files would answer a plain request for the same address."""
 
     @property
+    def waits(self) -> bool:
+        return self.phase in {Phase.PENDING, Phase.QUEUED}
+
+    @property
     def over(self) -> bool:
         return self.phase in TERMINAL
 

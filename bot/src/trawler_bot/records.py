@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import psycopg
 from cryptography.fernet import Fernet, InvalidToken
@@ -18,6 +18,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from trawler_bot import names
 from trawler_bot.migrations import LOCK, STEPS
 from trawler_common import logs
 from trawler_crds.media_job import MediaFile
@@ -39,6 +40,8 @@ LIMIT_KEPT: Final = timedelta(days=1)
 SWEEP_EVERY: Final = 3600.0
 RECENT: Final = 25
 """Completions that Discord takes."""
+
+PASSING: Final = (psycopg.Error, PoolTimeout, TimeoutError)
 
 
 @dataclass(frozen=True)
@@ -148,13 +151,25 @@ class Records:
     ) -> Found:
         if not self.ready():
             return otherwise
-        try:
-            async with asyncio.timeout(DEADLINE), self._pool.connection() as connection:
+
+        async def run() -> Found:
+            async with self._pool.connection() as connection:
                 return await work(connection)
-        except (psycopg.Error, PoolTimeout, TimeoutError) as error:
-            self._silent_until = time.monotonic() + AGAIN
-            log.warning("database_away", extra={"asked": what, "error": repr(error)})
-            return otherwise
+
+        # a server that is frozen holds up even the cancelling: whoever asked goes on without it
+        asked = asyncio.create_task(run(), name=f"ask {what}")
+        done, _ = await asyncio.wait({asked}, timeout=DEADLINE)
+        if done and asked.exception() is None:
+            return asked.result()
+        error = asked.exception() if done else TimeoutError()
+        if error is not None and not isinstance(error, PASSING):
+            raise error
+        if not done:
+            asked.add_done_callback(_look_away)
+            asked.cancel()
+        self._silent_until = time.monotonic() + AGAIN
+        log.warning("database_away", extra={"asked": what, "error": repr(error)})
+        return otherwise
 
     # requests and their passes ----------------------------------------------------------------
 
@@ -288,13 +303,20 @@ class Records:
 
         return await self._ask("link", work, None)
 
-    async def revoke(self, job: str) -> None:
-        """No link of this job works any more."""
+    async def revoke(self, job: str) -> bool:
+        """No link of a message works any more: of this job, and of those whose message it took over.
+        False: nothing was changed, the database is away.
+        """
+        first = names.first(job)
 
-        async def work(connection: Connection) -> None:
-            await connection.execute("update links set revoked = true where job = %s", (job,))
+        async def work(connection: Connection) -> bool:
+            await connection.execute(
+                "update links set revoked = true where job = %s or starts_with(job, %s)",
+                (first, f"{first}-r"),
+            )
+            return True
 
-        await self._ask("revoke", work, None)
+        return await self._ask("revoke", work, otherwise=False)
 
     # commands ---------------------------------------------------------------------------------
 
@@ -321,6 +343,12 @@ class Records:
             )
 
         await self._ask("note commands", work, None)
+
+
+def _look_away(asked: "asyncio.Task[Any]") -> None:
+    """Nobody waits for it any more, and nobody shall complain of its end."""
+    if not asked.cancelled():
+        asked.exception()
 
 
 async def _migrate(connection: Connection) -> None:

@@ -24,8 +24,8 @@ class Lost(Exception):
 
 async def recover(client: discord.Client, job: MediaJob, sheet: Sheet) -> None:
     """Give the sheet its message: the interaction's own as its token knows it, else one of ours in the
-    channel that names the job in a button, else a new one with a nonce. A private one is only looked
-    for: its sheet may stay without. Raises Lost, discord.DiscordServerError.
+    channel that names the job, or the one whose message it takes over, in a button, else a new one with a nonce. A private one is only looked
+    for: its sheet may stay without. Raises Lost, and discord.HTTPException for what may pass.
     """
     try:
         if await sheet.look() is not None or sheet.where.private:
@@ -34,10 +34,12 @@ async def recover(client: discord.Client, job: MediaJob, sheet: Sheet) -> None:
         if sheet.message_id is None:
             reply = replies.waiting(job, language(sheet.where.locale))
             await sheet.anew(reply, [], names.nonce(job.uid, "message"))
-    except discord.DiscordServerError:
-        raise
-    except discord.HTTPException as error:
+    except (discord.Forbidden, discord.NotFound) as error:
         raise Lost("NoAccess", f"{error.status} {error.code}") from error
+    except discord.HTTPException as error:
+        if error.status != 400:
+            raise
+        raise Lost("Refused", f"{error.status} {error.code}") from error
 
 
 async def _find(client: discord.Client, job: MediaJob, sheet: Sheet) -> int | None:
@@ -50,6 +52,7 @@ async def _find(client: discord.Client, job: MediaJob, sheet: Sheet) -> int | No
             for row in message.components
             for each in getattr(row, "children", [])
         ]
-        if any(each and (replies.parse(each) or ("", ""))[1] == job.name for each in ids):
+        named = {(replies.parse(each) or ("", ""))[1] for each in ids if each}
+        if named & {job.name, names.before(job.name)}:
             return message.id
     return None

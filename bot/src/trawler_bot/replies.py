@@ -105,7 +105,9 @@ def running(job: MediaJob, to: Language, progress: Progress | None = None) -> Re
     if progress.stage is Stage.FETCHING:
         state = " · ".join([state, *_figures(progress, to)])
     found = _reply(job, to, state, (Act.CANCEL,), title=progress.title)
-    return replace(found, thumbnail=_picture(progress.thumbnail))
+    where = job.spec.delivery.discord if job.spec.delivery else None
+    hidden = where is not None and where.spoiler
+    return replace(found, thumbnail=None if hidden else _picture(progress.thumbnail))
 
 
 def _picture(address: str | None) -> str | None:
@@ -163,6 +165,11 @@ def _too_large(file: MediaFile, to: Language, link: str | None, limit: int) -> s
     )
 
 
+def gone(job: MediaJob, to: Language) -> Reply:
+    """Deleted by whoever runs the cluster: nothing can be pressed any more."""
+    return _reply(job, to, say(to, Key.FORGOTTEN), ())
+
+
 def failed(job: MediaJob, to: Language) -> Reply:
     """Why, and what to do next; never an exception's text."""
     if job.status.phase is Phase.CANCELLED:
@@ -180,7 +187,9 @@ def failed(job: MediaJob, to: Language) -> Reply:
 def _source(job: MediaJob) -> str:
     """The link without a preview; of one that would fill the message only where it leads."""
     url = job.spec.url
-    return f"<{url}>" if len(url) <= LINK else harmless(urlsplit(url).netloc)
+    # within the brackets an address must not hold one: what follows would be markup of ours
+    plain = url.replace("<", "%3C").replace(">", "%3E")
+    return f"<{plain}>" if len(plain) <= LINK else harmless(urlsplit(url).netloc)
 
 
 def _reply(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
+import aiohttp
 import discord
 
 from trawler_bot.limits import Route
@@ -17,6 +18,9 @@ ORIGINAL: Final = cast("int", "@original")
 """In place of a message's id: what the interaction answered with, or the message that was pressed."""
 EXPIRED: Final = {50027, 10015}
 """Codes of a token that is too old, or that Discord does not know."""
+
+UNSURE: Final = (OSError, aiohttp.ClientError)
+"""The network ended a request: whether it was done nobody knows."""
 
 
 class Unreachable(Exception):
@@ -73,6 +77,15 @@ class Sheet:
         if self.guild is not None:
             return self.guild.filesize_limit
         return discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
+
+    @property
+    def further(self) -> tuple[Route, int]:
+        """By which right a further message goes, and how large a file of it may be as Discord says."""
+        if self.where.private:
+            return self.route, self.announced
+        if self.guild is not None:
+            return Route.CHANNEL, self.guild.filesize_limit
+        return Route.CHANNEL, discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
 
     async def edit(self, reply: Reply, files: Sequence[discord.File]) -> None:
         """The whole message. Raises TokenEnded (ask again: it is by another right then, with another

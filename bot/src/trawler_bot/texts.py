@@ -73,6 +73,7 @@ class Key(StrEnum):
     LIST_MORE = "list-more"
     AGO = "ago"
     BROKEN = "broken"
+    NOT_NOW = "not-now"
 
 
 SENTENCES: Final[Mapping[Language, Mapping[Key, str]]] = {
@@ -151,6 +152,7 @@ SENTENCES: Final[Mapping[Language, Mapping[Key, str]]] = {
         Key.LIST_DONE: "done",
         Key.LIST_MORE: "… and {count} more.",
         Key.AGO: "{time} ago",
+        Key.NOT_NOW: "That cannot be done just now. Try again in a while.",
         Key.BROKEN: (
             "Something went wrong on our side. Try again; if it stays so, tell who runs this"
             " bot: `{name}`"
@@ -235,6 +237,7 @@ SENTENCES: Final[Mapping[Language, Mapping[Key, str]]] = {
         Key.LIST_DONE: "fertig",
         Key.LIST_MORE: "… und {count} weitere.",
         Key.AGO: "vor {time}",
+        Key.NOT_NOW: "Das geht gerade nicht. Versuche es nach einer Weile nochmals.",
         Key.BROKEN: (
             "Bei uns ist etwas schiefgegangen. Versuche es nochmals; bleibt es so, nenne dem,"
             " der diesen Bot betreibt: `{name}`"

@@ -1,5 +1,6 @@
 """Answers that one person sees."""
 
+import aiohttp
 import discord
 
 from trawler_common import logs
@@ -22,5 +23,5 @@ async def whisper(
             await interaction.response.send_message(
                 words, ephemeral=True, view=shown, allowed_mentions=quiet
             )
-    except (discord.HTTPException, OSError) as error:
+    except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
         log.info("whisper_lost", extra={"error": repr(error)})

@@ -22,6 +22,9 @@ TIMEOUT: Final = 10.0
 PIECE: Final = 4 * 1024 * 1024
 """Bytes of an object that are in memory at a time."""
 
+PUBLIC_PIECE: Final = 1024 * 1024
+"""The same where many may fetch at once."""
+
 
 class StoreAway(Exception):
     """The store did not answer, or not as a store does. Worth another try."""
@@ -128,15 +131,17 @@ class Store:
         except TimeoutError as error:
             raise StoreAway(f"an object did not come within {timeout:.0f} s") from error
 
-    async def pieces(self, sha256: str, begin: int, end: int) -> AsyncIterator[bytes]:
+    async def pieces(
+        self, sha256: str, begin: int, end: int, size: int = PIECE
+    ) -> AsyncIterator[bytes]:
         """The bytes `begin` to `end` of one object. Each piece is a request of its own: however slowly
         they are taken, none lasts longer than TIMEOUT. Raises StoreAway, FileNotFoundError.
         """
-        for at in range(begin, end, PIECE):
+        for at in range(begin, end, size):
             try:
                 yield bytes(
                     await obstore.get_range_async(
-                        self._objects, object_key(sha256), start=at, end=min(at + PIECE, end)
+                        self._objects, object_key(sha256), start=at, end=min(at + size, end)
                     )
                 )
             except FileNotFoundError:
