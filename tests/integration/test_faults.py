@@ -274,7 +274,7 @@ async def test_the_bus_is_gone_for_two_minutes(rig: Rig) -> None:
 @pytest.mark.timeout(300)
 async def test_the_store_is_gone_for_two_minutes(rig: Rig) -> None:
     """Attempts wait with what they fetched; nothing is called stored that is not."""
-    jobs = [_slow(rig, 1.0) for _ in range(4)]
+    jobs = [_slow(rig, 6.0) for _ in range(4)]
     await rig.fetching(jobs[0])
     rig.s3.stop()
     await asyncio.sleep(120)

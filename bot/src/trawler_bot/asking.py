@@ -48,6 +48,8 @@ KEPT: Final = 1000
 """Wishes kept for those who may ask again, and choices for those who pick."""
 QUEUE_KNOWN: Final = 60.0
 """Seconds for which a server's MediaQueue is not looked at again."""
+LOOK: Final = 0.7
+"""Seconds that this look may take, making it included."""
 QUEUE_UNKNOWN: Final = 2.0
 """The same after nobody answered: whoever asks next must not wait for it too."""
 SERVERS: Final = 10_000
@@ -243,9 +245,10 @@ class Asking:
                 return most
             kept = QUEUE_KNOWN
             try:
-                spec = await self._desk.jobs.queue(names.queue(guild_id), self._rules.queue)
+                async with asyncio.timeout(LOOK):
+                    spec = await self._desk.jobs.queue(names.queue(guild_id), self._rules.queue)
                 most = spec.max_queued
-            except (ApiAway, Refused) as error:
+            except (ApiAway, Refused, TimeoutError) as error:
                 log.warning("queue_not_known", extra={"guild": guild_id, "error": str(error)})
                 kept = QUEUE_UNKNOWN
             self._queues[guild_id] = (time.monotonic() + kept, most)

@@ -21,14 +21,14 @@ from trawler_crds.media_queue import MediaQueueSpec
 
 log = logs.get("jobs")
 
-CREATE: Final = 2.0
+CREATE: Final = 1.8
 """Seconds that making one may take: the person must have an answer within three."""
 PRESS: Final = 1.5
 """Seconds that a look at one, or its cancelling, may take: somebody pressed a button."""
 LOOK: Final = 0.5
 """Seconds that a look before it may take."""
-NOT_SAMPLED: Final = "-00"
-"""The end of a traceparent that nobody records (W3C Trace Context, trace-flags)."""
+SAMPLED: Final = 1
+"""Of a traceparent's last two digits: somebody records it (W3C Trace Context, trace-flags)."""
 TRIES: Final = 5
 """Status writes against the operator's, which writes the same object."""
 
@@ -42,8 +42,9 @@ class Jobs:
 
     async def create(self, name: str, spec: MediaJobSpec) -> MediaJob:
         """Make it, or find it made: a name follows from what was asked. Raises ApiAway, Refused."""
-        trace = telemetry.headers().get("traceparent", NOT_SAMPLED)
-        notes = {} if trace.endswith(NOT_SAMPLED) else {ANNOTATION_TRACEPARENT: trace}
+        trace = telemetry.headers().get("traceparent", "00")
+        sampled = int(trace[-2:], 16) & SAMPLED
+        notes = {ANNOTATION_TRACEPARENT: trace} if sampled else {}
         body = {
             "apiVersion": f"{API_GROUP}/{API_VERSION}",
             "kind": "MediaJob",

@@ -49,7 +49,7 @@ async def test_a_link_becomes_a_file_in_one_message(
     noted = rig.jobs()[job.name].status.delivery
     assert noted is not None
     assert noted.message_id == first["id"]
-    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", job.metadata.annotations[TRACE])
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-0[13]", job.metadata.annotations[TRACE])
 
 
 @pytest.mark.usefixtures("bot")
