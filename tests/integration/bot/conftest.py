@@ -98,7 +98,8 @@ class _Tasks:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def rig(machinery: Rig) -> AsyncIterator[Rig]:
-    """All of it, with nothing to do."""
+    """All of it, with nothing to do and no queue declared."""
+    machinery.operator.kubectl("delete", "mq", "--all")
     await machinery.until(lambda: not machinery.jobs(), what="no jobs")
     yield machinery
     machinery.forget()

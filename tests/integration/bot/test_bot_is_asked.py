@@ -149,7 +149,6 @@ async def test_a_full_queue_and_a_missing_right_are_said_before_anything_is_made
     await ben.types("download", url=link(rig))
     assert "queue of this server is full" in private(await ben.hears("MESSAGE_CREATE", at_least=4))
     assert 2 == len(rig.jobs())
-    rig.operator.kubectl("delete", "mq", queue)
 
 
 async def test_the_api_server_is_away(
