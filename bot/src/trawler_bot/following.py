@@ -12,7 +12,7 @@ from trawler_bot.recent import Recent
 from trawler_bot.records import Pass
 from trawler_bot.recovery import Lost, recover
 from trawler_bot.sheet import UNSURE, Sheet
-from trawler_bot.teller import Known, Teller
+from trawler_bot.teller import LONGEST_PAUSE, Known, Teller
 from trawler_common import logs
 from trawler_common.kube import ApiAway, Conflict, Gone, Missing, Refused
 from trawler_crds.media_job import DiscordDelivery, MediaJob
@@ -133,6 +133,7 @@ class Following:
         noted = job.status.delivery
         message_id = int(noted.message_id) if noted and noted.message_id else None
         sheet = Sheet(self._client, where_of(job), message_id, held)
+        pause = PAUSE
         while sheet.message_id is None:
             try:
                 await recover(self._client, job, sheet)
@@ -142,7 +143,8 @@ class Following:
                     break
             except (ApiAway, Conflict, Refused, discord.HTTPException, *UNSURE) as error:
                 log.warning("recovery_waits", extra={"job": job.uid, "error": repr(error)})
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
             except Missing:
                 return
             except Lost as error:
