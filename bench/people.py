@@ -24,8 +24,10 @@ Within = Callable[..., Any]
 
 def run(show: Show, found: Installed, within: Within) -> None:
     """Print each figure beside its bar."""
-    with found.kubectl.forwarded("service/discord", 8091) as port:
-        harbour = Harbour.enter(f"http://127.0.0.1:{port}")
+    with (
+        found.kubectl.forwarded("service/discord", 8091) as port,
+        Harbour.entered(f"http://127.0.0.1:{port}") as harbour,
+    ):
         harbour.command("download")  # the bot is there
         _click(show, within)
         harbour.control("limits", buckets={"enabled": True})

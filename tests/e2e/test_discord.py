@@ -17,8 +17,11 @@ pytestmark = pytest.mark.timeout(480)
 
 @pytest.fixture
 def harbour(release: Installed) -> Iterator[Harbour]:
-    with release.kubectl.forwarded("service/discord", 8091) as port:
-        yield Harbour.enter(f"http://127.0.0.1:{port}")
+    with (
+        release.kubectl.forwarded("service/discord", 8091) as port,
+        Harbour.entered(f"http://127.0.0.1:{port}") as found,
+    ):
+        yield found
 
 
 def _message(harbour: Harbour, seed: str) -> dict[str, Any]:

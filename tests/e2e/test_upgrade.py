@@ -2,12 +2,13 @@
 
 import secrets
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import former
 from installed import Installed, installed
-from trawler_cluster import images, plan
+from trawler_cluster import images, install
 from trawler_cluster.provider import Provider
 
 pytestmark = pytest.mark.timeout(900)
@@ -33,13 +34,14 @@ def older(
         yield found, known
 
 
-def _upgrade(found: Installed, chart: str, operator: str, worker: str) -> None:
-    words = ("--reset-then-reuse-values", "--wait", "--timeout", "180s")
+def _upgrade(found: Installed, chart: Path, operator: str, worker: str) -> None:
+    """All values given anew: the former chart refuses what only the newer one knows."""
+    former_one = chart != install.CHART
     tags = (f"image.tags.operator={operator}", f"image.tags.worker={worker}")
-    # the former chart knows no bot, and this install is not about it
-    bot = "bot=null" if "former" in chart else "bot.enabled=false"
-    more = [word for value in (*tags, bot) for word in ("--set", value)]
-    found.kubectl.helm("upgrade", "trawler", chart, *words, *more)
+    more = ("crds.install=false", *tags, *(() if former_one else ("bot.enabled=false",)))
+    release = install.Release(values=more, chart=chart)
+    words = ("--reset-values", "--wait", "--timeout", "180s")
+    found.kubectl.helm("upgrade", "trawler", str(chart), *words, *install.values(release))
 
 
 def _jobs(found: Installed, count: int) -> dict[str, str]:
@@ -59,13 +61,13 @@ def test_f39_jobs_run_on_through_an_upgrade_and_back(
     """
     found, known = older
     now = {name: images.service(name).reference.rpartition(":")[2] for name in images.SERVICES}
-    chart = str(plan.REPOSITORY / "charts" / "trawler")
+    chart = install.CHART
     jobs: dict[str, str] = {}
     for path, operator, worker in (
         (chart, now["operator"], known.tag),
         (chart, now["operator"], now["worker"]),
-        (str(known.chart), known.tag, now["worker"]),
-        (str(known.chart), known.tag, known.tag),
+        (known.chart, known.tag, now["worker"]),
+        (known.chart, known.tag, known.tag),
     ):
         mine = _jobs(found, 4)
         first = next(iter(mine))

@@ -27,9 +27,19 @@ def run(provider: Provider) -> None:
     forwarder.ensure(provider)
     kubectl = install.install(provider, install.Release())
     page = f"http://127.0.0.1:{provider.plan.discord_port}"
-    harbour = Harbour.enter(page)
-    command = harbour.command("download")
     seed = secrets.token_hex(6)
+    with Harbour.entered(page) as harbour:
+        name, data, seconds = _downloaded(harbour, seed)
+    digest = hashlib.sha256(data).hexdigest()
+    _show_job(kubectl, seed)
+    _compare(provider, seed, size=len(data), digest=digest)
+    shell.say(f"\nThe page on which you can do the same: {page}/ (`make down` ends it)")
+    shell.say(f"demo: delivered {name} {len(data)} bytes sha256 {digest} in {seconds:.1f} s")
+
+
+def _downloaded(harbour: Harbour, seed: str) -> tuple[str, bytes, float]:
+    """Name and bytes of the file that came, and the seconds from the command to it."""
+    command = harbour.command("download")
     url = f"http://site:8080/page/{seed}?bytes={BYTES}"
     shell.say(
         "\nA page with a <video> that never was before, asked for in #general as a person would:"
@@ -40,15 +50,7 @@ def run(provider: Provider) -> None:
     message = _follow(harbour, seed)
     seconds = time.monotonic() - begun
     (attached,) = message["attachments"]
-    data = harbour.attachment(attached)
-    digest = hashlib.sha256(data).hexdigest()
-    _show_job(kubectl, seed)
-    _compare(provider, seed, size=len(data), digest=digest)
-    shell.say(f"\nThe page on which you can do the same: {page}/ (`make down` ends it)")
-    shell.say(
-        f"demo: delivered {attached['filename']} {len(data)} bytes sha256 {digest}"
-        f" in {seconds:.1f} s"
-    )
+    return str(attached["filename"]), harbour.attachment(attached), seconds
 
 
 def _follow(harbour: Harbour, seed: str) -> dict[str, Any]:

@@ -3,6 +3,8 @@ read, attachments fetched. Nothing here knows the bot.
 """
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -28,25 +30,30 @@ class Harbour:
     _nonces: "itertools.count[int]" = field(default_factory=itertools.count)
 
     @classmethod
-    def enter(cls, address: str, *, name: str = "ben") -> "Harbour":
-        """Once it answers. Raises CommandFailed after a minute."""
-        found = cls(address, httpx.Client(timeout=20, trust_env=False))
+    @contextmanager
+    def entered(cls, address: str, *, name: str = "ben") -> Iterator["Harbour"]:
+        """Once it answers, for the length of a block. Raises CommandFailed after a minute."""
+        with httpx.Client(timeout=20, trust_env=False) as client:
+            found = cls(address, client)
+            found._enter(name)
+            yield found
+
+    def _enter(self, name: str) -> None:
         known: list[dict[str, Any]] = []
 
         def answers() -> bool:
             try:
-                answer = found.client.get(f"{address}/_control/people")
+                answer = self.client.get(f"{self.address}/_control/people")
             except httpx.TransportError:
                 return False
             if answer.status_code == httpx.codes.OK:
                 known.append(answer.json())
             return bool(known)
 
-        shell.wait_until(answers, what=f"the Discord in a box at {address}", timeout=PATIENCE)
+        shell.wait_until(answers, what=f"the Discord in a box at {self.address}", timeout=PATIENCE)
         guild = known[0]["guilds"][0]
-        found.guild, found.channel = guild["id"], guild["channels"][0]["id"]
-        found.token = next(p["token"] for p in known[0]["people"] if p["name"] == name)
-        return found
+        self.guild, self.channel = guild["id"], guild["channels"][0]["id"]
+        self.token = next(p["token"] for p in known[0]["people"] if p["name"] == name)
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """Raises CommandFailed with what was refused."""
