@@ -73,6 +73,7 @@ class BotProcess:
                 env={**os.environ, **self._env, **more},
                 stdout=sink,
                 stderr=sink,
+                start_new_session=True,  # `faketime` keeps the bot as its child: both are ended
             )
 
     def ready(self) -> bool:
@@ -85,7 +86,7 @@ class BotProcess:
 
     def kill(self, signum: int = signal.SIGKILL) -> int:
         assert self._process is not None
-        self._process.send_signal(signum)
+        os.killpg(self._process.pid, signum)
         return self._process.wait(20)
 
     def stop(self) -> None:
