@@ -198,7 +198,7 @@ class Commands:
         except Missing:
             await whisper(interaction, say(to, Key.NO_SUCH_JOB))
         except (ApiAway, Refused):
-            await whisper(interaction, say(to, Key.NOT_ACCEPTED))
+            await whisper(interaction, say(to, Key.NOT_NOW))
         else:
             await whisper(interaction, say(to, Key.CANCELLING))
 

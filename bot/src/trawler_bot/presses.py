@@ -53,7 +53,7 @@ class Presses:
             await whisper(interaction, say(to, Key.FORGOTTEN))
         except (ApiAway, Refused, Conflict) as error:
             log.warning("press_failed", extra={"job": name, "error": str(error)})
-            await whisper(interaction, say(to, Key.NOT_ACCEPTED))
+            await whisper(interaction, say(to, Key.NOT_NOW))
 
     async def _act(self, interaction: discord.Interaction, act: Act, job: MediaJob) -> None:
         if act is Act.CANCEL:
