@@ -81,8 +81,13 @@ class BotProcess:
         return http_ok(f"http://127.0.0.1:{self._port}/readyz")
 
     def died(self) -> bool:
+        return self.exit_code is not None
+
+    @property
+    def exit_code(self) -> int | None:
+        """With which it ended; None while it runs."""
         assert self._process is not None
-        return self._process.poll() is not None
+        return self._process.poll()
 
     def kill(self, signum: int = signal.SIGKILL) -> int:
         assert self._process is not None

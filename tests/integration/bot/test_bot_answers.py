@@ -225,7 +225,7 @@ async def test_a_token_that_ends_in_the_middle_is_said_once(
     assert 1 == bot.log.read_text().count(refused)
     bot.token("another")
     await asyncio.to_thread(wait_until, bot.died, what="a new beginning", timeout=30)
-    assert 0 == bot.kill()
+    assert 0 == bot.exit_code
     assert ben.heard
 
 
