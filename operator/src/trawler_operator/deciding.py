@@ -18,6 +18,10 @@ QUIET: Final = 8
 """To write that somebody waits is what can wait longest: while so many effects are under way it
 does, and where the turn comes meanwhile it need not be written at all.
 """
+SETTLE: Final = 0.5
+"""Seconds that a job's turn may take to come before it is written that it waits. Its place goes over
+the bus at once; what many who ask together wait for first is that their jobs are created.
+"""
 LOOK_EVERY: Final = 1.0
 """Seconds after which everything that may be due by time alone is looked at again."""
 EXPIRE_EVERY: Final = 5.0
@@ -90,8 +94,10 @@ def _step(uid: str, board: Board, clock: Clock) -> Action | None:
 
 
 def _admissions(board: Board, clock: Clock, busy: AbstractSet[str]) -> Iterator[tuple[str, Action]]:
-    """Have it written who waits, unless its turn came at once."""
+    """Have it written who waits, unless its turn comes soon."""
     for uid in tuple(board.waiting.let_in()) if len(busy) < QUIET else ():
+        if clock.now - board.since[uid] < SETTLE:
+            continue
         job = board.jobs[uid]
         if uid not in busy and not board.handing(job):
             yield uid, admission.admit(job, board, clock.wall)

@@ -84,9 +84,8 @@ class Reconciler:
         """Turn for ever."""
         listed = time.monotonic()
         while True:
-            pause = scheduling.next_wake(self._board, self._clock())
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(TICK, pause if pause is not None else TICK)):
+                async with asyncio.timeout(self._pause()):
                     await self._changed.wait()
             self._changed.clear()
             now = self.turned_at = time.monotonic()
@@ -96,6 +95,12 @@ class Reconciler:
             self._turn()
             # under load one look takes in many changes: looking is never more than a part of the work
             await asyncio.sleep(min(LONGEST_REST, REST * (time.monotonic() - now)))
+
+    def _pause(self) -> float:
+        """Seconds to the next turn if nothing changes."""
+        resting = scheduling.next_wake(self._board, self._clock())
+        settling = deciding.SETTLE if self._board.waiting.let_in() else None
+        return min(wait for wait in (TICK, resting, settling) if wait is not None)
 
     async def _relist(self) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from objects import job, pool, queue
 from trawler_crds.media_job import Phase
+from trawler_operator.deciding import SETTLE
 from trawler_operator.wording import stamp
 from world import NOON, Operator, World
 
@@ -58,6 +59,8 @@ def test_a_dispatch_whose_answer_was_lost_counts_until_it_is_known() -> None:
     world.api.put(job("u2", url="http://site/2", queue="capped"))
     world.api.put(job("u3", url="http://site/1"))
     world.operator = operator = Operator(world)
+    operator.turn()
+    world.now += SETTLE
     while len(operator.board.by_phase[Phase.QUEUED]) < 3:
         operator.turn()
         finish(operator)
