@@ -56,7 +56,7 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
     metrics = Metrics(board)
     memo = handlers.Memo(board=board, pulse=handlers.Pulse())
     try:
-        async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
+        async with AsyncExitStack() as stack:
             cluster = await Cluster.connect(settings.install)
             stack.push_async_callback(cluster.close)
             leader = Leader(cluster, settings.identity)
@@ -72,17 +72,20 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
                     documents={"/scaling": ScalingPage(cluster).read},
                 )
             )
-            tasks.create_task(memory.give_back(), name="give memory back")
-            ending = tasks.create_task(stop.wait(), name="stop")
-            leading = tasks.create_task(
-                _lead(settings, pools, cluster, leader, board, metrics, memo, state, tasks, stop),
-                name="lead",
-            )
-            await asyncio.wait({ending, leading}, return_when=asyncio.FIRST_COMPLETED)
-            await leader.release()
-            raise _Ended
-    except* _Ended:
-        log.info("operator_ended")
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(memory.give_back(), name="give memory back")
+                    lead = _lead(
+                        settings, pools, cluster, leader, board, metrics, memo, state, tasks, stop
+                    )
+                    leading = tasks.create_task(lead, name="lead")
+                    ending = tasks.create_task(stop.wait(), name="stop")
+                    await asyncio.wait({ending, leading}, return_when=asyncio.FIRST_COMPLETED)
+                    leading.cancel()  # perhaps in the middle of a start: nothing more is begun
+                    raise _Ended
+            except* _Ended:
+                log.info("operator_ended")
+            await leader.release()  # whose effects have all ended
     finally:
         tracing.shutdown()
 
@@ -201,7 +204,9 @@ async def _lead(
 
 
 async def _watch(namespace: str, identity: str, memo: handlers.Memo, stop: asyncio.Event) -> None:
-    """Kopf's watches; that they end is a reason to end."""
+    """Kopf's watches. That they end without an error means that a signal came while kopf had its own
+    handlers: told to stop, as if ours had heard it.
+    """
     ready = asyncio.Event()
     taking_back = asyncio.create_task(_take_signals_back(ready, stop), name="signals")
     try:
@@ -215,7 +220,7 @@ async def _watch(namespace: str, identity: str, memo: handlers.Memo, stop: async
         )
     finally:
         taking_back.cancel()
-    raise RuntimeError("kopf stopped watching")
+    stop.set()
 
 
 async def _take_signals_back(ready: asyncio.Event, stop: asyncio.Event) -> None:
