@@ -32,6 +32,8 @@ class ApiProxy:
         """So many of the next status writes of MediaJobs are done, and their answers lost."""
         self.lost_creates = 0
         """So many of the next MediaJobs are made, and the answers lost."""
+        self.lost_after = 0.0
+        """Seconds for which whoever asked for those is kept waiting first."""
         self.busy_until = 0.0
         """Until then (monotonic) everything but a watch is answered 429, Retry-After: 2."""
         self.gone = False
@@ -68,7 +70,7 @@ class ApiProxy:
             return await self._lose(request)
         if request.method == "POST" and request.path.endswith("/mediajobs") and self.lost_creates:
             self.lost_creates -= 1
-            return await self._lose(request)
+            return await self._lose(request, after=self.lost_after)
         return await self._pass(request, watch=watch)
 
     async def _pass(self, request: web.Request, *, watch: bool) -> web.StreamResponse:
@@ -95,10 +97,11 @@ class ApiProxy:
         ) as upstream:
             yield upstream
 
-    async def _lose(self, request: web.Request) -> web.Response:
+    async def _lose(self, request: web.Request, *, after: float = 0.0) -> web.Response:
         """Have it done, and hang up."""
         async with self._ask(request) as upstream:
             await upstream.read()
+        await asyncio.sleep(after)
         assert request.transport is not None
         request.transport.abort()
         return web.Response()

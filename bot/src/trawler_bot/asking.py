@@ -188,14 +188,11 @@ class Asking:
         await interaction.response.defer()
         held = _pass(interaction)
         name = names.again(job.name)
-        self._following.answering.add(name)
-        try:
+        with self._following.answering(name):
             with telemetry.span("ask again", kind=SpanKind.SERVER, job=name):
                 again = await self._desk.jobs.create(name, spec)
             await self._desk.records.note(_request(interaction, name, spec.url), held)
             await self._show(again, interaction.message.id, held)
-        finally:
-            self._following.answering.discard(name)
 
     # judging ----------------------------------------------------------------------------------
 
@@ -263,8 +260,7 @@ class Asking:
         self, interaction: discord.Interaction, name: str, wish: Wish, to: Language
     ) -> bool:
         held = _pass(interaction)
-        self._following.answering.add(name)
-        try:
+        with self._following.answering(name):
             self._unanswered += 1
             try:
                 with telemetry.span("ask", kind=SpanKind.SERVER, job=name):
@@ -279,8 +275,6 @@ class Asking:
                 await self._show(job, message_id, held)
             else:
                 self._following.recover(job, held)
-        finally:
-            self._following.answering.discard(name)
         return True
 
     async def _make_and_answer(

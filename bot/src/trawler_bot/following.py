@@ -1,7 +1,8 @@
 """Every job that a message shows: heard of, told, and found again after a restart."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import discord
@@ -40,8 +41,8 @@ class Following:
         self._owns = owns
         self._known: dict[str, Known] = {}
         self.recent = Recent()
-        self.answering: set[str] = set()
-        """Names of jobs whose interaction is just being answered: their message comes at once."""
+        self._answering: dict[str, MediaJob | None] = {}
+        """Names of jobs whose interaction is just being answered → what the watch said of them."""
         self.connected = asyncio.Event()
         """Set once Discord has told us which guilds there are."""
         self._disowned: dict[str, bool] = {}
@@ -67,15 +68,15 @@ class Following:
             self.recent.forget(job.uid)
             return
         self.recent.see(job, where_of(job))
+        if job.name in self._answering:
+            self._answering[job.name] = job
         if job.name in self._disowned:
-            if not self._disowned[job.name]:
-                self._disowned[job.name] = True
-                self._tasks.create_task(self._cancel(job), name=f"cancel {job.name}")
+            self._make_away(job)
             if job.uid in self._known:
                 self._known[job.uid].see(job)
         elif job.uid in self._known:
             self._known[job.uid].see(job)
-        elif not delivered(job) and job.name not in self.answering:
+        elif not delivered(job) and job.name not in self._answering:
             self.recover(job)
 
     def place(self, uid: str) -> Place | None:
@@ -96,11 +97,37 @@ class Following:
             self._known[job.uid] = known = Known(job)
             self._start(known, self._recover(known, held))
 
+    @contextmanager
+    def answering(self, name: str) -> Iterator[None]:
+        """While inside, the message of this job is just being made: nobody looks for it. Where the
+        API server said nothing and the job is there all the same, it is found as after a restart.
+        """
+        self._answering[name] = None
+        try:
+            yield
+        except (ApiAway, Refused, Missing):
+            made = self._answering[name]
+            if made is not None:
+                self.recover(made)
+            raise
+        finally:
+            del self._answering[name]
+
     def disown(self, name: str) -> None:
-        """Somebody was told that nothing was begun: if it was all the same, it is cancelled."""
+        """Somebody was told that nothing was begun: if it was all the same, it is cancelled, whether
+        the watch has told of it already or does so later.
+        """
         self._disowned[name] = False
         if len(self._disowned) > DISOWNED:
             self._disowned.pop(next(iter(self._disowned)))
+        made = self._answering.get(name)
+        if made is not None:
+            self._make_away(made)
+
+    def _make_away(self, job: MediaJob) -> None:
+        if not self._disowned[job.name]:
+            self._disowned[job.name] = True
+            self._tasks.create_task(self._cancel(job), name=f"cancel {job.name}")
 
     async def _cancel(self, job: MediaJob) -> None:
         while True:
