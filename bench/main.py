@@ -20,6 +20,7 @@ import people
 import usage
 import yaml
 
+import apiclient
 from installed import Installed, installed
 from trawler_cluster import images, shell
 from trawler_cluster.kubectl import Kubectl
@@ -202,7 +203,7 @@ def control_plane(plan: Plan) -> dict[str, list[int]]:
 
 def measure(found: Installed, figures: Figures) -> None:
     provider = found.kubectl.provider
-    with api.client(provider.plan.kubeconfig) as http, bench_pod(found.kubectl) as within:
+    with apiclient.client(provider.plan.kubeconfig) as http, bench_pod(found.kubectl) as within:
         people.run(figures.show, found, within)
 
         def baseline(mode: str, urls: list[str]) -> list[float]:

@@ -94,11 +94,11 @@ def _is_harmless_twice(native: Native) -> None:
 def _first_install_and_uninstall_while_busy(native: Native) -> None:
     """On an API server that never heard of our kinds."""
     kubectl = install.install(native, install.Release(namespace="first"))
-    found = Installed(kubectl)
-    found.wait_for_workers(1, timeout=90)
-    mine = secrets.token_hex(6)
-    found.ask(f"http://site:8080/video/{mine}.mp4?bytes=9000000&rate=50000")
-    found.wait_for_share(mine, 0.01)
+    with contextlib.closing(Installed(kubectl)) as found:
+        found.wait_for_workers(1, timeout=90)
+        mine = secrets.token_hex(6)
+        found.ask(f"http://site:8080/video/{mine}.mp4?bytes=9000000&rate=50000")
+        found.wait_for_share(mine, 0.01)
     begun = time.monotonic()
     kubectl.helm("uninstall", "trawler")
     # at once, and not only where the garbage collector happened to have heard of our kinds

@@ -53,9 +53,9 @@ def test_a_bot_pod_is_killed_while_a_download_runs(release: Installed, harbour: 
 
 def test_a_command_is_refused_in_private(harbour: Harbour, release: Installed) -> None:
     """An address inside the cluster; no MediaJob is made."""
-    before = release.kubectl.json("get", "mediajobs")["items"]
+    before = release.jobs()
     harbour.use(harbour.command("download"), url="http://10.0.0.1/")
     wait_until(
         lambda: any("private network" in m["content"] for m in harbour.messages()), what="a word"
     )
-    assert len(before) == len(release.kubectl.json("get", "mediajobs")["items"])
+    assert len(before) == len(release.jobs())

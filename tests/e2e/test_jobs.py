@@ -134,7 +134,7 @@ def test_cancel_stops_what_runs(release: Installed) -> None:
     mine = seed()
     name = release.ask(f"http://site:8080/video/{mine}.mp4?bytes=2000000&rate=100000")
     release.wait_for_share(mine, 0.1)
-    release.kubectl.run("patch", "mediajob", name, "--type=merge", "-p", '{"spec":{"cancel":true}}')
+    release.edit(name, cancel=True)
     job = release.ended(name, timeout=10)
     assert ("Cancelled", "Cancelled", 1) == (
         job.status.phase,

@@ -28,12 +28,7 @@ def media_job(name: str, url: str, **spec: Any) -> dict[str, Any]:
 
 
 def phases(release: Installed, prefix: str) -> Counter[str]:
-    items = release.kubectl.json("get", "mediajobs")["items"]
-    return Counter(
-        item.get("status", {}).get("phase", "Pending")
-        for item in items
-        if item["metadata"]["name"].startswith(prefix)
-    )
+    return Counter(str(job.status.phase) for job in release.jobs() if job.name.startswith(prefix))
 
 
 def until_phases(release: Installed, prefix: str, timeout: float, **wanted: int) -> None:
@@ -140,10 +135,10 @@ def test_a_pool_comes_from_nothing_for_a_job_and_goes_again(release: Installed) 
     assert "Succeeded" == done.status.phase
     assert (done.status.worker or "").startswith(pool)
     end = time.monotonic() + 60
-    while release.kubectl.text("get", "pods", "-l", f"trawler.dev/pool={pool}", "-o", "name"):
+    while any(p["metadata"]["labels"]["trawler.dev/pool"] == pool for p in release.pods("worker")):
         assert time.monotonic() < end
         time.sleep(0.5)
-    assert 0 == release.kubectl.json("get", "wp", pool)["spec"]["replicas"]
+    assert 0 == release.pool(pool)["spec"]["replicas"]
     release.kubectl.run("delete", "wp", pool)
 
 
@@ -152,12 +147,11 @@ def test_a_suspended_download_stops_and_begins_anew(release: Installed) -> None:
     seed = secrets.token_hex(6)
     name = release.ask(f"http://site:8080/video/{seed}.mp4?bytes=800000&rate=200000")
     release.wait_for_share(seed, 0.3)
-    hold = ("patch", "mediajob", name, "--type=merge", "-p")
-    release.kubectl.run(*hold, '{"spec":{"suspend":true}}')
+    release.edit(name, suspend=True)
     release.until(name, lambda job: job.status.phase == "Suspended", what="suspended")
     release.nothing_left()
     assert 0 == release.downloads(seed)
-    release.kubectl.run(*hold, '{"spec":{"suspend":false}}')
+    release.edit(name, suspend=False)
     done = release.ended(name).status
     assert ("Succeeded", 2, 0) == (done.phase, done.attempt, done.failures)
     assert 1 == release.downloads(seed)

@@ -31,6 +31,7 @@ from stubpod import StubPod
 from trawler_common.bus import Bus
 from trawler_common.store import Store, StoreSettings
 from trawler_sandbox.site import Site
+from warm import Warm, warm
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,6 +41,13 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """A real API server with our CRDs."""
     with api_server(tmp_path_factory.mktemp("api")) as found:
         install_crds(found, ROOT / "crds")
+        yield found
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Warm]:
+    """What starts operators, bots and workers quickly."""
+    with warm() as found:
         yield found
 
 
@@ -151,6 +159,7 @@ def operator(
     nats_url: str,
     store_settings: StoreSettings,
     site: RunningSite,
+    forks: Warm,
     tmp_path: Path,
 ) -> Iterator[Operator]:
     """An operator that leads in a namespace of its own; `@pytest.mark.pool(...)` shapes its pool."""
@@ -169,10 +178,10 @@ def operator(
     if request.node.get_closest_marker("proxied"):
         proxy: ApiProxy = request.getfixturevalue("proxy")
         env["KUBECONFIG"] = str(proxy.kubeconfig)
-    found = Operator(api, namespace, env, tmp_path / "operator.log")
+    found = Operator(api, namespace, env, tmp_path / "operator.log", forks.start)
     found.start()
     try:
-        wait_until(found.leading, what=f"a leading operator ({tmp_path}/operator.log)", timeout=60)
+        found.lead()
         yield found
     finally:
         found.stop()
@@ -193,10 +202,14 @@ async def pod(
 
 
 @pytest_asyncio.fixture
-async def node(operator: Operator, tasks: asyncio.TaskGroup, tmp_path: Path) -> AsyncIterator[Node]:
+async def node(
+    operator: Operator, tasks: asyncio.TaskGroup, forks: Warm, tmp_path: Path
+) -> AsyncIterator[Node]:
     """Runs the operator's pods as processes of the real worker."""
     (tmp_path / "node").mkdir()
-    found = await Node.start(operator.api, operator.namespace, tmp_path / "node", tasks)
+    found = await Node.start(
+        operator.api, operator.namespace, tmp_path / "node", tasks, forks.start
+    )
     yield found
     await found.stop()
 

@@ -460,9 +460,9 @@ async def test_f38_a_running_job_is_edited(rig: Rig) -> None:
     for spec in ('"url":"http://elsewhere/a.mp4"', '"pool":"other"', '"limits":{"maxBytes":1000}'):
         refusal = rig.refused_edit(job, spec)
         assert "cannot be changed after creation" in refusal, refusal
-    rig.edit(job, '"priority":9')
+    rig.edit(job, priority=9)
     assert "Running" == rig.phase_of(job)
-    rig.edit(job, '"cancel":true')
+    rig.edit(job, cancel=True)
     await rig.until(lambda: rig.phase_of(job) == "Cancelled", what="Cancelled")
     assert rig.refused_edit(job, '"cancel":false')
     await rig.nothing_left()

@@ -7,14 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from operating import Operator, ordered, stored, upload
-from servers import free_port, http_ok, wait_until
+from servers import wait_until
 from stubpod import StubPod
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import MediaJob
@@ -186,7 +185,7 @@ async def test_cancel_is_written_at_once_and_reaches_the_pod(
     job = operator.ask()
     await ordered(pod)
     await operator.until(job.name, phase="Running")
-    operator.kubectl("patch", "mj", job.name, "--type=merge", "-p", '{"spec":{"cancel":true}}')
+    operator.edit(job.name, cancel=True)
     await operator.until(job.name, phase="Cancelled")
     async with asyncio.timeout(10):
         while pod.held:
@@ -217,6 +216,16 @@ async def test_sigterm_hands_the_lease_on(operator: Operator) -> None:
     assert not lease["spec"].get("holderIdentity")
 
 
+async def test_sigterm_in_the_middle_of_a_start_is_an_end_in_order(operator: Operator) -> None:
+    """What the start would have begun next is not begun any more."""
+    operator.kill(signal.SIGTERM)
+    for event in ("elected", "listed", "leading"):
+        seen = operator.said(event)
+        operator.start()
+        await asyncio.to_thread(wait_until, lambda: operator.said(event) > seen, what=event)  # noqa: B023
+        assert 0 == operator.kill(signal.SIGTERM), event
+
+
 async def test_the_last_hook_of_an_uninstall_ends_workers_and_leaves_other_pods(
     operator: Operator,
 ) -> None:
@@ -235,21 +244,12 @@ async def test_the_last_hook_of_an_uninstall_ends_workers_and_leaves_other_pods(
     assert operator.kubectl("get", "leases", "-o", "name").split() == []
 
 
-async def test_a_second_operator_waits_and_does_nothing(
-    operator: Operator, pod: StubPod, tmp_path: Path
-) -> None:
+async def test_a_second_operator_waits_and_does_nothing(operator: Operator, pod: StubPod) -> None:
     """One leads."""
-    port = str(free_port())
-    env = {
-        **operator._env,
-        "TRAWLER_OPERATOR_IDENTITY": "operator-2",
-        "TRAWLER_OPERATOR_HEALTH_PORT": port,
-    }
-    other = Operator(operator.api, operator.namespace, env, tmp_path / "operator.log")
+    other = operator.another("operator-2")
     other.start()
     try:
-        url = f"http://127.0.0.1:{port}/healthz"
-        await asyncio.to_thread(wait_until, lambda: http_ok(url), what="a second operator")
+        await asyncio.to_thread(wait_until, other.ready, what="a second operator")
         job = operator.ask()
         await ordered(pod)
         await upload(pod, job.uid)

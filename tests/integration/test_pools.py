@@ -1,7 +1,6 @@
 """A pool that breathes, with a real API server and bus; its pods are stubs."""
 
 import asyncio
-import json
 import secrets
 import time
 from typing import Any
@@ -35,8 +34,7 @@ def pods_of(operator: Operator, pool: str) -> list[str]:
 
 
 def replicas(operator: Operator, pool: str) -> int:
-    found: int = json.loads(operator.kubectl("get", "wp", pool, "-o", "json"))["spec"]["replicas"]
-    return found
+    return int(operator.read("workerpools", pool)["spec"]["replicas"])
 
 
 async def test_a_pool_grows_from_nothing_for_a_job_and_lets_its_pod_go_afterwards(
@@ -69,7 +67,7 @@ async def test_a_pool_whose_pods_do_not_start_says_so_and_makes_no_storm(
     operator.ask(pool=pool)
 
     def condition() -> dict[str, Any]:
-        status = json.loads(operator.kubectl("get", "wp", pool, "-o", "json")).get("status", {})
+        status = operator.read("workerpools", pool).get("status", {})
         return next((c for c in status.get("conditions", []) if c["type"] == "Ready"), {})
 
     seen: set[str] = set()

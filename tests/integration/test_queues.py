@@ -1,7 +1,6 @@
 """Queues, suspension and the end of a job's keeping, with a real API server and bus."""
 
 import asyncio
-import json
 from typing import Any
 
 from operating import Operator, ordered, stored, upload
@@ -11,15 +10,11 @@ from trawler_crds import subjects
 from trawler_crds.messages import Positions
 
 
-def change(operator: Operator, name: str, **spec: Any) -> None:
-    operator.kubectl("patch", "mj", name, "--type=merge", "-p", json.dumps({"spec": spec}))
-
-
 async def until_queue(operator: Operator, name: str, **wanted: Any) -> dict[str, Any]:
     async with asyncio.timeout(30):
         while True:
-            text = await asyncio.to_thread(operator.kubectl, "get", "mq", name, "-o", "json")
-            status: dict[str, Any] = json.loads(text).get("status", {})
+            queue = await asyncio.to_thread(operator.read, "mediaqueues", name)
+            status: dict[str, Any] = queue.get("status", {})
             if wanted.items() <= status.items():
                 return status
             await asyncio.sleep(0.2)
@@ -98,12 +93,12 @@ async def test_a_suspended_job_leaves_its_pod_and_begins_anew_later(
     """It costs no failure."""
     job = operator.ask()
     await ordered(pod)
-    change(operator, job.name, suspend=True)
+    operator.edit(job.name, suspend=True)
     await operator.until(job.name, phase="Suspended")
     async with asyncio.timeout(20):
         while (job.uid, 1) not in pod.cancelled:
             await asyncio.sleep(0.05)
-    change(operator, job.name, suspend=False)
+    operator.edit(job.name, suspend=False)
     assert 2 == (await ordered(pod, 2)).attempt
     running = await operator.until(job.name, phase="Running", attempt=2)
     assert 0 == running.status.failures
@@ -123,9 +118,9 @@ async def test_a_finished_job_is_deleted_when_it_was_kept_long_enough(
     gone = operator.ask(ttlSecondsAfterFinished=1)
     kept = operator.ask()
     for job in (gone, kept):
-        change(operator, job.name, cancel=True)
+        operator.edit(job.name, cancel=True)
     await operator.until(kept.name, phase="Cancelled")
     async with asyncio.timeout(30):
-        while f"mediajob.trawler.dev/{gone.name}" in operator.kubectl("get", "mj", "-o", "name"):
+        while gone.name in {job.name for job in operator.jobs()}:
             await asyncio.sleep(0.2)
-    assert kept.name in operator.kubectl("get", "mj", "-o", "name")
+    assert [kept.name] == [job.name for job in operator.jobs()]

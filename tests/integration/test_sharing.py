@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import json
 import secrets
 
 import pytest
@@ -58,7 +57,7 @@ async def test_when_the_leader_is_cancelled_another_one_is_fetched(
     jobs = {job.uid: job for job in (operator.ask(url=url) for _ in range(2))}
     first = await ordered(pod)
     leader = jobs.pop(first.uid)
-    operator.kubectl("patch", "mj", leader.name, "--type=merge", "-p", '{"spec":{"cancel":true}}')
+    operator.edit(leader.name, cancel=True)
     second = await ordered(pod, 2)
     assert {second.uid} == set(jobs)
 
@@ -102,8 +101,7 @@ async def test_an_object_outlives_its_last_job_by_a_longest_attempt_and_no_more(
 
 
 def _name(operator: Operator, uid: str) -> str:
-    items = json.loads(operator.kubectl("get", "mj", "-o", "json"))["items"]
-    return str(next(i["metadata"]["name"] for i in items if i["metadata"]["uid"] == uid))
+    return next(job.name for job in operator.jobs() if job.uid == uid)
 
 
 async def _upload(pod: StubPod, uid: str, body: bytes) -> str:

@@ -4,13 +4,12 @@ import asyncio
 import os
 import secrets
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from cryptography.fernet import Fernet
 
+import warm
 from emulated import API, Person
 from operating import Operator
 from rig import Rig
@@ -29,7 +28,9 @@ class BotProcess:
         *,
         database: str,
         kubeconfig: Path | None = None,
+        start: warm.Starter = warm.cold,
     ) -> None:
+        self._start = start
         folder.mkdir(exist_ok=True)
         self._folder = folder
         self.token(token)
@@ -55,7 +56,7 @@ class BotProcess:
         self._env = {f"TRAWLER_BOT_{key}": value for key, value in {**beside, **mine}.items()}
         self._env["KUBECONFIG"] = str(kubeconfig or operator.api.kubeconfig)
         self.log = folder / "bot.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: warm.Process | None = None
 
     def token(self, text: str) -> None:
         """Write the file that it reads."""
@@ -66,15 +67,13 @@ class BotProcess:
 
     def start(self, *, clock: str | None = None, **more: str) -> None:
         """Start it, with further environment, and perhaps with a clock set wrong (`+70s`)."""
-        wrong = ["faketime", "-f", clock] if clock else []
-        with self.log.open("ab") as sink:
-            self._process = subprocess.Popen(
-                [*wrong, sys.executable, "-m", "trawler_bot"],
-                env={**os.environ, **self._env, **more},
-                stdout=sink,
-                stderr=sink,
-                start_new_session=True,  # `faketime` keeps the bot as its child: both are ended
-            )
+        env = {**os.environ, **self._env, **more}
+        if clock is None:
+            self._process = self._start("trawler_bot", env, self.log)
+        else:
+            # `faketime` keeps the bot as its child: both are ended, as a group
+            faked = ("faketime", "-f", clock)
+            self._process = warm.cold("trawler_bot", env, self.log, before=faked)
 
     def ready(self) -> bool:
         """Connected to Discord."""
@@ -128,8 +127,13 @@ def button(message: dict[str, Any], label: str) -> str:
 
 def outcomes(rig: Rig) -> set[tuple[str, str]]:
     """(status, reason) of the condition Delivered, of all jobs."""
+    return set(deliveries(rig))
+
+
+def deliveries(rig: Rig) -> list[tuple[str, str]]:
+    """The same, once for each job that has it."""
     found = [c for job in rig.jobs().values() for c in job.status.conditions or ()]
-    return {(str(c.status), str(c.reason)) for c in found if c.type == "Delivered"}
+    return [(str(c.status), str(c.reason)) for c in found if c.type == "Delivered"]
 
 
 async def delivered(rig: Rig, reason: str, status: str = "False") -> None:

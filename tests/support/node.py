@@ -9,14 +9,13 @@ import contextlib
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
 import httpx
 
+import warm
 from servers import ApiServer, free_port, unverified
 
 LOOK_EVERY: Final = 0.1
@@ -28,7 +27,7 @@ class Pod:
 
     name: str
     folder: Path
-    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    processes: dict[str, warm.Process] = field(default_factory=dict)
     told: bool = False
 
     def ended(self) -> bool:
@@ -46,8 +45,11 @@ class Pod:
 class Node:
     """All pods of a namespace."""
 
-    def __init__(self, http: httpx.AsyncClient, namespace: str, folder: Path) -> None:
+    def __init__(
+        self, http: httpx.AsyncClient, namespace: str, folder: Path, start: warm.Starter
+    ) -> None:
         self._http = http
+        self._begin = start
         self._path = f"/api/v1/namespaces/{namespace}/pods"
         self._folder = folder
         self.pods: dict[str, Pod] = {}
@@ -57,7 +59,12 @@ class Node:
 
     @classmethod
     async def start(
-        cls, api: ApiServer, namespace: str, folder: Path, tasks: asyncio.TaskGroup
+        cls,
+        api: ApiServer,
+        namespace: str,
+        folder: Path,
+        tasks: asyncio.TaskGroup,
+        begin: warm.Starter,
     ) -> Self:
         http = httpx.AsyncClient(
             base_url=api.address,
@@ -66,7 +73,7 @@ class Node:
             timeout=5,
             trust_env=False,
         )
-        node = cls(http, namespace, folder)
+        node = cls(http, namespace, folder, begin)
         node._looking = tasks.create_task(node._run(), name="node")
         return node
 
@@ -141,12 +148,10 @@ class Node:
         }
         for container in manifest["spec"]["containers"]:
             told = {entry["name"]: entry["value"] for entry in container["env"] if "value" in entry}
-            with (pod.folder / f"{container['name']}.log").open("ab") as sink:
-                pod.processes[container["name"]] = subprocess.Popen(
-                    [sys.executable, *container["command"][1:]],
-                    env={**os.environ, **told, **here, **self.env},
-                    stdin=subprocess.DEVNULL,
-                    stdout=sink,
-                    stderr=sink,
-                )
+            _, _, module = container["command"]
+            pod.processes[container["name"]] = self._begin(
+                module,
+                {**os.environ, **told, **here, **self.env},
+                pod.folder / f"{container['name']}.log",
+            )
         return pod

@@ -2,12 +2,9 @@
 
 import asyncio
 import hashlib
-import json
 import os
 import secrets
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,11 +13,15 @@ import aiohttp
 import httpx
 import yaml
 
-from servers import ApiServer, free_port, http_ok
+import warm
+from servers import ApiServer, free_port, http_ok, wait_until
 from stubpod import StubPod
 from trawler_common.store import StoreSettings
 from trawler_crds.media_job import MediaFile, MediaJob
 from trawler_crds.messages import Order, Outcome, Result, UploadFile, UploadRequest
+
+API = "/apis/trawler.dev/v1alpha1"
+MERGE = "application/merge-patch+json"
 
 
 def settings(
@@ -48,9 +49,17 @@ def settings(
 class Operator:
     """A running operator and the questions a test asks."""
 
-    def __init__(self, api: ApiServer, namespace: str, env: dict[str, str], log: Path) -> None:
+    def __init__(
+        self,
+        api: ApiServer,
+        namespace: str,
+        env: dict[str, str],
+        log: Path,
+        start: warm.Starter = warm.cold,
+    ) -> None:
         self.api, self.namespace, self._env, self._log = api, namespace, env, log
-        self._process: subprocess.Popen[bytes] | None = None
+        self._start = start
+        self._process: warm.Process | None = None
 
     def env(self, *names: str) -> dict[str, str]:
         """Some of its settings, by their names without the prefix."""
@@ -58,13 +67,9 @@ class Operator:
 
     def start(self, **more: str) -> None:
         """Start it, with further environment."""
-        with self._log.open("ab") as sink:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "trawler_operator"],
-                env={**os.environ, **self._env, **more},
-                stdout=sink,
-                stderr=sink,
-            )
+        self._process = self._start(
+            "trawler_operator", {**os.environ, **self._env, **more}, self._log
+        )
 
     def kill(self, signum: int = signal.SIGKILL) -> int:
         assert self._process is not None
@@ -96,7 +101,7 @@ class Operator:
             "TRAWLER_OPERATOR_IDENTITY": identity,
             "TRAWLER_OPERATOR_HEALTH_PORT": str(free_port()),
         }
-        return Operator(self.api, self.namespace, env, self._log)
+        return Operator(self.api, self.namespace, env, self._log, self._start)
 
     def ready(self) -> bool:
         """It leads, or stands by."""
@@ -108,6 +113,19 @@ class Operator:
         except httpx.HTTPError:
             return False
         return "trawler_operator_leading 1.0" in text and self.ready()
+
+    def lead(self) -> None:
+        """Wait until it leads; at once an error if it ends instead."""
+
+        def leads() -> bool:
+            assert self.died() is None, f"it ended: {self._log}"
+            return self.leading()
+
+        wait_until(leads, what=f"a leading operator ({self._log})", timeout=60)
+
+    def said(self, event: str) -> int:
+        """How often its log says this."""
+        return self._log.read_text().count(f'"event": "{event}"')
 
     def alive(self) -> bool:
         return http_ok(self._page("healthz"))
@@ -128,6 +146,14 @@ class Operator:
     def kubectl(self, *words: str, stdin: str | None = None) -> str:
         return self.api.kubectl("-n", self.namespace, *words, stdin=stdin).stdout
 
+    def ours(self, kind: str, name: str = "") -> str:
+        """Where the API server keeps objects of a kind of ours."""
+        return f"{API}/namespaces/{self.namespace}/{kind}" + (f"/{name}" if name else "")
+
+    def read(self, kind: str, name: str) -> dict[str, Any]:
+        """One object of a kind of ours."""
+        return self.api.send("GET", self.ours(kind, name))
+
     def ask(self, **spec: Any) -> MediaJob:
         name = f"j-{secrets.token_hex(4)}"
         job = {
@@ -136,8 +162,15 @@ class Operator:
             "metadata": {"name": name},
             "spec": {"url": f"http://site:8080/video/{name}.mp4", **spec},
         }
-        self.kubectl("create", "-f", "-", stdin=yaml.safe_dump(job))
-        return self.job(name)
+        return MediaJob.model_validate(self.api.send("POST", self.ours("mediajobs"), job))
+
+    def edit(self, name: str, kind: str = "mediajobs", **spec: Any) -> None:
+        """Change some fields of an object's spec."""
+        self.api.send("PATCH", self.ours(kind, name), {"spec": spec}, kind=MERGE)
+
+    def remove(self, kind: str) -> None:
+        """All of a kind; without waiting until they are gone."""
+        self.api.send("DELETE", self.ours(kind))
 
     def declare(self, queue: str, **spec: Any) -> None:
         """A MediaQueue, made or changed."""
@@ -147,10 +180,11 @@ class Operator:
             "metadata": {"name": queue},
             "spec": spec,
         }
-        self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(manifest))
+        path = self.ours("mediaqueues", queue) + "?fieldManager=test&force=true"
+        self.api.send("PATCH", path, manifest, kind="application/apply-patch+yaml")
 
     def job(self, name: str) -> MediaJob:
-        return MediaJob.model_validate_json(self.kubectl("get", "mj", name, "-o", "json"))
+        return MediaJob.model_validate(self.read("mediajobs", name))
 
     async def until(self, name: str, **wanted: Any) -> MediaJob:
         """Wait until status fields have these values."""
@@ -163,24 +197,24 @@ class Operator:
             await asyncio.sleep(0.1)
 
     def jobs(self) -> list[MediaJob]:
-        items = json.loads(self.kubectl("get", "mj", "-o", "json"))["items"]
+        items = self.api.send("GET", self.ours("mediajobs"))["items"]
         return [MediaJob.model_validate(item) for item in items]
 
     def pool(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.kubectl("get", "wp", "default", "-o", "json"))
-        return found
+        return self.read("workerpools", "default")
 
     def pods(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = json.loads(self.kubectl("get", "pods", "-o", "json"))["items"]
+        found = self.api.send("GET", self._pod())["items"]
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
     def run_pod(self, name: str) -> None:
         """Say what a kubelet would: it runs."""
-        status = {"status": {"phase": "Running"}}
-        self.kubectl(
-            *("patch", "pod", name, "--subresource=status", "--type=merge"),
-            *("-p", json.dumps(status)),
+        self.api.send(
+            "PATCH", self._pod(name) + "/status", {"status": {"phase": "Running"}}, kind=MERGE
         )
+
+    def _pod(self, name: str = "") -> str:
+        return f"/api/v1/namespaces/{self.namespace}/pods" + (f"/{name}" if name else "")
 
 
 BODY = b"proved media" * 100

@@ -58,10 +58,8 @@ class Rig:
         self._asked[job.name] = seed
         return job
 
-    def edit(self, job: MediaJob, spec: str) -> None:
-        self.operator.kubectl(
-            "patch", "mj", job.name, "--type=merge", "-p", f'{{"spec":{{{spec}}}}}'
-        )
+    def edit(self, job: MediaJob, **spec: Any) -> None:
+        self.operator.edit(job.name, **spec)
 
     def jobs(self) -> dict[str, MediaJob]:
         """Name → job, of all that are there."""
@@ -94,11 +92,11 @@ class Rig:
         return found
 
     def scale(self, replicas: int) -> None:
-        self.operator.kubectl("scale", "wp/default", f"--replicas={replicas}")
+        self.operator.edit("default", "workerpools", replicas=replicas)
 
     def forget(self) -> None:
         """Nothing of what was so far counts any more."""
-        self.operator.kubectl("delete", "mj", "--all", "--wait=false")
+        self.operator.remove("mediajobs")
         for pod in [name for name, pod in self.node.pods.items() if pod.ended()]:
             del self.node.pods[pod]
 

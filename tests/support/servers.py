@@ -4,6 +4,7 @@ Each gets a port of its own from the kernel and a folder of its own, and is gone
 """
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -14,7 +15,9 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import httpx
 import yaml
 
 from trawler_cluster import binaries
@@ -190,6 +193,26 @@ class ApiServer:
         self.address: str = known["clusters"][0]["cluster"]["server"]
         self.token: str = known["users"][0]["user"]["token"]
         self._kubectl = binaries.program("kubectl")
+        self._http = httpx.Client(
+            base_url=self.address,
+            headers={"Authorization": f"Bearer {self.token}"},
+            verify=unverified(),
+            timeout=60,
+            trust_env=False,
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def send(
+        self, method: str, path: str, body: Any = None, *, kind: str = "application/json"
+    ) -> dict[str, Any]:
+        """One request: for what tests ask many times a second, where a `kubectl` costs a tenth of a core."""
+        content = None if body is None else json.dumps(body).encode()
+        answer = self._http.request(method, path, content=content, headers={"Content-Type": kind})
+        assert answer.is_success, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
 
     def kubectl(
         self, *words: str, stdin: str | None = None, check: bool = True
@@ -267,7 +290,8 @@ users: [{{name: u, user: {{token: secret-token}}}}]
             what=f"a ready API server ({folder}/apiserver.log)",
             timeout=60,
         )
-        yield api
+        with contextlib.closing(api):
+            yield api
 
 
 def http_ok(url: str) -> bool:

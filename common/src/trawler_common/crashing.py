@@ -7,6 +7,7 @@ one. The chart never sets it.
 import os
 import signal
 from enum import StrEnum
+from functools import cache
 from typing import Final
 
 VARIABLE: Final = "TRAWLER_CRASH_AT"
@@ -67,11 +68,13 @@ class CrashPoint(StrEnum):
     BOT_DELIVERED = "bot-delivered"
 
 
-_AIM: Final = os.environ.get(VARIABLE)
+@cache
+def _aim() -> str | None:
+    return os.environ.get(VARIABLE)
 
 
 def reach(point: CrashPoint) -> None:
     """Go on, or die here if that is what the environment says."""
-    if point == _AIM:
+    if point == _aim():
         os.kill(os.getpid(), signal.SIGKILL)
         os._exit(137)  # PID 1 of a container survives its own SIGKILL

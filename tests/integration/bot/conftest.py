@@ -23,6 +23,7 @@ from rig import Rig
 from servers import ApiServer, nats_server, running, settings_of, store_server, wait_until
 from trawler_common.bus import Bus
 from trawler_common.store import Store
+from warm import Warm
 
 HERE = Path(__file__).parent
 
@@ -36,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def machinery(
-    api: ApiServer, site: Any, tmp_path_factory: pytest.TempPathFactory
+    api: ApiServer, site: Any, forks: Warm, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Rig]:
     """Operator, worker, bus and store."""
     folder = tmp_path_factory.mktemp("machinery")
@@ -52,16 +53,14 @@ async def machinery(
         env["TRAWLER_OPERATOR_EGRESS_ALLOW"] = f"127.0.0.1:{site.port}"
         env["KUBECONFIG"] = str(api.kubeconfig)
         log = folder / "operator.log"
-        operator = Operator(api, namespace, env, log)
+        operator = Operator(api, namespace, env, log, forks.start)
         async with AsyncExitStack() as stack:
             operator.start()
             stack.callback(operator.stop)
-            await asyncio.to_thread(
-                wait_until, operator.leading, what=f"a leading operator ({log})", timeout=60
-            )
+            await asyncio.to_thread(operator.lead)
             tasks = await stack.enter_async_context(_Tasks())
             (folder / "node").mkdir()
-            node = await Node.start(api, namespace, folder / "node", tasks.group)
+            node = await Node.start(api, namespace, folder / "node", tasks.group, forks.start)
             stack.push_async_callback(node.stop)
             bus = await Bus.connect(nats_url, name="listener", tasks=tasks.group)
             stack.push_async_callback(bus.close)
@@ -99,7 +98,7 @@ class _Tasks:
 @pytest_asyncio.fixture(loop_scope="session")
 async def rig(machinery: Rig) -> AsyncIterator[Rig]:
     """All of it, with nothing to do and no queue declared."""
-    machinery.operator.kubectl("delete", "mq", "--all")
+    machinery.operator.remove("mediaqueues")
     await machinery.until(lambda: not machinery.jobs(), what="no jobs")
     yield machinery
     machinery.forget()
@@ -127,6 +126,7 @@ async def bot(
     proxy: ApiProxy,
     emulated: Emulated,
     database: str,
+    forks: Warm,
     tmp_path: Path,
 ) -> AsyncIterator[BotProcess]:
     """Connected; its commands are registered. It reaches the API server through the proxy.
@@ -140,6 +140,7 @@ async def bot(
         tmp_path / "bot",
         database=database,
         kubeconfig=proxy.kubeconfig,
+        start=forks.start,
     )
     wish = request.node.get_closest_marker("bot")
     given = dict(wish.kwargs) if wish else {}

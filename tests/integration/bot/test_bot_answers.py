@@ -103,11 +103,14 @@ async def test_cancel_cancels_and_only_for_who_asked(
 
 
 @pytest.mark.usefixtures("bot")
+@pytest.mark.parametrize("after", [0.0, 1.0])
 async def test_what_was_said_not_to_be_begun_is_not_begun(
-    rig: Rig, ben: Person, emulated: Emulated, proxy: ApiProxy
+    rig: Rig, ben: Person, emulated: Emulated, proxy: ApiProxy, after: float
 ) -> None:
-    """The API server made it, but its answer was lost: the job is cancelled, and nothing is shown."""
-    proxy.lost_creates = 1
+    """The API server made it, but its answer was lost, before or after the watch said all that there
+    was to say: the job is cancelled, and nothing is shown.
+    """
+    proxy.lost_creates, proxy.lost_after = 1, after
     await ben.types("download", url=link(rig, 5_000_000, 50_000))
     said = await ben.hears("MESSAGE_CREATE")
     assert "nothing was begun" in said["content"]

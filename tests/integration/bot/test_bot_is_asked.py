@@ -137,8 +137,8 @@ async def test_a_full_queue_and_a_missing_right_are_said_before_anything_is_made
     await ended(ben, second["id"])
     queue = f"guild-{emulated.guild.id}"
     await rig.until(lambda: queue in rig.operator.kubectl("get", "mq"), what="its queue")
-    assert "weight: 3" in rig.operator.kubectl("get", "mq", queue, "-o", "yaml")
-    rig.operator.kubectl("patch", "mq", queue, "--type=merge", "-p", '{"spec":{"paused":true}}')
+    assert 3 == rig.operator.read("mediaqueues", queue)["spec"]["weight"]
+    rig.operator.edit(queue, "mediaqueues", paused=True)
     await ben.types("download", url=link(rig))
     await ben.hears("MESSAGE_CREATE", at_least=3)
     await rig.until(
