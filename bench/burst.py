@@ -205,8 +205,9 @@ async def _burst(api: Api, bare: Api, show: Show, seen: Seen, operator: Operator
     raw = await _raw(bare, JOBS)
     same = await _raw(bare, JOBS, started=True)
     begun = time.monotonic()
-    pids = [operator.pid()]
-    spent = usage.cpu_seconds(pids)
+    parts = {"operator": [operator.pid()], **usage.own()}
+    parts.pop("python", None)  # the operator's name
+    spent = {part: usage.cpu_seconds(pids) for part, pids in parts.items()}
     writes = operator.counted(WRITES)
     await _each(names, lambda name: api.create(name, queues[name]))
     created = time.monotonic()
@@ -221,8 +222,9 @@ async def _burst(api: Api, bare: Api, show: Show, seen: Seen, operator: Operator
     show("bare client: created and patched as often as by us", f"{same:.0f} /s")
     show("ratio to it", f"{rate / same:.2f} x")
     show("from the last create to the last Succeeded", f"{ended - created:.1f} s")
-    cost = (usage.cpu_seconds(pids) - spent) / JOBS
-    show("processor time of the operator per job", f"{cost * 1000:.1f} ms")
+    for part, pids in parts.items():
+        cost = (usage.cpu_seconds(pids) - spent[part]) / JOBS
+        show(f"processor time per job of the burst, {part}", f"{cost * 1000:.1f} ms")
     show("status writes per job", f"{(operator.counted(WRITES) - writes) / JOBS:.2f}")
 
 

@@ -88,8 +88,16 @@ class Installed:
     # the site -------------------------------------------------------------------------------
 
     def _service(self, name: str, port: int, path: str) -> Any:
-        """What a service of the install answers, by way of the API server."""
-        return self._get(f"{self._core}/services/{name}:{port}/proxy{path}")
+        """What a service of the install answers, by way of the API server, which says 503 for a
+        moment where a pod behind the service was replaced.
+        """
+        address = f"{self._core}/services/{name}:{port}/proxy{path}"
+        end = time.monotonic() + 10
+        while (answer := self._http.get(address)).status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            assert time.monotonic() < end, answer.text
+            time.sleep(0.2)
+        assert answer.is_success, answer.text
+        return answer.json()
 
     def requests_for(self, seed: str) -> list[dict[str, Any]]:
         """What the site was asked for, with this seed in the address."""
