@@ -17,6 +17,7 @@ from trawler_bot.following import Following
 from trawler_bot.jobs import delivered
 from trawler_bot.links import Objection
 from trawler_bot.offers import picker, try_again
+from trawler_bot.queues import Queues
 from trawler_bot.records import Pass, Request
 from trawler_bot.sheet import UNSURE, view
 from trawler_bot.texts import Key, Language, language, say
@@ -46,13 +47,6 @@ TOKEN_SECONDS: Final = 840.0
 """For which we use an interaction's token: Discord's fifteen minutes, less one."""
 KEPT: Final = 1000
 """Wishes kept for those who may ask again, and choices for those who pick."""
-QUEUE_KNOWN: Final = 60.0
-"""Seconds for which a server's MediaQueue is not looked at again."""
-LOOK: Final = 0.7
-"""Seconds that this look may take, making it included."""
-QUEUE_UNKNOWN: Final = 2.0
-"""The same after nobody answered: whoever asks next must not wait for it too."""
-SERVERS: Final = 10_000
 Kept = TypeVar("Kept")
 
 
@@ -90,11 +84,9 @@ class Asking:
         self._cooldown = Cooldown(apart=rules.apart, per_minute=rules.per_minute)
         self._wishes: OrderedDict[int, Wish] = OrderedDict()
         self._choices: OrderedDict[int, list[str]] = OrderedDict()
-        self._looking = asyncio.Lock()
+        self._queues = Queues(desk.jobs, rules.queue)
         self._unanswered = 0
         """People who wait for their answer just now."""
-        self._queues: OrderedDict[int, tuple[float, int | None]] = OrderedDict()
-        """Server → until when it is not looked at again, and how many may wait in its MediaQueue."""
 
     def serves(self, guild_id: int | None) -> bool:
         """Whether this install answers there."""
@@ -216,7 +208,7 @@ class Asking:
         if not wish.private and interaction.guild_id and not _may_send(interaction):
             await whisper(interaction, say(to, Key.MAY_NOT_SEND))
             return True
-        most = await self._most_queued(interaction.guild_id)
+        most = await self._queues.most(interaction.guild_id)
         there = self._following.recent.of_guild(interaction.guild_id or 0)
         waiting = sum(job.waits for job in there)
         if most is not None and waiting >= most:
@@ -231,28 +223,6 @@ class Asking:
         if wait:
             await whisper(interaction, say(to, Key.COOLDOWN, time=texts.span(wait)))
         return bool(wait)
-
-    async def _most_queued(self, guild_id: int | None) -> int | None:
-        """How many may wait in a server's MediaQueue, which is made where it is not there."""
-        if guild_id is None:
-            return None
-        async with self._looking:  # of many who ask at once one looks
-            good_until, most = self._queues.get(guild_id, (0.0, None))
-            if time.monotonic() < good_until:
-                return most
-            kept = QUEUE_KNOWN
-            try:
-                async with asyncio.timeout(LOOK):
-                    spec = await self._desk.jobs.queue(names.queue(guild_id), self._rules.queue)
-                most = spec.max_queued
-            except (ApiAway, Refused, TimeoutError) as error:
-                log.warning("queue_not_known", extra={"guild": guild_id, "error": str(error)})
-                kept = QUEUE_UNKNOWN
-            self._queues[guild_id] = (time.monotonic() + kept, most)
-            self._queues.move_to_end(guild_id)
-            if len(self._queues) > SERVERS:
-                self._queues.popitem(last=False)
-            return most
 
     # doing ------------------------------------------------------------------------------------
 

@@ -120,7 +120,8 @@ class Following:
         self._disowned[name] = False
         if len(self._disowned) > DISOWNED:
             self._disowned.pop(next(iter(self._disowned)))
-        made = self._answering.get(name)
+        followed = (known.job for known in self._known.values() if known.job.name == name)
+        made = self._answering.get(name) or next(followed, None)
         if made is not None:
             self._make_away(made)
 

@@ -34,7 +34,7 @@ def picker(number: int, links: Sequence[str], to: Language) -> discord.ui.View:
 def try_again(number: int, to: Language) -> discord.ui.View:
     """For a wish that could not be taken."""
     found = discord.ui.View(timeout=None)
-    label = say(to, Key.BUTTON_TRY_AGAIN)
+    label = say(to, replies.LABELS[Act.ASK])
     custom_id = replies.custom_id(Act.ASK, str(number))
     found.add_item(discord.ui.Button(label=label, custom_id=custom_id))
     found.stop()

@@ -172,7 +172,7 @@ class Teller:
         stored = job.status.files or [] if job.status.phase is Phase.SUCCEEDED else []
         refusals = 0
         while True:
-            plan, limit = self._plan(stored, without=refusals > fitting.STEPS)
+            plan, limit, others = self._plan(stored, without=refusals > fitting.STEPS)
             reply = replies.ended(
                 job,
                 self._language,
@@ -181,12 +181,12 @@ class Teller:
                 limit=limit,
             )
             sent = plan.messages[0] if plan.messages else []
-            route = self._sheet.route
+            route, bound = self._sheet.route, limit
             try:
                 if not self._shown_end:
                     await self._send(job, reply, sent)
                 for sent in plan.messages[1:]:
-                    route = self._sheet.further[0]
+                    route, bound = self._sheet.further[0], others
                     await self._send_more(job, sent)
             except FileNotFoundError:
                 return "ObjectGone"
@@ -198,22 +198,22 @@ class Teller:
                 if is_too_large(error) and sent and refusals <= fitting.STEPS:
                     refusals += 1
                     self._shown_end = False  # what does not fit is named there
-                    await self._learn(route, limit, sent)
+                    await self._learn(route, bound, sent)
                     continue
                 if error.code in ANEW and not self._sheet.where.private:
                     return await self._send_anew(job, reply, plan, directly=False)
                 return self._hindrance(error)
             return None
 
-    def _plan(self, stored: Sequence[MediaFile], *, without: bool) -> tuple[fitting.Plan, int]:
-        """Which files go, by what was learnt, and the limit that is told. Refused too often, all are
-        shown without files: that much always arrives.
+    def _plan(self, stored: Sequence[MediaFile], *, without: bool) -> tuple[fitting.Plan, int, int]:
+        """Which files go, by what was learnt; the limit of the first message, which is told, and that
+        of the others. Refused too often, all are shown without files: that much always arrives.
         """
         limits, guild_id = self._desk.limits, self._sheet.guild_id
         limit = limits.of(guild_id, self._sheet.route, self._sheet.announced)
         route, announced = self._sheet.further
         others = limits.of(guild_id, route, announced)
-        return fitting.fit(stored, 0 if without else limit, others), limit
+        return fitting.fit(stored, 0 if without else limit, others), limit, others
 
     async def _learn(self, route: Route, limit: int, refused: Sequence[MediaFile]) -> None:
         less = fitting.step_down(limit, refused)

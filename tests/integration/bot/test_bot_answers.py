@@ -103,6 +103,22 @@ async def test_cancel_cancels_and_only_for_who_asked(
 
 
 @pytest.mark.usefixtures("bot")
+async def test_a_job_that_somebody_deletes_is_said_to_be_gone(
+    rig: Rig, ben: Person, emulated: Emulated
+) -> None:
+    """By `kubectl delete`, in the middle of its download: the message does not wait for ever."""
+    await ben.types("download", url=link(rig, 5_000_000, 50_000))
+    await ben.hears("MESSAGE_CREATE")
+    await rig.until(
+        lambda: {"Running"} == {str(job.status.phase) for job in rig.jobs().values()}, what="it"
+    )
+    rig.operator.remove("mediajobs")
+    (shown,) = emulated.channel.messages.values()
+    await rig.until(lambda: "forgotten" in shown.content and not shown.components, what="a word")
+    await rig.nothing_left()
+
+
+@pytest.mark.usefixtures("bot")
 @pytest.mark.parametrize("after", [0.0, 1.0])
 async def test_what_was_said_not_to_be_begun_is_not_begun(
     rig: Rig, ben: Person, emulated: Emulated, proxy: ApiProxy, after: float

@@ -41,6 +41,20 @@ async def test_an_album_of_twelve_is_ten_and_two(rig: Rig, ben: Person, emulated
     assert 2 == len(emulated.channel.messages)
 
 
+@pytest.mark.usefixtures("bot")
+async def test_the_rest_of_an_album_is_refused(rig: Rig, ben: Person, emulated: Emulated) -> None:
+    """413 for the further message: what it held is named in the first one, which keeps its files."""
+    emulated.discord.faults.answers.append(Answer("POST", "/messages", 413, times=1))
+    url = f"{rig.address}/album/{secrets.token_hex(6)}?count=12&bytes=9000"
+    await ben.types("download", url=url)
+    first = await ben.hears("MESSAGE_CREATE")
+    await delivered(rig, "Shown", "True")
+    (shown,) = emulated.channel.messages.values()
+    assert str(shown.id) == first["id"]
+    assert "here a file may have" in shown.content
+    assert 10 == len(shown.attachments)
+
+
 async def test_less_is_taken_than_was_announced(
     rig: Rig, ben: Person, emulated: Emulated, bot: BotProcess
 ) -> None:
