@@ -1,6 +1,9 @@
 """Markers and the `--e2e` switch."""
 
 import asyncio
+import math
+import os
+from itertools import islice
 
 import pytest
 
@@ -30,4 +33,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not config.getoption("--e2e"):
         kept = [item for item in items if item.get_closest_marker("e2e") is None]
         config.hook.pytest_deselected(items=[item for item in items if item not in kept])
-        items[:] = kept
+        items[:] = _long_ones_first(kept)
+
+
+def _long_ones_first(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Each worker begins with its part of the tests marked `long`: whoever comes to one last would
+    keep all others waiting for minutes. A worker is given as many tests in a row as any other.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    long = [item for item in items if item.get_closest_marker("long")]
+    rest = iter([item for item in items if item not in long])
+    size = math.ceil(len(items) / workers)
+    parts = [long[number::workers] for number in range(workers)]
+    return [item for part in parts for item in [*part, *islice(rest, size - len(part))]]

@@ -55,6 +55,7 @@ async def test_f05_the_operator_is_frozen(rig: Rig) -> None:
 
 
 @pytest.mark.proxied
+@pytest.mark.long
 @pytest.mark.timeout(180)
 async def test_f05_the_watch_falls_silent(rig: Rig, proxy: ApiProxy) -> None:
     """It is noticed by our own Lease, which we renew and no longer see: /healthz says so."""
@@ -179,6 +180,7 @@ async def test_f08_the_worker_is_killed_in_the_middle_of_its_put(rig: Rig) -> No
     await rig.nothing_left()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 async def test_f11_f12_a_pod_hangs_and_comes_back_too_late(rig: Rig) -> None:
     """As when its node is cut off: after a lease without a presence another pod fetches; what the
@@ -257,6 +259,7 @@ async def test_f15_the_bus_is_there_and_says_nothing(rig: Rig) -> None:
     await _all_succeed(rig, jobs)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 async def test_the_bus_is_gone_for_two_minutes(rig: Rig) -> None:
     """No healthy attempt is killed for it; who waited goes on after."""
@@ -271,6 +274,7 @@ async def test_the_bus_is_gone_for_two_minutes(rig: Rig) -> None:
 # the store --------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 async def test_the_store_is_gone_for_two_minutes(rig: Rig) -> None:
     """Attempts wait with what they fetched; nothing is called stored that is not."""
@@ -286,6 +290,7 @@ async def test_the_store_is_gone_for_two_minutes(rig: Rig) -> None:
 # the API server ---------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 async def test_f17_the_api_server_is_paused_for_a_minute(rig: Rig) -> None:
     """The operator gives up its Lease and is restarted; attempts go on and are recorded after."""

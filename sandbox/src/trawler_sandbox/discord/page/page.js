@@ -63,11 +63,21 @@ async function open(channel) {
   for (const button of at("channels").querySelectorAll("button")) {
     button.setAttribute("aria-current", String(button.dataset.id === channel.id));
   }
+  at("log").replaceChildren();
   const index = await state.client.ask("GET", `/guilds/${state.guild.id}/application-command-index`);
   state.commands = index.application_commands;
   const past = await state.client.ask("GET", `/channels/${channel.id}/messages?limit=50`);
+  if (state.channel !== channel) return; // another one was opened meanwhile
+  // what was heard while we asked is newer than the answer
+  const heard = [...at("log").children];
   at("log").replaceChildren();
   for (const message of past.reverse()) show(message);
+  for (const each of heard) {
+    const before = at(each.id);
+    if (before) before.replaceWith(each);
+    else at("log").append(each);
+  }
+  toEnd();
 }
 
 function show(message) {
