@@ -173,7 +173,7 @@ class Operator:
         self.api.send("DELETE", self.ours(kind))
 
     def declare(self, queue: str, **spec: Any) -> None:
-        """A MediaQueue, made or changed."""
+        """A MediaQueue, made (the operator knows of it then) or changed."""
         manifest = {
             "apiVersion": "trawler.dev/v1alpha1",
             "kind": "MediaQueue",
@@ -182,6 +182,8 @@ class Operator:
         }
         path = self.ours("mediaqueues", queue) + "?fieldManager=test&force=true"
         self.api.send("PATCH", path, manifest, kind="application/apply-patch+yaml")
+        there = len(self.api.send("GET", self.ours("mediaqueues"))["items"])
+        wait_until(lambda: self.counted("trawler_queues") == there, what="a known queue")
 
     def job(self, name: str) -> MediaJob:
         return MediaJob.model_validate(self.read("mediajobs", name))

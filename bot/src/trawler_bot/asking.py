@@ -303,12 +303,14 @@ class Asking:
 
     async def _show(self, job: MediaJob, message_id: int, held: Pass | None) -> None:
         """From now on this message is the job's."""
+        gone = False
         try:
             job = await self._desk.jobs.note_message(job, message_id)
             reach(CrashPoint.BOT_NOTED)
         except (ApiAway, Conflict, Missing) as error:
+            gone = isinstance(error, Missing)  # the watch will not tell of it once more
             log.warning("message_not_noted", extra={"job": job.uid, "error": str(error)})
-        self._following.follow(job, message_id, held)
+        self._following.follow(job, message_id, held, gone=gone)
 
 
 async def _answer(interaction: discord.Interaction, job: MediaJob) -> int | None:

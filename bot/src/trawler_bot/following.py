@@ -84,10 +84,13 @@ class Following:
         known = self._known.get(uid)
         return known.place if known is not None else None
 
-    def follow(self, job: MediaJob, message_id: int, held: Pass | None) -> None:
-        """Tell of a job in a message that is there."""
+    def follow(
+        self, job: MediaJob, message_id: int, held: Pass | None, *, gone: bool = False
+    ) -> None:
+        """Tell of a job in a message that is there; or, where it was deleted meanwhile, of that."""
         if job.uid not in self._known:
             self._known[job.uid] = known = Known(job)
+            known.gone = gone
             sheet = Sheet(self._client, where_of(job), message_id, held)
             self._start(known, Teller(known, sheet, self._desk).run())
 

@@ -52,6 +52,9 @@ class _Board(Collector):
             count = sum(pod.pool == pool for pod in self._board.pods.values())
             pods.add_metric([pool], count)
         yield pods
+        yield GaugeMetricFamily(
+            "trawler_queues", "MediaQueues that are declared.", value=len(self._board.queues)
+        )
         wanted = GaugeMetricFamily(
             "trawler_pool_wanted_pods",
             "Pods for all that runs, may run and is kept spare.",

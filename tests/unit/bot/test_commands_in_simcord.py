@@ -65,7 +65,9 @@ class Made:
 class Untold(Following):
     """Nothing is told on: no message is edited here."""
 
-    def follow(self, job: MediaJob, message_id: int, held: Pass | None) -> None: ...
+    def follow(
+        self, job: MediaJob, message_id: int, held: Pass | None, *, gone: bool = False
+    ) -> None: ...
 
     def recover(self, job: MediaJob, held: Pass | None = None) -> None: ...
 
