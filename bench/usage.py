@@ -21,15 +21,15 @@ def of_pod(uid: str) -> list[int]:
     return [pid for pid, groups in _processes() if uid in groups or uid.replace("-", "_") in groups]
 
 
-def own() -> dict[str, list[int]]:
-    """This process and its children, by the names of their programs."""
-    mine = os.getpid()
-    found: dict[str, list[int]] = {"the bench itself": [mine]}
+def of_programs(*names: str) -> dict[str, list[int]]:
+    """Children of this process that run one of these programs."""
+    found: dict[str, list[int]] = {name: [] for name in names}
     for pid, _ in _processes():
         with contextlib.suppress(OSError):
             head, _, tail = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
-            if int(tail.split()[1]) == mine:
-                found.setdefault(head.partition("(")[2], []).append(pid)
+            name = head.partition("(")[2]
+            if int(tail.split()[1]) == os.getpid() and name in found:
+                found[name].append(pid)
     return found
 
 

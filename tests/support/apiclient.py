@@ -1,12 +1,27 @@
 """A small, fast client of a local cluster's API server, for what is asked many times a second."""
 
 import base64
+import json
 import ssl
 import tempfile
 from pathlib import Path
+from typing import Any, Final
 
 import httpx
 import yaml
+
+MERGE: Final = "application/merge-patch+json"
+APPLY: Final = "application/apply-patch+yaml"
+
+
+def send(
+    http: httpx.Client, method: str, path: str, body: Any = None, *, kind: str = "application/json"
+) -> Any:
+    """One request, which must succeed. A `kubectl` would cost a tenth of a second of processor time."""
+    content = None if body is None else json.dumps(body)
+    answer = http.request(method, path, content=content, headers={"Content-Type": kind})
+    assert answer.is_success, answer.text
+    return answer.json()
 
 
 def client(kubeconfig: Path) -> httpx.Client:

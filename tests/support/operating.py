@@ -14,6 +14,7 @@ import httpx
 import yaml
 
 import warm
+from apiclient import APPLY, MERGE
 from servers import ApiServer, free_port, http_ok, wait_until
 from stubpod import StubPod
 from trawler_common.store import StoreSettings
@@ -21,7 +22,6 @@ from trawler_crds.media_job import MediaFile, MediaJob
 from trawler_crds.messages import Order, Outcome, Result, UploadFile, UploadRequest
 
 API = "/apis/trawler.dev/v1alpha1"
-MERGE = "application/merge-patch+json"
 
 
 def settings(
@@ -181,7 +181,7 @@ class Operator:
             "spec": spec,
         }
         path = self.ours("mediaqueues", queue) + "?fieldManager=test&force=true"
-        self.api.send("PATCH", path, manifest, kind="application/apply-patch+yaml")
+        self.api.send("PATCH", path, manifest, kind=APPLY)
         there = len(self.api.send("GET", self.ours("mediaqueues"))["items"])
         wait_until(lambda: self.counted("trawler_queues") == there, what="a known queue")
 

@@ -4,7 +4,6 @@ Each gets a port of its own from the kernel and a folder of its own, and is gone
 """
 
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -20,6 +19,7 @@ from typing import Any
 import httpx
 import yaml
 
+import apiclient
 from trawler_cluster import binaries
 from trawler_cluster.native.configs import etcd_command
 from trawler_common.store import Store, StoreSettings
@@ -207,11 +207,8 @@ class ApiServer:
     def send(
         self, method: str, path: str, body: Any = None, *, kind: str = "application/json"
     ) -> dict[str, Any]:
-        """One request: for what tests ask many times a second, where a `kubectl` costs a tenth of a core."""
-        content = None if body is None else json.dumps(body).encode()
-        answer = self._http.request(method, path, content=content, headers={"Content-Type": kind})
-        assert answer.is_success, answer.text
-        found: dict[str, Any] = answer.json()
+        """One request, without kubectl."""
+        found: dict[str, Any] = apiclient.send(self._http, method, path, body, kind=kind)
         return found
 
     def kubectl(

@@ -110,9 +110,8 @@ class Warm:
         with self._asking, self._born:
             self._newest = None
             self._socket.send(wish)
-            there = self._born.wait_for(lambda: self._newest is not None, timeout=60)
-            assert there, "no fork within 60 s"
-            assert self._newest is not None
+            self._born.wait_for(lambda: self._newest is not None, timeout=60)
+            assert self._newest is not None, "no fork within 60 s"
             return self._newest
 
     def stop(self) -> None:
@@ -159,7 +158,7 @@ def _serve(there: socket.socket) -> dict[str, Any] | None:
         if woken in ready:
             os.read(woken, 4096)
             for pid, code in _ended(living):
-                there.send(json.dumps({"pid": pid, "code": code}).encode())
+                _tell(there, pid=pid, code=code)
         if there.fileno() not in ready:
             continue
         said = there.recv(MESSAGE)
@@ -177,7 +176,13 @@ def _serve(there: socket.socket) -> dict[str, Any] | None:
             wish: dict[str, Any] = json.loads(said)
             return wish
         living.add(pid)
-        there.send(json.dumps({"pid": pid}).encode())
+        _tell(there, pid=pid)
+
+
+def _tell(there: socket.socket, **message: int) -> None:
+    """Where nobody listens any more, the next look at the socket says so."""
+    with contextlib.suppress(BrokenPipeError):
+        there.send(json.dumps(message).encode())
 
 
 def _ended(living: set[int]) -> Iterator[tuple[int, int]]:

@@ -42,6 +42,10 @@ WATCH_SILENCE: Final = 60.0
 LOOP_SILENCE: Final = 60.0
 
 
+AGAIN: Final = 0.1
+"""Seconds after which a start that goes on though it was told to end is told once more."""
+
+
 class _Ended(Exception):
     """The way out of the task group."""
 
@@ -81,7 +85,9 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
                     leading = tasks.create_task(lead, name="lead")
                     ending = tasks.create_task(stop.wait(), name="stop")
                     await asyncio.wait({ending, leading}, return_when=asyncio.FIRST_COMPLETED)
-                    leading.cancel()  # perhaps in the middle of a start: nothing more is begun
+                    while not leading.done():  # before 3.12 `wait_for` may lose a cancellation
+                        leading.cancel()
+                        await asyncio.wait({leading}, timeout=AGAIN)
                     raise _Ended
             except* _Ended:
                 log.info("operator_ended")

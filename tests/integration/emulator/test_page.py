@@ -10,7 +10,7 @@ import discord
 import pytest
 import pytest_asyncio
 from discord import app_commands
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from browsing import accessible, download, opened, plays
 from emulated import Emulated, Person, Stock
@@ -111,6 +111,28 @@ async def test_an_answer_for_one_is_marked_and_dismissed(page: Page, ben: Person
     await accessible(page)
     await page.get_by_role("button", name="Dismiss").click()
     await expect(page.get_by_text("Only you can see this.")).to_have_count(0)
+
+
+@pytest.mark.usefixtures("bot")
+@pytest.mark.parametrize("late", ["**/application-command-index", "**/messages?limit=50"])
+async def test_what_is_written_while_a_channel_opens_is_shown(
+    page: Page, ben: Person, late: str
+) -> None:
+    """Whichever answer comes late; and it can be right-clicked like any other."""
+
+    async def hold(route: Route) -> None:
+        answer = await route.fetch()
+        await ben.says("look: http://site/a")
+        await ben.hears("MESSAGE_CREATE")
+        await asyncio.sleep(0.5)  # the page hears it too, before this answer
+        await route.fulfill(response=answer)
+
+    await page.route(late, hold, times=1)
+    await page.reload()
+    said = page.get_by_text("look:")
+    await expect(said).to_be_visible()
+    await said.click(button="right")
+    await expect(page.get_by_role("button", name="Save media")).to_be_visible()
 
 
 async def test_what_strangers_write_stays_text(page: Page, ben: Person) -> None:

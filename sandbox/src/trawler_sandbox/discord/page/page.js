@@ -7,7 +7,7 @@ import { draw, element } from "./messages.js";
 const at = (id) => document.getElementById(id);
 const problem = (words) => (at("problem").textContent = words ?? "");
 
-const state = { client: null, guild: null, channel: null, commands: [], names: new Map(), pending: new Map(), sent: 0 };
+const state = { client: null, guild: null, channel: null, commands: [], heard: null, names: new Map(), pending: new Map(), sent: 0 };
 
 async function begin() {
   const there = await (await fetch("/_control/people")).json();
@@ -64,24 +64,21 @@ async function open(channel) {
     button.setAttribute("aria-current", String(button.dataset.id === channel.id));
   }
   at("log").replaceChildren();
+  const heard = (state.heard = []); // newer than what we ask for: shown after it
   const index = await state.client.ask("GET", `/guilds/${state.guild.id}/application-command-index`);
   state.commands = index.application_commands;
   const past = await state.client.ask("GET", `/channels/${channel.id}/messages?limit=50`);
-  if (state.channel !== channel) return; // another one was opened meanwhile
-  // what was heard while we asked is newer than the answer
-  const heard = [...at("log").children];
-  at("log").replaceChildren();
-  for (const message of past.reverse()) show(message);
-  for (const each of heard) {
-    const before = at(each.id);
-    if (before) before.replaceWith(each);
-    else at("log").append(each);
-  }
-  toEnd();
+  if (state.heard !== heard) return; // another one was opened meanwhile
+  state.heard = null;
+  for (const message of [...past.reverse(), ...heard]) show(message);
 }
 
 function show(message) {
   if (message.channel_id !== state.channel?.id) return;
+  if (state.heard) {
+    state.heard.push(message);
+    return;
+  }
   const before = at(`m${message.id}`);
   const apps = state.commands
     .filter((command) => command.type === 3)
