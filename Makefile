@@ -34,7 +34,7 @@ demo: setup ## One /download in a Discord in a box to the file in the channel, o
 	@$(UV) run -q trawler-cluster demo
 
 test: prepare ## Run every test shelf (unit, contract, integration, chart, e2e).
-	@$(UV) run -q pytest -n 3 --dist worksteal tests/unit tests/contract tests/chart tests/integration
+	@$(UV) run -q pytest -n 4 --dist worksteal tests/unit tests/contract tests/chart tests/integration
 	@$(UV) run -q pytest --e2e tests/e2e
 
 prepare: setup ## Install packages, build the cluster's programs and all images (the slow part of `test`).

@@ -37,12 +37,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _long_ones_first(items: list[pytest.Item]) -> list[pytest.Item]:
-    """Each worker begins with its part of the tests marked `long`: whoever comes to one last would
-    keep all others waiting for minutes. A worker is given as many tests in a row as any other.
+    """The first worker begins with the tests that wait for minutes (`long`), one after another: together
+    they would leave the processors with nothing to do, and last they would keep everybody waiting.
+    The next one begins with those that reckon for minutes (`heavy`). A worker is given as many tests in
+    a row as any other.
     """
+    first = [[item for item in items if item.get_closest_marker(m)] for m in ("long", "heavy")]
+    rest = iter([item for item in items if not any(item in part for part in first)])
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    long = [item for item in items if item.get_closest_marker("long")]
-    rest = iter([item for item in items if item not in long])
     size = math.ceil(len(items) / workers)
-    parts = [long[number::workers] for number in range(workers)]
-    return [item for part in parts for item in [*part, *islice(rest, size - len(part))]]
+    parts = [*first, *([] for _ in range(workers))]
+    ordered = [item for part in parts for item in [*part, *islice(rest, max(0, size - len(part)))]]
+    return [*ordered, *rest]

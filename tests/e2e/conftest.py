@@ -68,7 +68,7 @@ def release(cluster: tuple[Provider, bool]) -> Iterator[Installed]:
     """Trawler in a namespace of this run."""
     provider, there = cluster
     namespace = f"trawler-test-{secrets.token_hex(3)}"
-    with installed(provider, namespace=namespace, crds=not there) as found:
+    with installed(provider, namespace=namespace, crds=not there, leave=not there) as found:
         yield found
 
 

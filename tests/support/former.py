@@ -43,7 +43,7 @@ def load(provider: Provider, commit: str = COMMIT) -> Former:
     found = [
         images.Image(
             reference=f"{images.REGISTRY}/trawler-{name}:{tag}",
-            digest=f"{name}_{tag}",
+            digest=f"{name}_{tag}-{images.BASE.digest}",
             build=images.dockerfile(folder / name, folder),
         )
         for name in ("operator", "worker")

@@ -240,8 +240,11 @@ def installed(
     crds: bool,
     values: tuple[str, ...] = (),
     chart: Path | None = None,
+    leave: bool = False,
 ) -> Iterator[Installed]:
-    """Install for the length of a block; objects go before their namespace."""
+    """Install for the length of a block; objects go before their namespace. `leave` them where their
+    whole cluster is removed next.
+    """
     more = () if crds else ("crds.install=false",)
     release = install.Release(namespace=namespace, values=(*more, *values), chart=chart)
     kubectl = install.install(provider, release)
@@ -251,9 +254,15 @@ def installed(
         yield found
     finally:
         found.close()
-        kubectl.run("delete", "mediajobs", "--all", "--wait=false", check=False)
-        kubectl.helm("uninstall", "trawler", "--wait", "--timeout", "90s", check=False)
-        kubectl.run("delete", "namespace", namespace, "--timeout=120s", check=False, timeout=150)
+        if not leave:
+            _remove(kubectl)
+
+
+def _remove(kubectl: Kubectl) -> None:
+    kubectl.run("delete", "mediajobs", "--all", "--wait=false", check=False)
+    kubectl.helm("uninstall", "trawler", "--wait", "--timeout", "90s", check=False)
+    namespace = kubectl.namespace
+    kubectl.run("delete", "namespace", namespace, "--timeout=120s", check=False, timeout=150)
 
 
 def get(url: str) -> httpx.Response:

@@ -182,7 +182,7 @@ class Operator:
         }
         path = self.ours("mediaqueues", queue) + "?fieldManager=test&force=true"
         self.api.send("PATCH", path, manifest, kind=APPLY)
-        there = len(self.api.send("GET", self.ours("mediaqueues"))["items"])
+        there = len(self.all("mediaqueues"))
         wait_until(lambda: self.counted("trawler_queues") == there, what="a known queue")
 
     def job(self, name: str) -> MediaJob:
@@ -198,9 +198,13 @@ class Operator:
             assert time.monotonic() < end, f"not {wanted}: {job.status}"
             await asyncio.sleep(0.1)
 
+    def all(self, kind: str) -> list[dict[str, Any]]:
+        """Every object of a kind of ours in the namespace."""
+        found: list[dict[str, Any]] = self.api.send("GET", self.ours(kind))["items"]
+        return found
+
     def jobs(self) -> list[MediaJob]:
-        items = self.api.send("GET", self.ours("mediajobs"))["items"]
-        return [MediaJob.model_validate(item) for item in items]
+        return [MediaJob.model_validate(item) for item in self.all("mediajobs")]
 
     def pool(self) -> dict[str, Any]:
         return self.read("workerpools", "default")

@@ -169,8 +169,9 @@ class Rig:
     async def working(self, *, timeout: float = 60) -> None:
         """Wait until a pod takes orders."""
 
-        def ready() -> bool:
-            return bool(self.operator.pool().get("status", {}).get("readyReplicas"))
+        def ready() -> bool:  # who leads makes its pools a moment later
+            pools = self.operator.all("workerpools")
+            return any(pool.get("status", {}).get("readyReplicas") for pool in pools)
 
         await self.until(ready, what="a pod that takes orders", timeout=timeout)
 

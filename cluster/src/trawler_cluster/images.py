@@ -26,6 +26,12 @@ CA_BUNDLES: Final = (
 
 BASE_PACKAGES: Final = "ca-certificates,python3,python3-venv"
 """What a bare Debian needs to serve as the official Python image does."""
+BASE_APT: Final = """\
+DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb /var/cache/apt/*.bin || true"; };
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+"""
+"""What apt fetched is not kept, as in the official images: it would be half of each image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +83,10 @@ def save_command(*, docker: bool, reference: str, archive: Path) -> list[str]:
     """The words that write one image to a file a node can import."""
     if docker:
         return ["docker", "save", "-o", str(archive), reference]
-    return _buildah("push", reference, f"oci-archive:{archive}:{reference}")
+    # packing costs more time than reading what is not packed, here and at each node that loads it
+    return _buildah(
+        *("push", "--disable-compression", reference, f"oci-archive:{archive}:{reference}")
+    )
 
 
 def dockerfile(folder: Path, context: Path) -> Callable[[str], None]:
@@ -114,11 +123,14 @@ def _stand_in(program: str, folder: str) -> Callable[[str], None]:
 def _build_base(reference: str) -> None:
     """Debian's own packages in place of the official Python image."""
     with tempfile.TemporaryDirectory(prefix="trawler-base-") as folder:
-        tree = Path(folder) / "base.tar"
+        tree, apt = Path(folder) / "base.tar", Path(folder) / "docker-clean"
+        apt.write_text(BASE_APT)
         shell.run_with_progress(
             [
                 *("mmdebstrap", "--variant=minbase", f"--include={BASE_PACKAGES}"),
-                *("--dpkgopt=path-exclude=/usr/share/doc/*", "trixie", tree),
+                "--dpkgopt=path-exclude=/usr/share/doc/*",
+                f"--customize-hook=upload {apt} /etc/apt/apt.conf.d/docker-clean",
+                *("trixie", tree),
             ],
             label="Making the base image (Debian trixie with Python 3.13)",
             log=plan.cache() / "log" / "image-base.log",
@@ -156,7 +168,9 @@ LOCAL_PATH: Final = _program_image(LOCAL_PATH_IMAGE, "local-path-provisioner", "
 NATS: Final = _program_image("docker.io/library/nats:2.15.2-alpine", "nats-server", "nats")
 STORE: Final = _program_image("ghcr.io/versity/versitygw:v1.8.0", "versitygw", "versitygw")
 BASE: Final = Image(
-    reference=BASE_IMAGE, digest=_fingerprint(BASE_IMAGE, BASE_PACKAGES), build=_build_base
+    reference=BASE_IMAGE,
+    digest=_fingerprint(BASE_IMAGE, BASE_PACKAGES, BASE_APT),
+    build=_build_base,
 )
 
 
@@ -213,7 +227,10 @@ def ensure_archive(image: Image) -> None:
     if on_base and not checks.docker_answers():
         _ensure_built(BASE)
     image.archive.parent.mkdir(parents=True, exist_ok=True)
-    image.build(image.reference)
+    if image is BASE:
+        _ensure_built(BASE)
+    else:
+        image.build(image.reference)
     fresh = image.archive.with_suffix(".new")
     fresh.unlink(missing_ok=True)
     docker = checks.docker_answers()
@@ -227,10 +244,14 @@ def ensure_archive(image: Image) -> None:
 
 
 def _ensure_built(base: Image) -> None:
-    """A FROM line needs the base in the builder's store, not only as an archive."""
-    known = shell.run(_buildah("images", "-q", base.reference), env=_ENV, check=False)
+    """A FROM line needs the base in the builder's store, not only as an archive. It has the official
+    name there, whatever is in it; a second name says what.
+    """
+    content = f"localhost/trawler-base:{base.digest}"
+    known = shell.run(_buildah("images", "-q", content), env=_ENV, check=False)
     if known.returncode != 0 or not known.stdout.strip():
         base.build(base.reference)
+        shell.run(_buildah("tag", base.reference, content), env=_ENV)
 
 
 def _forget_older(image: Image) -> None:

@@ -98,6 +98,11 @@ class _Tasks:
 @pytest_asyncio.fixture(loop_scope="session")
 async def rig(machinery: Rig) -> AsyncIterator[Rig]:
     """All of it, with nothing to do and no queue declared."""
+    if machinery.operator.died() is not None:
+        # a machine that stood still for longer than a Lease: a kubelet would start it again
+        machinery.operator.start()
+        await asyncio.to_thread(machinery.operator.lead)
+        await machinery.working()
     machinery.operator.remove("mediaqueues")
     await machinery.until(lambda: not machinery.jobs(), what="no jobs")
     yield machinery

@@ -377,7 +377,7 @@ class Machine(RuleBasedStateMachine):
 
 RUNS = os.environ.get("TRAWLER_RUNS")
 
-TestMachine = pytest.mark.long(pytest.mark.timeout(3600)(Machine.TestCase))
+TestMachine = pytest.mark.heavy(pytest.mark.timeout(3600)(Machine.TestCase))
 TestMachine.settings = settings(
     max_examples=int(RUNS or 2000),
     stateful_step_count=50,
