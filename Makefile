@@ -14,7 +14,7 @@ export SSL_CERT_FILE := $(CA)
 export PIP_CERT := $(CA)
 endif
 
-.PHONY: help setup demo test lint format up down status env bench crds images prepare
+.PHONY: help setup demo test lint format up down status env bench crds literals images prepare
 .DEFAULT_GOAL := help
 
 help: ## Show this list.
@@ -35,7 +35,7 @@ demo: setup ## One /download in a Discord in a box to the file in the channel, o
 
 test: prepare ## Run every test shelf (unit, contract, integration, chart, e2e).
 	@$(UV) run -q pytest -n 4 --dist worksteal tests/unit tests/contract tests/chart tests/integration
-	@$(UV) run -q pytest --e2e tests/e2e
+	@$(UV) run -q pytest --e2e -n 2 --dist loadfile --no-loadscope-reorder tests/e2e
 
 prepare: setup ## Install packages, build the cluster's programs and all images (the slow part of `test`).
 	@$(UV) run -q trawler-cluster prepare
@@ -69,6 +69,9 @@ images: setup ## Build the images and give them to the running cluster.
 
 bench: setup ## Measure against the bars of docs/bench.md; exits 1 when one is missed.
 	@PYTHONPATH=tests/support $(UV) run -q python bench/main.py
+
+literals: setup ## Read what each of yt-dlp's patterns needs (after its version changed).
+	@$(UV) run -q python -m trawler_worker.fetcher.engines.literals
 
 crds: setup ## Generate CRDs and the chart's schema from the models.
 	@$(UV) run -q python -m trawler_crds.schema crds charts/trawler/files/crds charts/trawler/values.schema.json

@@ -11,7 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from yt_dlp.extractor.generic import GenericIE
 
-from trawler_worker.fetcher.engines.shortlist import Shortlist, needed, teach
+from trawler_worker.fetcher.engines import literals
+from trawler_worker.fetcher.engines.literals import needed
+from trawler_worker.fetcher.engines.shortlist import Shortlist, teach
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,18 @@ def addresses(ydl: Any) -> list[tuple[str, str]]:
     ]
     assert len(found) > 4000  # else yt-dlp keeps them elsewhere now
     return found
+
+
+def test_the_literals_are_current(ydl: Any) -> None:
+    assert literals.written(ydl._ies) == literals.FILE.read_text(), "`make literals` writes it anew"
+
+
+def test_without_a_file_of_this_yt_dlp_the_literals_are_read(
+    ydl: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = literals.of_all(ydl._ies)
+    monkeypatch.setattr(literals, "VERSION", "of another day")
+    assert kept == literals.of_all(ydl._ies)
 
 
 def test_every_extractor_is_asked_about_every_address_it_takes(

@@ -1,5 +1,7 @@
 """A cluster for the e2e shelf: a running one of ours if it fits, else one of our own."""
 
+import contextlib
+import fcntl
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,12 +10,14 @@ from typing import Any
 import pytest
 import yaml
 
-from installed import Installed, installed
+from installed import SMALL, Installed, installed
+from trawler_cluster import images
 from trawler_cluster.kubectl import Kubectl
 from trawler_cluster.plan import MAIN, Plan
 from trawler_cluster.provider import Provider, choose
 
 ROOT = Path(__file__).resolve().parents[2]
+CRDS = sorted((ROOT / "crds").glob("*.yaml"))
 
 
 def guard(provider: Provider) -> None:
@@ -25,7 +29,7 @@ def guard(provider: Provider) -> None:
 def crds_equal(provider: Provider) -> bool:
     """Whether the CRDs there are those of this checkout."""
     kubectl = Kubectl(provider)
-    for path in sorted((ROOT / "crds").glob("*.yaml")):
+    for path in CRDS:
         wanted = yaml.safe_load(path.read_text())
         found = kubectl.run("get", "crd", wanted["metadata"]["name"], "-o", "json", check=False)
         if found.returncode != 0:
@@ -46,29 +50,70 @@ def _defaulted(wanted: Any, there: Any) -> Any:
     return wanted
 
 
+@contextlib.contextmanager
+def _users(folder: Path) -> Iterator[list[str]]:
+    """Which workers of this run use the cluster; the others wait meanwhile."""
+    with (folder / "users").open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        users = file.read().split()
+        yield users
+        file.truncate(0)
+        file.write(" ".join(users))
+
+
+@contextlib.contextmanager
+def _shared(provider: Provider, folder: Path, worker: str) -> Iterator[None]:
+    """The first worker brings it up, with our kinds, and the last takes it down."""
+    with _users(folder) as users:
+        if not users:
+            try:
+                provider.up()
+                guard(provider)
+                crds = [word for path in CRDS for word in ("-f", str(path))]
+                Kubectl(provider).run("apply", *crds)
+                images.load(provider, images.everything())
+            except BaseException:
+                provider.down()
+                raise
+        users.append(worker)
+    try:
+        yield
+    finally:
+        with _users(folder) as users:
+            users.remove(worker)
+            if not users:
+                provider.down()
+
+
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[tuple[Provider, bool]]:
-    """A cluster, and whether the CRDs are there already. Taken down only if brought up here."""
+def cluster(
+    tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> Iterator[tuple[Provider, bool]]:
+    """A cluster with our kinds, and whether it goes away after the tests: it does where they brought
+    it up.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        folder = folder.parent  # of all workers
     running = choose(Plan())
     if running.healthy() and crds_equal(running):
         guard(running)
-        yield running, True
+        with _users(folder):  # two that load the same image are in each other's way
+            images.load(running, images.everything())
+        yield running, False
         return
     mine = choose(Plan(name=f"{MAIN}-test", number=1))
-    try:
-        mine.up()
-        guard(mine)
-        yield mine, False
-    finally:
-        mine.down()
+    with _shared(mine, folder, worker_id):
+        yield mine, True
 
 
 @pytest.fixture(scope="session")
 def release(cluster: tuple[Provider, bool]) -> Iterator[Installed]:
-    """Trawler in a namespace of this run."""
-    provider, there = cluster
+    """Trawler in a namespace of this worker's own."""
+    provider, goes = cluster
     namespace = f"trawler-test-{secrets.token_hex(3)}"
-    with installed(provider, namespace=namespace, crds=not there, leave=not there) as found:
+    with installed(provider, namespace=namespace, crds=False, values=SMALL, leave=goes) as found:
         yield found
 
 

@@ -62,7 +62,9 @@ def _naming(name: str) -> set[int]:
 
 
 @pytest.fixture(scope="module")
-def native() -> Iterator[Native]:
+def native(request: pytest.FixtureRequest, worker_id: str) -> Iterator[Native]:
+    if worker_id != "master":
+        request.getfixturevalue("cluster")  # else another worker's would come up or go meanwhile
     provider = choose(PLAN)
     if not isinstance(provider, Native):
         pytest.skip("kind has its own ways of starting and ending, which are not ours to test")

@@ -13,23 +13,25 @@ from trawler_cluster.provider import Provider
 
 pytestmark = pytest.mark.timeout(900)
 
+SITE = "sandbox.resources.requests.cpu=20m"
+"""The same throughout: a site that is started anew does not remember who fetched what."""
+
 
 @pytest.fixture
-def older(
-    cluster: tuple[Provider, bool], release: Installed
-) -> Iterator[tuple[Installed, former.Former]]:
-    """An install of its own, as the commit before made it. `release` brought the CRDs."""
+def older(cluster: tuple[Provider, bool]) -> Iterator[tuple[Installed, former.Former]]:
+    """An install of its own, as the commit before made it."""
     if not former.at_hand():
         pytest.skip(f"{former.COMMIT} is not in this checkout: git fetch --unshallow")
-    provider, _ = cluster
+    provider, goes = cluster
     known = former.load(provider)
-    tags = (f"image.tags.operator={known.tag}", f"image.tags.worker={known.tag}")
+    tags = (f"image.tags.operator={known.tag}", f"image.tags.worker={known.tag}", SITE)
     with installed(
         provider,
         namespace=f"trawler-old-{secrets.token_hex(3)}",
         crds=False,
         values=tags,
         chart=known.chart,
+        leave=goes,
     ) as found:
         yield found, known
 
@@ -38,7 +40,7 @@ def _upgrade(found: Installed, chart: Path, operator: str, worker: str) -> None:
     """All values given anew: the former chart refuses what only the newer one knows."""
     former_one = chart != install.CHART
     tags = (f"image.tags.operator={operator}", f"image.tags.worker={worker}")
-    more = ("crds.install=false", *tags, *(() if former_one else ("bot.enabled=false",)))
+    more = ("crds.install=false", *tags, SITE, *(() if former_one else ("bot.enabled=false",)))
     release = install.Release(values=more, chart=chart)
     words = ("--reset-values", "--wait", "--timeout", "180s")
     found.kubectl.helm("upgrade", "trawler", str(chart), *words, *install.values(release))

@@ -5,7 +5,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import httpx
 
@@ -14,6 +14,13 @@ from trawler_cluster import install
 from trawler_cluster.kubectl import Kubectl
 from trawler_cluster.provider import Provider
 from trawler_crds.media_job import TERMINAL, MediaJob
+
+SMALL: Final = (
+    "operator.resources.requests.cpu=50m",
+    "bot.resources.requests.cpu=50m",
+    "sandbox.resources.requests.cpu=20m",
+)
+"""Several installs have to fit on one node of two processors."""
 
 
 class Installed:

@@ -7,111 +7,16 @@ match. That never changes the answer; a test compares it with yt-dlp's own for a
 addresses.
 """
 
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any
 
-from yt_dlp.extractor.common import InfoExtractor
+from trawler_worker.fetcher.engines import literals
+from trawler_worker.fetcher.engines.literals import GRAM, Literals
 
 if TYPE_CHECKING:
     from _collections_abc import dict_values  # what dict.values() answers, in type stubs only
-
-# The standard library's own parser; its trees are not public, hence the test over all patterns.
-_parser: Final[Any] = re._parser  # type: ignore[attr-defined]  # noqa: SLF001
-_op: Final[Any] = re._constants  # type: ignore[attr-defined]  # noqa: SLF001
-
-GRAM: Final = 4
-"""Characters by which literals are looked up; shorter literals say too little."""
-_EVERYWHERE: Final = "https://www."
-_LOOKS_ITSELF: Final = ("extract_from_webpage", "_extract_from_webpage", "_extract_embed_urls")
-
-Literals = frozenset[str]
-
-
-def needed(pattern: str) -> Literals | None:
-    """Lower-case literals of which every match holds at least one; None where there are none."""
-    found = _best(_parser.parse(pattern))
-    return None if found is None else frozenset(found)
-
-
-def _best(nodes: Iterable[tuple[Any, Any]]) -> list[str] | None:
-    """Of the alternatives that a sequence requires, those that say most."""
-    offers = [offer for offer in _offers(nodes) if offer and min(map(_weight, offer)) >= GRAM]
-    return max(offers, key=lambda offer: (min(map(_weight, offer)), -len(offer)), default=None)
-
-
-def _offers(nodes: Iterable[tuple[Any, Any]]) -> Iterator[list[str] | None]:
-    run = ""
-    for op, value in nodes:
-        if op is _op.LITERAL:
-            run += chr(value)
-            continue
-        yield [run.lower()]
-        run = ""
-        if op is _op.SUBPATTERN:
-            yield _best(value[3])
-        elif op in (_op.MAX_REPEAT, _op.MIN_REPEAT, _op.POSSESSIVE_REPEAT) and value[0] > 0:
-            yield _best(value[2])
-        elif op is _op.ATOMIC_GROUP:
-            yield _best(value)
-        elif op is _op.BRANCH:
-            branches = [_best(branch) for branch in value[1]]
-            yield (
-                [word for branch in branches if branch for word in branch]
-                if all(branches)
-                else None
-            )
-    yield [run.lower()]
-
-
-def _weight(literal: str) -> int:
-    return 0 if literal in _EVERYWHERE else len(literal)
-
-
-def _all_needed(patterns: Iterable[str]) -> Literals | None:
-    """As `needed`, of several patterns any of which may match."""
-    each = [needed(pattern) for pattern in patterns]
-    return None if None in each else frozenset().union(*filter(None, each))
-
-
-def _overrides(extractor: type, names: Iterable[str]) -> bool:
-    owners = extractor.__mro__[: extractor.__mro__.index(InfoExtractor)]
-    return any(name in owner.__dict__ for owner in owners for name in names)
-
-
-def _asks_itself(extractor: type) -> bool:
-    """Whether it may take an address that its pattern does not match.
-
-    Nearly all that override `suitable` do so to leave an address to another extractor, and ask
-    their own pattern in the end.
-    """
-    overrides = [
-        owner.__dict__["suitable"].__func__.__code__.co_names
-        for owner in extractor.__mro__[: extractor.__mro__.index(InfoExtractor)]
-        if "suitable" in owner.__dict__
-    ]
-    return _overrides(extractor, ["_match_valid_url"]) or any(
-        {"super", "_match_valid_url"}.isdisjoint(names) for names in overrides
-    )
-
-
-def wanted_addresses(extractor: Any) -> Literals | None:
-    """What an address must hold for this extractor; None: only it can tell; empty: it takes none."""
-    if _asks_itself(extractor):
-        return None
-    patterns = extractor._VALID_URL  # noqa: SLF001
-    if patterns in (None, False):
-        return frozenset()
-    return _all_needed([patterns] if isinstance(patterns, str) else patterns)
-
-
-def wanted_pages(extractor: Any) -> Literals | None:
-    """What a page must hold for this extractor to find an embed; None and empty as above."""
-    if _overrides(extractor, _LOOKS_ITSELF):
-        return None
-    return _all_needed(extractor._EMBED_REGEX)  # noqa: SLF001
 
 
 class _Index:
@@ -148,15 +53,15 @@ class Shortlist(dict[str, Any]):
         super().__init__(extractors)
         self._keys = list(extractors)
         self._page: str | None = None
-        classes = [_real(extractor) for extractor in extractors.values()]
-        addresses = dict(enumerate(map(wanted_addresses, classes)))
-        self._always = {number for number, words in addresses.items() if words is None}
-        self._index = _Index({number: words for number, words in addresses.items() if words})
-        pages = dict(enumerate(map(wanted_pages, classes)))
+        for extractor in extractors.values():
+            literals.real(extractor)  # loaded once, before the first fork
+        wanted = list(enumerate(literals.of_all(extractors)))
+        self._always = {number for number, want in wanted if want.address is None}
+        self._index = _Index({number: want.address for number, want in wanted if want.address})
         self._embedders = [
-            (number, None if words is None else tuple(words))
-            for number, words in pages.items()
-            if words is None or words
+            (number, None if want.page is None else tuple(want.page))
+            for number, want in wanted
+            if want.page is None or want.page
         ]
 
     def taker(self, url: str) -> str | None:
@@ -197,12 +102,6 @@ class Shortlist(dict[str, Any]):
             and (key := self._keys[number])
         }
         return chosen.values()
-
-
-def _real(extractor: Any) -> type:
-    """The class behind a lazily loaded one, or behind an instance."""
-    found = extractor if isinstance(extractor, type) else type(extractor)
-    return cast("type", getattr(found, "real_class", found))
 
 
 def teach(generic: Any) -> None:
