@@ -3,13 +3,20 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 import uvloop
 
 from trawler_common import logs
 
 log = logs.get("lifecycle")
+
+Done = TypeVar("Done")
+
+
+class Stopped(Exception):
+    """Told to go in the middle of a start."""
 
 
 def run(service: Callable[[asyncio.Event], Awaitable[None]]) -> None:
@@ -34,3 +41,20 @@ def listen_to_signals(stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
+
+
+async def unless_stopped(stop: asyncio.Event, step: Coroutine[Any, Any, Done]) -> Done:
+    """What a first step, which may wait for others for long, answers. Raises Stopped when told to go
+    meanwhile: the step is cancelled.
+    """
+    working, stopping = asyncio.create_task(step), asyncio.create_task(stop.wait())
+    both: set[asyncio.Task[Any]] = {working, stopping}
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise Stopped
+    finally:
+        for task in both:
+            task.cancel()
+        await asyncio.wait(both)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import ExitStack
 from typing import Final
 
 import aiohttp
@@ -36,12 +37,19 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
     tracing = telemetry.setup(
         "trawler-worker", endpoint=settings.otlp_endpoint, install=settings.install
     )
-    fetcher = await Fetcher.connect(settings.socket, patience=90)
     board = Board(settings.slots, jobs=settings.jobs)
+    last = ExitStack()
+    last.callback(tracing.shutdown)
     try:
         async with asyncio.TaskGroup() as tasks, aiohttp.ClientSession(trust_env=False) as session:
+            fetcher = await lifecycle.unless_stopped(
+                stop, Fetcher.connect(settings.socket, patience=90)
+            )
+            last.callback(fetcher.close)
             tasks.create_task(fetcher.run(), name="hear the fetcher")
-            bus = await Bus.connect(settings.nats_url, name=settings.pod, tasks=tasks)
+            bus = await lifecycle.unless_stopped(
+                stop, Bus.connect(settings.nats_url, name=settings.pod, tasks=tasks)
+            )
             names = {"install": settings.install, "pod": settings.pod}
             uploader = Uploader(bus, session, **names)
             runner = Runner(
@@ -70,11 +78,10 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
                     await _leave(board, intake, herald, fetcher, settings.grace)
             await bus.close()
             raise _Ended
-    except* _Ended:
+    except* (_Ended, lifecycle.Stopped):
         log.info("agent_ended")
     finally:
-        fetcher.close()
-        tracing.shutdown()
+        last.close()
 
 
 async def _until_the_end(stop: asyncio.Event, fetcher: Fetcher, bus: Bus) -> None:
