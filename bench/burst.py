@@ -1,8 +1,8 @@
 """Two thousand MediaJobs over fifty queues, to see the operator and not the download.
 
 An API server with etcd, a bus, a store and one operator, all real, and stand-in pods that speak the
-real bus and finish at once. What the API server can do at all is measured in the same run, by a bare
-client that creates as many MediaJobs and patches the status of each as often as it is compared with.
+real bus and finish as soon as they may. What the API server can do at all is measured in the same run, by a bare
+client that creates as many MediaJobs and writes the status of each as often.
 """
 
 import asyncio

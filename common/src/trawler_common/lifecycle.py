@@ -4,7 +4,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import uvloop
 
@@ -14,9 +14,12 @@ log = logs.get("lifecycle")
 
 Done = TypeVar("Done")
 
+AGAIN: Final = 0.1
+"""Seconds after which what goes on though it was cancelled is cancelled once more."""
+
 
 class Stopped(Exception):
-    """Told to go in the middle of a start."""
+    """Told to go in the middle of a step."""
 
 
 def run(service: Callable[[asyncio.Event], Awaitable[None]]) -> None:
@@ -44,8 +47,8 @@ def listen_to_signals(stop: asyncio.Event) -> None:
 
 
 async def unless_stopped(stop: asyncio.Event, step: Coroutine[Any, Any, Done]) -> Done:
-    """What a first step, which may wait for others for long, answers. Raises Stopped when told to go
-    meanwhile: the step is cancelled.
+    """What a step that may take long, or for ever, answers. Raises Stopped when told to go meanwhile;
+    the step has ended by then.
     """
     working, stopping = asyncio.create_task(step), asyncio.create_task(stop.wait())
     both: set[asyncio.Task[Any]] = {working, stopping}
@@ -55,6 +58,9 @@ async def unless_stopped(stop: asyncio.Event, step: Coroutine[Any, Any, Done]) -
             return working.result()
         raise Stopped
     finally:
-        for task in both:
-            task.cancel()
-        await asyncio.wait(both)
+        while not all(
+            task.done() for task in both
+        ):  # before 3.12 `wait_for` may lose a cancellation
+            for task in both:
+                task.cancel()
+            await asyncio.wait(both, timeout=AGAIN)

@@ -42,10 +42,6 @@ WATCH_SILENCE: Final = 60.0
 LOOP_SILENCE: Final = 60.0
 
 
-AGAIN: Final = 0.1
-"""Seconds after which a start that goes on though it was told to end is told once more."""
-
-
 class _Ended(Exception):
     """The way out of the task group."""
 
@@ -82,14 +78,9 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
                     lead = _lead(
                         settings, pools, cluster, leader, board, metrics, memo, state, tasks, stop
                     )
-                    leading = tasks.create_task(lead, name="lead")
-                    ending = tasks.create_task(stop.wait(), name="stop")
-                    await asyncio.wait({ending, leading}, return_when=asyncio.FIRST_COMPLETED)
-                    while not leading.done():  # before 3.12 `wait_for` may lose a cancellation
-                        leading.cancel()
-                        await asyncio.wait({leading}, timeout=AGAIN)
+                    await lifecycle.unless_stopped(stop, lead)
                     raise _Ended
-            except* _Ended:
+            except* (_Ended, lifecycle.Stopped):
                 log.info("operator_ended")
             await leader.release()  # whose effects have all ended
     finally:
