@@ -58,9 +58,8 @@ async def unless_stopped(stop: asyncio.Event, step: Coroutine[Any, Any, Done]) -
             return working.result()
         raise Stopped
     finally:
-        while not all(
-            task.done() for task in both
-        ):  # before 3.12 `wait_for` may lose a cancellation
+        # more than once: before Python 3.12 `wait_for` may lose a cancellation
+        while not all(task.done() for task in both):
             for task in both:
                 task.cancel()
             await asyncio.wait(both, timeout=AGAIN)

@@ -1,5 +1,5 @@
 """What an address or a page must hold for an extractor of yt-dlp to want it: read from its patterns,
-and kept in a file, since reading 1,750 patterns takes a quarter of a fetcher's start (measured).
+and kept in a file, since reading 1,750 patterns takes a fifth of a fetcher's start (measured).
 
     python -m trawler_worker.fetcher.engines.literals     write the file anew (`make literals`)
 """
