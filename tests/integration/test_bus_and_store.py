@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import socket
 import time
 from pathlib import Path
 
@@ -56,6 +57,16 @@ async def test_nonsense_is_dropped_and_the_next_message_is_heard(
     assert Seen() == await client.request("x.y", HELLO, Seen, timeout=5)
     await client.close()
     await server.close()
+
+
+def test_a_stopped_server_keeps_its_port(tmp_path: Path) -> None:
+    """Else a neighbour of these tests answers in its place: seen once, as a store that said 404."""
+    port = free_port()
+    for _ in range(2):
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", port))
+        with nats(tmp_path, port):
+            pass
 
 
 async def test_the_bus_comes_back_after_its_server_was_away(

@@ -12,6 +12,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,24 @@ from trawler_cluster import binaries
 from trawler_cluster.native.configs import etcd_command
 from trawler_common.store import Store, StoreSettings
 
+_HELD: deque[int] = deque(maxlen=128)
+"""The descriptors of the newest ports: more than the tests of one process use at once."""
+
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that the kernel gives to nobody else, also while the server that it is for is stopped.
+
+    It is bound here and nobody listens. The server may bind it too, as it asks for SO_REUSEADDR;
+    who asks for any port, or connects from any, gets another (socket(7), and tried).
+    """
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    port = int(held.getsockname()[1])
+    if len(_HELD) == _HELD.maxlen:
+        os.close(_HELD[0])
+    _HELD.append(held.detach())
+    return port
 
 
 def listening(port: int) -> bool:
