@@ -49,6 +49,27 @@ async def test_what_was_forgotten_cannot_be_resumed(emulated: Emulated, ben: Per
         )
 
 
+async def test_who_leaves_is_not_kept_and_who_is_lost_only_for_a_while(emulated: Emulated) -> None:
+    """Else the gateway would write for ever to tabs that were closed long ago."""
+    sessions = emulated.discord.gateway.sessions
+    emulated.hub.limits.resume_seconds = 0.2
+    async with aiohttp.ClientSession() as http:
+        for code, kept in ((1000, False), (4000, True)):
+            async with http.ws_connect(f"{emulated.hub.address}/gateway") as socket:
+                await socket.receive_json()
+                await socket.send_json({"op": 2, "d": {"token": emulated.ben.token}})
+                (session,) = await until(lambda: [s for s in sessions.values() if s.socket])
+                await socket.close(code=code)
+            await until(lambda: [] if any(s.socket for s in sessions.values()) else ["hung up"])
+            assert kept == (session.id in sessions)
+            await until(lambda: ["gone"] if not sessions else [])
+        async with http.ws_connect(f"{emulated.hub.address}/gateway") as socket:
+            await socket.receive_json()
+            late = {"token": emulated.ben.token, "session_id": session.id, "seq": session.sequence}
+            await socket.send_json({"op": 6, "d": late})
+            assert 9 == (await socket.receive_json())["op"]
+
+
 async def test_a_bad_token_and_a_forbidden_intent_end_the_client(emulated: Emulated) -> None:
     """4004 at the gateway comes after 401 by REST; 4014 where a privileged intent was not granted."""
     token, emulated.application.bot.token = emulated.application.bot.token, "another"

@@ -19,6 +19,10 @@ from trawler_sandbox.discord.world import Application, Guild, User
 HEARTBEAT: Final = 41_250
 """Milliseconds between two heartbeats of a client."""
 SENDS_PER_MINUTE: Final = 120
+LEAVING: Final = frozenset({0, 1000, 1001})
+"""Close codes by which a client gives its session up (0: it gave none, as a browser's tab)."""
+OUTBOX: Final = 10_000
+"""Events that wait for who does not read; then we hang up, and it may resume."""
 PRIVILEGED: Final = 1 << 1 | 1 << 8 | 1 << 15
 MESSAGE_CONTENT: Final = 1 << 15
 _GUILD_INTENTS: Final = {
@@ -40,7 +44,7 @@ _DIRECT_INTENTS: Final = {**_GUILD_INTENTS, **dict.fromkeys(list(_GUILD_INTENTS)
 
 
 class Session:
-    """One gateway session: it may outlive its connection and be resumed."""
+    """One gateway session: it may outlive its connection for a while, and be resumed."""
 
     def __init__(self, user: User, application: Application | None, *, replay: int) -> None:
         self.id = secrets.token_hex(16)
@@ -52,7 +56,10 @@ class Session:
         self.past: deque[tuple[int, str]] = deque(maxlen=replay)
         self.socket: web.WebSocketResponse | None = None
         self.transport: asyncio.WriteTransport | None = None
-        self.outbox: asyncio.Queue[str] = asyncio.Queue()
+        self.outbox: asyncio.Queue[str] | None = asyncio.Queue(OUTBOX)
+        """None while nobody is connected: then only `past` remembers."""
+        self.lost = 0.0
+        """When (monotonic) the connection was lost last."""
 
     @property
     def listener(self) -> Listener:
@@ -88,7 +95,14 @@ class Session:
         self.sequence += 1
         frame = json.dumps({"op": 0, "t": name, "s": self.sequence, "d": body})
         self.past.append((self.sequence, frame))
-        self.outbox.put_nowait(frame)
+        if self.outbox is None:
+            return
+        try:
+            self.outbox.put_nowait(frame)
+        except asyncio.QueueFull:
+            self.outbox = None
+            if self.transport is not None:
+                self.transport.abort()
 
     def since(self, sequence: int) -> list[str] | None:
         """What came after an event; None where that is forgotten already."""
@@ -122,9 +136,12 @@ class Gateway:
         session: Session | None = None
         pump: asyncio.Task[None] | None = None
         sends: deque[float] = deque(maxlen=SENDS_PER_MINUTE)
+        left = False
         try:
-            async for message in socket:
+            while True:
+                message = await socket.receive()
                 if message.type is not WSMsgType.TEXT:
+                    left = message.type is WSMsgType.CLOSE and message.data in LEAVING
                     break
                 now = time.monotonic()
                 if len(sends) == SENDS_PER_MINUTE and now - sends[0] < 60:
@@ -136,6 +153,7 @@ class Gateway:
                 if op in {2, 6} and session is None:
                     session = await (self._identify if op == 2 else self._resume)(socket, body)
                     if session is not None:
+                        session.socket = socket
                         session.transport = cast("asyncio.WriteTransport | None", request.transport)
                         pump = asyncio.create_task(_pump(session, socket))
                 elif op == 1:
@@ -147,8 +165,22 @@ class Gateway:
             if pump is not None:
                 pump.cancel()
             if session is not None and session.socket is socket:
-                session.socket = None
+                self._hung_up(session, left=left)
         return socket
+
+    def _hung_up(self, session: Session, *, left: bool) -> None:
+        """Who left is gone; of whom we only lost sight we still think for a while."""
+        session.socket = session.transport = session.outbox = None
+        if left:
+            self.sessions.pop(session.id, None)
+            return
+        session.lost = lost = time.monotonic()
+
+        def forget() -> None:
+            if session.socket is None and session.lost == lost:
+                self.sessions.pop(session.id, None)
+
+        self._hub.later(self._hub.limits.resume_seconds, forget)
 
     async def _identify(
         self, socket: web.WebSocketResponse, body: dict[str, Any]
@@ -218,7 +250,7 @@ class Gateway:
         if session is None or session.user is not known or missed is None:
             await _send(socket, 9, body=False)
             return None
-        session.outbox = asyncio.Queue()
+        session.outbox = asyncio.Queue(OUTBOX)
         for frame in missed:
             session.outbox.put_nowait(frame)
         session.say("RESUMED", {})
@@ -257,9 +289,9 @@ async def _send(socket: web.WebSocketResponse, op: int, body: Any) -> None:
 
 async def _pump(session: Session, socket: web.WebSocketResponse) -> None:
     """What a session has to say, over its connection."""
-    session.socket = socket
-    while True:
-        frame = await session.outbox.get()
+    outbox = session.outbox
+    while outbox is not None:
+        frame = await outbox.get()
         try:
             await socket.send_str(frame)
         except ConnectionError:

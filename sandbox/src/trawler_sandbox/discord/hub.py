@@ -34,6 +34,8 @@ class Limits:
     """As many as Discord recommends."""
     replay: int = 1000
     """Events that a gateway session remembers for a RESUME."""
+    resume_seconds: float = 120.0
+    """For which a session whose connection was lost may be resumed. Discord does not say how long."""
 
 
 @dataclass(frozen=True)

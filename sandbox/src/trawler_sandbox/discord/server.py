@@ -102,7 +102,7 @@ class Discord:
         try:
             yield self.hub.address
         finally:
-            for session in self.gateway.sessions.values():
+            for session in list(self.gateway.sessions.values()):
                 if session.socket is not None:
                     await session.socket.close(code=1001)
             await asyncio.shield(runner.cleanup())
