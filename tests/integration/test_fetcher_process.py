@@ -12,7 +12,7 @@ import pytest
 
 from trawler_crds.media_job import Limits, Media
 from trawler_worker.agent.fetching import Fetcher, FetcherLost
-from trawler_worker.protocol import Fetch
+from trawler_worker.protocol import Done, Fetch, Stop, ToAgent, line
 
 
 @pytest.fixture
@@ -94,6 +94,24 @@ async def test_a_dead_zygote_ends_the_fetcher_and_the_agent_knows(
             await fetcher.fetch(_order(), lambda _: None)
         hearing.cancel()
         fetcher.close()
+
+
+async def test_a_job_that_is_stopped_at_once_is_not_begun(
+    process: asyncio.subprocess.Process, tmp_path: Path
+) -> None:
+    """A busy fetcher reads both lines in one go."""
+    assert process.returncode is None
+    async with asyncio.timeout(60):
+        while not (tmp_path / "s").exists():
+            await asyncio.sleep(0.05)
+        reader, writer = await asyncio.open_unix_connection(tmp_path / "s")
+        writer.write(line(_order()) + line(Stop(job=_order().job)))
+        done = ToAgent.validate_json(await reader.readline())
+    assert isinstance(done, Done)
+    assert done.fault is not None
+    assert "Cancelled" == done.fault.reason
+    assert [] == list((tmp_path / "scratch").iterdir())
+    writer.close()
 
 
 async def test_nobody_but_the_agent_is_served(tmp_path: Path) -> None:

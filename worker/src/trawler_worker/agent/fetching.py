@@ -66,8 +66,8 @@ class Fetcher:
         self._waiting[order.job] = future
         self._moved[order.job] = moved
         try:
-            await self._say(line(order))
             try:
+                await self._say(line(order))
                 return await asyncio.shield(future)
             except asyncio.CancelledError:
                 if not future.cancelled():

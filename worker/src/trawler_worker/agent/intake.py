@@ -46,7 +46,13 @@ class Intake:
         work = Work(order=order)
         board.take(work)
         work.task = self._tasks.create_task(self._runner.run(work), name=f"job {order.uid}")
+        work.task.add_done_callback(lambda task: self._unbegun(work, task))
         return self._reply(accepted=True)
+
+    def _unbegun(self, work: Work, task: asyncio.Task[None]) -> None:
+        """Cancelled before its first step: it could not free its slot itself."""
+        if task.cancelled():
+            self._board.end(work)
 
     def _reply(self, *, accepted: bool, why: str | None = None) -> OrderReply:
         return OrderReply(

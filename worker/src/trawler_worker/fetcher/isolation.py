@@ -113,15 +113,15 @@ class Isolation:
             ended.killed_by = int(message["signal"])
             ended.ended.set()
 
-    async def run(self, order: Fetch, moved: Callable[[Moved | Told], None]) -> Done:
-        """Run one job to its end. When this returns, its process group is gone."""
-        scratch = self._scratch / order.job
-        _remove(scratch)
-        scratch.mkdir(mode=0o770)
+    def expect(self, order: Fetch) -> None:
+        """It is about to be run: from now on it can be stopped."""
+        self._enter(order)
+
+    def _enter(self, order: Fetch) -> _Running:
         now = time.monotonic()
-        job = _Running(
+        job = self._running[order.job] = _Running(
             order=order,
-            scratch=scratch,
+            scratch=self._scratch / order.job,
             watch=Watch(
                 begun=now,
                 deadline=now + order.seconds,
@@ -130,8 +130,14 @@ class Isolation:
                 max_memory=self._job_memory,
             ),
         )
-        self._running[order.job] = job
+        return job
+
+    async def run(self, order: Fetch, moved: Callable[[Moved | Told], None]) -> Done:
+        """Run one job to its end. When this returns, its process group is gone."""
+        job = self._running.get(order.job) or self._enter(order)
         try:
+            _remove(job.scratch)
+            job.scratch.mkdir(mode=0o770)
             reading, writing = os.pipe2(os.O_CLOEXEC)
             events = await self._open_pipe(reading)
             self._fork(job, writing)
@@ -165,6 +171,11 @@ class Isolation:
             _remove(self._scratch / name)
 
     def _fork(self, job: _Running, pipe: int) -> None:
+        """From here on a kill reaches it; who was stopped before is not begun."""
+        if job.verdict is not None:
+            os.close(pipe)
+            job.ended.set()
+            return
         request = {
             "order": job.order.wire(),
             "scratch": str(job.scratch),

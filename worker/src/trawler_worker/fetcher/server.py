@@ -63,6 +63,7 @@ class Server:
     def _take(self, data: bytes, writer: asyncio.StreamWriter, tasks: asyncio.TaskGroup) -> None:
         match ToFetcher.validate_json(data):
             case Fetch() as order if order.job not in self._jobs and len(self._jobs) < MAX_JOBS:
+                self._isolation.expect(order)  # the very next line may stop it
                 work = self._work(order, writer)
                 self._jobs[order.job] = tasks.create_task(work, name=f"job {order.job}")
             case Stop(job=job):
