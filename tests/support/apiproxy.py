@@ -30,6 +30,8 @@ class ApiProxy:
         """So many of the next status writes of MediaJobs are answered 409, undone."""
         self.unanswered = 0
         """So many of the next status writes of MediaJobs are done, and their answers lost."""
+        self.late = 0.0
+        """Seconds by which answers to status writes of MediaJobs come late, when all is done."""
         self.lost_creates = 0
         """So many of the next MediaJobs are made, and the answers lost."""
         self.lost_after = 0.0
@@ -71,10 +73,14 @@ class ApiProxy:
         if request.method == "POST" and request.path.endswith("/mediajobs") and self.lost_creates:
             self.lost_creates -= 1
             return await self._lose(request, after=self.lost_after)
-        return await self._pass(request, watch=watch)
+        late = self.late if status else 0.0
+        return await self._pass(request, watch=watch, late=late)
 
-    async def _pass(self, request: web.Request, *, watch: bool) -> web.StreamResponse:
+    async def _pass(
+        self, request: web.Request, *, watch: bool, late: float = 0.0
+    ) -> web.StreamResponse:
         async with self._ask(request) as upstream:
+            await asyncio.sleep(late)
             answer = web.StreamResponse(status=upstream.status)
             answer.content_type = upstream.content_type
             await answer.prepare(request)

@@ -43,6 +43,8 @@ class Following:
         self.recent = Recent()
         self._answering: dict[str, MediaJob | None] = {}
         """Names of jobs whose interaction is just being answered → what the watch said of them."""
+        self._deleted: set[str] = set()
+        """Those of them that the watch said to be gone."""
         self.connected = asyncio.Event()
         """Set once Discord has told us which guilds there are."""
         self._disowned: dict[str, bool] = {}
@@ -52,20 +54,40 @@ class Following:
         """Follow for ever; a watch that breaks begins with all jobs again."""
         while True:
             try:
-                async for job, gone in self._desk.jobs.watch():
-                    if self._owns(int(where_of(job).guild_id or 0)):
-                        self._see(job, gone=gone)
+                found, since = await self._desk.jobs.all()
+                self._miss(found, since)
+                for job in found:
+                    self._hear(job, gone=False)
+                async for job, gone in self._desk.jobs.watch(since):
+                    self._hear(job, gone=gone)
             except (ApiAway, Refused, Missing, Gone) as error:
                 log.warning("watch_broke", extra={"error": str(error)})
                 await asyncio.sleep(PAUSE)
 
+    def _miss(self, found: list[MediaJob], since: str) -> None:
+        """What was deleted while nobody watched. A job newer than that sight cannot be in it."""
+        there = {job.uid for job in found}
+        self.recent.keep(there)
+        for uid, known in list(self._known.items()):
+            if uid not in there and int(known.job.version or 0) <= int(since):
+                self._lose(uid)
+
+    def _lose(self, uid: str) -> None:
+        known = self._known.pop(uid, None)
+        if known is not None:
+            known.gone = True
+            known.changed.set()
+
+    def _hear(self, job: MediaJob, *, gone: bool) -> None:
+        if self._owns(int(where_of(job).guild_id or 0)):
+            self._see(job, gone=gone)
+
     def _see(self, job: MediaJob, *, gone: bool) -> None:
         if gone:
-            known = self._known.pop(job.uid, None)
-            if known is not None:
-                known.gone = True
-                known.changed.set()
+            self._lose(job.uid)
             self.recent.forget(job.uid)
+            if job.name in self._answering:
+                self._deleted.add(job.name)
             return
         self.recent.see(job, where_of(job))
         if job.name in self._answering:
@@ -90,7 +112,7 @@ class Following:
         """Tell of a job in a message that is there; or, where it was deleted meanwhile, of that."""
         if job.uid not in self._known:
             self._known[job.uid] = known = Known(job)
-            known.gone = gone
+            known.gone = gone or job.name in self._deleted
             sheet = Sheet(self._client, where_of(job), message_id, held)
             self._start(known, Teller(known, sheet, self._desk).run())
 
@@ -115,6 +137,7 @@ class Following:
             raise
         finally:
             del self._answering[name]
+            self._deleted.discard(name)
 
     def disown(self, name: str) -> None:
         """Somebody was told that nothing was begun: if it was all the same, it is cancelled, whether
@@ -203,7 +226,7 @@ class Following:
 
 
 def where_of(job: MediaJob) -> DiscordDelivery:
-    """Of a job of ours: `jobs.watch` gives no other."""
+    """Of a job of ours: `jobs` tells of no other."""
     delivery = job.spec.delivery
     assert delivery is not None
     assert delivery.discord is not None

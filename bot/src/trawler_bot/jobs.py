@@ -84,9 +84,11 @@ class Jobs:
         await self._kube.call("PATCH", f"{self._path}/{name}", body, content=MERGE, timeout=PRESS)
 
     async def note_message(self, job: MediaJob, message_id: int) -> MediaJob:
-        """Write down which message shows it. Raises Missing, ApiAway, Conflict."""
+        """Write down which message shows it: a field of ours alone, whatever the operator has written
+        meanwhile. Raises Missing, ApiAway, Conflict.
+        """
         shown = DeliveryStatus(message_id=str(message_id))
-        return await self._write(job, lambda _: {"delivery": shown.wire()})
+        return await self._patch(job, {"uid": job.uid}, {"delivery": shown.wire()})
 
     async def note_delivered(
         self, job: MediaJob, message_id: int | None, *, why_not: str | None = None
@@ -112,25 +114,31 @@ class Jobs:
     ) -> MediaJob:
         """Of exactly the version that is known: conditions are a list that two write."""
         for _ in range(TRIES):
-            meta = {"uid": job.uid, "resourceVersion": job.version}
-            body = {"metadata": meta, "status": changes(job)}
-            path = f"{self._path}/{job.name}/status"
+            known = {"uid": job.uid, "resourceVersion": job.version}
             try:
-                fresh = await self._kube.call("PATCH", path, body, content=MERGE)
+                return await self._patch(job, known, changes(job))
             except Conflict:
                 job = await self.get(job.name)
-                continue
-            return MediaJob.model_validate(fresh)
         raise Conflict(f"{job.name} is written by others all the time")
 
-    async def watch(self) -> AsyncIterator[tuple[MediaJob, bool]]:
-        """Each job of Discord's as it is, then each change (True: it is gone), for some minutes;
-        whoever asks again gets all of them again. Raises ApiAway.
+    async def _patch(
+        self, job: MediaJob, known: dict[str, Any], status: dict[str, Any]
+    ) -> MediaJob:
+        path = f"{self._path}/{job.name}/status"
+        body = {"metadata": known, "status": status}
+        return MediaJob.model_validate(await self._kube.call("PATCH", path, body, content=MERGE))
+
+    async def all(self) -> tuple[list[MediaJob], str]:
+        """Each job of Discord's as it is, and the version that a watch goes on from. Raises ApiAway,
+        Refused.
         """
         found, since = await self._kube.list_all(self._path, partial(understood, MediaJob))
-        for job in found:
-            if is_ours(job):
-                yield job, False
+        return [job for job in found if is_ours(job)], since
+
+    async def watch(self, since: str) -> AsyncIterator[tuple[MediaJob, bool]]:
+        """Each change after a version (True: it is gone), for some minutes. Raises ApiAway, also where
+        that version is forgotten already.
+        """
         try:
             async for event in self._kube.watch(self._path, since):
                 if event["type"] == "BOOKMARK":

@@ -4,6 +4,7 @@ for its memory.
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -74,20 +75,40 @@ class Recent:
 
     def __init__(self) -> None:
         self._jobs: OrderedDict[str, Seen] = OrderedDict()
+        self._open: dict[int, dict[str, Seen]] = {}
+        """Server → what is not over there, by uid: each who asks is judged by it, so it is not sought."""
         self._here: OrderedDict[str, float] = OrderedDict()
 
     def see(self, job: MediaJob, where: DiscordDelivery) -> None:
         """As it is now."""
         known = self._jobs[job.uid] = seen(job, where)
+        if known.over:
+            self._close(known)
+        else:
+            self._open.setdefault(known.guild_id, {})[known.uid] = known
         if known.reusable:
             self._here[known.url] = max(known.ended, self._here.get(known.url, 0.0))
-        for kept in (self._jobs, self._here):
-            if len(kept) > MOST:
-                kept.popitem(last=False)
+        if len(self._jobs) > MOST:
+            self.forget(next(iter(self._jobs)))
+        if len(self._here) > MOST:
+            self._here.popitem(last=False)
 
     def forget(self, uid: str) -> None:
         """It was deleted."""
-        self._jobs.pop(uid, None)
+        known = self._jobs.pop(uid, None)
+        if known is not None:
+            self._close(known)
+
+    def keep(self, uids: AbstractSet[str]) -> None:
+        """All others were deleted, unseen."""
+        for uid in self._jobs.keys() - uids:
+            self.forget(uid)
+
+    def _close(self, known: Seen) -> None:
+        there = self._open.get(known.guild_id, {})
+        there.pop(known.uid, None)
+        if not there:
+            self._open.pop(known.guild_id, None)
 
     def __iter__(self) -> Iterator[Seen]:
         """The newest first."""
@@ -95,7 +116,7 @@ class Recent:
 
     def of_guild(self, guild_id: int) -> list[Seen]:
         """What waits or runs in a server, the oldest first."""
-        return [job for job in self._jobs.values() if job.guild_id == guild_id and not job.over]
+        return list(self._open.get(guild_id, {}).values())
 
     def of_person(self, guild_id: int, person: int, most: int) -> list[Seen]:
         """What somebody asked for in a server, the newest first."""

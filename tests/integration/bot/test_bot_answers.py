@@ -103,16 +103,31 @@ async def test_cancel_cancels_and_only_for_who_asked(
 
 
 @pytest.mark.usefixtures("bot")
+@pytest.mark.parametrize(
+    ("watched", "late"), [(True, 0.0), (False, 0.0), (True, 5.0)], ids=["told", "missed", "at once"]
+)
 async def test_a_job_that_somebody_deletes_is_said_to_be_gone(
-    rig: Rig, ben: Person, emulated: Emulated
+    rig: Rig, ben: Person, emulated: Emulated, proxy: ApiProxy, *, watched: bool, late: float
 ) -> None:
-    """By `kubectl delete`, in the middle of its download: the message does not wait for ever."""
+    """By `kubectl delete`, in the middle of its download: the message does not wait for ever. Also
+    where no watch told of it, because one broke and the next began after it; and where it told of it
+    before we knew that our note of the message was taken.
+    """
+    proxy.late = late
     await ben.types("download", url=link(rig, 5_000_000, 50_000))
     await ben.hears("MESSAGE_CREATE")
     await rig.until(
+        lambda: [True] == [bool(job.status.delivery) for job in rig.jobs().values()], what="a note"
+    )
+    await rig.until(
         lambda: {"Running"} == {str(job.status.phase) for job in rig.jobs().values()}, what="it"
     )
+    proxy.silent = not watched
     rig.operator.remove("mediajobs")
+    await rig.until(lambda: not rig.jobs(), what="no job")
+    if not watched:
+        proxy.cut_watches()
+    proxy.silent = False
     (shown,) = emulated.channel.messages.values()
     await rig.until(lambda: "forgotten" in shown.content and not shown.components, what="a word")
     await rig.nothing_left()

@@ -113,7 +113,10 @@ def test_lists_fit_a_message_and_say_what_is_left_out() -> None:
     assert 40 == len(recent.of_guild(7))
     assert [] == recent.of_guild(8)
     recent.forget("uid-j0")
-    assert 39 == len(recent.of_guild(7))
+    recent.see(job("j1", Phase.SUCCEEDED), HERE)
+    assert [f"j{number}" for number in range(2, 40)] == [each.name for each in recent.of_guild(7)]
+    recent.keep({"uid-j1", "uid-j2"})
+    assert ["j2"] == [each.name for each in recent.of_guild(7)]
 
 
 def test_a_place_in_line_is_listed() -> None:
