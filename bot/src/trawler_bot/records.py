@@ -29,6 +29,8 @@ logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # each try of each wo
 Connection = AsyncConnection[TupleRow]
 Found = TypeVar("Found")
 
+CONNECTIONS: Final = 4
+"""Opened beforehand: each costs the server a process."""
 DEADLINE: Final = 0.4
 """Seconds that a person's answer waits for the database."""
 AGAIN: Final = 2.0
@@ -104,8 +106,8 @@ class Records:
         self._silent_until = 0.0
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
-            min_size=1,
-            max_size=4,
+            min_size=CONNECTIONS,
+            max_size=CONNECTIONS,
             open=False,
             timeout=DEADLINE,
             reconnect_timeout=0,  # whoever asks again begins anew
