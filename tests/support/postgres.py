@@ -1,9 +1,12 @@
 """A real PostgreSQL of Debian's on a free port of loopback, for tests."""
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -70,6 +73,21 @@ class Postgres:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(3)
             self._process.wait(20)
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It and its children hold their connections and answer nothing."""
+        assert self._process is not None
+        parent = self._process.pid
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        pids = [parent, *map(int, children)]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
 
     def remove(self) -> None:
         self.stop()

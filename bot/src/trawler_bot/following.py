@@ -199,8 +199,8 @@ class Following:
                 log.warning("recovery_waits", extra={"job": job.uid, "error": repr(error)})
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
-            except Missing:
-                return
+            except Missing:  # its message is there by now, and shall not wait for ever
+                known.gone = True
             except Lost as error:
                 log.warning("recovery_failed", extra={"job": job.uid, "error": str(error)})
                 await self._desk.jobs.note_delivered(job, None, why_not=error.reason)

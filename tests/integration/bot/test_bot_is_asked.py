@@ -5,6 +5,7 @@ parts of ours that are away.
 import asyncio
 from typing import Any
 
+import psycopg
 import pytest
 
 from apiproxy import ApiProxy
@@ -12,10 +13,15 @@ from botting import BotProcess, button, delivered, ended, link
 from emulated import Emulated, Person
 from postgres import Postgres
 from rig import Rig
+from trawler_bot.records import AGAIN
+from trawler_sandbox.discord.faults import Answer
 from trawler_sandbox.discord.permissions import Permission
 from trawler_sandbox.discord.world import Overwrite
 
 pytestmark = pytest.mark.timeout(240)
+
+SLOTS = 4
+"""Of the one pod that there is."""
 
 
 def private(message: dict[str, Any]) -> str:
@@ -80,6 +86,27 @@ async def test_what_a_message_holds_is_saved_by_right_click(
 
 
 @pytest.mark.usefixtures("bot")
+async def test_a_job_that_is_deleted_before_its_message_is_there_is_said_to_be_gone(
+    rig: Rig, ben: Person, emulated: Emulated
+) -> None:
+    """Discord is out of order for some seconds; somebody deletes the job meanwhile."""
+    several = await ben.says(" and ".join(link(rig, 5_000_000, 50_000) for _ in range(2)))
+    await ben.right_clicks(several["id"], "Save media")
+    picker = await ben.hears("MESSAGE_CREATE", at_least=2)
+    emulated.discord.faults.answers.append(Answer("POST", "/messages", 502, times=2))
+    chosen = picker["components"][0]["components"][0]
+    await ben.chooses(picker["id"], chosen["custom_id"], "0")
+    await rig.until(lambda: 1 == len(rig.jobs()), what="a job")
+    rig.operator.remove("mediajobs")
+    await rig.until(lambda: not rig.jobs(), what="no job")
+    assert 2 == [name for name, _ in ben.heard].count("MESSAGE_CREATE")
+    made = await ben.hears("MESSAGE_CREATE", at_least=3)
+    shown = emulated.channel.messages[int(made["id"])]
+    await rig.until(lambda: "forgotten" in shown.content and not shown.components, what="a word")
+    await rig.nothing_left()
+
+
+@pytest.mark.usefixtures("bot")
 async def test_lists_and_cancelling_by_command(rig: Rig, ben: Person, emulated: Emulated) -> None:
     """What waits and runs in the server, one's own requests; only one's own can be cancelled."""
     await ben.types("queue list")
@@ -138,17 +165,20 @@ async def test_a_full_queue_and_a_missing_right_are_said_before_anything_is_made
     queue = f"guild-{emulated.guild.id}"
     await rig.until(lambda: queue in rig.operator.kubectl("get", "mq"), what="its queue")
     assert 3 == rig.operator.read("mediaqueues", queue)["spec"]["weight"]
-    rig.operator.edit(queue, "mediaqueues", paused=True)
-    await ben.types("download", url=link(rig))
-    await ben.hears("MESSAGE_CREATE", at_least=3)
-    await rig.until(
-        lambda: "Queued" in {str(j.status.phase) for j in rig.jobs().values()},
-        what="one that waits",
-    )
+    wanted = ["Succeeded"]
+    for phase in ["Running"] * SLOTS + ["Queued"]:
+        await ben.types("download", url=link(rig, 5_000_000, 50_000))
+        wanted.append(phase)
+        await rig.until(
+            lambda: sorted(wanted) == sorted(str(j.status.phase) for j in rig.jobs().values()),
+            what=f"one that is {phase}",
+        )
     await asyncio.sleep(2)  # a queue that could not be looked at is looked at again after that
     await ben.types("download", url=link(rig))
-    assert "queue of this server is full" in private(await ben.hears("MESSAGE_CREATE", at_least=4))
-    assert 2 == len(rig.jobs())
+    assert "queue of this server is full" in private(
+        await ben.hears("MESSAGE_CREATE", at_least=4 + SLOTS)
+    )
+    assert 2 + SLOTS == len(rig.jobs())
 
 
 async def test_the_api_server_is_away(
@@ -187,6 +217,36 @@ async def test_the_database_is_away(
         postgres.start()
     assert all(seconds < 3 for _, seconds in emulated.hub.counters.timings)
     await rig.until(lambda: '"database_step"' in bot.log.read_text(), what="the database")
+
+
+@pytest.mark.usefixtures("bot")
+async def test_the_database_hangs(
+    rig: Rig, ben: Person, emulated: Emulated, database: str, postgres: Postgres
+) -> None:
+    """Frozen, it keeps its connections and never answers: nobody waits for it longer than a moment,
+    and what is asked when it goes on is noted again.
+    """
+    with postgres.frozen():
+        for number in (1, 2, 3):
+            await ben.types("download", url=link(rig))
+            first = await ben.hears("MESSAGE_CREATE", at_least=number)
+            assert 1 == len((await ended(ben, first["id"]))["attachments"])
+            await asyncio.sleep(AGAIN)  # else it would not be asked at all
+    assert all(seconds < 1.5 for _, seconds in emulated.hub.counters.timings)
+    number = 3
+
+    async def is_noted() -> bool:
+        nonlocal number
+        before, number = set(rig.jobs()), number + 1
+        await ben.types("download", url=link(rig))
+        await ben.hears("MESSAGE_CREATE", at_least=number)
+        with psycopg.connect(database) as connection:
+            noted = {row[0] for row in connection.execute("select job from requests")}
+        return set(rig.jobs()) - before <= noted
+
+    async with asyncio.timeout(30):
+        while not await is_noted():
+            await asyncio.sleep(AGAIN)
 
 
 @pytest.mark.usefixtures("bot")
