@@ -61,7 +61,7 @@ down: setup ## Remove the local cluster and all it left.
 status: setup ## Show how each part of the local cluster is.
 	@$(UV) run -q trawler-cluster status
 
-env: setup ## Settings for a shell: eval "$$(make -s env)".
+env: setup ## Settings for a shell: eval "$(make -s env)".
 	@$(UV) run -q trawler-cluster env
 
 images: setup ## Build the images and give them to the running cluster.
