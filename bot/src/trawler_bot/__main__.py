@@ -37,8 +37,7 @@ log = logs.get("main")
 
 CONNECTIONS: Final = 8
 """To the API server; one of them watches. Many who ask at once wait for its processors anyway, and after
-a pause each further connection costs both sides a handshake first: of 50 the 95th of a hundred was
-answered after 0.36 to 0.50 s, by 24 connections after 0.51 to 0.65 s (two cores, in turn).
+a pause each further connection costs both sides a handshake first (docs/bench.md).
 """
 
 

@@ -109,7 +109,9 @@ class Following:
     def follow(
         self, job: MediaJob, message_id: int, held: Pass | None, *, gone: bool = False
     ) -> None:
-        """Tell of a job in a message that is there; or, where it was deleted meanwhile, of that."""
+        """Tell of a job in a message that is there; or, where it was deleted meanwhile, of that. `gone`:
+        the API server said so, which no watch need ever do if it broke meanwhile.
+        """
         if job.uid not in self._known:
             self._known[job.uid] = known = Known(job)
             known.gone = gone or job.name in self._deleted

@@ -8,6 +8,7 @@ import discord
 import pytest
 
 from emulated import Emulated, Person, Stock, until
+from trawler_sandbox.discord.gateway import OUTBOX
 from trawler_sandbox.discord.server import Discord, may_control
 
 
@@ -68,6 +69,25 @@ async def test_who_leaves_is_not_kept_and_who_is_lost_only_for_a_while(emulated:
             late = {"token": emulated.ben.token, "session_id": session.id, "seq": session.sequence}
             await socket.send_json({"op": 6, "d": late})
             assert 9 == (await socket.receive_json())["op"]
+
+
+async def test_who_does_not_read_is_hung_up_on_and_may_resume(emulated: Emulated) -> None:
+    """What waits for one client is bounded; the newest events are there for it afterwards."""
+    sessions = emulated.discord.gateway.sessions
+    async with aiohttp.ClientSession() as http:
+        async with http.ws_connect(f"{emulated.hub.address}/gateway") as socket:
+            await socket.receive_json()
+            await socket.send_json({"op": 2, "d": {"token": emulated.ben.token}})
+            (session,) = await until(lambda: [s for s in sessions.values() if s.socket])
+            for number in range(OUTBOX + 1):  # in one go: nothing is sent meanwhile
+                session.say("TYPING_START", {"number": number})
+            await until(lambda: [] if session.socket else ["hung up"])
+        async with http.ws_connect(f"{emulated.hub.address}/gateway") as socket:
+            await socket.receive_json()
+            last = {"token": emulated.ben.token, "session_id": session.id}
+            await socket.send_json({"op": 6, "d": {**last, "seq": session.sequence - 1}})
+            assert OUTBOX == (await socket.receive_json())["d"]["number"]
+            assert "RESUMED" == (await socket.receive_json())["t"]
 
 
 async def test_a_bad_token_and_a_forbidden_intent_end_the_client(emulated: Emulated) -> None:

@@ -115,11 +115,8 @@ class Isolation:
 
     def expect(self, order: Fetch) -> None:
         """It is about to be run: from now on it can be stopped."""
-        self._enter(order)
-
-    def _enter(self, order: Fetch) -> _Running:
         now = time.monotonic()
-        job = self._running[order.job] = _Running(
+        self._running[order.job] = _Running(
             order=order,
             scratch=self._scratch / order.job,
             watch=Watch(
@@ -130,11 +127,12 @@ class Isolation:
                 max_memory=self._job_memory,
             ),
         )
-        return job
 
     async def run(self, order: Fetch, moved: Callable[[Moved | Told], None]) -> Done:
         """Run one job to its end. When this returns, its process group is gone."""
-        job = self._running.get(order.job) or self._enter(order)
+        if order.job not in self._running:
+            self.expect(order)
+        job = self._running[order.job]
         try:
             _remove(job.scratch)
             job.scratch.mkdir(mode=0o770)
