@@ -1,26 +1,38 @@
 """The operator's module for the API server, against a real one."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 import yaml
 
+from apiproxy import ApiProxy
 from servers import ApiServer
 from trawler_common.kube import ApiAway, Conflict, Missing, Refused
 from trawler_operator.cluster import Cluster
 
 
-@pytest_asyncio.fixture
-async def cluster(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
-    monkeypatch.setenv("KUBECONFIG", str(api.kubeconfig))
+@asynccontextmanager
+async def connected(kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
     monkeypatch.setattr(
-        "kubernetes.aio.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(api.kubeconfig)
+        "kubernetes.aio.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig)
     )
     found = await Cluster.connect("default")
-    yield found
-    await found.close()
+    try:
+        yield found
+    finally:
+        await found.close()
+
+
+@pytest_asyncio.fixture
+async def cluster(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
+    async with connected(api.kubeconfig, monkeypatch) as found:
+        yield found
 
 
 def create(api: ApiServer) -> str:
@@ -66,3 +78,16 @@ async def test_each_refusal_has_its_own_meaning(api: ApiServer, cluster: Cluster
     cluster._api.configuration.host = "https://127.0.0.1:1"
     with pytest.raises(ApiAway):
         await cluster.get_job("nobody")
+
+
+@pytest.mark.long
+async def test_a_connection_is_kept_for_whoever_comes_after_a_pause(
+    api: ApiServer, proxy: ApiProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Longer than the client library would keep it, which is 15 s."""
+    name = create(api)
+    async with connected(proxy.kubeconfig, monkeypatch) as cluster:
+        await cluster.get_job(name)
+        await asyncio.sleep(16)  # the pause is what is tested
+        await cluster.get_job(name)
+    assert 1 == len(proxy.connections)

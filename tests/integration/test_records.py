@@ -11,7 +11,7 @@ from cryptography.fernet import Fernet
 
 from postgres import Postgres
 from trawler_bot.limits import Limits, Route
-from trawler_bot.records import Pass, Records, Request
+from trawler_bot.records import PATIENCE, Pass, Records, Request
 from trawler_crds.media_job import MediaFile
 
 pytestmark = pytest.mark.timeout(120)
@@ -64,6 +64,21 @@ async def test_an_interactions_token_is_kept_encrypted_and_for_its_time(database
     assert b"secret-token" not in bytes(stored[0])  # type: ignore[call-overload]
     async with open_records(database) as other:
         assert await other.held("d-1") is None
+
+
+async def test_a_note_that_nobody_waits_for_is_made_late(database: str) -> None:
+    """The table is locked for a second; whoever is waited for goes on without it."""
+    async with open_records(database) as records:
+        with psycopg.connect(database) as other:
+            other.execute("lock table requests in access exclusive mode")
+            late = asyncio.create_task(records.note(ASKED, None, patience=PATIENCE))
+            begun = time.monotonic()
+            await records.note(Request("d-2", 7, 8, 9, ASKED.url), None)
+            assert time.monotonic() - begun < 1
+            assert not late.done()
+            other.rollback()
+            await late
+    assert ("d-1",) in rows(database, "select job from requests")
 
 
 async def test_ones_own_requests_are_found_again(database: str) -> None:

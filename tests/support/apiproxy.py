@@ -46,6 +46,8 @@ class ApiProxy:
         """Watches stay open and say nothing more."""
         self.asked: list[float] = []
         """When (monotonic) each request came."""
+        self.connections: set[object] = set()
+        """Each that a request came over, by its other end."""
         self._cut = 0
 
     def cut_watches(self) -> None:
@@ -54,8 +56,9 @@ class ApiProxy:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(time.monotonic())
+        assert request.transport is not None
+        self.connections.add(request.transport.get_extra_info("peername"))
         if self.away:
-            assert request.transport is not None
             request.transport.abort()
             return web.Response()
         watch = request.query.get("watch") == "true"

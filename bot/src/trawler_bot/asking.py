@@ -18,7 +18,7 @@ from trawler_bot.jobs import delivered
 from trawler_bot.links import Objection
 from trawler_bot.offers import picker, try_again
 from trawler_bot.queues import Queues
-from trawler_bot.records import Pass, Request
+from trawler_bot.records import PATIENCE, Pass, Request
 from trawler_bot.sheet import UNSURE, view
 from trawler_bot.texts import Key, Language, language, say
 from trawler_bot.whispers import whisper
@@ -150,10 +150,12 @@ class Asking:
     async def _make_all(
         self, interaction: discord.Interaction, wishes: list[Wish]
     ) -> list[MediaJob]:
-        return [
-            await self._make(interaction, names.job(interaction.id, at), wish, None)
-            for at, wish in enumerate(wishes, 1)
-        ]
+        made = []
+        for at, wish in enumerate(wishes, 1):
+            request = _request(interaction, names.job(interaction.id, at), wish.url)
+            made.append(await self._make(interaction, wish, request, None))
+            await self._desk.records.note(request, None)
+        return made
 
     async def ask_again(self, interaction: discord.Interaction, number: int) -> None:
         """The wish that could not be taken before."""
@@ -229,31 +231,45 @@ class Asking:
     async def _begin(
         self, interaction: discord.Interaction, name: str, wish: Wish, to: Language
     ) -> bool:
-        held = _pass(interaction)
+        held, request = _pass(interaction), _request(interaction, name, wish.url)
+        noted = not _found_without(interaction, wish)
         with self._following.answering(name):
             self._unanswered += 1
             try:
                 with telemetry.span("ask", kind=SpanKind.SERVER, job=name):
-                    made = await self._make_and_answer(interaction, name, wish, held, to)
+                    made = await self._make_and_answer(
+                        interaction, wish, request, held if noted else None, to
+                    )
             finally:
                 self._unanswered -= 1
             if made is None:
                 return False
-            job, message_id = made
             await self._calm()
-            if message_id is not None:
-                await self._show(job, message_id, held)
+            if noted:
+                await self._show(*made, held)
             else:
-                self._following.recover(job, held)
+                note = self._desk.records.note(request, held, patience=PATIENCE)
+                await asyncio.gather(note, self._show(*made, held))
         return True
 
     async def _make_and_answer(
-        self, interaction: discord.Interaction, name: str, wish: Wish, held: Pass, to: Language
+        self,
+        interaction: discord.Interaction,
+        wish: Wish,
+        request: Request,
+        held: Pass | None,
+        to: Language,
     ) -> tuple[MediaJob, int | None] | None:
-        """The job and its message's id, as far as we know it; None where nothing was made."""
+        """The job and its message's id, as far as we know it; None where nothing was made. What is
+        `held` is written down before the answer.
+        """
         reach(CrashPoint.BOT_ASKED)
         job = await self._accepted(
-            interaction, lambda: self._make(interaction, name, wish, held), [name], to, wish
+            interaction,
+            lambda: self._make(interaction, wish, request, held),
+            [request.job],
+            to,
+            wish,
         )
         if job is None:
             return None
@@ -284,15 +300,14 @@ class Asking:
             return None
 
     async def _make(
-        self, interaction: discord.Interaction, name: str, wish: Wish, held: Pass | None
+        self, interaction: discord.Interaction, wish: Wish, request: Request, held: Pass | None
     ) -> MediaJob:
-        noting = asyncio.create_task(
-            self._desk.records.note(_request(interaction, name, wish.url), held)
-        )
+        noting = asyncio.create_task(self._desk.records.note(request, held)) if held else None
         try:
-            return await self._desk.jobs.create(name, _spec(interaction, wish))
+            return await self._desk.jobs.create(request.job, _spec(interaction, wish))
         finally:
-            await noting
+            if noting is not None:
+                await noting
 
     async def _calm(self) -> None:
         """Answers go first: what is only to be noted waits for them, a moment at most."""
@@ -301,8 +316,11 @@ class Asking:
                 return
             await asyncio.sleep(0.05)
 
-    async def _show(self, job: MediaJob, message_id: int, held: Pass | None) -> None:
-        """From now on this message is the job's."""
+    async def _show(self, job: MediaJob, message_id: int | None, held: Pass | None) -> None:
+        """From now on this message is the job's; where we do not know it, it is looked for."""
+        if message_id is None:
+            self._following.recover(job, held)
+            return
         gone = False
         try:
             job = await self._desk.jobs.note_message(job, message_id)
@@ -373,6 +391,14 @@ def _may_send(interaction: discord.Interaction) -> bool:
     in_thread = isinstance(interaction.channel, discord.Thread)
     speaks = mine.send_messages_in_threads if in_thread else mine.send_messages
     return mine.administrator or (mine.view_channel and speaks and mine.attach_files)
+
+
+def _found_without(interaction: discord.Interaction, wish: Wish) -> bool:
+    """Whether the message is found after a restart though its interaction's token was not written
+    down (`recovery`): then nobody waits for the database before the answer.
+    """
+    mine = interaction.is_guild_integration() and interaction.app_permissions.read_message_history
+    return mine and not wish.private
 
 
 def _keep(kept: OrderedDict[int, Any], number: int, what: Any) -> None:

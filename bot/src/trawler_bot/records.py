@@ -33,6 +33,8 @@ CONNECTIONS: Final = 4
 """Opened beforehand: each costs the server a process."""
 DEADLINE: Final = 0.4
 """Seconds that a person's answer waits for the database."""
+PATIENCE: Final = 5.0
+"""Seconds that what nobody waits for may take: of many who ask at once, the last note comes late."""
 AGAIN: Final = 2.0
 """Seconds after a failure in which it is not asked at all."""
 KEPT: Final = timedelta(days=30)
@@ -149,18 +151,23 @@ class Records:
         return self._ready and time.monotonic() >= self._silent_until
 
     async def _ask(
-        self, what: str, work: Callable[[Connection], Awaitable[Found]], otherwise: Found
+        self,
+        what: str,
+        work: Callable[[Connection], Awaitable[Found]],
+        otherwise: Found,
+        *,
+        patience: float = DEADLINE,
     ) -> Found:
         if not self.ready():
             return otherwise
 
         async def run() -> Found:
-            async with self._pool.connection() as connection:
+            async with self._pool.connection(timeout=patience) as connection:
                 return await work(connection)
 
         # a server that is frozen holds up even the cancelling: whoever asked goes on without it
         asked = asyncio.create_task(run(), name=f"ask {what}")
-        done, _ = await asyncio.wait({asked}, timeout=DEADLINE)
+        done, _ = await asyncio.wait({asked}, timeout=patience)
         if done and asked.exception() is None:
             return asked.result()
         error = asked.exception() if done else TimeoutError()
@@ -175,8 +182,12 @@ class Records:
 
     # requests and their passes ----------------------------------------------------------------
 
-    async def note(self, request: Request, held: Pass | None) -> None:
-        """Before the answer: whoever restarts finds the message by it."""
+    async def note(
+        self, request: Request, held: Pass | None, *, patience: float = DEADLINE
+    ) -> None:
+        """Who asked for what and, with a pass, how its message is found and written after a restart.
+        `patience`: seconds that it may take.
+        """
 
         async def work(connection: Connection) -> None:
             asked = (request.guild_id, request.channel_id, request.requester_id, request.url)
@@ -190,7 +201,7 @@ class Records:
                 (request.job, *asked, request.job, token, held.most_bytes, expires),
             )
 
-        await self._ask("note", work, None)
+        await self._ask("note", work, None, patience=patience)
 
     async def held(self, job: str) -> Pass | None:
         """The pass of a job, if it still lives."""

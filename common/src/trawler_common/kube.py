@@ -27,6 +27,10 @@ SILENCE: Final = 70.0
 """A watch that says nothing for longer is broken: bookmarks come each minute."""
 LONGEST_PENALTY: Final = 60.0
 """Seconds of a Retry-After that are honoured."""
+KEPT_OPEN: Final = 75.0
+"""Seconds for which an idle connection is kept for whoever comes next: opening one costs both sides a
+handshake. The API server keeps them for 90 (its http.Server's IdleTimeout).
+"""
 MERGE: Final = "application/merge-patch+json"
 
 
@@ -75,8 +79,11 @@ def understood(model: type[Seen], manifest: Mapping[str, Any]) -> Seen | None:
 class Kube:
     """One namespace, seen through the API server. Plain JSON in and out, a deadline on each call."""
 
-    def __init__(self, api: client.ApiClient, namespace: str) -> None:
+    def __init__(
+        self, api: client.ApiClient, connector: aiohttp.TCPConnector, namespace: str
+    ) -> None:
         self._api = api
+        self._connector = connector
         self.namespace = namespace
         self.fence: Callable[[], float] = lambda: math.inf
         """Seconds for which we may surely still change anything; no write may take longer."""
@@ -91,13 +98,18 @@ class Kube:
             config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
         except config.ConfigException:
             await config.load_kube_config(client_configuration=settings)  # type: ignore[no-untyped-call]
-        settings.connection_pool_maxsize = connections
-        # nobody stands between us and the API server; looking that up costs a thread per request
-        settings.client_session_kwargs = {"trust_env": False}
-        return cls(client.ApiClient(settings), namespace)
+        api = client.ApiClient(settings)
+        connector = aiohttp.TCPConnector(
+            limit=connections, ssl=api.rest_client.ssl_context, keepalive_timeout=KEPT_OPEN
+        )
+        # its session is made by the first request, with these. No proxy stands between us and the API
+        # server; looking that up costs a thread per request
+        settings.client_session_kwargs = {"trust_env": False, "connector": connector}
+        return cls(api, connector, namespace)
 
     async def close(self) -> None:
         await self._api.close()  # type: ignore[no-untyped-call]
+        await self._connector.close()
 
     # any object -----------------------------------------------------------------------------
 

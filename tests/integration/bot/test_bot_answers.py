@@ -16,6 +16,8 @@ from emulated import Emulated, Person
 from rig import Rig
 from servers import wait_until
 from trawler_common.crashing import VARIABLE, CrashPoint
+from trawler_sandbox.discord.permissions import Permission
+from trawler_sandbox.discord.world import Overwrite
 
 TRACE = "trawler.dev/traceparent"
 
@@ -185,6 +187,23 @@ async def test_who_hurries_is_told_how_long_to_wait(rig: Rig, ben: Person) -> No
     assert "you can ask again in" in said["content"]
     assert said["flags"] & 64
     assert 1 == len(rig.jobs())
+
+
+async def test_where_it_may_not_read_it_finds_its_message_by_the_token(
+    rig: Rig, ben: Person, emulated: Emulated, bot: BotProcess
+) -> None:
+    """Killed right after the answer: the token was written down before."""
+    unread = int(Permission.READ_MESSAGE_HISTORY)
+    emulated.channel.overwrites = [Overwrite(emulated.application.id, 1, deny=unread)]
+    bot.stop()
+    bot.start(**{VARIABLE: CrashPoint.BOT_ANSWERED})
+    await rig.until(bot.ready, what="the bot")
+    await ben.types("download", url=link(rig))
+    first = await ben.hears("MESSAGE_CREATE")
+    await rig.until(bot.died, what="its death")
+    bot.start()
+    assert 1 == len((await ended(ben, first["id"]))["attachments"])
+    assert 1 == len(emulated.channel.messages)
 
 
 @pytest.mark.timeout(400)

@@ -239,7 +239,8 @@ async def test_the_database_hangs(
         nonlocal number
         before, number = set(rig.jobs()), number + 1
         await ben.types("download", url=link(rig))
-        await ben.hears("MESSAGE_CREATE", at_least=number)
+        first = await ben.hears("MESSAGE_CREATE", at_least=number)
+        await ended(ben, first["id"])
         with psycopg.connect(database) as connection:
             noted = {row[0] for row in connection.execute("select job from requests")}
         (made,) = set(rig.jobs()) - before
