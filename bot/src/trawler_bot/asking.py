@@ -232,7 +232,7 @@ class Asking:
         self, interaction: discord.Interaction, name: str, wish: Wish, to: Language
     ) -> bool:
         held, request = _pass(interaction), _request(interaction, name, wish.url)
-        noted = not _found_without(interaction, wish)
+        noted = not _found_without_token(interaction, wish)
         with self._following.answering(name):
             self._unanswered += 1
             try:
@@ -393,7 +393,7 @@ def _may_send(interaction: discord.Interaction) -> bool:
     return mine.administrator or (mine.view_channel and speaks and mine.attach_files)
 
 
-def _found_without(interaction: discord.Interaction, wish: Wish) -> bool:
+def _found_without_token(interaction: discord.Interaction, wish: Wish) -> bool:
     """Whether the message is found after a restart though its interaction's token was not written
     down (`recovery`): then nobody waits for the database before the answer.
     """

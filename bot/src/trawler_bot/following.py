@@ -1,7 +1,7 @@
 """Every job that a message shows: heard of, told, and found again after a restart."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -159,14 +159,21 @@ class Following:
             self._tasks.create_task(self._cancel(job), name=f"cancel {job.name}")
 
     async def _cancel(self, job: MediaJob) -> None:
+        await self._insist(job, lambda: self._desk.jobs.cancel(job.name))
+        await self._give_up(job, "NotAccepted")
+
+    async def _give_up(self, job: MediaJob, why_not: str) -> None:
+        await self._insist(job, lambda: self._desk.jobs.note_delivered(job, None, why_not=why_not))
+
+    async def _insist(self, job: MediaJob, write: Callable[[], Awaitable[object]]) -> None:
+        """Until it is written, or there is nothing any more to write it to."""
         while True:
             try:
-                await self._desk.jobs.cancel(job.name)
-                await self._desk.jobs.note_delivered(job, None, why_not="NotAccepted")
+                await write()
             except Missing:
                 return
             except (ApiAway, Conflict, Refused) as error:
-                log.warning("cancel_waits", extra={"job": job.uid, "error": str(error)})
+                log.warning("write_waits", extra={"job": job.uid, "error": str(error)})
                 await asyncio.sleep(PAUSE)
             else:
                 return
@@ -205,7 +212,7 @@ class Following:
                 known.gone = True
             except Lost as error:
                 log.warning("recovery_failed", extra={"job": job.uid, "error": str(error)})
-                await self._desk.jobs.note_delivered(job, None, why_not=error.reason)
+                await self._give_up(job, error.reason)
                 return
         await Teller(known, sheet, self._desk).run()
 

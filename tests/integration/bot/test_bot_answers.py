@@ -15,6 +15,7 @@ from botting import BotProcess, button, delivered, ended, link
 from emulated import Emulated, Person
 from rig import Rig
 from servers import wait_until
+from trawler_bot.jobs import TRIES
 from trawler_common.crashing import VARIABLE, CrashPoint
 from trawler_sandbox.discord.permissions import Permission
 from trawler_sandbox.discord.world import Overwrite
@@ -204,6 +205,24 @@ async def test_where_it_may_not_read_it_finds_its_message_by_the_token(
     bot.start()
     assert 1 == len((await ended(ben, first["id"]))["attachments"])
     assert 1 == len(emulated.channel.messages)
+
+
+async def test_that_there_can_be_no_message_is_noted_in_the_end(
+    rig: Rig, ben: Person, emulated: Emulated, bot: BotProcess, proxy: ApiProxy
+) -> None:
+    """Killed before its answer, then shut out of the channel; its first words on that are refused."""
+    bot.stop()
+    bot.start(**{VARIABLE: CrashPoint.BOT_ACCEPTED})
+    await rig.until(bot.ready, what="the bot")
+    await ben.types("download", url=link(rig))
+    await rig.until(bot.died, what="its death")
+    unseen = int(Permission.VIEW_CHANNEL)
+    emulated.channel.overwrites = [Overwrite(emulated.application.id, 1, deny=unseen)]
+    proxy.conflicts = TRIES + 1
+    bot.start()
+    await delivered(rig, "NoAccess", "False")
+    assert 0 == proxy.conflicts
+    assert {} == emulated.channel.messages
 
 
 @pytest.mark.timeout(400)
