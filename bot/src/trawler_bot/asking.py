@@ -4,13 +4,13 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 import discord
 from opentelemetry.trace import SpanKind
 
-from trawler_bot import links, names, replies, texts
+from trawler_bot import links, names, replies, texts, wishes
 from trawler_bot.cooldown import Cooldown
 from trawler_bot.desk import Desk
 from trawler_bot.following import Following
@@ -22,17 +22,12 @@ from trawler_bot.records import PATIENCE, Pass, Request
 from trawler_bot.sheet import UNSURE, view
 from trawler_bot.texts import Key, Language, language, say
 from trawler_bot.whispers import whisper
+from trawler_bot.wishes import Wish
 from trawler_common import logs, telemetry
 from trawler_common.crashing import CrashPoint, reach
 from trawler_common.egress import AllowList
 from trawler_common.kube import ApiAway, Conflict, Missing, Refused
-from trawler_crds.media_job import (
-    Delivery,
-    DiscordDelivery,
-    Media,
-    MediaJob,
-    MediaJobSpec,
-)
+from trawler_crds.media_job import MediaJob, MediaJobSpec
 
 log = logs.get("asking")
 
@@ -43,21 +38,9 @@ OBJECTIONS: Final = {
 }
 STILL_WRITTEN: Final = 3.0
 """Seconds after which somebody may press again what came too early."""
-TOKEN_SECONDS: Final = 840.0
-"""For which we use an interaction's token: Discord's fifteen minutes, less one."""
 KEPT: Final = 1000
 """Wishes kept for those who may ask again, and choices for those who pick."""
 Kept = TypeVar("Kept")
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What one person wants."""
-
-    url: str
-    media: Media = field(default_factory=Media)
-    spoiler: bool = False
-    private: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,8 +107,8 @@ class Asking:
         if offered is None:
             await whisper(interaction, say(to, Key.FORGOTTEN))
             return
-        wishes = [Wish(offered[each]) for each in chosen if each < len(offered)]
-        for wish in wishes:
+        wanted = [Wish(offered[each]) for each in chosen if each < len(offered)]
+        for wish in wanted:
             objection = links.judge(wish.url, self._rules.egress)
             if objection is not None:
                 await whisper(interaction, say(to, OBJECTIONS[objection]))
@@ -134,8 +117,8 @@ class Asking:
             return
         jobs = await self._accepted(
             interaction,
-            lambda: self._make_all(interaction, wishes),
-            [names.job(interaction.id, at) for at in range(1, len(wishes) + 1)],
+            lambda: self._make_all(interaction, wanted),
+            [names.job(interaction.id, at) for at in range(1, len(wanted) + 1)],
             to,
         )
         if jobs is None:
@@ -148,11 +131,11 @@ class Asking:
             self._following.recover(job)
 
     async def _make_all(
-        self, interaction: discord.Interaction, wishes: list[Wish]
+        self, interaction: discord.Interaction, wanted: list[Wish]
     ) -> list[MediaJob]:
         made = []
-        for at, wish in enumerate(wishes, 1):
-            request = _request(interaction, names.job(interaction.id, at), wish.url)
+        for at, wish in enumerate(wanted, 1):
+            request = wishes.request(interaction, names.job(interaction.id, at), wish.url)
             made.append(await self._make(interaction, wish, request, None))
             await self._desk.records.note(request, None)
         return made
@@ -180,12 +163,12 @@ class Asking:
         if await self._waits(interaction, to):
             return
         await interaction.response.defer()
-        held = _pass(interaction)
+        held = wishes.held(interaction)
         name = names.again(job.name)
         with self._following.answering(name):
             with telemetry.span("ask again", kind=SpanKind.SERVER, job=name):
                 again = await self._desk.jobs.create(name, spec)
-            await self._desk.records.note(_request(interaction, name, spec.url), held)
+            await self._desk.records.note(wishes.request(interaction, name, spec.url), held)
             await self._show(again, interaction.message.id, held)
 
     # judging ----------------------------------------------------------------------------------
@@ -207,7 +190,7 @@ class Asking:
         return await self._hindered(interaction, wish, to)
 
     async def _hindered(self, interaction: discord.Interaction, wish: Wish, to: Language) -> bool:
-        if not wish.private and interaction.guild_id and not _may_send(interaction):
+        if not wish.private and interaction.guild_id and not wishes.may_answer(interaction):
             await whisper(interaction, say(to, Key.MAY_NOT_SEND))
             return True
         most = await self._queues.most(interaction.guild_id)
@@ -231,8 +214,8 @@ class Asking:
     async def _begin(
         self, interaction: discord.Interaction, name: str, wish: Wish, to: Language
     ) -> bool:
-        held, request = _pass(interaction), _request(interaction, name, wish.url)
-        noted = not _found_without_token(interaction, wish)
+        held, request = wishes.held(interaction), wishes.request(interaction, name, wish.url)
+        noted = not wishes.found_without_token(interaction, wish)
         with self._following.answering(name):
             self._unanswered += 1
             try:
@@ -304,7 +287,7 @@ class Asking:
     ) -> MediaJob:
         noting = asyncio.create_task(self._desk.records.note(request, held)) if held else None
         try:
-            return await self._desk.jobs.create(request.job, _spec(interaction, wish))
+            return await self._desk.jobs.create(request.job, wishes.spec(interaction, wish))
         finally:
             if noting is not None:
                 await noting
@@ -347,58 +330,6 @@ async def _answer(interaction: discord.Interaction, job: MediaJob) -> int | None
         return None
     reach(CrashPoint.BOT_ANSWERED)
     return made.message_id
-
-
-def _spec(interaction: discord.Interaction, wish: Wish) -> MediaJobSpec:
-    """Public words are in the server's language, private ones in the person's."""
-    spoken = interaction.locale if wish.private else interaction.guild_locale or interaction.locale
-    return MediaJobSpec(
-        url=wish.url,
-        queue=names.queue(interaction.guild_id) if interaction.guild_id else "default",
-        media=wish.media,
-        delivery=Delivery(
-            discord=DiscordDelivery(
-                guild_id=str(interaction.guild_id) if interaction.guild_id else None,
-                channel_id=str(interaction.channel_id),
-                interaction_id=str(interaction.id),
-                requester_id=str(interaction.user.id),
-                spoiler=wish.spoiler,
-                private=wish.private,
-                locale=str(spoken),
-            )
-        ),
-    )
-
-
-def _request(interaction: discord.Interaction, name: str, url: str) -> Request:
-    return Request(
-        job=name,
-        guild_id=interaction.guild_id or 0,
-        channel_id=interaction.channel_id or 0,
-        requester_id=interaction.user.id,
-        url=url,
-    )
-
-
-def _pass(interaction: discord.Interaction) -> Pass:
-    expires = interaction.created_at.timestamp() + TOKEN_SECONDS
-    return Pass(interaction.token, interaction.filesize_limit, expires)
-
-
-def _may_send(interaction: discord.Interaction) -> bool:
-    """Whether we may say in this channel what is to be said, and with files."""
-    mine = interaction.app_permissions
-    in_thread = isinstance(interaction.channel, discord.Thread)
-    speaks = mine.send_messages_in_threads if in_thread else mine.send_messages
-    return mine.administrator or (mine.view_channel and speaks and mine.attach_files)
-
-
-def _found_without_token(interaction: discord.Interaction, wish: Wish) -> bool:
-    """Whether the message is found after a restart though its interaction's token was not written
-    down (`recovery`): then nobody waits for the database before the answer.
-    """
-    mine = interaction.is_guild_integration() and interaction.app_permissions.read_message_history
-    return mine and not wish.private
 
 
 def _keep(kept: OrderedDict[int, Any], number: int, what: Any) -> None:

@@ -12,12 +12,13 @@ import discord
 from discord import app_commands
 
 from trawler_bot import links, lists, names
-from trawler_bot.asking import Asking, Wish
+from trawler_bot.asking import Asking
 from trawler_bot.desk import Desk
 from trawler_bot.following import Following
 from trawler_bot.recent import Seen
 from trawler_bot.texts import Key, language, say, span
 from trawler_bot.whispers import whisper
+from trawler_bot.wishes import Wish
 from trawler_common.kube import ApiAway, Missing, Refused
 from trawler_crds.media_job import AudioFormat, Media, MediaKind
 
