@@ -129,16 +129,18 @@ class Asking:
         )
         for job in jobs:
             self._following.recover(job)
+        for job in jobs:
+            request = wishes.request(interaction, job.name, job.spec.url)
+            await self._desk.records.note(request, None, patience=PATIENCE)
 
     async def _make_all(
         self, interaction: discord.Interaction, wanted: list[Wish]
     ) -> list[MediaJob]:
-        made = []
-        for at, wish in enumerate(wanted, 1):
-            request = wishes.request(interaction, names.job(interaction.id, at), wish.url)
-            made.append(await self._make(interaction, wish, request, None))
-            await self._desk.records.note(request, None)
-        return made
+        create = self._desk.jobs.create
+        return [
+            await create(names.job(interaction.id, at), wishes.spec(interaction, wish))
+            for at, wish in enumerate(wanted, 1)
+        ]
 
     async def ask_again(self, interaction: discord.Interaction, number: int) -> None:
         """The wish that could not be taken before."""
@@ -168,8 +170,8 @@ class Asking:
         with self._following.answering(name):
             with telemetry.span("ask again", kind=SpanKind.SERVER, job=name):
                 again = await self._desk.jobs.create(name, spec)
-            await self._desk.records.note(wishes.request(interaction, name, spec.url), held)
-            await self._show(again, interaction.message.id, held)
+            request = wishes.request(interaction, name, spec.url)
+            await self._show_and_note(again, interaction.message.id, held, request)
 
     # judging ----------------------------------------------------------------------------------
 
@@ -231,8 +233,7 @@ class Asking:
             if noted:
                 await self._show(*made, held)
             else:
-                note = self._desk.records.note(request, held, patience=PATIENCE)
-                await asyncio.gather(note, self._show(*made, held))
+                await self._show_and_note(*made, held, request)
         return True
 
     async def _make_and_answer(
@@ -299,7 +300,13 @@ class Asking:
                 return
             await asyncio.sleep(0.05)
 
-    async def _show(self, job: MediaJob, message_id: int | None, held: Pass | None) -> None:
+    async def _show_and_note(
+        self, job: MediaJob, message_id: int | None, held: Pass, request: Request
+    ) -> None:
+        note = self._desk.records.note(request, held, patience=PATIENCE)
+        await asyncio.gather(note, self._show(job, message_id, held))
+
+    async def _show(self, job: MediaJob, message_id: int | None, held: Pass) -> None:
         """From now on this message is the job's; where we do not know it, it is looked for."""
         if message_id is None:
             self._following.recover(job, held)
