@@ -101,8 +101,12 @@ async def _burst(
     show(f"{JOBS} jobs, {PODS * SLOTS} slots: created", f"{JOBS / (created - begun):.0f} /s")
     show("dispatched and ended", f"{rate:.0f} /s")
     ratio = JOBS / (await seen.all_ordered(names) - begun) / once
-    # no bar: three writes a job, held against two (docs/bench.md, The burst)
-    show("dispatched, to the client that patches once", f"{ratio:.2f} x")
+    show(
+        "dispatched, to the client that patches once",
+        f"{ratio:.2f} x",
+        ">= 0.5 x",
+        met=ratio >= 0.5,
+    )
     show("bare client: created and patched as often as by us", f"{raw:.0f} /s")
     show("ratio to it", f"{rate / raw:.2f} x")
     show("from the last create to the last Succeeded", f"{ended - created:.1f} s")
