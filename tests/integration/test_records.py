@@ -11,7 +11,7 @@ from cryptography.fernet import Fernet
 
 from postgres import Postgres
 from trawler_bot.limits import Limits, Route
-from trawler_bot.records import PATIENCE, Pass, Records, Request
+from trawler_bot.records import DEADLINE, PATIENCE, Pass, Records, Request
 from trawler_crds.media_job import MediaFile
 
 pytestmark = pytest.mark.timeout(120)
@@ -75,7 +75,8 @@ async def test_a_note_that_nobody_waits_for_is_made_late(database: str) -> None:
             begun = time.monotonic()
             await records.note(Request("d-2", 7, 8, 9, ASKED.url), None)
             assert time.monotonic() - begun < 1
-            assert not late.done()
+            done, _ = await asyncio.wait({late}, timeout=DEADLINE)
+            assert not done
             other.rollback()
             await late
     assert ("d-1",) in rows(database, "select job from requests")
