@@ -76,7 +76,7 @@ def test_every_container_has_probes_and_bounds(name: str) -> None:
     """So that a sick one is seen and a greedy one is stopped."""
     for container in pod_specs(render(*ALL_ON))[name]["containers"]:
         assert {"livenessProbe", "readinessProbe"} <= set(container)
-        # for as long as the pod lives: a process each time would cost the node more than the pod does
+        # for as long as the pod lives: each would be a process that the node has to start
         assert not {"exec"} & {*container["livenessProbe"], *container["readinessProbe"]}
         assert "memory" in container["resources"]["limits"]
         assert container["command"][0].startswith("/")
