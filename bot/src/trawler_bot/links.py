@@ -4,10 +4,9 @@ import ipaddress
 import re
 from enum import StrEnum
 from typing import Final
-from urllib.parse import urlsplit
 
 from trawler_common.egress import AllowList, is_public
-from trawler_crds.addresses import fault
+from trawler_crds.addresses import BadAddress, fault, parse
 
 MOST: Final = 5
 """Links of one message that are offered."""
@@ -51,17 +50,13 @@ def judge(text: str, allowed: AllowList) -> Objection | None:
     """
     if not _LINK.match(text):
         return Objection.NOT_A_LINK
-    if fault(text) is not None:
-        return Objection.MALFORMED
     try:
-        parts = urlsplit(text)
-        host = (parts.hostname or "").rstrip(".")
-        port = parts.port or (443 if parts.scheme.lower() == "https" else 80)
-    except ValueError:  # a port beyond all ports, a bracket without an address
+        address = parse(text)
+    except BadAddress:
         return Objection.MALFORMED
-    if allowed.names(host, port):
+    if allowed.names(address.hostname, address.port):
         return None
-    return Objection.PRIVATE if _is_inside(host) else None
+    return Objection.PRIVATE if _is_inside(address.hostname) else None
 
 
 def _is_inside(host: str) -> bool:

@@ -5,12 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
-from urllib.parse import urlsplit
 
 from trawler_bot import texts
 from trawler_bot.texts import Key, Language, say, size, span
 from trawler_common.plain import clean
-from trawler_crds.addresses import fault
+from trawler_crds import addresses
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import MediaFile, MediaJob, MediaKind, Phase
 from trawler_crds.messages import Place, Progress, Stage
@@ -112,7 +111,11 @@ def running(job: MediaJob, to: Language, progress: Progress | None = None) -> Re
 
 def _picture(address: str | None) -> str | None:
     """Only what Discord takes as a picture's address."""
-    return address if address and address.startswith("https://") and not fault(address) else None
+    return (
+        address
+        if address and address.startswith("https://") and not addresses.fault(address)
+        else None
+    )
 
 
 def _figures(progress: Progress, to: Language) -> list[str]:
@@ -189,7 +192,12 @@ def _source(job: MediaJob) -> str:
     url = job.spec.url
     # within the brackets an address must not hold one: what follows would be markup of ours
     plain = url.replace("<", "%3C").replace(">", "%3E")
-    return f"<{plain}>" if len(plain) <= LINK else harmless(urlsplit(url).netloc)
+    if len(plain) <= LINK:
+        return f"<{plain}>"
+    try:
+        return harmless(addresses.parse(url).authority)
+    except addresses.BadAddress:  # somebody with kubectl asked for it; the operator refuses it
+        return harmless(url[:LINK])
 
 
 def _reply(

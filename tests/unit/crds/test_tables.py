@@ -40,4 +40,4 @@ def test_a_subject_names_its_speaker() -> None:
 
 def test_an_object_lies_under_its_hash() -> None:
     """Equal bytes are stored once."""
-    assert keys.object_key("ab" * 32) == "media/sha256/ab/" + "ab" * 32
+    assert keys.object_key("media", "ab" * 32) == "media/sha256/ab/" + "ab" * 32

@@ -2,9 +2,10 @@
 
 import re
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from trawler_common.plain import clean, cut
+from trawler_crds import addresses
 
 MAX_BYTES: Final = 80
 _FORBIDDEN: Final = re.compile(r'[\\/:*?"<>|`]+')
@@ -22,5 +23,6 @@ def _stem(text: str) -> str:
 
 
 def _last_word(url: str) -> str:
-    word = unquote(urlsplit(url).path.rsplit("/", 1)[-1], errors="replace")
+    """Of the address' path. Raises BadAddress; whoever fetched something had an address."""
+    word = unquote(addresses.parse(url).path.rsplit("/", 1)[-1], errors="replace")
     return word.rpartition(".")[0] or word

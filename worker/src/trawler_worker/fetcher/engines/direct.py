@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 from typing import Final
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import aiohttp
 
@@ -67,11 +67,20 @@ class Direct:
             )
             if answer.status not in {301, 302, 303, 307, 308} or "Location" not in answer.headers:
                 return answer
-            url = urljoin(url, answer.headers["Location"])
+            url = _target(url, answer.headers["Location"])
             answer.close()
-            if addresses.fault(urlsplit(url)._replace(fragment="").geturl()) is not None:
-                raise FetchError(FailureReason.BAD_ADDRESS)
         raise FetchError(FailureReason.SITE_ERROR, "The site redirects too often.")
+
+
+def _target(url: str, location: str) -> str:
+    """Where a redirect leads. Raises FetchError (BadAddress)."""
+    try:
+        target = urljoin(url, location)
+    except ValueError:  # a bracket without an address in it
+        raise FetchError(FailureReason.BAD_ADDRESS) from None
+    if addresses.fault(target.partition("#")[0]) is not None:
+        raise FetchError(FailureReason.BAD_ADDRESS)
+    return target
 
 
 class _Body:

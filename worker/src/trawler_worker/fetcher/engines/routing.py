@@ -1,8 +1,8 @@
 """Which engines try an address, and in which order. Pure."""
 
 from typing import Final
-from urllib.parse import urlsplit
 
+from trawler_crds import addresses
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import EngineName, MediaKind
 from trawler_worker.fetcher.errors import FetchError
@@ -40,7 +40,11 @@ _FILE_ENDINGS: Final = frozenset(
 
 
 def route(order: Fetch) -> list[EngineName]:
-    """The engines to try. Raises FetchError (NotSupported) where none that is asked for is here."""
+    """The engines to try. Raises FetchError: BadAddress for what is no address, NotSupported where no
+    engine that is asked for is here.
+    """
+    if (why := addresses.fault(order.url)) is not None:
+        raise FetchError(FailureReason.BAD_ADDRESS, f"The address {why}.")
     if order.media.clip is not None:
         raise FetchError(FailureReason.NOT_SUPPORTED, "Fetching only a clip is not supported yet.")
     if order.media.subtitles:
@@ -62,5 +66,5 @@ def route(order: Fetch) -> list[EngineName]:
 
 def looks_like_a_file(url: str) -> bool:
     """Whether the address' path ends like a media file."""
-    last = urlsplit(url).path.rsplit("/", 1)[-1]
+    last = addresses.parse(url).path.rsplit("/", 1)[-1]
     return last.rpartition(".")[2].lower() in _FILE_ENDINGS and "." in last
