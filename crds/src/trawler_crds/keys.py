@@ -16,9 +16,18 @@ ANNOTATION_TRACEPARENT: Final = f"{API_GROUP}/traceparent"
 ANNOTATION_TEMPLATE: Final = f"{API_GROUP}/template"
 """On a worker pod: a hash of what it was made from."""
 
-OBJECT_PREFIX: Final = "media/sha256/"
+SHARED_PREFIX: Final = "media"
+"""Where objects lay before each install had a prefix of its own. They are still read from there."""
+
+OWNER_OBJECT: Final = "owner.json"
+"""Below a prefix: which install it belongs to. Nothing is swept, or stored, below another's."""
 
 
-def object_key(sha256: str) -> str:
+def object_key(prefix: str, sha256: str) -> str:
     """Where the bytes with this hash lie in the bucket."""
-    return f"{OBJECT_PREFIX}{sha256[:2]}/{sha256}"
+    return f"{folder(prefix, sha256[:2])}{sha256}"
+
+
+def folder(prefix: str, shard: str) -> str:
+    """What the keys of all hashes begin with that begin with these two digits."""
+    return f"{prefix}/sha256/{shard}/"

@@ -2,10 +2,11 @@
 
 import functools
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
+from trawler_crds import API_GROUP
 from trawler_crds.addresses import MAX_URL, cel_rules
 from trawler_crds.contract import (
     Contract,
@@ -105,14 +106,21 @@ class Limits(Contract):
 
 
 @functools.lru_cache(maxsize=256)
+def _shared(thing: Any) -> Any:
+    return thing
+
+
 def _shared_media(media: Media) -> Media:
-    """Most jobs ask alike: equal wishes are one object in memory."""
-    return media
+    """Most jobs ask alike: equal wishes are one object in memory. One with a list in it cannot be looked up
+    and stays by itself.
+    """
+    shared: Media = media if media.subtitles is not None else _shared(media)
+    return shared
 
 
-@functools.lru_cache(maxsize=256)
 def _shared_limits(limits: Limits) -> Limits:
-    return limits
+    shared: Limits = _shared(limits)
+    return shared
 
 
 class DiscordDelivery(Contract):
@@ -310,6 +318,17 @@ class MediaJobStatus(Contract):
     conditions: Conditions | None = None
 
 
+def _ours(notes: Any) -> Any:
+    """Only what Trawler reads: others may hang a quarter of a megabyte on each object."""
+    if not isinstance(notes, dict):
+        return notes
+    return {key: value for key, value in notes.items() if key.startswith(f"{API_GROUP}/")}
+
+
+Notes = Annotated[dict[str, str], BeforeValidator(_ours)]
+"""Labels or annotations of our own API group."""
+
+
 class ObjectMeta(Contract):
     """The part of Kubernetes' metadata that Trawler reads."""
 
@@ -320,8 +339,8 @@ class ObjectMeta(Contract):
     generation: int = 0
     creation_timestamp: str | None = None
     deletion_timestamp: str | None = None
-    labels: dict[str, str] = {}
-    annotations: dict[str, str] = {}
+    labels: Notes = {}
+    annotations: Notes = {}
 
 
 class MediaJob(Contract):

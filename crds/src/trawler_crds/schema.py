@@ -203,9 +203,12 @@ def crds() -> dict[str, dict[str, Any]]:
             },
             columns=[
                 _column("Scaling", ".spec.scaling"),
-                _column("Wanted", ".spec.replicas", "integer"),
+                _column("Desired", ".spec.replicas", "integer"),
+                _column("Wanted", ".status.wanted", "integer"),
+                _column("Pods", ".status.replicas", "integer"),
                 _column("Ready", ".status.readyReplicas", "integer"),
                 _column("Busy", ".status.busy", "integer"),
+                _column("Start", '.status.conditions[?(@.type=="PodsStart")].reason', wide=True),
                 _AGE,
             ],
         ),

@@ -34,15 +34,51 @@ class Resources(Contract):
     limits: Quantities = Quantities()
 
 
+class WorkerRequests(Quantities):
+    """What the container `worker` is sure to get."""
+
+    cpu: Quantity | None = "50m"
+    memory: Quantity | None = "96Mi"
+
+
+class WorkerLimits(Quantities):
+    """What the container `worker` may use at most."""
+
+    memory: Quantity | None = "384Mi"
+
+
+class FetcherRequests(Quantities):
+    """What the container `fetcher` is sure to get."""
+
+    cpu: Quantity | None = "100m"
+    memory: Quantity | None = "256Mi"
+
+
+class FetcherLimits(Quantities):
+    """What the container `fetcher` may use at most."""
+
+    memory: Quantity | None = "1536Mi"
+
+
+class WorkerResources(Resources):
+    """Of the container `worker`. Each amount has a default of its own: who sets one keeps the others."""
+
+    requests: WorkerRequests = WorkerRequests()
+    limits: WorkerLimits = WorkerLimits()
+
+
+class FetcherResources(Resources):
+    """Of the container `fetcher`. Each amount has a default of its own: who sets one keeps the others."""
+
+    requests: FetcherRequests = FetcherRequests()
+    limits: FetcherLimits = FetcherLimits()
+
+
 class PodResources(Contract):
     """Of the two containers of a worker pod."""
 
-    worker: Resources = Resources(
-        requests=Quantities(cpu="50m", memory="96Mi"), limits=Quantities(memory="384Mi")
-    )
-    fetcher: Resources = Resources(
-        requests=Quantities(cpu="100m", memory="256Mi"), limits=Quantities(memory="1536Mi")
-    )
+    worker: WorkerResources = WorkerResources()
+    fetcher: FetcherResources = FetcherResources()
 
 
 class Toleration(Contract):
@@ -83,9 +119,18 @@ class WorkerPoolSpec(Contract):
         Field(ge=1, le=1_000_000, description="A pod leaves after so many; absent = never."),
     ] = None
     slots_per_pod: Annotated[int, Field(ge=1, le=64, description="Jobs at once in a pod.")] = 2
-    max_attempt_seconds: Annotated[
-        int, Field(ge=1, le=86400, description="Longest attempt; also the pods' grace.")
-    ] = 3600
+    max_attempt_seconds: Annotated[int, Field(ge=1, le=86400, description="Longest attempt.")] = (
+        3600
+    )
+    termination_grace_period_seconds: Annotated[
+        int,
+        Field(
+            ge=30,
+            le=86400,
+            description="How long a pod that is told to go may finish what it has; near the end it hands"
+            " the rest back, which costs no failure.",
+        ),
+    ] = 600
     job_memory: Annotated[
         Quantity, Field(description="Memory of one job and all its processes together.")
     ] = "512Mi"
@@ -100,9 +145,11 @@ class WorkerPoolSpec(Contract):
 class WorkerPoolStatus(Contract):
     """What is there. Written by the operator."""
 
-    replicas: Annotated[int, Field(ge=0, description="Pods that exist.")] = 0
+    replicas: Annotated[
+        int, Field(ge=0, description="Pods that stay: none that ended, is ending or is drained.")
+    ] = 0
     ready_replicas: Annotated[int, Field(ge=0, description="Pods that answer.")] = 0
-    busy: Annotated[int, Field(ge=0, description="Jobs in hand; updated every few seconds.")] = 0
+    busy: Annotated[int, Field(ge=0, description="Slots in use; updated every few seconds.")] = 0
     wanted: Annotated[
         int,
         Field(
