@@ -1,6 +1,7 @@
 """Core NATS: talk only. Everything said here may be lost, late or repeated."""
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final, Self, TypeVar
@@ -8,6 +9,7 @@ from typing import Final, Self, TypeVar
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.errors import SlowConsumerError
 from opentelemetry.trace import SpanKind
 from pydantic import ValidationError
 
@@ -17,7 +19,10 @@ from trawler_crds.messages import Message
 log = logs.get("bus")
 
 MAX_PENDING: Final = 4096
-MAX_HANDLERS: Final = 64
+AT_ONCE: Final = 64
+"""Messages of one subscription that are answered together; further ones wait, and more than MAX_PENDING
+are dropped, as anything on the bus may be.
+"""
 
 Question = TypeVar("Question", bound=Message)
 Answer = TypeVar("Answer", bound=Message)
@@ -33,38 +38,52 @@ class Bus:
     def __init__(self, client: Client, tasks: asyncio.TaskGroup) -> None:
         self._client = client
         self._tasks = tasks
-        self._limit = asyncio.Semaphore(MAX_HANDLERS)
+        self.dropped = 0
+        """Messages that came faster than they could be answered."""
         self.connected_since: float | None = None
         """Monotonic seconds; None while there is no connection. Lease clocks run from here."""
         self.closed = asyncio.Event()
+        self._opened = asyncio.Event()
+        """Set once there was a connection; from then on the client connects again by itself."""
 
     @classmethod
     async def connect(
         cls, url: str, *, name: str, tasks: asyncio.TaskGroup, patience: float = 60
     ) -> Self:
         """Connect. Raises OSError or NatsError when nothing answers within `patience` seconds."""
-        client = Client()
-        bus = cls(client, tasks)
+        bus = cls(Client(), tasks)
+        await bus._open(url, name, patience)
+        return bus
 
+    @classmethod
+    def opening(cls, url: str, *, name: str, tasks: asyncio.TaskGroup) -> Self:
+        """A bus at once, whose connection is tried for ever: for whoever has work to do without it."""
+        bus = cls(Client(), tasks)
+        tasks.create_task(bus._open(url, name, math.inf), name="open the bus")
+        return bus
+
+    async def _open(self, url: str, name: str, patience: float) -> None:
         async def lost() -> None:
-            bus.connected_since = None
+            self.connected_since = None
             log.warning("bus_lost")
 
         async def found() -> None:
-            bus.connected_since = time.monotonic()
+            self.connected_since = time.monotonic()
             log.info("bus_found")
 
         async def closed() -> None:
-            bus.connected_since = None
-            bus.closed.set()
+            self.connected_since = None
+            self.closed.set()
 
         async def failed(error: Exception) -> None:
+            if isinstance(error, SlowConsumerError):
+                self.dropped += 1
             log.debug("bus_error", extra={"error": repr(error)})
 
         limit = time.monotonic() + patience
         while True:
             try:
-                await client.connect(
+                await self._client.connect(
                     url,
                     name=name,
                     connect_timeout=5,
@@ -84,8 +103,8 @@ class Bus:
                 if time.monotonic() > limit:
                     raise
                 await asyncio.sleep(0.5)
-        bus.connected_since = time.monotonic()
-        return bus
+        self.connected_since = time.monotonic()
+        self._opened.set()
 
     @property
     def connected(self) -> bool:
@@ -105,6 +124,8 @@ class Bus:
         self, subject: str, question: Message, answer: type[Answer], *, timeout: float
     ) -> Answer:
         """Ask and wait. Raises NoAnswer after `timeout` seconds, or at once where nobody listens."""
+        if not self._opened.is_set():
+            raise NoAnswer(f"no answer on {subject}: the bus was not found yet")
         try:
             reply = await self._client.request(
                 subject,
@@ -131,17 +152,25 @@ class Bus:
         subject: str,
         question: type[Question],
         handle: Callable[[str, Question], Awaitable[Message | None]],
+        *,
+        at_once: int = AT_ONCE,
     ) -> Callable[[], Awaitable[None]]:
-        """Answer requests. `handle` gets the subject and the message; None means no answer.
+        """Answer requests. `handle` gets the subject and the message; None means no answer. No more than
+        `at_once` are under way, in a lane of their own: what hangs here delays nothing elsewhere.
 
         What does not parse is counted as noise and dropped. Answers with a way to stop.
         """
+        await self._opened.wait()
+        hands = asyncio.Semaphore(at_once)
 
         async def answer(message: Msg) -> None:
-            async with self._limit:
+            try:
                 await self._answer(message, question, handle)
+            finally:
+                hands.release()
 
         async def heard(message: Msg) -> None:
+            await hands.acquire()
             self._tasks.create_task(answer(message), name=f"answer {message.subject}")
 
         subscription = await self._client.subscribe(
@@ -149,8 +178,11 @@ class Bus:
         )
         # Once we return, the server routes to us. Twice: nats-py writes the PING of a flush ahead of
         # what is pending, so only the second one comes after our SUB.
-        await self._client.flush(timeout=5)
-        await self._client.flush(timeout=5)
+        try:
+            await self._client.flush(timeout=5)
+            await self._client.flush(timeout=5)
+        except (NatsError, TimeoutError) as error:  # the client subscribes again when it is back
+            log.warning("bus_slow", extra={"subject": subject, "error": repr(error)})
         return subscription.unsubscribe
 
     async def _answer(

@@ -7,7 +7,7 @@ Requests: Using Query Parameters"). Ours because obstore signs no headers and bo
 import base64
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -17,14 +17,24 @@ _UNSIGNED: Final = "UNSIGNED-PAYLOAD"
 
 
 @dataclass(frozen=True, kw_only=True)
+class Credentials:
+    """Who signs."""
+
+    access_key: str
+    secret_key: str
+    session_token: str = ""
+    """Of temporary credentials (AWS STS); empty for others."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Signer:
     """Signs for one bucket, addressed by path."""
 
     endpoint: str
     bucket: str
     region: str
-    access_key: str
-    secret_key: str
+    credentials: Callable[[], Credentials]
+    """As they are now: temporary ones change."""
 
     def sign(
         self,
@@ -36,17 +46,18 @@ class Signer:
         expires: int,
     ) -> str:
         """An address that allows `method` on `key` for `expires` seconds with these headers."""
-        host = urlsplit(self.endpoint).netloc
+        host, who = urlsplit(self.endpoint).netloc, self.credentials()
         signed = {name.lower(): value.strip() for name, value in headers.items()} | {"host": host}
         names = ";".join(sorted(signed))
         stamp = now.strftime("%Y%m%dT%H%M%SZ")
         scope = f"{stamp[:8]}/{self.region}/s3/aws4_request"
         query = {
             "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
-            "X-Amz-Credential": f"{self.access_key}/{scope}",
+            "X-Amz-Credential": f"{who.access_key}/{scope}",
             "X-Amz-Date": stamp,
             "X-Amz-Expires": str(expires),
             "X-Amz-SignedHeaders": names,
+            **({"X-Amz-Security-Token": who.session_token} if who.session_token else {}),
         }
         text = "&".join(
             f"{quote(k, safe='')}={quote(v, safe='')}" for k, v in sorted(query.items())
@@ -65,14 +76,17 @@ class Signer:
         to_sign = "\n".join(
             ("AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(canonical.encode()).hexdigest())
         )
-        signature = hmac.new(self._key(scope), to_sign.encode(), hashlib.sha256).hexdigest()
+        signature = hmac.new(
+            _key(who.secret_key, scope), to_sign.encode(), hashlib.sha256
+        ).hexdigest()
         return f"{self.endpoint.rstrip('/')}{path}?{text}&X-Amz-Signature={signature}"
 
-    def _key(self, scope: str) -> bytes:
-        key = f"AWS4{self.secret_key}".encode()
-        for word in scope.split("/"):
-            key = hmac.new(key, word.encode(), hashlib.sha256).digest()
-        return key
+
+def _key(secret_key: str, scope: str) -> bytes:
+    key = f"AWS4{secret_key}".encode()
+    for word in scope.split("/"):
+        key = hmac.new(key, word.encode(), hashlib.sha256).digest()
+    return key
 
 
 def put_headers(*, sha256: str, size: int, kind: str) -> dict[str, str]:

@@ -21,10 +21,14 @@ Seen = TypeVar("Seen", bound=BaseModel)
 
 TIMEOUT: Final = 10.0
 PAGE: Final = 500
+LIST: Final = 30.0
+"""Seconds that one page of a list may take."""
 WATCH_SECONDS: Final = 300
 """How long one watch lasts; the API server ends it, we open the next."""
 SILENCE: Final = 70.0
 """A watch that says nothing for longer is broken: bookmarks come each minute."""
+LONGEST_EVENT: Final = 8 * 1024 * 1024
+"""Bytes of one event; etcd takes objects of 1.5 MiB (its --max-request-bytes)."""
 LONGEST_PENALTY: Final = 60.0
 """Seconds of a Retry-After that are honoured."""
 KEPT_OPEN: Final = 75.0
@@ -56,14 +60,14 @@ class Missing(Exception):
 
 
 class Refused(Exception):
-    """The API server will never accept this (400, 403, 422): a fault of ours."""
+    """The API server does not accept this (400, 403, 422): a fault of ours, a quota, or a policy."""
 
 
 _ERRORS: Final[Mapping[int, type[Exception]]] = {
     404: Missing,
     409: Conflict,
     410: Gone,
-    **dict.fromkeys((400, 401, 403, 405, 422), Refused),
+    **dict.fromkeys((400, 403, 405, 422), Refused),
 }
 
 
@@ -71,7 +75,7 @@ def understood(model: type[Seen], manifest: Mapping[str, Any]) -> Seen | None:
     """An object as its model; one of a newer or broken schema is left alone, not fatal."""
     try:
         return model.model_validate(manifest)
-    except ValidationError as error:
+    except (ValidationError, TypeError, ValueError) as error:
         log.error("object_not_understood", extra={"kind": model.__name__, "error": str(error)})
         return None
 
@@ -151,9 +155,12 @@ class Kube:
                 data = await answer.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ApiAway(repr(error)) from error
-        if 200 <= answer.status < 300:
+        if not 200 <= answer.status < 300:
+            raise _error(answer, f"{method} {path}", data)
+        try:
             return from_json(data)
-        raise _error(answer, f"{method} {path}", data)
+        except ValueError as error:  # whatever stands between us and the API server answered
+            raise ApiAway(f"{method} {path}: an answer that is no JSON") from error
 
     async def _send(
         self,
@@ -179,31 +186,42 @@ class Kube:
         sent: aiohttp.ClientResponse = answer.response
         return sent
 
+    async def page(self, path: str, token: str, query: Mapping[str, str]) -> dict[str, Any]:
+        """One page of a list: `token` is what the page before said of the next, empty for the first.
+        Raises Gone where the list that the token belongs to is forgotten, and as `call`.
+        """
+        asked = {"limit": str(PAGE), **query, **({"continue": token} if token else {})}
+        found: dict[str, Any] = await self.call("GET", path, query=asked, timeout=LIST)
+        return found
+
     async def list_all(
         self, path: str, parse: Callable[[Mapping[str, Any]], Parsed | None], **query: str
     ) -> tuple[list[Parsed], str]:
-        """All objects, and the version of that sight. Page by page, each parsed before the next is
-        asked for: ten thousand as plain dicts would cost more memory than everything else together.
+        """All objects of a kind of which there are few, and the version of that sight. Raises as `page`.
+        What there may be many of is mirrored (`reflector`).
         """
         found: list[Parsed] = []
         token = ""
         while True:
-            page = {"limit": str(PAGE), **query, **({"continue": token} if token else {})}
-            answer = await self.call("GET", path, query=page, timeout=30)
+            answer = await self.page(path, token, query)
             found += [one for item in answer["items"] if (one := parse(item)) is not None]
             token = answer["metadata"].get("continue", "")
             if not token:
                 return found, answer["metadata"]["resourceVersion"]
 
-    async def watch(self, path: str, since: str) -> AsyncIterator[dict[str, Any]]:
+    async def watch(
+        self, path: str, since: str, selecting: Mapping[str, str] | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
         """What happens to a kind after a version: events as the API server sends them, for some
-        minutes. Raises Gone where it forgot that version, ApiAway where the watch broke.
+        minutes. Raises Gone where it forgot that version, ApiAway where the watch broke, and as `call`
+        where it is refused.
         """
         query = {
             "watch": "true",
             "resourceVersion": since,
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(WATCH_SECONDS),
+            **(selecting or {}),
         }
         limit = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT, sock_read=SILENCE)
         try:
@@ -211,13 +229,28 @@ class Kube:
             async with answer:
                 if answer.status != 200:
                     raise _error(answer, f"WATCH {path}", await answer.read())
-                async for line in answer.content:
+                async for line in _lines(answer.content):
                     event: dict[str, Any] = from_json(line)
                     if event["type"] == "ERROR":
                         raise _refusal(event["object"])
                     yield event
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise ApiAway(f"WATCH {path}: {error!r}") from error
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """One event a line. Not by the reader's own lines, which end at 128 KiB: the annotations of a legal
+    object alone may have 256. Raises ValueError for a line that no object can fill.
+    """
+    rest = bytearray()
+    async for piece in content.iter_any():
+        rest += piece
+        *whole, last = rest.split(b"\n")
+        for line in whole:
+            yield bytes(line)
+        rest = last
+        if len(rest) > LONGEST_EVENT:
+            raise ValueError("an event that does not end")
 
 
 def _error(answer: aiohttp.ClientResponse, what: str, data: bytes) -> Exception:

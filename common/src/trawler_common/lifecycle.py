@@ -3,12 +3,14 @@
 import asyncio
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 import uvloop
 
 from trawler_common import logs
+from trawler_common.backoff import Backoff
 
 log = logs.get("lifecycle")
 
@@ -16,6 +18,10 @@ Done = TypeVar("Done")
 
 AGAIN: Final = 0.1
 """Seconds after which what goes on though it was cancelled is cancelled once more."""
+
+
+STEADY: Final = 60.0
+"""Seconds after which what broke had worked well, and is begun again soon."""
 
 
 class Stopped(Exception):
@@ -63,3 +69,29 @@ async def unless_stopped(stop: asyncio.Event, step: Coroutine[Any, Any, Done]) -
             for task in both:
                 task.cancel()
             await asyncio.wait(both, timeout=AGAIN)
+
+
+async def supervise(
+    name: str,
+    work: Callable[[], Awaitable[None]],
+    *,
+    fatal: tuple[type[Exception], ...] = (),
+    failed: Callable[[], None] = lambda: None,
+) -> None:
+    """Do what is to go on for ever, and begin it again, after a growing pause, when a fault of ours ends
+    it. Only cancellation and what is `fatal` get out. `failed` is told of each fault.
+    """
+    pause = Backoff()
+    while True:
+        begun = time.monotonic()
+        try:
+            await work()
+            return
+        except fatal:
+            raise
+        except Exception:
+            failed()
+            log.exception("part_broke", extra={"part": name})
+        if time.monotonic() - begun > STEADY:
+            pause.reset()
+        await pause.pause()

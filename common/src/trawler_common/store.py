@@ -1,19 +1,24 @@
 """The object store, seen by whoever holds its credentials (never a worker)."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
+from xml.sax.saxutils import escape
 
 import httpx
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError
 from obstore.store import S3Store
 
-from trawler_common.grants import Signer, put_headers
-from trawler_crds.keys import OBJECT_PREFIX, object_key
+from trawler_common.breaker import Breaker
+from trawler_common.grants import Credentials, Signer, put_headers
+from trawler_crds.keys import OWNER_OBJECT, SHARED_PREFIX, folder, object_key
 from trawler_crds.messages import UploadFile, UploadGrant
 
 TIMEOUT: Final = 10.0
@@ -26,8 +31,20 @@ PUBLIC_PIECE: Final = 1024 * 1024
 """The same where many may fetch at once."""
 
 
+if TYPE_CHECKING:
+    from obstore.store import S3Credential
+
+
 class StoreAway(Exception):
     """The store did not answer, or not as a store does. Worth another try."""
+
+
+class StoreRefused(Exception):
+    """The store answered that we may not do this. It stays so until somebody changes its settings."""
+
+
+CREDENTIALS_KEPT: Final = 60.0
+"""Seconds after which credentials are read again: temporary ones are replaced in their files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,87 +54,171 @@ class StoreSettings:
     endpoint: str
     bucket: str
     region: str
-    access_key: str
-    secret_key: str
+    prefix: str
+    """What the keys of this install begin with; no other install uses it."""
+    credentials: Callable[[], Credentials]
 
     @classmethod
-    def read(cls, folder: Path, *, endpoint: str, bucket: str, region: str) -> Self:
-        """With the credentials of a folder that has the files `accessKey` and `secretKey`."""
+    def read(cls, folder: Path, *, endpoint: str, bucket: str, region: str, prefix: str) -> Self:
+        """With the credentials of a folder that has the files `accessKey` and `secretKey`, and, for
+        temporary ones, `sessionToken`.
+        """
         return cls(
             endpoint=endpoint,
             bucket=bucket,
             region=region,
-            access_key=(folder / "accessKey").read_text().strip(),
-            secret_key=(folder / "secretKey").read_text().strip(),
+            prefix=prefix,
+            credentials=_Files(folder),
         )
 
 
+class _Files:
+    """Credentials as they lie in files now."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: tuple[float, Credentials] | None = None
+
+    def __call__(self) -> Credentials:
+        now = time.monotonic()
+        if self._known is None or now - self._known[0] > CREDENTIALS_KEPT:
+            self._known = (
+                now,
+                Credentials(
+                    access_key=self._read("accessKey"),
+                    secret_key=self._read("secretKey"),
+                    session_token=self._read("sessionToken", needed=False),
+                ),
+            )
+        return self._known[1]
+
+    def _read(self, name: str, *, needed: bool = True) -> str:
+        path = self._folder / name
+        return path.read_text().strip() if needed or path.exists() else ""
+
+
 class Store:
-    """Grants, and looks at what was stored."""
+    """Grants, and looks at what was stored. What an install stored before it had a prefix of its own is
+    found where it lies (`SHARED_PREFIX`).
+    """
 
     def __init__(self, settings: StoreSettings) -> None:
+        self.prefix = settings.prefix
+        self.breaker = Breaker(StoreAway)
+        self._region = settings.region
         self._signer = Signer(
             endpoint=settings.endpoint,
             bucket=settings.bucket,
             region=settings.region,
-            access_key=settings.access_key,
-            secret_key=settings.secret_key,
+            credentials=settings.credentials,
         )
         self._objects = S3Store(
             settings.bucket,
             endpoint=settings.endpoint,
             region=settings.region,
-            access_key_id=settings.access_key,
-            secret_access_key=settings.secret_key,
+            credential_provider=lambda: _credential(settings.credentials),
             virtual_hosted_style_request=False,
             client_options={"allow_http": True, "timeout": f"{TIMEOUT:.0f}s"},
             retry_config={"max_retries": 0},
         )
 
     async def ensure_bucket(self) -> None:
-        """Make the bucket unless it is there. Raises StoreAway."""
+        """Make the bucket unless it is there. Raises StoreAway, and StoreRefused where it can neither be
+        made nor read.
+        """
         url = self._signer.sign("PUT", "", headers={}, now=datetime.now(UTC), expires=60)
         try:
             async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False) as client:
-                answer = await client.put(url)
+                answer = await client.put(url, content=_bucket_configuration(self._region))
         except httpx.HTTPError as error:
             raise StoreAway(f"the store does not answer: {error!r}") from error
         # 409: it exists, and it is ours or we shall see at the first upload
-        if answer.status_code not in {200, 204, 409}:
-            raise StoreAway(f"the store refused to make the bucket: {answer.status_code}")
+        if answer.status_code in {200, 204, 409}:
+            return
+        if answer.status_code >= 500:
+            raise StoreAway(f"the store could not make the bucket: {answer.status_code}")
+        try:  # credentials that may not make buckets are the rule outside of tests
+            await self.keys(f"{self.prefix}/{OWNER_OBJECT}")
+        except StoreAway as error:
+            raise StoreRefused(
+                f"the store refused to make the bucket ({answer.status_code}), and it cannot be read"
+            ) from error
+
+    async def claim(self, install: str) -> str:
+        """Mark the prefix as this install's, unless it is another's. Answers with whose it is. Raises
+        StoreAway.
+        """
+        key = f"{self.prefix}/{OWNER_OBJECT}"
+        mark = json.dumps({"install": install}).encode()
+        with self._asking():
+            try:
+                await obstore.put_async(self._objects, key, mark, mode="create")
+                return install
+            except AlreadyExistsError:
+                answer: Any = await obstore.get_async(self._objects, key)
+                found = bytes(await answer.bytes_async())
+        try:
+            return str(json.loads(found)["install"])
+        except (ValueError, KeyError, TypeError):
+            return "nobody knows whose: the mark cannot be read"
 
     def grant(self, file: UploadFile, *, seconds: int) -> UploadGrant:
         """A PUT for exactly these bytes."""
         headers = put_headers(sha256=file.sha256, size=file.bytes, kind=file.type)
         url = self._signer.sign(
             "PUT",
-            object_key(file.sha256),
+            object_key(self.prefix, file.sha256),
             headers=headers,
             now=datetime.now(UTC),
             expires=seconds,
         )
         return UploadGrant(sha256=file.sha256, url=url, headers=headers)
 
+    def _places(self, sha256: str) -> list[str]:
+        """Where an object of ours may lie, the likelier place first."""
+        return [
+            object_key(prefix, sha256) for prefix in dict.fromkeys((self.prefix, SHARED_PREFIX))
+        ]
+
     async def has(self, sha256: str, size: int) -> bool:
         """Whether the object is there with this length. Raises StoreAway."""
-        try:
-            async with asyncio.timeout(TIMEOUT):
-                meta: Any = await obstore.head_async(self._objects, object_key(sha256))
-        except FileNotFoundError:
-            return False
-        except (BaseError, TimeoutError) as error:
-            raise StoreAway(f"the store does not answer: {error!r}") from error
-        return bool(meta["size"] == size)
+        keys = self._places(sha256)
+        for key in keys:
+            try:
+                with self._asking():
+                    async with asyncio.timeout(TIMEOUT):
+                        meta: Any = await obstore.head_async(self._objects, key)
+            except FileNotFoundError:
+                continue
+            except StoreAway as error:
+                if key != keys[0] and isinstance(error.__cause__, PermissionDeniedError):
+                    continue  # credentials for our own prefix only: what lies elsewhere is not ours
+                raise
+            if meta["size"] == size:
+                return True
+        return False
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """One request. Raises StoreAway for whatever is not an answer about the object."""
+        with self.breaker.guarding(StoreAway):
+            try:
+                yield
+            except FileNotFoundError:
+                raise
+            except (BaseError, TimeoutError, OSError) as error:
+                raise StoreAway(f"the store does not answer: {error!r}") from error
 
     async def get(self, sha256: str) -> bytes:
         """The bytes of one object. Raises StoreAway, FileNotFoundError."""
-        try:
-            answer: Any = await obstore.get_async(self._objects, object_key(sha256))
-            return bytes(await answer.bytes_async())
-        except FileNotFoundError:
-            raise
-        except BaseError as error:
-            raise StoreAway(f"the store does not answer: {error!r}") from error
+        for key in self._places(sha256):
+            try:
+                with self._asking():
+                    answer: Any = await obstore.get_async(self._objects, key)
+                    return bytes(await answer.bytes_async())
+            except FileNotFoundError:
+                continue
+        raise FileNotFoundError(sha256)
 
     async def save(self, sha256: str, size: int, path: Path, *, timeout: float) -> None:
         """The bytes of one object into a file, piece by piece. Raises StoreAway, after `timeout` seconds
@@ -137,39 +238,68 @@ class Store:
         """The bytes `begin` to `end` of one object. Each piece is a request of its own: however slowly
         they are taken, none lasts longer than TIMEOUT. Raises StoreAway, FileNotFoundError.
         """
+        places = self._places(sha256)
         for at in range(begin, end, size):
-            try:
-                yield bytes(
-                    await obstore.get_range_async(
-                        self._objects, object_key(sha256), start=at, end=min(at + size, end)
-                    )
-                )
-            except FileNotFoundError:
-                raise
-            except (BaseError, TimeoutError) as error:
-                raise StoreAway(f"the store does not answer: {error!r}") from error
+            yield await self._piece(places, at, min(at + size, end))
 
-    async def delete(self, sha256: str, *, timeout: float = TIMEOUT) -> None:
+    async def _piece(self, places: list[str], begin: int, end: int) -> bytes:
+        """From the first place that has the object; the others are not asked again."""
+        while True:
+            try:
+                with self._asking():
+                    return bytes(
+                        await obstore.get_range_async(
+                            self._objects, places[0], start=begin, end=end
+                        )
+                    )
+            except FileNotFoundError:
+                if len(places) == 1:
+                    raise
+                del places[0]
+
+    async def delete(self, key: str, *, timeout: float = TIMEOUT) -> None:
         """Remove one object; harmless where it is not there. Raises StoreAway, after `timeout` seconds
         too.
         """
         try:
-            async with asyncio.timeout(min(TIMEOUT, timeout)):
-                await obstore.delete_async(self._objects, object_key(sha256))
+            with self._asking():
+                async with asyncio.timeout(min(TIMEOUT, timeout)):
+                    await obstore.delete_async(self._objects, key)
         except FileNotFoundError:
             return
-        except (BaseError, TimeoutError) as error:
-            raise StoreAway(f"the store does not answer: {error!r}") from error
 
-    async def hashes(self, shard: str) -> list[str]:
-        """The hashes of all objects whose hash begins with these two digits. Raises StoreAway."""
-        keys = await self.keys(f"{OBJECT_PREFIX}{shard}/")
-        return [name for key in keys if object_key(name := key.rpartition("/")[2]) == key]
+    async def hashes(self, shard: str, *, prefix: str) -> list[str]:
+        """The hashes of all objects below a prefix whose hash begins with these two digits. Raises
+        StoreAway.
+        """
+        keys = await self.keys(folder(prefix, shard))
+        return [name for key in keys if object_key(prefix, name := key.rpartition("/")[2]) == key]
 
     async def keys(self, prefix: str = "") -> list[str]:
         """Every key below a prefix. Raises StoreAway."""
-        try:
+        with self._asking():
             listing: Any = obstore.list(self._objects, prefix=prefix)
             return [str(entry["path"]) async for batch in listing for entry in batch]
-        except BaseError as error:
-            raise StoreAway(f"the store does not answer: {error!r}") from error
+
+
+def _credential(read: Callable[[], Credentials]) -> "S3Credential":
+    """As obstore asks for it."""
+    now = read()
+    return {
+        "access_key_id": now.access_key,
+        "secret_access_key": now.secret_key,
+        "token": now.session_token or None,
+        "expires_at": datetime.now(UTC) + timedelta(minutes=5),
+    }
+
+
+def _bucket_configuration(region: str) -> bytes:
+    """Where a new bucket is to be (Amazon S3 API reference, CreateBucket): everywhere but in the oldest
+    region it has to be said.
+    """
+    if region in {"", "us-east-1"}:
+        return b""
+    return (
+        '<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+        f"<LocationConstraint>{escape(region)}</LocationConstraint></CreateBucketConfiguration>"
+    ).encode()

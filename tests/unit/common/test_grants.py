@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from trawler_common.grants import Signer, put_headers
+from trawler_common.grants import Credentials, Signer, put_headers
 
 
 def test_the_signature_is_that_of_the_published_example() -> None:
@@ -11,8 +11,10 @@ def test_the_signature_is_that_of_the_published_example() -> None:
         endpoint="https://examplebucket.s3.amazonaws.com",
         bucket="",
         region="us-east-1",
-        access_key="AKIAIOSFODNN7EXAMPLE",
-        secret_key="wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        credentials=lambda: Credentials(
+            access_key="AKIAIOSFODNN7EXAMPLE",
+            secret_key="wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        ),
     )
     url = signer.sign(
         "GET",
