@@ -80,7 +80,7 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
             _offer(bot, following, desk, settings)
             tasks.create_task(_hear(settings, following, tasks), name="bus")
             tasks.create_task(desk.records.run(), name="records")
-            tasks.create_task(following.run(), name="follow jobs")
+            tasks.create_task(lifecycle.supervise("jobs", following.run), name="follow jobs")
             tasks.create_task(connection.run(desk.records, desk.limits), name="discord")
             await stop.wait()
             raise _Ended
@@ -115,6 +115,7 @@ def _desk(settings: Settings, kube: Kube) -> Desk:
             endpoint=settings.s3_endpoint,
             bucket=settings.s3_bucket,
             region=settings.s3_region,
+            prefix=settings.s3_prefix,
         )
     )
     records = Records(

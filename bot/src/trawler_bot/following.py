@@ -1,21 +1,23 @@
 """Every job that a message shows: heard of, told, and found again after a restart."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
 import discord
 
 from trawler_bot.desk import Desk
-from trawler_bot.jobs import delivered
+from trawler_bot.jobs import delivered, is_ours
 from trawler_bot.recent import Recent
 from trawler_bot.records import Pass
 from trawler_bot.recovery import Lost, recover
 from trawler_bot.sheet import UNSURE, Sheet
 from trawler_bot.teller import LONGEST_PAUSE, Known, Teller
 from trawler_common import logs
-from trawler_common.kube import ApiAway, Conflict, Gone, Missing, Refused
+from trawler_common.backoff import Backoff
+from trawler_common.kube import ApiAway, Conflict, Missing, Refused, understood
+from trawler_common.replica import Replica
 from trawler_crds.media_job import DiscordDelivery, MediaJob
 from trawler_crds.messages import Place, Positions, Progress
 
@@ -41,63 +43,47 @@ class Following:
         self._owns = owns
         self._known: dict[str, Known] = {}
         self.recent = Recent()
+        self._sights = Replica[MediaJob | None](self._take, self._lose)
+        """Every sight of a job passes here: the list's, the watch's, and the answers to our own writes. A
+        job of which no message is to tell is known by its version alone.
+        """
         self._answering: dict[str, MediaJob | None] = {}
-        """Names of jobs whose interaction is just being answered → what the watch said of them."""
-        self._deleted: set[str] = set()
-        """Those of them that the watch said to be gone."""
+        """Names of jobs whose interaction is just being answered → their newest sight."""
         self.connected = asyncio.Event()
         """Set once Discord has told us which guilds there are."""
         self._disowned: dict[str, bool] = {}
         """Names of jobs that must not be → whether they are being cancelled already."""
 
     async def run(self) -> None:
-        """Follow for ever; a watch that breaks begins with all jobs again."""
-        while True:
-            try:
-                found, since = await self._desk.jobs.all()
-                self._miss(found, since)
-                for job in found:
-                    self._hear(job, gone=False)
-                async for job, gone in self._desk.jobs.watch(since):
-                    self._hear(job, gone=gone)
-            except (ApiAway, Refused, Missing, Gone) as error:
-                log.warning("watch_broke", extra={"error": str(error)})
-                await asyncio.sleep(PAUSE)
+        """Follow for ever."""
+        await self._desk.jobs.mirror(_Sink(self._sights, self.see)).run()
 
-    def _miss(self, found: list[MediaJob], since: str) -> None:
-        """What was deleted while nobody watched. A job newer than that sight cannot be in it."""
-        there = {job.uid for job in found}
-        self.recent.keep(there)
-        for uid, known in list(self._known.items()):
-            if uid not in there and int(known.job.version or 0) <= int(since):
-                self._lose(uid)
+    def see(self, job: MediaJob, *, as_of: int | None = None) -> None:
+        """A job as it is at its version; older sights change nothing, whoever brings them."""
+        told = job if is_ours(job) and self._owns(int(where_of(job).guild_id or 0)) else None
+        self._sights.see(job.uid, int(job.version or 0), told, as_of=as_of)
 
     def _lose(self, uid: str) -> None:
+        """It was deleted."""
+        self.recent.forget(uid)
         known = self._known.pop(uid, None)
         if known is not None:
             known.gone = True
             known.changed.set()
 
-    def _hear(self, job: MediaJob, *, gone: bool) -> None:
-        if self._owns(int(where_of(job).guild_id or 0)):
-            self._see(job, gone=gone)
-
-    def _see(self, job: MediaJob, *, gone: bool) -> None:
-        if gone:
-            self._lose(job.uid)
-            self.recent.forget(job.uid)
-            if job.name in self._answering:
-                self._deleted.add(job.name)
+    def _take(self, uid: str, job: MediaJob | None) -> None:
+        """What is news of a job."""
+        if job is None:
             return
         self.recent.see(job, where_of(job))
         if job.name in self._answering:
             self._answering[job.name] = job
         if job.name in self._disowned:
             self._make_away(job)
-            if job.uid in self._known:
-                self._known[job.uid].see(job)
-        elif job.uid in self._known:
-            self._known[job.uid].see(job)
+            if uid in self._known:
+                self._known[uid].see(job)
+        elif uid in self._known:
+            self._known[uid].see(job)
         elif not delivered(job) and job.name not in self._answering:
             self.recover(job)
 
@@ -112,17 +98,27 @@ class Following:
         """Tell of a job in a message that is there; or, where it was deleted meanwhile, of that. `gone`:
         the API server said so, which no watch need ever do if it broke meanwhile.
         """
-        if job.uid not in self._known:
-            self._known[job.uid] = known = Known(job)
-            known.gone = gone or job.name in self._deleted
-            sheet = Sheet(self._client, where_of(job), message_id, held)
-            self._start(known, Teller(known, sheet, self._desk).run())
+        if job.uid in self._known:
+            return
+        known = self._know(job)
+        known.gone = known.gone or gone
+        sheet = Sheet(self._client, where_of(job), message_id, held)
+        self._start(known, Teller(known, sheet, self._desk).run())
 
     def recover(self, job: MediaJob, held: Pass | None = None) -> None:
         """Find or make the message of a job whose answer was lost, and tell of it there."""
         if job.uid not in self._known:
-            self._known[job.uid] = known = Known(job)
+            known = self._know(job)
             self._start(known, self._recover(known, held))
+
+    def _know(self, job: MediaJob) -> Known:
+        """From the newest sight on, which may have waited while its interaction was answered."""
+        newer = self._answering.get(job.name)
+        known = self._known[job.uid] = Known(job)
+        if newer is not None and newer.uid == job.uid:
+            known.see(newer)
+        known.gone = self._sights.is_buried(job.uid, int(job.version or 0))
+        return known
 
     @contextmanager
     def answering(self, name: str) -> Iterator[None]:
@@ -139,7 +135,6 @@ class Following:
             raise
         finally:
             del self._answering[name]
-            self._deleted.discard(name)
 
     def disown(self, name: str) -> None:
         """Somebody was told that nothing was begun: if it was all the same, it is cancelled, whether
@@ -167,6 +162,7 @@ class Following:
 
     async def _insist(self, job: MediaJob, write: Callable[[], Awaitable[object]]) -> None:
         """Until it is written, or there is nothing any more to write it to."""
+        pause = Backoff(longest=LONGEST_PAUSE)
         while True:
             try:
                 await write()
@@ -174,7 +170,7 @@ class Following:
                 return
             except (ApiAway, Conflict, Refused) as error:
                 log.warning("write_waits", extra={"job": job.uid, "error": str(error)})
-                await asyncio.sleep(PAUSE)
+                await pause.pause()
             else:
                 return
 
@@ -201,7 +197,7 @@ class Following:
             try:
                 await recover(self._client, job, sheet)
                 if sheet.message_id is not None:
-                    known.see(await self._desk.jobs.note_message(job, sheet.message_id))
+                    self.see(await self._desk.jobs.note_message(job, sheet.message_id))
                 else:  # nobody but the requester may see it, and nothing of it is there
                     break
             except (ApiAway, Conflict, Refused, discord.HTTPException, *UNSURE) as error:
@@ -221,7 +217,7 @@ class Following:
     async def hear_progress(self, _: str, progress: Progress) -> None:
         """How far a pod is."""
         known = self._known.get(progress.uid)
-        if known is not None:
+        if known is not None and progress.attempt >= known.job.status.attempt:
             known.progress = progress
             known.changed.set()
 
@@ -232,6 +228,25 @@ class Following:
             if known is not None:
                 known.place = place
                 known.changed.set()
+
+
+class _Sink:
+    """What the watch of MediaJobs tells."""
+
+    def __init__(self, replica: Replica[MediaJob | None], see: Callable[..., None]) -> None:
+        self.replica = replica
+        self._see = see
+
+    def key(self, manifest: Mapping[str, Any]) -> str:
+        return str(manifest["metadata"]["uid"])
+
+    def take(self, manifest: Mapping[str, Any], *, as_of: int) -> None:
+        job = understood(MediaJob, manifest)
+        if job is not None:
+            self._see(job, as_of=as_of)
+        else:  # its version is known, so that it is not read again
+            version = int(manifest["metadata"]["resourceVersion"])
+            self.replica.see(self.key(manifest), version, None, as_of=as_of)
 
 
 def where_of(job: MediaJob) -> DiscordDelivery:

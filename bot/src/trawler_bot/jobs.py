@@ -1,12 +1,12 @@
 """MediaJobs as the bot needs them: made, cancelled, watched, and noted as delivered."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, Final
 
 from trawler_common import logs, telemetry
-from trawler_common.kube import MERGE, ApiAway, Conflict, Gone, Kube, Missing, understood
+from trawler_common.kube import MERGE, Conflict, Kube, Missing
+from trawler_common.reflector import Reflector, Sink
 from trawler_crds import API_GROUP, API_VERSION
 from trawler_crds.keys import ANNOTATION_TRACEPARENT
 from trawler_crds.media_job import (
@@ -128,26 +128,9 @@ class Jobs:
         body = {"metadata": known, "status": status}
         return MediaJob.model_validate(await self._kube.call("PATCH", path, body, content=MERGE))
 
-    async def all(self) -> tuple[list[MediaJob], str]:
-        """Each job of Discord's as it is, and the version that a watch goes on from. Raises ApiAway,
-        Refused.
-        """
-        found, since = await self._kube.list_all(self._path, partial(understood, MediaJob))
-        return [job for job in found if is_ours(job)], since
-
-    async def watch(self, since: str) -> AsyncIterator[tuple[MediaJob, bool]]:
-        """Each change after a version (True: it is gone), for some minutes. Raises ApiAway, also where
-        that version is forgotten already.
-        """
-        try:
-            async for event in self._kube.watch(self._path, since):
-                if event["type"] == "BOOKMARK":
-                    continue
-                seen = understood(MediaJob, event["object"])
-                if seen is not None and is_ours(seen):
-                    yield seen, event["type"] == "DELETED"
-        except Gone as error:
-            raise ApiAway(str(error)) from error
+    def mirror(self, sink: Sink) -> Reflector:
+        """Lists and watches all MediaJobs of the namespace into a sink, once it runs."""
+        return Reflector(self._kube, self._path, sink)
 
 
 def is_ours(job: MediaJob) -> bool:

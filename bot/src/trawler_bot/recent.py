@@ -4,7 +4,6 @@ for its memory.
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -99,11 +98,6 @@ class Recent:
         if known is not None:
             self._close(known)
 
-    def keep(self, uids: AbstractSet[str]) -> None:
-        """All others were deleted, unseen."""
-        for uid in self._jobs.keys() - uids:
-            self.forget(uid)
-
     def _close(self, known: Seen) -> None:
         there = self._open.get(known.guild_id, {})
         there.pop(known.uid, None)
@@ -129,4 +123,8 @@ class Recent:
 
 
 def _unix(time: str | None) -> float:
-    return datetime.fromisoformat(time).timestamp() if time else 0.0
+    """Unix seconds; 0 for what is no time, which a status may hold all the same."""
+    try:
+        return datetime.fromisoformat((time or "").upper().replace("Z", "+00:00")).timestamp()
+    except (ValueError, OverflowError):
+        return 0.0

@@ -55,6 +55,9 @@ class Settings(BaseSettings):
     s3_bucket: str = "trawler"
     s3_region: str = "us-east-1"
 
+    s3_prefix: str = "trawler"
+    """What the keys of this install's objects begin with."""
+
     s3_credentials: Path = Path("/etc/trawler/store")
     """A folder with the files `accessKey` and `secretKey`."""
 

@@ -1,0 +1,122 @@
+"""The newest sight of a job is what its message tells, whoever brought it and in whatever order."""
+
+from collections.abc import Coroutine
+from typing import Any, cast
+
+import discord
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trawler_bot.desk import Desk
+from trawler_bot.following import Following
+from trawler_bot.teller import Known
+from trawler_crds.media_job import MediaJob, Phase
+from trawler_crds.messages import Progress, Stage
+
+
+class Recorded(Following):
+    """Keeps what would be told, and edits no message."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            cast("discord.Client", None), cast("Desk", None), cast("Any", None), lambda _: True
+        )
+        self.told: list[Known] = []
+
+    def _start(self, known: Known, work: Coroutine[Any, Any, None]) -> None:
+        work.close()
+        self.told.append(known)
+
+
+class Unwatched(Recorded):
+    def follow(
+        self, job: MediaJob, message_id: int, held: Any = None, *, gone: bool = False
+    ) -> None:
+        """Without a message of Discord's."""
+        if job.uid not in self._known:
+            known = self._know(job)
+            known.gone = known.gone or gone
+            self.told.append(known)
+
+
+def job(version: int, phase: Phase = Phase.PENDING, attempt: int = 0) -> MediaJob:
+    return MediaJob.model_validate(
+        {
+            "metadata": {"name": "dl-1", "uid": "u1", "resourceVersion": str(version)},
+            "spec": {
+                "url": "https://a.example/x",
+                "delivery": {"discord": {"channelId": "1", "requesterId": "2", "guildId": "3"}},
+            },
+            "status": {"phase": phase, "attempt": attempt},
+        }
+    )
+
+
+def test_what_the_watch_said_while_a_request_was_answered_is_told() -> None:
+    """Who was served within a hundred milliseconds stayed at "Starting" for up to five minutes."""
+    following = Unwatched()
+    with following.answering("dl-1"):
+        following.see(job(6, Phase.SUCCEEDED))
+        following.follow(job(5, Phase.RUNNING), 77)
+    assert [Phase.SUCCEEDED] == [known.job.status.phase for known in following.told]
+
+
+def test_a_job_that_was_deleted_while_it_was_answered_is_gone() -> None:
+    """No watch will tell of it once more."""
+    following = Unwatched()
+    with following.answering("dl-1"):
+        following.see(job(5))
+        following._sights.lose("u1", 6)
+        following.follow(job(5), 77)
+    assert [True] == [known.gone for known in following.told]
+
+
+async def test_progress_of_an_attempt_that_is_over_is_not_shown() -> None:
+    """The bus may bring it late."""
+    following = Unwatched()
+    following.follow(job(5, Phase.RUNNING, attempt=2), 77)
+    for attempt, title in ((2, "second"), (1, "first")):
+        await following.hear_progress(
+            "", Progress(uid="u1", attempt=attempt, stage=Stage.FETCHING, title=title)
+        )
+    assert following.told[0].progress is not None
+    assert "second" == following.told[0].progress.title
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.sampled_from(["server", "watch", "note", "answer", "list", "follow"]), max_size=24)
+)
+def test_sights_in_any_order_end_in_the_newest(steps: list[str]) -> None:
+    """The watch lags, notes are answered late, lists are older than both."""
+    following = Unwatched()
+    history = [job(10)]
+    seen, notes, followed = 0, [], False
+    with following.answering("dl-1"):
+        for step in steps:
+            if followed:
+                break
+            match step:
+                case "server":
+                    history.append(job(10 + len(history), Phase.RUNNING, attempt=len(history)))
+                case "watch" if seen < len(history):
+                    following.see(history[seen])
+                    seen += 1
+                case "note":
+                    notes.append(history[-1])
+                case "answer" if notes:
+                    following.see(notes.pop(0))
+                case "list":
+                    following.see(history[0], as_of=10 + len(history))
+                case "follow":
+                    following.follow(history[0], 77)
+                    followed = True
+                case _:
+                    pass
+        if not followed:
+            following.follow(history[0], 77)
+    newest_seen = int(following.told[0].job.version)
+    assert seen == 0 or newest_seen >= int(history[seen - 1].version)
+    for late in (*notes, *history[seen:], history[0]):
+        following.see(late)
+    assert history[-1] == following.told[0].job
