@@ -8,9 +8,15 @@ import pytest
 import yaml
 
 from chart import CHART, pod_specs, render, template
+from trawler_crds.media_job import MUTABLE, MediaJobSpec, MediaJobStatus
 
 EVERY_KNOB = ("-f", str(CHART / "ci" / "every-knob.yaml"))
 ALL_ON = ("--set", "sandbox.enabled=true")
+WITHOUT_BOT = ("trawler-operator", "trawler-uninstall")
+OURS = (
+    *("trawler-operator", "trawler-nats", "trawler-store", "trawler-site", "trawler-uninstall"),
+    *("trawler-bot", "trawler-postgres", "trawler-sandbox-discord", "trawler-secrets"),
+)
 SPECS = (".pools", ".bot.queue")
 """Values that are specs of our own kinds."""
 
@@ -18,13 +24,13 @@ SPECS = (".pools", ".bot.queue")
 def test_the_defaults_install_operator_bus_and_store_and_no_sandbox() -> None:
     """A first evening."""
     names = set(pod_specs(render()))
-    assert {"trawler-operator", "trawler-nats", "trawler-store", "trawler-uninstall"} == names
+    assert {*WITHOUT_BOT, "trawler-nats", "trawler-store", "trawler-secrets"} == names
 
 
 def test_every_knob_at_once_renders() -> None:
     """And the embedded parts stay out where they are switched off."""
     specs = pod_specs(render(*EVERY_KNOB))
-    assert {"trawler-operator", "trawler-site", "trawler-uninstall", "trawler-bot"} == set(specs)
+    assert {*WITHOUT_BOT, "trawler-site", "trawler-bot"} == set(specs)
     operator = specs["trawler-operator"]["containers"][0]
     env = {entry["name"]: entry.get("value") for entry in operator["env"]}
     assert operator["image"] == "registry.example/trawler/trawler-operator:a"
@@ -33,13 +39,7 @@ def test_every_knob_at_once_renders() -> None:
     assert env["TRAWLER_OPERATOR_EGRESS_ALLOW"] == "site:8080,media.internal:80"
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("trawler-operator", "trawler-nats", "trawler-store", "trawler-site", "trawler-uninstall"),
-        *("trawler-bot", "trawler-postgres", "trawler-sandbox-discord"),
-    ],
-)
+@pytest.mark.parametrize("name", OURS)
 def test_our_pods_satisfy_pod_security_restricted(name: str) -> None:
     """Kubernetes' own list, level `restricted`; plus a read-only root."""
     spec = pod_specs(render(*ALL_ON))[name]
@@ -115,6 +115,7 @@ def test_the_uninstall_hook_comes_last_and_may_only_end_pods_and_the_lease() -> 
         ("", "pods", "list"),
         ("", "pods", "delete"),
         ("coordination.k8s.io", "leases", "delete"),
+        ("apps", "deployments", "get"),
     }
 
 
@@ -123,6 +124,87 @@ def test_the_bot_may_make_and_note_mediajobs_and_nothing_else() -> None:
     found = _allowed("trawler-bot")
     assert {group for group, _, _ in found} == {"trawler.dev"}
     assert not {entry for entry in found if entry[2] in {"delete", "deletecollection", "*"}}
+
+
+def test_every_field_of_a_status_that_is_not_the_bots_is_named_in_its_policy() -> None:
+    """Roles cannot bound a patch to some fields; a new field is guarded or this fails."""
+    (policy,) = [d for d in render(*ALL_ON) if d["kind"] == "ValidatingAdmissionPolicy"]
+    said = json.dumps(policy["spec"]["validations"])
+    fields = {info.alias or name for name, info in MediaJobStatus.model_fields.items()}
+    mutable = {info.alias or name for name, info in MediaJobSpec.model_fields.items()} & MUTABLE
+    for field in fields - {"delivery", "conditions"}:
+        assert f"object.?status.?{field} == oldObject.?status.?{field}" in said
+    for field in mutable - {"cancel"}:
+        assert f"object.spec.?{field} == oldObject.spec.?{field}" in said
+    kinds = {doc["kind"] for doc in render(*ALL_ON, "--set", "admissionPolicy.enabled=false")}
+    assert not [kind for kind in kinds if kind.startswith("ValidatingAdmissionPolicy")]
+
+
+def test_nothing_random_is_rendered() -> None:
+    """`helm template | kubectl apply` and GitOps tools render again and again."""
+    words = (*ALL_ON, "--set", "bot.token=secret")
+    assert render(*words) == render(*words)
+    made = [doc for doc in render(*ALL_ON) if doc["kind"] == "Secret"]
+    assert [] == made, "without a token of yours there is nothing to render"
+
+
+def test_what_cannot_be_had_again_outlives_the_release() -> None:
+    """Volumes, the token, and the CRDs with every MediaJob of every install."""
+    kinds = {"Secret", "PersistentVolumeClaim", "CustomResourceDefinition"}
+    found = [d for d in render(*ALL_ON, "--set", "bot.token=secret") if d["kind"] in kinds]
+    assert 6 == len(found)
+    for doc in found:
+        assert "keep" == doc["metadata"]["annotations"]["helm.sh/resource-policy"]
+
+
+def test_every_secret_can_be_named() -> None:
+    """Then none is made, and each pod mounts what was named."""
+    names = {
+        "bot.tokenSecret": "t",
+        "bot.keySecret": "k",
+        "store.credentialsSecret": "s",
+        "postgres.credentialsSecret": "p",
+    }
+    words = [word for key, name in names.items() for word in ("--set", f"{key}={name}")]
+    found = render(*words)
+    assert "trawler-secrets" not in pod_specs(found)
+    mounted = {
+        volume["secret"]["secretName"]
+        for spec in pod_specs(found).values()
+        for volume in spec.get("volumes", [])
+        if "secret" in volume
+    }
+    assert set(names.values()) == mounted
+
+
+def test_the_job_that_makes_secrets_may_do_nothing_else() -> None:
+    """Create: it cannot read, change or replace one."""
+    assert {("", "secrets", "create")} == _allowed("trawler-secrets")
+    (job,) = [d for d in render() if d["kind"] == "Job" and "secrets" in d["metadata"]["name"]]
+    (other,) = [
+        d
+        for d in render("--set", "image.tag=next")
+        if d["kind"] == "Job" and "secrets" in d["metadata"]["name"]
+    ]
+    assert job["metadata"]["name"] != other["metadata"]["name"], "a Job cannot be changed"
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_pod_of_ours_can_pull_from_a_private_registry(name: str) -> None:
+    """Workers too: their pods are the operator's to make."""
+    specs = pod_specs(render(*ALL_ON, "--set", "image.pullSecrets[0].name=mine"))
+    assert [{"name": "mine"}] == specs[name]["imagePullSecrets"]
+    env = {e["name"]: e.get("value") for e in specs["trawler-operator"]["containers"][0]["env"]}
+    assert "mine" == env["TRAWLER_OPERATOR_WORKER_PULL_SECRETS"]
+
+
+def test_bot_and_operator_look_below_the_same_prefix() -> None:
+    """The namespace's name, unless told otherwise."""
+    for words, prefix in (((), "ns"), (("--set", "store.prefix=own"), "own")):
+        specs = pod_specs(render(*ALL_ON, *words))
+        for name, variable in (("trawler-operator", "OPERATOR"), ("trawler-bot", "BOT")):
+            env = {e["name"]: e.get("value") for e in specs[name]["containers"][0]["env"]}
+            assert prefix == env[f"TRAWLER_{variable}_S3_PREFIX"]
 
 
 def test_a_bot_comes_with_a_token_or_with_the_sandbox() -> None:
@@ -199,13 +281,10 @@ def test_no_crash_point_is_ever_set() -> None:
 def test_crds_come_with_the_release_unless_told_otherwise() -> None:
     """`crds.install`, `crds.keep`."""
     kind = "CustomResourceDefinition"
-    found = [doc for doc in render() if doc["kind"] == kind]
+    found = [doc for doc in render("--set", "crds.keep=false") if doc["kind"] == kind]
     assert len(found) == 3
     assert not any("annotations" in doc["metadata"] for doc in found)
     assert [doc for doc in render("--set", "crds.install=false") if doc["kind"] == kind] == []
-    for doc in render("--set", "crds.keep=true"):
-        if doc["kind"] == kind:
-            assert doc["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
 
 
 def test_the_chart_holds_no_object_of_our_own_kinds() -> None:
@@ -229,6 +308,7 @@ def test_the_chart_holds_no_object_of_our_own_kinds() -> None:
         ("bot.queue.wait=2", "wait"),
         ("bot.allowedGuilds={mine}", "allowedGuilds"),
         ("links.publicUrl=files.example", "publicUrl"),
+        ("store.prefix=a/b", "prefix"),
     ],
 )
 def test_a_wrong_value_is_refused_by_the_schema(value: str, why: str) -> None:
@@ -249,6 +329,7 @@ def test_a_wrong_value_is_refused_by_the_schema(value: str, why: str) -> None:
         ),
         (("bot.token=t", "postgres.embedded=false"), "postgres.external.url"),
         (("bot.token=t", "bot.replicas=2"), "must not be more than bot.shards"),
+        (("pools.default.minReplicas=20",), "minReplicas must not be more than maxReplicas"),
     ],
 )
 def test_what_is_switched_off_must_be_named(values: tuple[str, ...], why: str) -> None:

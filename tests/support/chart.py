@@ -1,5 +1,6 @@
 """The chart rendered into dicts."""
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,9 @@ def render(*words: str) -> list[dict[str, Any]]:
 
 
 def pod_specs(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Name of its Deployment, StatefulSet or Job → pod spec."""
+    """Name of its Deployment, StatefulSet or Job (without the hash of its contents) → pod spec."""
     return {
-        found["metadata"]["name"]: found["spec"]["template"]["spec"]
+        re.sub("-[0-9a-f]{8}$", "", found["metadata"]["name"]): found["spec"]["template"]["spec"]
         for found in objects
         if found["kind"] in {"Deployment", "StatefulSet", "Job"}
     }

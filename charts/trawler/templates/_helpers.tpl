@@ -41,27 +41,91 @@ trawler-store
 {{- end -}}
 {{- end }}
 
-{{- /* Which Discord the bot speaks to: `real` with a token of yours, `sandbox` in the sandbox without
-       one, empty where there is no bot. */ -}}
+{{- /* Which Discord the bot speaks to: `real` with a token of yours, given now or before, `sandbox` in
+       the sandbox without one, empty where there is no bot. What was there stays until
+       `bot.enabled: false` says otherwise: an upgrade by one value must not take the bot away. */ -}}
 {{- define "trawler.bot" -}}
 {{- if not .Values.bot.enabled -}}
 {{- else if or .Values.bot.token .Values.bot.tokenSecret -}}
 real
 {{- else if .Values.sandbox.enabled -}}
 sandbox
+{{- else -}}
+{{- $kept := lookup "v1" "Secret" .Release.Namespace "trawler-discord" -}}
+{{- /* before, a token of the sandbox was kept under the same name; Discord's have two dots */ -}}
+{{- if $kept -}}
+{{- if not (regexMatch "^[A-Za-z0-9]{24}[.][A-Za-z0-9]{38}$" (dig "data" "token" "" $kept | b64dec)) }}real{{ end -}}
+{{- end -}}
 {{- end -}}
 {{- end }}
 
 {{- define "trawler.discordSecret" -}}
+{{- if eq (include "trawler.bot" .) "sandbox" -}}
+trawler-discord-sandbox
+{{- else -}}
 {{ .Values.bot.tokenSecret | default "trawler-discord" }}
+{{- end -}}
+{{- end }}
+
+{{- define "trawler.keySecret" -}}
+{{ .Values.bot.keySecret | default "trawler-bot" }}
 {{- end }}
 
 {{- define "trawler.postgresSecret" -}}
 {{- if .Values.postgres.embedded -}}
-trawler-postgres
+{{ .Values.postgres.credentialsSecret | default "trawler-postgres" }}
 {{- else -}}
-{{ .Values.postgres.external.secret | default "trawler-postgres" }}
+{{ .Values.postgres.external.secret | default "trawler-postgres-external" }}
 {{- end -}}
+{{- end }}
+
+{{- /* What of an install must outlive it, and every upgrade: passwords, keys, volumes. */ -}}
+{{- define "trawler.keep" -}}
+helm.sh/resource-policy: keep
+{{- end }}
+
+{{- /* A Secret that an earlier release of this chart made: rendered as it is, so that Helm leaves it.
+       Secrets are made by the Job trawler-secrets now, and no random value is ever rendered.
+       Arguments: root, name, component. */ -}}
+{{- define "trawler.keptSecret" -}}
+{{- $old := lookup "v1" "Secret" .root.Release.Namespace .name -}}
+{{- if $old -}}
+{{- if eq (dig "metadata" "annotations" "meta.helm.sh/release-name" "" $old) .root.Release.Name }}
+apiVersion: v1
+kind: Secret
+metadata:
+  name: {{ .name }}
+  labels: {{- include "trawler.labels" . | nindent 4 }}
+  annotations: {{- include "trawler.keep" . | nindent 4 }}
+type: Opaque
+data: {{- toYaml $old.data | nindent 2 }}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- /* Which secrets the Job has to make, unless they are there: words for its command line. */ -}}
+{{- define "trawler.secretsToMake" -}}
+{{- if and .Values.store.embedded (not .Values.store.credentialsSecret) }} store{{ end -}}
+{{- if include "trawler.bot" . -}}
+{{- if not .Values.bot.keySecret }} bot-key{{ end -}}
+{{- if and .Values.postgres.embedded (not .Values.postgres.credentialsSecret) }} postgres{{ end -}}
+{{- if eq (include "trawler.bot" .) "sandbox" }} sandbox-token{{ end -}}
+{{- end -}}
+{{- end }}
+
+{{- define "trawler.storePrefix" -}}
+{{- $prefix := .Values.store.prefix | default .Release.Namespace -}}
+{{- if and (eq $prefix "media") (not .Values.store.embedded) -}}
+{{- fail "store.prefix: media is where all installs stored before; choose another" -}}
+{{- end -}}
+{{ $prefix }}
+{{- end }}
+
+{{- /* For every pod of ours. */ -}}
+{{- define "trawler.pullSecrets" -}}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 
 {{- /* Pod Security `restricted`, for every pod of ours. */ -}}
@@ -77,6 +141,13 @@ seccompProfile: {type: RuntimeDefault}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
+{{- end }}
+
+{{- /* Annotations of what runs before an install or upgrade; the argument is the weight. */ -}}
+{{- define "trawler.installHook" -}}
+helm.sh/hook: pre-install,pre-upgrade
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end }}
 
 {{- /* Hook annotations; the argument is the weight. */ -}}

@@ -26,11 +26,22 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TRAWLER_OPERATOR_", frozen=True)
 
     install: str
+    deployment: str = "trawler-operator"
     log_level: str = "INFO"
 
 
-async def clean(cluster: Cluster) -> None:
-    """Delete every worker pod and the Lease. Raises ApiAway."""
+async def clean(cluster: Cluster, deployment: str) -> None:
+    """Delete every worker pod and the Lease, unless the operator is still installed: whoever applies the
+    chart's manifests without Helm runs this, too. Raises ApiAway.
+    """
+    try:
+        found = await cluster.get_deployment(deployment)
+    except Missing:
+        log.info("uninstalling")
+    else:
+        if "deletionTimestamp" not in found["metadata"]:
+            log.info("still_installed")
+            return
     for pod in await cluster.list_pods():
         log.info("worker_deleted", extra={"pod": pod.name})
         with suppress(Missing):
@@ -46,7 +57,7 @@ async def serve(_: asyncio.Event, settings: Settings) -> None:
         async with asyncio.timeout(PATIENCE):
             while True:
                 try:
-                    return await clean(cluster)
+                    return await clean(cluster, settings.deployment)
                 except ApiAway as error:
                     log.warning("uninstall_waits", extra={"error": str(error)})
                     await asyncio.sleep(1)
