@@ -95,7 +95,9 @@ def _is_harmless_twice(native: Native) -> None:
 
 def _first_install_and_uninstall_while_busy(native: Native) -> None:
     """On an API server that never heard of our kinds."""
-    kubectl = install.install(native, install.Release(namespace="first"))
+    kubectl = install.install(
+        native, install.Release(namespace="first", values=("crds.keep=false",))
+    )
     with contextlib.closing(Installed(kubectl)) as found:
         found.wait_for_workers(1, timeout=90)
         mine = secrets.token_hex(6)

@@ -94,6 +94,34 @@ async def test_the_bus_comes_back_after_its_server_was_away(
         await server.close()
 
 
+async def test_what_hangs_on_one_subject_delays_no_other_and_makes_no_tasks_without_end(
+    nats_url: str, tasks: asyncio.TaskGroup
+) -> None:
+    """Eighty results while the store hung left presences unanswered."""
+    server = await Bus.connect(nats_url, name="a", tasks=tasks)
+    client = await Bus.connect(nats_url, name="b", tasks=tasks)
+    under_way, go_on = 0, asyncio.Event()
+
+    async def hang(_: str, __: Presence) -> Seen:
+        nonlocal under_way
+        under_way += 1
+        await go_on.wait()
+        return Seen()
+
+    await server.serve("results", Presence, hang, at_once=4)
+    await server.serve("presence", Presence, answering)
+    asked = [
+        asyncio.create_task(client.request("results", HELLO, Seen, timeout=20)) for _ in range(200)
+    ]
+    for _ in range(20):
+        assert Seen() == await client.request("presence", HELLO, Seen, timeout=2)
+    assert 4 == under_way
+    go_on.set()
+    assert [Seen()] * 200 == await asyncio.gather(*asked), "what waited is answered, too"
+    await client.close()
+    await server.close()
+
+
 BODY = b"some media" * 1000
 
 
@@ -149,8 +177,10 @@ async def test_a_grant_holds_for_its_own_key_only(store_settings: StoreSettings)
     """Another address under the same signature is refused."""
     found = await ready_store(store_settings)
     grant = found.grant(_file(), seconds=60)
-    other = object_key("f" * 64)
-    moved = grant.model_copy(update={"url": grant.url.replace(object_key(grant.sha256), other)})
+    other = object_key("mine", "f" * 64)
+    moved = grant.model_copy(
+        update={"url": grant.url.replace(object_key("mine", grant.sha256), other)}
+    )
     assert 403 == await _put(moved, BODY)
 
 

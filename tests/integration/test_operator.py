@@ -219,7 +219,7 @@ async def test_sigterm_hands_the_lease_on(operator: Operator) -> None:
 async def test_sigterm_in_the_middle_of_a_start_is_an_end_in_order(operator: Operator) -> None:
     """What the start would have begun next is not begun any more."""
     operator.kill(signal.SIGTERM)
-    for event in ("elected", "listed", "leading"):
+    for event in ("elected", "caught_up", "leading"):
         seen = operator.said(event)
         operator.start()
         await asyncio.to_thread(wait_until, lambda: operator.said(event) > seen, what=event)  # noqa: B023

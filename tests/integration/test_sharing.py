@@ -10,6 +10,7 @@ from operating import BODY, Operator, ordered, stored, upload
 from stubpod import StubPod
 from trawler_common.store import Store, StoreSettings
 from trawler_crds.failures import FailureReason
+from trawler_crds.keys import object_key
 from trawler_crds.messages import Outcome, Result
 
 
@@ -44,7 +45,9 @@ async def test_a_stored_result_answers_until_its_object_is_gone(
     await pod.report(order.uid, stored())
     second = await operator.until(operator.ask(url=url).name, phase="Succeeded")
     assert 0 == second.status.attempt
-    await Store(store_settings).delete((second.status.files or [])[0].sha256)
+    await Store(store_settings).delete(
+        object_key(store_settings.prefix, (second.status.files or [])[0].sha256)
+    )
     third = operator.ask(url=url)
     assert third.uid == (await ordered(pod, 2)).uid
 

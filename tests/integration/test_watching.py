@@ -1,42 +1,85 @@
-"""Our own watch of MediaJobs, against a real API server and through a proxy that misbehaves."""
+"""Our own lists and watches, against a real API server and through a proxy that misbehaves."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
-import yaml
 
+from apiclient import MERGE
 from apiproxy import ApiProxy
+from operating import API
 from servers import ApiServer
-from trawler_common import kube
+from trawler_common import kube, reflector
 from trawler_common.kube import ApiAway, Gone
+from trawler_common.reflector import Reflector
+from trawler_crds.media_job import Phase
 from trawler_operator.board import Board
 from trawler_operator.cluster import Cluster
-from trawler_operator.watching import JobWatch
+from trawler_operator.kube.mirrors import JobSink
+
+
+@pytest.fixture
+def namespace(api: ApiServer) -> str:
+    name = f"w-{secrets.token_hex(4)}"
+    api.kubectl("create", "namespace", name)
+    return name
 
 
 @asynccontextmanager
-async def connected(kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
+async def connected(
+    kubeconfig: Path, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Cluster]:
     monkeypatch.setattr(
         "kubernetes.aio.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig)
     )
-    found = await Cluster.connect("default")
+    found = await Cluster.connect(namespace)
     try:
         yield found
     finally:
         await found.close()
 
 
-def create(api: ApiServer, name: str) -> None:
-    job = {
-        "apiVersion": "trawler.dev/v1alpha1",
-        "kind": "MediaJob",
-        "metadata": {"name": name},
-        "spec": {"url": "http://example.com/"},
-    }
-    api.kubectl("create", "-f", "-", stdin=yaml.safe_dump(job))
+@asynccontextmanager
+async def mirroring(cluster: Cluster, board: Board) -> AsyncIterator[Reflector]:
+    found = Reflector(cluster, cluster.jobs_path, JobSink(board))
+    running = asyncio.create_task(found.run())
+    try:
+        yield found
+        assert not running.done(), running
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+
+class Jobs:
+    """MediaJobs of one namespace, as a person with kubectl has them."""
+
+    def __init__(self, api: ApiServer, namespace: str) -> None:
+        self._api = api
+        self._path = f"{API}/namespaces/{namespace}/mediajobs"
+
+    def create(self, *names: str, **meta: Any) -> None:
+        for name in names:
+            job = {
+                "apiVersion": "trawler.dev/v1alpha1",
+                "kind": "MediaJob",
+                "metadata": {"name": name, **meta},
+                "spec": {"url": "http://example.com/"},
+            }
+            self._api.send("POST", self._path, job)
+
+    def delete(self, *names: str) -> None:
+        for name in names:
+            self._api.send("DELETE", f"{self._path}/{name}")
+
+    def patch(self, name: str, **spec: Any) -> None:
+        self._api.send("PATCH", f"{self._path}/{name}", {"spec": spec}, kind=MERGE)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -45,57 +88,185 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.05)
 
 
+def names(board: Board) -> set[str]:
+    return {job.name for job in board.jobs.values()}
+
+
+@pytest.fixture
+def short_pages(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Two objects a page, so that three make a list of two pages."""
+    monkeypatch.setattr(kube, "PAGE", 2)
+    return iter(())
+
+
 async def test_nothing_falls_between_the_list_and_the_watch_nor_between_two_watches(
-    api: ApiServer, proxy: ApiProxy, monkeypatch: pytest.MonkeyPatch
+    api: ApiServer, proxy: ApiProxy, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Made before the watch, while it is cut, changed and deleted: all of it is seen."""
-    async with connected(proxy.kubeconfig, monkeypatch) as cluster:
-        board = Board()
-        listed = 0
-
-        async def list_all() -> str:
-            nonlocal listed
-            listed += 1
-            return (await cluster.list_jobs())[1]
-
-        _, version = await cluster.list_jobs()
-        await asyncio.to_thread(create, api, "between")
-        watching = asyncio.create_task(JobWatch(cluster, board, list_all).run(version))
-
-        def names() -> set[str]:
-            return {job.name for job in board.jobs.values()}
-
-        await until(lambda: "between" in names())
+    jobs, board = Jobs(api, namespace), Board()
+    async with (
+        connected(proxy.kubeconfig, namespace, monkeypatch) as cluster,
+        mirroring(cluster, board) as mirror,
+    ):
+        await mirror.synced.wait()
+        await asyncio.to_thread(jobs.create, "between")
+        await until(lambda: "between" in names(board))
         proxy.cut_watches()
-        await asyncio.to_thread(create, api, "after-a-cut")
-        await until(lambda: "after-a-cut" in names())
-        await asyncio.to_thread(api.kubectl, "delete", "mediajob", "between", "after-a-cut")
-        await until(lambda: not names())
-        assert 0 == listed, "a cut watch goes on where it ended"
+        await asyncio.to_thread(jobs.create, "after-a-cut")
+        await until(lambda: "after-a-cut" in names(board))
+        await asyncio.to_thread(jobs.delete, "between", "after-a-cut")
+        await until(lambda: not names(board))
+        assert 1 == len(proxy.lists), "a cut watch goes on where it ended"
+
+
+async def test_a_version_that_is_always_forgotten_makes_no_storm_of_lists(
+    api: ApiServer, proxy: ApiProxy, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """144 lists were made in 8 seconds."""
+    jobs, board = Jobs(api, namespace), Board()
+    async with (
+        connected(proxy.kubeconfig, namespace, monkeypatch) as cluster,
+        mirroring(cluster, board) as mirror,
+    ):
+        await mirror.synced.wait()
         proxy.gone = True
         proxy.cut_watches()
-        await until(lambda: listed > 0)
-        watching.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
+        begun = time.monotonic()
+        await until(lambda: len(proxy.lists) >= 4)
+        assert time.monotonic() - begun > 2.5, "0.5 to 1 s, 1 to 2 s, 2 to 4 s"
+        proxy.gone = False
+        await asyncio.to_thread(jobs.create, "later")
+        await until(lambda: "later" in names(board))
+
+
+@pytest.mark.parametrize("code", [403, 404, 409, 410, 429, 500, 503])
+async def test_no_answer_to_a_list_ends_it(
+    code: int,
+    api: ApiServer,
+    proxy: ApiProxy,
+    namespace: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A 404 in the five-minute list ended the process."""
+    jobs, board = Jobs(api, namespace), Board()
+    await asyncio.to_thread(jobs.create, "a")
+    proxy.refused_lists = [code]
+    async with (
+        connected(proxy.kubeconfig, namespace, monkeypatch) as cluster,
+        mirroring(cluster, board),
+    ):
+        await until(lambda: names(board) == {"a"})
+
+
+@pytest.mark.usefixtures("short_pages")
+async def test_a_page_is_asked_for_again_by_itself_and_a_forgotten_list_begins_anew(
+    api: ApiServer, proxy: ApiProxy, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """410 on a `continue` token ended the process."""
+    jobs, board = Jobs(api, namespace), Board()
+    await asyncio.to_thread(jobs.create, "a", "b", "c", "d", "e")
+    async with connected(proxy.kubeconfig, namespace, monkeypatch) as cluster:
+        proxy.gone_pages = 1
+        async with mirroring(cluster, board):
+            await until(lambda: len(names(board)) == 5)
+            assert 2 == len(proxy.lists)
+        other = Board()
+        found = Reflector(cluster, cluster.jobs_path, JobSink(other))
+        before = len(proxy.lists)
+        listing = asyncio.create_task(found.list())
+        await until(lambda: len(proxy.lists) > before)
+        proxy.refused_lists = [429]
+        await listing
+        assert 5 == len(names(other))
+        assert before + 1 == len(proxy.lists), "only the page was asked for again"
+
+
+@pytest.mark.usefixtures("short_pages")
+async def test_nothing_is_lost_while_lists_and_changes_go_on_together(
+    api: ApiServer, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the watch shows after a list began was taken for deleted at its end."""
+    monkeypatch.setattr(reflector, "RESYNC", 0.0)
+    jobs, board = Jobs(api, namespace), Board()
+    async with (
+        connected(api.kubeconfig, namespace, monkeypatch) as cluster,
+        mirroring(cluster, board) as mirror,
+    ):
+        await mirror.synced.wait()
+
+        async def lists() -> None:
+            while True:
+                await mirror.list()
+
+        listing = asyncio.create_task(lists())
+        made = [f"j{number:03}" for number in range(120)]
+        kept = set(made[::2])
+        for begin in range(0, len(made), 8):
+            await asyncio.to_thread(jobs.create, *made[begin : begin + 8])
+            await asyncio.to_thread(jobs.delete, *made[begin + 1 : begin + 8 : 2])
+        listing.cancel()
+        await until(lambda: names(board) == kept)
+        await mirror.list()
+        assert kept == names(board)
+
+
+async def test_a_legal_object_of_any_size_is_read(
+    api: ApiServer, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quarter of a megabyte of annotations is legal, and made a line too long for the watch."""
+    jobs, board = Jobs(api, namespace), Board()
+    async with (
+        connected(api.kubeconfig, namespace, monkeypatch) as cluster,
+        mirroring(cluster, board) as mirror,
+    ):
+        await mirror.synced.wait()
+        large = {f"example.com/note-{n}": "x" * 60_000 for n in range(4)}
+        await asyncio.to_thread(lambda: jobs.create("large", annotations=large))
+        await asyncio.to_thread(jobs.create, "next")
+        await until(lambda: names(board) == {"large", "next"})
+        found = next(job for job in board.jobs.values() if job.name == "large")
+        assert {} == found.metadata.annotations, "nobody else's notes are kept in memory"
+
+
+async def test_one_object_that_cannot_be_taken_ends_nothing(
+    api: ApiServer, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is set aside, to be ended; what comes after it is seen."""
+    jobs, board = Jobs(api, namespace), Board()
+    fingerprint = board.twins.mark
+
+    def mark(job: Any) -> str:
+        if job.name == "odd":
+            raise ZeroDivisionError
+        return fingerprint(job)
+
+    monkeypatch.setattr(board.twins, "mark", mark)
+    await asyncio.to_thread(jobs.create, "odd", "even")
+    async with (
+        connected(api.kubeconfig, namespace, monkeypatch) as cluster,
+        mirroring(cluster, board),
+    ):
+        await until(lambda: names(board) == {"even"})
+        assert ["odd"] == [aside.name for aside in board.to_end.values()]
+        assert {Phase.PENDING} == {job.status.phase for job in board.jobs.values()}
 
 
 async def test_a_watch_that_says_nothing_is_given_up(
-    proxy: ApiProxy, monkeypatch: pytest.MonkeyPatch
+    proxy: ApiProxy, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The API server sends a bookmark each minute: silence is a broken connection."""
     monkeypatch.setattr(kube, "SILENCE", 1.0)
     proxy.silent = True
-    async with connected(proxy.kubeconfig, monkeypatch) as cluster:
-        _, version = await cluster.list_jobs()
+    async with connected(proxy.kubeconfig, namespace, monkeypatch) as cluster:
+        page = await cluster.page(cluster.jobs_path, "", {})
         with pytest.raises(ApiAway, match="WATCH"):
-            await anext(cluster.watch_jobs(version))
+            await anext(cluster.watch(cluster.jobs_path, page["metadata"]["resourceVersion"]))
 
 
 async def test_a_version_that_was_forgotten_is_said_to_be_gone(
-    api: ApiServer, monkeypatch: pytest.MonkeyPatch
+    api: ApiServer, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """410, in the answer or in the stream."""
-    async with connected(api.kubeconfig, monkeypatch) as cluster:
+    async with connected(api.kubeconfig, namespace, monkeypatch) as cluster:
         with pytest.raises(Gone):
-            await anext(cluster.watch_jobs("1"))
+            await anext(cluster.watch(cluster.jobs_path, "1"))

@@ -40,6 +40,12 @@ class ApiProxy:
         """Until then (monotonic) everything but a watch is answered 429, Retry-After: 2."""
         self.gone = False
         """Each watch ends at once with 410 Gone."""
+        self.refused_lists: list[int] = []
+        """Statuses with which the next pages of lists are answered, undone."""
+        self.gone_pages = 0
+        """So many of the next later pages of lists are answered 410: their list is forgotten."""
+        self.lists: list[float] = []
+        """When (monotonic) the first page of a list was asked for."""
         self.away = False
         """Nobody is answered: connections are closed."""
         self.silent = False
@@ -67,6 +73,10 @@ class ApiProxy:
             return web.json_response(
                 {"message": "too many requests"}, status=429, headers={"Retry-After": "2"}
             )
+        if "limit" in request.query and not watch:
+            refusal = self._refuse_list(request)
+            if refusal is not None:
+                return refusal
         if status and request.method == "PATCH" and self.conflicts > 0:
             self.conflicts -= 1
             return web.json_response({"message": "the object was changed"}, status=409)
@@ -78,6 +88,18 @@ class ApiProxy:
             return await self._lose(request, after=self.lost_after)
         late = self.late if status else 0.0
         return await self._pass(request, watch=watch, late=late)
+
+    def _refuse_list(self, request: web.Request) -> web.Response | None:
+        later = "continue" in request.query
+        if not later:
+            self.lists.append(time.monotonic())
+        if later and self.gone_pages:
+            self.gone_pages -= 1
+            return web.json_response({"message": "the continue token expired"}, status=410)
+        if self.refused_lists:
+            code = self.refused_lists.pop(0)
+            return web.json_response({"message": "not now"}, status=code)
+        return None
 
     async def _pass(
         self, request: web.Request, *, watch: bool, late: float = 0.0

@@ -37,7 +37,7 @@ class BotProcess:
         (folder / "database").write_text(database)
         (folder / "key").write_bytes(Fernet.generate_key())
         beside = operator.env(
-            "NATS_URL", "S3_ENDPOINT", "S3_CREDENTIALS", "EGRESS_ALLOW", "INSTALL"
+            "NATS_URL", "S3_ENDPOINT", "S3_PREFIX", "S3_CREDENTIALS", "EGRESS_ALLOW", "INSTALL"
         )
         self._port = free_port()
         self.links_port = free_port()

@@ -214,8 +214,8 @@ class Installed:
         volume = self.kubectl.json("get", "pvc", claim)["spec"]["volumeName"]
         found = self.kubectl.json("get", "pv", volume)["spec"]
         path = (found.get("hostPath") or found.get("local"))["path"]
-        media = Path(path) / "trawler" / "media" / "sha256"
-        return {file.name for file in media.rglob("*") if file.is_file()}
+        folders = (Path(path) / "trawler").glob("*/sha256")
+        return {file.name for media in folders for file in media.rglob("*") if file.is_file()}
 
     def nothing_left(self, *, timeout: float = 20) -> None:
         """No file, no process: asserted within `timeout` seconds."""

@@ -148,7 +148,7 @@ class Node:
         }
         for container in manifest["spec"]["containers"]:
             told = {entry["name"]: entry["value"] for entry in container["env"] if "value" in entry}
-            _, _, module = container["command"]
+            module = container["command"][-1]
             pod.processes[container["name"]] = self._begin(
                 module,
                 {**os.environ, **told, **here, **self.env},

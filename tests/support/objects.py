@@ -1,7 +1,9 @@
 """Jobs, pods and pools for tests of pure code."""
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from trawler_common.replica import Replica
 from trawler_crds.media_job import MediaJob
 from trawler_crds.media_queue import MediaQueue
 from trawler_crds.messages import Held, Stage
@@ -76,6 +78,31 @@ def board(*things: MediaJob | MediaQueue | Pod | WorkerPool, now: float = 1000.0
         else:
             found.see_pool(thing)
     return found
+
+
+def relist(
+    state: Board,
+    jobs: Iterable[MediaJob],
+    pods: Iterable[Pod],
+    pools: Iterable[WorkerPool],
+    queues: Iterable[MediaQueue],
+    *,
+    as_of: int,
+) -> None:
+    """A full list of everything, as the API server had it at one version."""
+    lists: list[tuple[Replica[Any], Any, Callable[[Any], str], Callable[..., None]]] = [
+        (state.queue_sights, queues, lambda q: q.name, state.see_queue),
+        (state.job_sights, jobs, lambda j: j.uid, state.see_job),
+        (state.pod_sights, pods, lambda p: p.name, state.see_pod),
+    ]
+    for replica, things, key, see in lists:
+        replica.begin_list()
+        for thing in things:
+            replica.list_one(key(thing))
+            see(thing, as_of=as_of)
+        replica.end_list(as_of)
+    for mine in pools:
+        state.see_pool(mine)
 
 
 def clock(now: float = 1001.0, *, wall: float = NOON, since: float | None = 0.0) -> Clock:

@@ -30,8 +30,8 @@ def settings(
     """The environment of an operator whose only pool is of this shape; its files lie in `folder`."""
     secret, pools = folder / "credentials", folder / "pools.yaml"
     secret.mkdir()
-    (secret / "accessKey").write_text(store.access_key)
-    (secret / "secretKey").write_text(store.secret_key)
+    (secret / "accessKey").write_text(store.credentials().access_key)
+    (secret / "secretKey").write_text(store.credentials().secret_key)
     pools.write_text(yaml.safe_dump({"default": pool}))
     values = {
         "INSTALL": namespace,
@@ -39,6 +39,7 @@ def settings(
         "NATS_URL": nats_url,
         "S3_ENDPOINT": store.endpoint,
         "S3_CREDENTIALS": str(secret),
+        "S3_PREFIX": store.prefix,
         "POOLS": str(pools),
         "WORKER_IMAGE": "none",
         "HEALTH_PORT": str(free_port()),
@@ -102,6 +103,15 @@ class Operator:
             "TRAWLER_OPERATOR_HEALTH_PORT": str(free_port()),
         }
         return Operator(self.api, self.namespace, env, self._log, self._start)
+
+    def elsewhere(self, prefix: str) -> "Operator":
+        """One more of another identity that would store below another prefix, as yet not started."""
+        found = self.another(f"operator-{prefix}")
+        found._env["TRAWLER_OPERATOR_S3_PREFIX"] = prefix
+        return found
+
+    def log(self) -> str:
+        return self._log.read_text()
 
     def ready(self) -> bool:
         """It leads, or stands by."""

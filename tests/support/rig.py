@@ -15,6 +15,7 @@ from servers import Server
 from trawler_common.bus import Bus
 from trawler_common.store import Store
 from trawler_crds import subjects
+from trawler_crds.keys import OWNER_OBJECT
 from trawler_crds.media_job import TERMINAL, MediaJob
 from trawler_crds.media_job import Phase as JobPhase
 from trawler_crds.messages import Presence, Stage
@@ -189,7 +190,9 @@ class Rig:
         return self.downloads(self._asked[job.name])
 
     async def stored(self) -> set[str]:
-        return {key.rpartition("/")[2] for key in await self.store.keys()}
+        """Hashes of all objects, without the mark of who owns them."""
+        names = {key.rpartition("/")[2] for key in await self.store.keys()}
+        return names - {OWNER_OBJECT}
 
     # what must hold ---------------------------------------------------------------------------
 

@@ -44,13 +44,17 @@ class StubPod:
         self.held: dict[tuple[str, int], Order] = {}
         self.draining = False
         self.speaking = True
+        self.stopping: list[Callable[[], Awaitable[None]]] = []
+        """What stops listening."""
         self._sequence = time.time_ns() // 1000
 
     @classmethod
     async def start(cls, bus: Bus, tasks: asyncio.TaskGroup, install: str, name: str) -> Self:
         found = cls(bus, install, name)
-        await bus.serve(subjects.orders(install, name), Order, found._order)
-        await bus.serve(subjects.control(install, name), Control, found._control)
+        found.stopping = [
+            await bus.serve(subjects.orders(install, name), Order, found._order),
+            await bus.serve(subjects.control(install, name), Control, found._control),
+        ]
         tasks.create_task(found._speak(), name=f"presence of {name}")
         return found
 

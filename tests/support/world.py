@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from objects import relist
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import TERMINAL, MediaJob, Phase
 from trawler_crds.media_queue import MediaQueue
@@ -31,7 +32,7 @@ from trawler_operator.board import Board, Clock, Pod, PodPhase
 from trawler_operator.deciding import Decider, settled
 from trawler_operator.scaling import Scaler
 from trawler_operator.scheduling import Scheduler
-from trawler_operator.sweeping import Pins, Sweeper, longest_attempt, named
+from trawler_operator.sweeping import Named, Pins, Sweeper, longest_attempt
 
 TEMPLATE: Final = "t"
 NOON: Final = 1_800_000_000.0
@@ -59,7 +60,7 @@ class Api:
         self.failing = 0
         """So many of the next calls fail, after or before they did what they should."""
         self.committing = False
-        self._version = 10
+        self.version = 10
 
     def _call(self) -> None:
         if self.failing and not self.committing:
@@ -72,8 +73,8 @@ class Api:
             raise ApiError
 
     def put(self, job: MediaJob) -> MediaJob:
-        self._version += 1
-        meta = job.metadata.model_copy(update={"resource_version": str(self._version)})
+        self.version += 1
+        meta = job.metadata.model_copy(update={"resource_version": str(self.version)})
         fresh = job.model_copy(update={"metadata": meta})
         self.jobs[fresh.uid] = fresh
         self.events.append((fresh, False))
@@ -83,10 +84,13 @@ class Api:
         job = self.jobs[uid]
         self.put(job.model_copy(update={"spec": job.spec.model_copy(update=spec)}))
 
-    def delete(self, uid: str) -> None:
-        self._version += 1
+    def delete(self, uid: str, version: int | None = None) -> None:
+        """`version`: only if it is still this one; raises Conflict otherwise."""
+        if version is not None and self.jobs[uid].version != str(version):
+            raise Conflict
+        self.version += 1
         job = self.jobs.pop(uid)
-        meta = job.metadata.model_copy(update={"resource_version": str(self._version)})
+        meta = job.metadata.model_copy(update={"resource_version": str(self.version)})
         self.events.append((job.model_copy(update={"metadata": meta}), True))
 
     def write_status(self, known: MediaJob, changes: dict[str, Any]) -> MediaJob:
@@ -165,7 +169,8 @@ class Operator:
         pods = [Pod(name=n, pool="default", template=TEMPLATE) for n in world.workers]
         for pod in pods:
             pod.phase = PodPhase.RUNNING
-        self.board.replace(world.api.jobs.values(), pods, [world.pool], world.queues)
+        jobs, version = tuple(world.api.jobs.values()), world.api.version
+        relist(self.board, jobs, pods, [world.pool], world.queues, as_of=version)
 
     def clock(self) -> Clock:
         since = max(self.since, self.world.bus_since) if self.world.bus else None
@@ -229,10 +234,11 @@ class Operator:
                 self.world.cancel(pod, uid, attempt)
             case Copy():
                 yield from self._copy(action)
-            case DeleteJob(uid=uid):
+            case DeleteJob(uid=uid, version=version):
                 yield
                 if uid in self.world.api.jobs:
-                    self.world.api.delete(uid)
+                    self.world.api.delete(uid, version)
+                self.board.job_sights.lose(uid, version)
             case CreatePod():
                 yield
                 self._see_pod(self.world.create_worker())
@@ -275,8 +281,9 @@ class Operator:
 
     def _copy(self, action: Copy) -> Steps:
         job = self._known(action.uid, action.version)
-        twin = self.board.jobs.get(action.source)
+        twin = self.world.api.jobs.get(action.source)
         if twin is None:
+            self.board.twins.disbelieve(action.source)
             return
         hashes = {file.sha256 for file in twin.status.files or ()}
         if self.pins.going(hashes):
@@ -299,12 +306,12 @@ class Operator:
         may_go = self.sweeper.look(
             "all",
             listed,
-            named(self.board, self.pins),
+            Named(self.board, self.pins),
             now=self.world.now,
             apart=longest_attempt(self.board),
         )
         for sha256 in may_go:
-            if sha256 in named(self.board, self.pins):
+            if sha256 in Named(self.board, self.pins):
                 continue
             with self.pins.letting_go(sha256):
                 yield
@@ -350,8 +357,7 @@ class Operator:
                 if pod in self.board.pods:
                     self.board.pods[pod].accept(uid, attempt)
                 return
-        else:
-            self.board.unanswered(pod)
+        self.board.declined(pod, answered=answer is not None)
         yield
         self.world.cancel(pod, uid, attempt)
         yield
@@ -406,6 +412,8 @@ class World:
         self.operator: Operator | None = None
         self.old: Operator | None = None
         """A leader that was taken over from and does not know: it goes on with what it had begun."""
+        self.listed: tuple[tuple[MediaJob, ...], int, Operator] | None = None
+        """What is left of a list that is under way, its version, and who asked."""
         self._names = 0
 
     def wall(self) -> float:
@@ -447,6 +455,30 @@ class World:
         self.old, self.operator = self.operator, Operator(self)
         if self.old is not None:
             self.old.effects.pop("sweep", None)
+
+    # lists --------------------------------------------------------------------------------------
+
+    def begin_list(self) -> None:
+        """The API server reads out all jobs as they are now; the answer is under way for a while."""
+        if self.operator is not None:
+            self.operator.board.job_sights.begin_list()
+            self.listed = (tuple(self.api.jobs.values()), self.api.version, self.operator)
+
+    def list_on(self, count: int) -> None:
+        """Some of it arrives; with the last of it the list is complete."""
+        if self.listed is None:
+            return
+        jobs, version, whose = self.listed
+        if whose is not self.operator:
+            self.listed = None
+            return
+        for job in jobs[:count]:
+            whose.board.job_sights.list_one(job.uid)
+            whose.board.see_job(job, as_of=version)
+        self.listed = (jobs[count:], version, whose)
+        if not jobs[count:]:
+            self.listed = None
+            whose.board.job_sights.end_list(version)
 
     # what reaches the operator ----------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from trawler_cluster import shell
 from trawler_cluster.errors import UserError
 from trawler_cluster.kubectl import Kubectl
 from trawler_cluster.provider import Provider
-from trawler_common.grants import Signer
+from trawler_common.grants import Credentials, Signer
 from trawler_crds.keys import object_key
 from trawler_crds.media_job import MediaFile, MediaJob, Phase
 
@@ -35,15 +35,25 @@ def fetch(provider: Provider, *, name: str, namespace: str, folder: Path) -> lis
             endpoint=f"http://127.0.0.1:{port}",
             bucket="trawler",
             region="us-east-1",
-            access_key=base64.b64decode(secret["accessKey"]).decode(),
-            secret_key=base64.b64decode(secret["secretKey"]).decode(),
+            credentials=lambda: Credentials(
+                access_key=base64.b64decode(secret["accessKey"]).decode(),
+                secret_key=base64.b64decode(secret["secretKey"]).decode(),
+            ),
         )
-        return [_fetch_one(signer, file, folder) for file in job.status.files]
+        prefix = _prefix(kubectl, namespace)
+        return [_fetch_one(signer, prefix, file, folder) for file in job.status.files]
 
 
-def _fetch_one(signer: Signer, file: MediaFile, folder: Path) -> Path:
+def _prefix(kubectl: Kubectl, namespace: str) -> str:
+    """Where this install's objects are, as its operator was told."""
+    spec = kubectl.json("get", "deployment", "trawler-operator")["spec"]["template"]["spec"]
+    given = {each["name"]: each.get("value") for each in spec["containers"][0]["env"]}
+    return given.get("TRAWLER_OPERATOR_S3_PREFIX") or namespace
+
+
+def _fetch_one(signer: Signer, prefix: str, file: MediaFile, folder: Path) -> Path:
     path = folder / Path(file.name).name
-    key = object_key(file.sha256)
+    key = object_key(prefix, file.sha256)
     url = signer.sign("GET", key, headers={}, now=datetime.now(UTC), expires=300)
     made_of = hashlib.sha256()
     with httpx.stream("GET", url, timeout=60, trust_env=False) as answer, path.open("wb") as out:

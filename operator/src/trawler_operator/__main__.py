@@ -9,16 +9,19 @@ from typing import Any, Final, TypeVar, cast
 import kopf
 
 from trawler_common import health, lifecycle, logs, telemetry
+from trawler_common.backoff import Backoff
 from trawler_common.bus import Bus
-from trawler_common.kube import ApiAway
-from trawler_common.store import Store, StoreAway, StoreSettings
+from trawler_common.kube import ApiAway, Conflict, Gone, Missing, Refused
+from trawler_common.store import Store, StoreAway, StoreRefused, StoreSettings
 from trawler_crds import subjects
 from trawler_crds.messages import Presence, Result, UploadRequest
 from trawler_operator import configured, handlers, memory
 from trawler_operator.board import Board
 from trawler_operator.broom import Broom
 from trawler_operator.cluster import Cluster
-from trawler_operator.leader import Leader
+from trawler_operator.control.ownership import Ownership
+from trawler_operator.kube.mirrors import Mirrors
+from trawler_operator.leader import Leader, NotLeader
 from trawler_operator.metrics import Metrics
 from trawler_operator.performer import Performer
 from trawler_operator.pods import PodSettings
@@ -31,7 +34,6 @@ from trawler_operator.scheduling import Scheduler
 from trawler_operator.settings import Settings
 from trawler_operator.sweeping import Pins
 from trawler_operator.uploads import UploadDesk
-from trawler_operator.watching import JobWatch
 
 log = logs.get("operator")
 
@@ -40,6 +42,10 @@ Done = TypeVar("Done")
 WATCH_SILENCE: Final = 60.0
 """Seconds without our own Lease renewals in the watch, while the API server answers."""
 LOOP_SILENCE: Final = 60.0
+PASSING: Final = (ApiAway, Refused, Missing, Gone, Conflict)
+"""Whatever the API server says at the start, another time it may say something else."""
+CONNECTIONS: Final = 80
+"""To the API server: as many as all lanes have hands, and some for watches and reports."""
 
 
 class _Ended(Exception):
@@ -48,6 +54,7 @@ class _Ended(Exception):
 
 async def serve(stop: asyncio.Event, settings: Settings) -> None:
     """Lead when elected; any doubt about that ends the process."""
+    memory.collect_in_pieces()
     pools = configured.read(settings.pools)
     tracing = telemetry.setup(
         "trawler-operator", endpoint=settings.otlp_endpoint, install=settings.install
@@ -57,26 +64,36 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
     memo = handlers.Memo(board=board, pulse=handlers.Pulse())
     try:
         async with AsyncExitStack() as stack:
-            cluster = await Cluster.connect(settings.install)
+            cluster = await Cluster.connect(settings.install, connections=CONNECTIONS)
             stack.push_async_callback(cluster.close)
-            leader = Leader(cluster, settings.identity)
+            # the Lease waits behind nothing, not even for a connection
+            leases = await Cluster.connect(settings.install, connections=2)
+            stack.push_async_callback(leases.close)
+            leader = Leader(leases, settings.identity)
             metrics.leading.set_function(leader.valid)
+            metrics.renewal_gap.set_function(lambda: leader.longest_gap)
             cluster.fence = leader.remaining
             state = _State(leader, memo)
             await stack.enter_async_context(
                 health.serve(
                     port=settings.health_port,
                     live={"loops": state.alive},
-                    ready={"bus": state.bus_ready, "leading or standing by": state.serving},
+                    ready={
+                        "bus": state.bus_ready,
+                        "leading or standing by": state.serving,
+                        "the store's prefix is not another install's": state.prefix_free,
+                    },
                     metrics=metrics.registry,
                     documents={"/scaling": ScalingPage(cluster).read},
                 )
             )
             try:
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(memory.give_back(), name="give memory back")
+                    parts = _Parts(tasks, metrics)
+                    parts.start("give memory back", memory.give_back)
+                    parts.start("stalls", metrics.watch_the_loop)
                     lead = _lead(
-                        settings, pools, cluster, leader, board, metrics, memo, state, tasks, stop
+                        settings, pools, cluster, leader, board, metrics, memo, state, parts, stop
                     )
                     await lifecycle.unless_stopped(stop, lead)
                     raise _Ended
@@ -87,6 +104,20 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
         tracing.shutdown()
 
 
+class _Parts:
+    """What goes on for ever. A fault ends none of it for good; the loss of the Lease ends everything."""
+
+    def __init__(self, tasks: asyncio.TaskGroup, metrics: Metrics) -> None:
+        self.tasks = tasks
+        self._metrics = metrics
+
+    def start(self, name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        fault = self._metrics.faults.labels(name)
+        return self.tasks.create_task(
+            lifecycle.supervise(name, work, fatal=(NotLeader,), failed=fault.inc), name=name
+        )
+
+
 class _State:
     """What the probes ask about."""
 
@@ -95,6 +126,10 @@ class _State:
         self._memo = memo
         self.bus: Bus | None = None
         self.reconciler: Reconciler | None = None
+        self.ownership: Ownership | None = None
+
+    def prefix_free(self) -> bool:
+        return self.ownership is None or self.ownership.free()
 
     def bus_ready(self) -> bool:
         return self.bus is not None and self.bus.connected
@@ -114,27 +149,45 @@ class _State:
 
 async def _lead(
     settings: Settings,
-    pools: dict[str, dict[str, object]],
+    pools: configured.Configured,
     cluster: Cluster,
     leader: Leader,
     board: Board,
     metrics: Metrics,
     memo: handlers.Memo,
     state: _State,
-    tasks: asyncio.TaskGroup,
+    parts: _Parts,
     stop: asyncio.Event,
 ) -> None:
-    """Elect, list, listen, and only then act."""
-    bus = state.bus = await Bus.connect(
-        settings.nats_url, name=f"operator-{settings.identity}", tasks=tasks, patience=600
+    """Watch, be elected, look once more, listen, and only then act."""
+    tasks = parts.tasks
+    # what needs no pod goes on without it: admission, cancelling, expiry, scaling
+    bus = state.bus = Bus.opening(
+        settings.nats_url, name=f"operator-{settings.identity}", tasks=tasks
     )
     store = _store(settings)
+    mirrors = Mirrors(cluster, board)
+    for name, mirror in (
+        ("mirror jobs", mirrors.jobs),
+        ("mirror queues", mirrors.queues),
+        ("mirror pods", mirrors.pods),
+    ):
+        parts.start(name, mirror.run)
+    # whoever leads knows everything already, but for what happened in the last moment
+    for mirror in (mirrors.jobs, mirrors.queues, mirrors.pods):
+        await mirror.synced.wait()
     await leader.acquire()
     tasks.create_task(leader.hold(), name="hold the lease")
     # a store that is away delays uploads, not admission
-    tasks.create_task(_patiently(store.ensure_bucket, StoreAway), name="make the bucket")
-    await _patiently(
-        lambda: configured.apply(cluster, pools, deployment=settings.deployment), ApiAway
+    ownership = state.ownership = Ownership(store, cluster)
+
+    async def own_the_prefix() -> None:
+        await _patiently(store.ensure_bucket, StoreAway, StoreRefused)
+        await ownership.run()
+
+    parts.start("own the prefix", own_the_prefix)
+    faults = await _patiently(
+        lambda: configured.apply(cluster, pools, deployment=settings.deployment), *PASSING
     )
     pins = Pins()
     performer = Performer(
@@ -151,15 +204,27 @@ async def _lead(
     scheduler = Scheduler()
     reconciler = Reconciler(
         board=board,
-        cluster=cluster,
         bus=bus,
         leader=leader,
         performer=performer,
         scheduler=scheduler,
         pod_settings=_pod_settings(settings),
+        metrics=metrics,
         tasks=tasks,
     )
-    version = await _patiently(reconciler.list_all, ApiAway)
+    reconciler.note_faults(faults)
+    parts.start(
+        "configure pools",
+        lambda: configured.apply_the_rest(
+            cluster,
+            pools,
+            faults,
+            deployment=settings.deployment,
+            tell=reconciler.note_faults,
+        ),
+    )
+    await _patiently(mirrors.catch_up, *PASSING)
+    restore(board, time.time())
     queues = QueueDesk(
         board=board,
         cluster=cluster,
@@ -168,7 +233,6 @@ async def _lead(
         scheduler=scheduler,
         install=settings.install,
     )
-    restore(board, time.time())
     results = ResultDesk(
         board=board,
         cluster=cluster,
@@ -179,23 +243,31 @@ async def _lead(
         metrics=metrics,
     )
     install = settings.install
-    await bus.serve(subjects.presence(install, "*"), Presence, PresenceDesk(board).hear)
-    await bus.serve(
-        subjects.uploads(install, "*", "*"),
-        UploadRequest,
-        UploadDesk(board, pins, store, leader).grant,
-    )
-    await bus.serve(subjects.results(install, "*", "*"), Result, results.record)
+    uploads = UploadDesk(board, pins, store, leader, ownership)
+
+    async def listen() -> None:
+        await bus.serve(subjects.presence(install, "*"), Presence, PresenceDesk(board).hear)
+        await bus.serve(subjects.uploads(install, "*", "*"), UploadRequest, uploads.grant)
+        await bus.serve(subjects.results(install, "*", "*"), Result, results.record)
+
+    parts.start("listen", listen)
     state.reconciler = reconciler
     memo.pulse.seen_at = time.monotonic()
-    tasks.create_task(_watch(settings.install, settings.identity, memo, stop), name="watch")
-    jobs = JobWatch(cluster, board, reconciler.list_all)
-    tasks.create_task(jobs.run(version), name="watch jobs")
+    parts.start("watch", lambda: _watch(settings.install, settings.identity, memo, stop))
     log.info("leading")
-    tasks.create_task(queues.run(), name="queues")
-    broom = Broom(board=board, pins=pins, store=store, leader=leader, metrics=metrics)
-    tasks.create_task(broom.run(), name="sweep")
-    turning = tasks.create_task(reconciler.run(), name="reconcile")
+    parts.start("review pools", mirrors.review_pools)
+    parts.start("queues", queues.run)
+    broom = Broom(
+        board=board,
+        pins=pins,
+        store=store,
+        owned=lambda: ownership.ours,
+        exclusive=settings.s3_exclusive,
+        leader=leader,
+        metrics=metrics,
+    )
+    parts.start("sweep", broom.run)
+    turning = parts.start("reconcile", reconciler.run)
     closed = tasks.create_task(bus.closed.wait(), name="bus closed")
     await asyncio.wait({turning, closed}, return_when=asyncio.FIRST_COMPLETED)
 
@@ -226,14 +298,15 @@ async def _take_signals_back(ready: asyncio.Event, stop: asyncio.Event) -> None:
     lifecycle.listen_to_signals(stop)
 
 
-async def _patiently(step: Callable[[], Awaitable[Done]], passing: type[Exception]) -> Done:
-    """Repeat a first step until what it needs is there."""
+async def _patiently(step: Callable[[], Awaitable[Done]], *passing: type[Exception]) -> Done:
+    """Repeat a step, with growing pauses, until what it needs is there."""
+    pause = Backoff()
     while True:
         try:
             return await step()
         except passing as error:
             log.warning("start_waits", extra={"error": str(error)})
-            await asyncio.sleep(1)
+            await pause.pause()
 
 
 def _store(settings: Settings) -> Store:
@@ -242,6 +315,7 @@ def _store(settings: Settings) -> Store:
         endpoint=settings.s3_endpoint,
         bucket=settings.s3_bucket,
         region=settings.s3_region,
+        prefix=settings.s3_prefix,
     )
     return Store(known)
 
@@ -251,6 +325,7 @@ def _pod_settings(settings: Settings) -> PodSettings:
         install=settings.install,
         image=settings.worker_image,
         pull_policy=settings.worker_pull_policy,
+        pull_secrets=tuple(filter(None, settings.worker_pull_secrets.split(","))),
         nats_url=settings.nats_url,
         egress_allow=settings.egress_allow,
         egress_proxy=settings.egress_proxy,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from trawler_crds.failures import FailureReason
 from trawler_crds.worker_pool import WorkerPoolStatus
 
 
@@ -16,8 +17,23 @@ class WriteStatus:
     """The resourceVersion that it was decided on; of a newer one it may be wrong."""
     changes: Mapping[str, Any] = field(hash=False)
     event: str | None = None
-    """A line for `kubectl describe`, on retries and ends."""
+    """A line for `kubectl describe`, on what somebody would look for: retries, failures and refusals. A clean
+    end has none: it would cost as much as the status that says the same.
+    """
     warning: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetAside:
+    """End a MediaJob that cannot be taken, of exactly this version."""
+
+    uid: str
+    name: str
+    version: int = field(compare=False)
+    reason: FailureReason
+    message: str
+    completed: str
+    """RFC 3339, UTC."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +72,9 @@ class Copy:
     uid: str
     version: str
     source: str
+    """The twin's uid."""
+    name: str = field(default="", compare=False)
+    """The twin's name: what it stored is read when it is needed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +82,8 @@ class DeleteJob:
     """A finished job was kept long enough."""
 
     uid: str
+    name: str = field(compare=False)
+    version: int = field(compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +105,8 @@ class DeletePod:
     """A pod that ended, or that is drained."""
 
     pod: str
+    heard: bool = True
+    """Whether it ever spoke; if not it holds nothing, and gets a short grace."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +125,20 @@ class WritePool:
     status: WorkerPoolStatus
 
 
+@dataclass(frozen=True, kw_only=True)
+class MarkNotUnderstood:
+    """Show on a MediaQueue or WorkerPool that it is left alone, and why."""
+
+    kind: str
+    name: str
+    uid: str
+    time: str
+    """RFC 3339, UTC."""
+
+
 Action = (
     WriteStatus
+    | SetAside
     | Dispatch
     | Order
     | Cancel
@@ -114,4 +149,5 @@ Action = (
     | DeletePod
     | ScalePool
     | WritePool
+    | MarkNotUnderstood
 )

@@ -7,6 +7,7 @@ turn does not come first: then the write of the dispatch says both.
 from dataclasses import replace
 from typing import Any
 
+from trawler_crds import addresses
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import ACCEPTED, MediaJob, Phase
 from trawler_operator.actions import WriteStatus
@@ -16,7 +17,10 @@ from trawler_operator.wording import conditions, host, human, stamp
 
 
 def refuse(job: MediaJob, board: Board, clock: Clock) -> WriteStatus | None:
-    """Failed for want of room in its queue; None where it may come in."""
+    """Failed for its address or for want of room in its queue; None where it may come in."""
+    if (why := addresses.fault(job.spec.url)) is not None:
+        sentence = f"The address {why}."
+        return end(job, Phase.FAILED, FailureReason.BAD_ADDRESS, sentence, clock.wall)
     refusal = _refusal(job, board, stamp(clock.wall)[:10])
     if refusal is None:
         return None
@@ -66,8 +70,7 @@ def _refusal(job: MediaJob, board: Board, day: str) -> str | None:
                 " Try again when some are done."
             )
     if share.daily_bytes is not None:
-        coming = sum(other.spec.limits.max_bytes for other in board.waiting.entering(queue))
-        used = board.day_bytes(queue, day) + coming
+        used = board.ledger.used(queue, day) + board.waiting.entering_bytes(queue)
         if used + job.spec.limits.max_bytes > share.daily_bytes:
             return (
                 f"With the {human(job.spec.limits.max_bytes)} that this request may fetch, the queue"

@@ -3,18 +3,24 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from trawler_crds.media_job import TERMINAL, MediaJob, Phase
+from trawler_common.pauses import grown
+from trawler_common.replica import Replica
+from trawler_crds.media_job import TERMINAL, MediaJob, Phase, Reuse
 from trawler_crds.media_queue import MediaQueue, MediaQueueSpec
 from trawler_crds.messages import Held, Presence, Stage
 from trawler_crds.worker_pool import WorkerPool
 from trawler_operator.ledger import Ledger
+from trawler_operator.state.finished import FinishedJobs, condense
+from trawler_operator.state.reservations import Reservations
 from trawler_operator.twins import Twins
-from trawler_operator.waiting import DEFAULT, Waiting
+from trawler_operator.waiting import Waiting, turn
+from trawler_operator.wording import parse
 
 LEASE_SECONDS: Final = 30.0
 """Without a presence for so long, a pod's jobs are lost."""
@@ -22,8 +28,18 @@ LEASE_SECONDS: Final = 30.0
 WAITS: Final = frozenset({Phase.PENDING, Phase.QUEUED, Phase.SUSPENDED})
 """Phases from which an attempt may begin."""
 
+PROVED: Final = 15.0
+"""Seconds over which a pod has to be heard before its start counts as a good one."""
+FIRST_REST: Final = 0.5
+LONGEST_REST: Final = 60.0
+"""Bounds of the pause after a pod, or a job, came back from an order that was not taken."""
+
 NEWEST_SHARE: Final = 0.1
 """How much the newest job counts in the average of how long one takes."""
+
+
+UNSCHEDULABLE: Final = "Unschedulable"
+"""How the trouble of a pod begins that waits for room on a node."""
 
 
 class PodPhase(StrEnum):
@@ -47,6 +63,7 @@ class Pod:
     """What it was made from (`pods.template`); a pod of an older one is replaced."""
     heard_at: float | None = None
     """Monotonic seconds of its last presence."""
+    first_heard_at: float | None = None
     seen_at: float = 0.0
     """Monotonic seconds of when we first saw it."""
     idle_since: float | None = None
@@ -57,10 +74,21 @@ class Pod:
     draining: bool = False
     mute: bool = False
     """It did not answer an order: it is given none until it is heard again."""
+    declined: int = 0
+    """Orders in a row that it did not take though it claimed room."""
+    rests_until: float = 0.0
+    """Monotonic seconds; until then it is given no order, because it declined some."""
+    trouble: str = ""
+    """Why it does not start, in the words of its scheduler or of its containers; empty: nothing known."""
+    ready_once: bool = False
+    """It worked: it was heard over some time, or finished a job."""
     held: dict[tuple[str, int], Held] = field(default_factory=dict)
 
     def hear(self, presence: Presence, now: float) -> None:
         """Take what it says, unless something later was heard already."""
+        if self.first_heard_at is None:
+            self.first_heard_at = now
+        self.ready_once = self.ready_once or now - self.first_heard_at >= PROVED
         self.heard_at = now
         if presence.sequence < self.sequence:
             return
@@ -75,9 +103,15 @@ class Pod:
         elif self.idle_since is None:
             self.idle_since = now
 
+    def decline(self, now: float) -> None:
+        """It did not take an order though it claimed room: it is left alone for longer each time."""
+        self.declined += 1
+        self.rests_until = now + grown(FIRST_REST, LONGEST_REST, self.declined - 1)
+
     def accept(self, uid: str, attempt: int) -> None:
         """It took an order; until its next presence this is what we know of it."""
         self.idle_since = None
+        self.declined = 0
         self.held.setdefault(
             (uid, attempt),
             Held(uid=uid, attempt=attempt, stage=Stage.STARTING, age_seconds=0.0),
@@ -106,8 +140,32 @@ def _version(seen: MediaJob | MediaQueue | WorkerPool) -> int:
     return int(seen.metadata.resource_version or 0)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """A MediaJob that this version of the operator cannot take."""
+
+    uid: str
+    name: str
+    version: int
+    ended: bool
+    why: str
+    """For the log; a person is told a sentence of ours."""
+    understood: bool = False
+    """Whether at least its fields were read; else nobody knows which objects it names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotUnderstood:
+    """A MediaQueue or WorkerPool that this version of the operator cannot read."""
+
+    kind: str
+    name: str
+    uid: str
+    version: int
+
+
 class Board:
-    """Jobs, pods, pools and queues by what was seen last. Older sights of an object change nothing."""
+    """Jobs, pods, pools and queues by their newest sights. Older sights of an object change nothing."""
 
     def __init__(
         self, now: Callable[[], float] = time.monotonic, *, reuse_seconds: float = 3600.0
@@ -117,155 +175,288 @@ class Board:
         """How old a stored result may be that answers a new job."""
         self.twins = Twins()
         self.jobs: dict[str, MediaJob] = {}
+        """Uid → job, of those that have not ended."""
+        self.finished = FinishedJobs()
+        self.unreadable: dict[str, Unreadable] = {}
+        """Uid → MediaJob that no step can take."""
+        self.to_end: dict[str, Unreadable] = {}
+        """Those of them that have not ended yet."""
+        self.not_understood: dict[tuple[str, str], NotUnderstood] = {}
+        """Kind and name → queue or pool that is left alone."""
         self.pods: dict[str, Pod] = {}
         self.pools: dict[str, WorkerPool] = {}
         self.queues: dict[str, MediaQueue] = {}
         self.waiting = Waiting(self.queues.__contains__)
-        self.ledger = Ledger()
+        self.ledger = Ledger(self.queues.__contains__)
         self.since: dict[str, float] = {}
         """Uid → when (monotonic) a job was first seen in the phase that it is in."""
+        self.waited: dict[str, float] = {}
+        """Uid → seconds that a job waited in the queue before, since it was let in or failed last."""
+        self.returned: dict[str, int] = {}
+        """Uid → how often in a row it came back to the queue at no cost."""
         self.seconds_per_job: dict[str, float] = {}
         """Pool → how long a job takes there, on average over the last ones."""
-        self.reserved: dict[tuple[str, int], str] = {}
+        self.reserved = Reservations()
         """Orders under way: (uid, attempt) → pod. Each takes a slot the pod did not count yet."""
         self.dirty: dict[str, None] = {}
         """Uids of jobs that changed since they were last decided on, in the order they did."""
         self.resting: dict[str, MediaJob] = {}
-        """Queued jobs that failed before: each waits a while before it is tried again."""
-        self.by_phase: dict[Phase, dict[str, MediaJob]] = {phase: {} for phase in Phase}
+        """Queued jobs that came back before: each waits a while before it is tried again."""
+        self.by_phase: dict[Phase, dict[str, MediaJob]] = {
+            phase: {} for phase in Phase if phase not in TERMINAL
+        }
+        self.by_worker: dict[str, dict[str, MediaJob]] = {}
+        """Pod → what runs there, by the jobs' own account."""
         self.on_change: Callable[[], None] = lambda: None
-        self._gone: dict[str, int] = {}
+        self._by_queue: dict[str, dict[str, MediaJob]] = {}
+        """Queue, as jobs name it → those that have not ended."""
+        self._running: Counter[str] = Counter()
+        """Queue whose share they use → jobs that run."""
+        self._fetched: Counter[str] = Counter()
+        """Fingerprint → jobs that run and share what they fetch."""
+        self.job_sights = Replica[MediaJob | Unreadable](self._put_job, self._drop_job, now)
+        self.pod_sights = Replica[Pod](self._put_pod, self._drop_pod, now)
+        self.pool_sights = Replica[WorkerPool | NotUnderstood](self._put_pool, self._drop_pool, now)
+        self.queue_sights = Replica[MediaQueue | NotUnderstood](
+            self._put_queue, self._drop_queue, now
+        )
 
     # what the API server says -------------------------------------------------------------
 
-    def see_job(self, job: MediaJob, *, gone: bool = False) -> None:
-        """One job as it is now."""
-        known = self.jobs.get(job.uid)
-        version = _version(job)
-        if known is not None and version < _version(known):
-            return
-        if known is not None:
-            self.by_phase[known.status.phase].pop(job.uid, None)
-            self.resting.pop(job.uid, None)
-        if gone or self._gone.get(job.uid, -1) >= version:
-            self._gone[job.uid] = version
-            if len(self._gone) > 10_000:
-                self._gone.pop(next(iter(self._gone)))
-            self.jobs.pop(job.uid, None)
-            self.since.pop(job.uid, None)
-            self.waiting.drop(job.uid)
-            self.ledger.forget(job.uid)
-            self.touch(self.twins.waiting(job))
-            self.twins.forget(job.uid)
+    def see_job(
+        self, job: MediaJob | Unreadable, *, gone: bool = False, as_of: int | None = None
+    ) -> None:
+        """One job as it is at its version; `as_of`: a list shows that it was there then, too."""
+        version = job.version if isinstance(job, Unreadable) else _version(job)
+        if gone:
+            self.job_sights.lose(job.uid, version)
         else:
-            self._place(job, known)
-            self.jobs[job.uid] = job
-            self.by_phase[job.status.phase][job.uid] = job
-            if job.status.phase not in TERMINAL:
-                self.touch([job.uid])
+            self.job_sights.see(job.uid, version, job, as_of=as_of)
         self.on_change()
 
     def touch(self, uids: Iterable[str]) -> None:
         """Have jobs decided on in the next turn."""
         self.dirty.update(dict.fromkeys(uids))
 
-    def knows(self, uid: str, version: str) -> bool:
-        """Whether this very version of a job was seen already."""
-        job = self.jobs.get(uid)
-        return job is not None and job.version == version
+    def _put_job(self, uid: str, job: MediaJob | Unreadable) -> None:
+        if isinstance(job, MediaJob):
+            try:
+                self._place(job)
+                self.unreadable.pop(uid, None)
+                self.to_end.pop(uid, None)
+                return
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is about this job alone
+                job = _unreadable(job, repr(error))
+        self._drop_job(uid)
+        self._keep_unreadable(job)
 
-    def _place(self, job: MediaJob, known: MediaJob | None) -> None:
-        now = self._now()
+    def set_aside(self, uid: str, why: str) -> None:
+        """A job that some step cannot take: it is only ended, and holds up nobody."""
+        job = self.jobs.get(uid)
+        if job is not None:
+            self._drop_job(uid)
+            self._keep_unreadable(_unreadable(job, why))
+
+    def _keep_unreadable(self, job: Unreadable) -> None:
+        self.unreadable[job.uid] = job
+        if not job.ended:
+            self.to_end[job.uid] = job
+
+    def _drop_job(self, uid: str) -> None:
+        self.unreadable.pop(uid, None)
+        self.to_end.pop(uid, None)
+        mark = self.twins.known(uid)
+        waiting = self.twins.waiting(mark) if mark is not None else []
+        self._leave(uid)
+        self.touch(waiting)
+        finished = self.finished.drop(uid)
+        if finished is not None:
+            self.twins.forget(finished)
+
+    def _place(self, job: MediaJob) -> None:
+        if job.status.phase in TERMINAL:
+            self._place_finished(job)
+            return
+        known = self.jobs.get(job.uid)
+        turn(job), self.twins.mark(job), not_before(job)  # before anything changes: these may raise
+        if known is not None:
+            self._unindex(known)
         if known is None or known.status.phase is not job.status.phase:
-            if known is not None and known.status.phase is Phase.RUNNING:
-                self._took(job.spec.pool, now - self.since.get(job.uid, now))
-            self.since[job.uid] = now
+            self._enter_phase(job, known)
         if job.status.phase is Phase.QUEUED:
             self.waiting.put(job)
-            if job.status.failures:
+            if job.status.failures or self.returned.get(job.uid):
                 self.resting[job.uid] = job
         else:
             self.waiting.drop(job.uid)
         self.ledger.see(job)
         self.twins.see(job)
-        if job.status.phase in TERMINAL:
-            self.touch(self.twins.waiting(job))
+        self._index(job)
+        self.touch([job.uid])
+
+    def _place_finished(self, job: MediaJob) -> None:
+        """The first time it is seen so, it leaves everything that goes on."""
+        shared = job.spec.reuse is not Reuse.NEVER
+        if job.uid not in self.finished:
+            waiting = self.twins.waiting(self.twins.mark(job))
+            mark = self.twins.mark(job) if shared else None
+            condensed = condense(job, mark)
+            known = self.jobs.get(job.uid)
+            if known is not None and known.status.phase is Phase.RUNNING:
+                self._took(job.spec.pool, self._now() - self.since.get(job.uid, self._now()))
+            self.ledger.settle(job)
+            self._leave(job.uid)
+            self.touch(uid for uid in waiting if uid != job.uid)
+        else:
+            before = self.finished.get(job.uid)
+            condensed = condense(job, before.mark if before is not None else None)
+        self.finished.put(condensed)
+        self.twins.finish(condensed)
+
+    def _enter_phase(self, job: MediaJob, known: MediaJob | None) -> None:
+        """Clocks begin anew with each phase, but for the time in the queue: it goes on over what brought
+        a job back at no cost.
+        """
+        now = self._now()
+        before = now - self.since.get(job.uid, now)
+        if known is not None and known.status.phase is Phase.QUEUED:
+            self.waited[job.uid] = self.waited.get(job.uid, 0.0) + before
+        if known is not None and known.status.phase is Phase.RUNNING:
+            self._took(job.spec.pool, before)
+        failed = known is not None and job.status.failures > known.status.failures
+        if failed or job.status.phase is Phase.SUSPENDED:
+            self.waited.pop(job.uid, None)
+            self.returned.pop(job.uid, None)
+        elif (
+            known is not None
+            and known.status.phase is Phase.RUNNING
+            and job.status.phase is Phase.QUEUED
+        ):
+            worked = before >= PROVED  # then it is not what is wrong
+            self.returned[job.uid] = 1 if worked else self.returned.get(job.uid, 0) + 1
+        self.since[job.uid] = now
+
+    def _index(self, job: MediaJob) -> None:
+        uid, phase = job.uid, job.status.phase
+        self.jobs[uid] = job
+        self.by_phase[phase][uid] = job
+        self._by_queue.setdefault(job.spec.queue, {})[uid] = job
+        if phase is Phase.RUNNING:
+            self.by_worker.setdefault(job.status.worker or "", {})[uid] = job
+            self._running[self.waiting.queue_of(job)] += 1
+            if job.spec.reuse is Reuse.ALWAYS:
+                self._fetched[self.twins.mark(job)] += 1
+
+    def _unindex(self, job: MediaJob) -> None:
+        uid, phase = job.uid, job.status.phase
+        if self.by_phase[phase].pop(uid, None) is None:
+            return
+        self.resting.pop(uid, None)
+        _pop(self._by_queue, job.spec.queue, uid)
+        if phase is Phase.RUNNING:
+            _pop(self.by_worker, job.status.worker or "", uid)
+            _less(self._running, self.waiting.queue_of(job))
+            if job.spec.reuse is Reuse.ALWAYS:
+                _less(self._fetched, self.twins.mark(job))
+
+    def _leave(self, uid: str) -> None:
+        """It ended, is gone, or could not be placed: nothing that goes on knows of it any more."""
+        job = self.jobs.pop(uid, None)
+        if job is not None:
+            self._unindex(job)
+        self.resting.pop(uid, None)
+        for table in (self.since, self.waited, self.returned):
+            table.pop(uid, None)
+        self.waiting.drop(uid)
+        self.ledger.leave(uid)
+        self.twins.leave(uid)
 
     def _took(self, pool: str, seconds: float) -> None:
         mean = self.seconds_per_job.get(pool, seconds)
         self.seconds_per_job[pool] = mean + NEWEST_SHARE * (seconds - mean)
 
-    def see_queue(self, queue: MediaQueue, *, gone: bool = False) -> None:
-        """One queue as it is now; jobs that name it move to its lane, or to the default one."""
-        known = self.queues.get(queue.name)
-        if known is not None and _version(queue) < _version(known):
-            return
+    def see_queue(
+        self, queue: MediaQueue | NotUnderstood, *, gone: bool = False, as_of: int | None = None
+    ) -> None:
+        """One queue as it is at its version."""
+        version = queue.version if isinstance(queue, NotUnderstood) else _version(queue)
         if gone:
-            self.queues.pop(queue.name, None)
+            self.queue_sights.lose(queue.name, version)
         else:
-            self.queues[queue.name] = queue
-        if gone or known is None:
-            for job in self.jobs.values():
-                if job.spec.queue == queue.name:
-                    self.waiting.move(job)
+            self.queue_sights.see(queue.name, version, queue, as_of=as_of)
         self.on_change()
 
-    def see_pod(self, pod: Pod, *, gone: bool = False) -> None:
+    def _put_queue(self, name: str, queue: MediaQueue | NotUnderstood) -> None:
+        if isinstance(queue, NotUnderstood):
+            self._drop_queue(name)
+            self.not_understood["MediaQueue", name] = queue
+            return
+        self.not_understood.pop(("MediaQueue", name), None)
+        known = name in self.queues
+        if not known:
+            self._declare(name, lambda: self.queues.__setitem__(name, queue), declared=True)
+        self.queues[name] = queue
+
+    def _drop_queue(self, name: str) -> None:
+        self.not_understood.pop(("MediaQueue", name), None)
+        if name in self.queues:
+            self._declare(name, lambda: self.queues.__delitem__(name), declared=False)
+
+    def _declare(self, name: str, change: Callable[[], None], *, declared: bool) -> None:
+        """Jobs that name a queue move to its lane, or to the default one."""
+        mine = self._by_queue.get(name, {})
+        running = [job for job in mine.values() if job.status.phase is Phase.RUNNING]
+        for job in running:
+            _less(self._running, self.waiting.queue_of(job))
+        change()
+        for job in running:
+            self._running[self.waiting.queue_of(job)] += 1
+        self.ledger.move(name, declared=declared)
+        for job in mine.values():
+            self.waiting.move(job)
+
+    def see_pod(self, pod: Pod, *, gone: bool = False, as_of: int | None = None) -> None:
         """One pod as the API server knows it; what the pod said itself stays."""
-        known = self.pods.get(pod.name)
-        if known is not None:
-            if pod.resource_version < known.resource_version:
-                return
+        if gone:
+            self.pod_sights.lose(pod.name, pod.resource_version)
+        else:
+            self.pod_sights.see(pod.name, pod.resource_version, pod, as_of=as_of)
+        self.on_change()
+
+    def _put_pod(self, name: str, pod: Pod) -> None:
+        known = self.pods.get(name)
+        if known is None:
+            pod.seen_at = pod.seen_at or self._now()
+            self.pods[name] = pod
+        elif known is not pod:
             known.phase, known.leaving = pod.phase, pod.leaving
             known.resource_version = pod.resource_version
-            known.created, known.pool = pod.created, pod.pool
-        if gone:
-            self.pods.pop(pod.name, None)
-        elif known is None:
-            pod.seen_at = pod.seen_at or self._now()
-            self.pods[pod.name] = pod
-        self.touch(self.by_phase[Phase.RUNNING])
-        self.on_change()
+            known.created, known.pool, known.trouble = pod.created, pod.pool, pod.trouble
+        self.touch(self.by_worker.get(name, ()))
 
-    def see_pool(self, pool: WorkerPool, *, gone: bool = False) -> None:
-        """One pool as it is now."""
-        known = self.pools.get(pool.name)
-        if known is not None and _version(pool) < _version(known):
-            return
+    def _drop_pod(self, name: str) -> None:
+        self.pods.pop(name, None)
+        self.touch(self.by_worker.get(name, ()))
+
+    def see_pool(self, pool: WorkerPool | NotUnderstood, *, gone: bool = False) -> None:
+        """One pool as it is at its version."""
+        version = pool.version if isinstance(pool, NotUnderstood) else _version(pool)
         if gone:
-            self.pools.pop(pool.name, None)
+            self.pool_sights.lose(pool.name, version)
         else:
-            self.pools[pool.name] = pool
+            self.pool_sights.see(pool.name, version, pool)
         self.on_change()
 
-    def replace(
-        self,
-        jobs: Iterable[MediaJob],
-        pods: Iterable[Pod],
-        pools: Iterable[WorkerPool],
-        queues: Iterable[MediaQueue],
-    ) -> None:
-        """A full list: what is not in it is gone (a watch may have missed that)."""
-        seen_jobs = {job.uid: job for job in jobs}
-        seen_pods = {pod.name: pod for pod in pods}
-        seen_pools = {pool.name: pool for pool in pools}
-        seen_queues = {queue.name: queue for queue in queues}
-        for queue in [queue for name, queue in self.queues.items() if name not in seen_queues]:
-            self.see_queue(queue, gone=True)
-        for queue in seen_queues.values():
-            self.see_queue(queue)
-        for job in [job for uid, job in self.jobs.items() if uid not in seen_jobs]:
-            self.see_job(job, gone=True)
-        for pod in [pod for name, pod in self.pods.items() if name not in seen_pods]:
-            self.see_pod(pod, gone=True)
-        for pool in [pool for name, pool in self.pools.items() if name not in seen_pools]:
-            self.see_pool(pool, gone=True)
-        for job in seen_jobs.values():
-            self.see_job(job)
-        for seen in seen_pods.values():
-            self.see_pod(seen)
-        for known in seen_pools.values():
-            self.see_pool(known)
+    def _put_pool(self, name: str, pool: WorkerPool | NotUnderstood) -> None:
+        self._drop_pool(name)
+        if isinstance(pool, NotUnderstood):
+            self.not_understood["WorkerPool", name] = pool
+        else:
+            self.pools[name] = pool
+
+    def _drop_pool(self, name: str) -> None:
+        self.not_understood.pop(("WorkerPool", name), None)
+        self.pools.pop(name, None)
 
     # what the pods say --------------------------------------------------------------------
 
@@ -275,8 +466,7 @@ class Board:
         if pod is None:
             return False
         pod.hear(presence, now)
-        running = self.by_phase[Phase.RUNNING]
-        self.touch(uid for uid, job in running.items() if job.status.worker == name)
+        self.touch(self.by_worker.get(name, ()))
         self.on_change()
         return True
 
@@ -289,26 +479,24 @@ class Board:
 
     def running(self) -> Counter[str]:
         """Queue → jobs that run, or are being handed to a pod."""
-        found = Counter(self.waiting.queue_of(job) for job in self.by_phase[Phase.RUNNING].values())
-        handed = (job for uid, _ in self.reserved if (job := self.jobs.get(uid)) is not None)
-        found.update(self.waiting.queue_of(j) for j in handed if j.status.phase in WAITS)
+        found = self._running.copy()
+        found.update(self._handed())
         return found
 
-    def day_bytes(self, queue: str, day: str) -> int:
-        """Bytes of a day that a queue stored, or that its jobs may still store."""
-        return self.stored_bytes(queue, day) + self._lane_sum(queue, self.ledger.reserved(day))
+    def running_in(self, queue: str) -> int:
+        """Jobs of one queue that run, or are being handed to a pod."""
+        return self._running[queue] + sum(handed == queue for handed in self._handed())
 
-    def stored_bytes(self, queue: str, day: str) -> int:
-        """Bytes of a day that a queue stored."""
-        return self._lane_sum(queue, self.ledger.settled(day))
+    def _handed(self) -> Iterator[str]:
+        """The queue of each job that is being handed to a pod and does not run yet."""
+        for uid, _ in self.reserved:
+            job = self.jobs.get(uid)
+            if job is not None and job.status.phase in WAITS:
+                yield self.waiting.queue_of(job)
 
-    def _lane_sum(self, queue: str, sums: Counter[str]) -> int:
-        """Of one queue; for the default one, of every queue that nobody declared."""
-        if queue != DEFAULT:
-            return sums[queue]
-        return sum(
-            size for name, size in sums.items() if name == DEFAULT or name not in self.queues
-        )
+    def fetched(self) -> AbstractSet[str]:
+        """Fingerprints of what runs and is shared."""
+        return self._fetched.keys()
 
     # orders under way -----------------------------------------------------------------------
 
@@ -323,15 +511,12 @@ class Board:
 
     def free(self, pod: Pod) -> int:
         """Slots of a pod that neither it nor an order under way has taken."""
-        waiting = sum(
-            1 for key, name in self.reserved.items() if name == pod.name and key not in pod.held
-        )
+        waiting = sum(1 for key in self.reserved.of(pod.name) if key not in pod.held)
         return max(0, pod.free - waiting)
 
     def load(self, pod: Pod) -> int:
         """Jobs that a pod has, orders under way included."""
-        under_way = {key for key, name in self.reserved.items() if name == pod.name}
-        return max(pod.taken, len(pod.held.keys() | under_way))
+        return max(pod.taken, len(pod.held.keys() | self.reserved.of(pod.name)))
 
     def handing(self, job: MediaJob) -> bool:
         """Whether its next attempt is being handed to a pod."""
@@ -344,16 +529,59 @@ class Board:
             known.free, known.sequence = free, sequence
         self.on_change()
 
-    def unanswered(self, pod: str) -> None:
-        """A pod did not answer an order. It may be gone, though nobody has said so yet: without
-        this a job would be offered to it again and again, each time as another attempt.
+    def declined(self, pod: str, *, answered: bool) -> None:
+        """A pod did not take an order that it claimed to have room for, or did not answer at all. It may
+        be gone, though nobody has said so yet: without this a job would be offered to it again and
+        again, each time as another attempt.
         """
         known = self.pods.get(pod)
-        if known is not None:
-            known.mute = True
+        if known is None:
+            return
+        known.mute = known.mute or not answered
+        if not answered or known.free > 0:
+            known.decline(self._now())
 
     def settled(self, pod: str, uid: str, attempt: int) -> None:
         """A pod's result was recorded: it lets go of the attempt before it says so."""
         known = self.pods.get(pod)
         if known is not None:
             known.held.pop((uid, attempt), None)
+            known.ready_once = True
+
+
+def rest(returned: int) -> float:
+    """Seconds for which a job rests that came back to the queue at no cost so many times in a row."""
+    return grown(FIRST_REST, LONGEST_REST, returned - 1) if returned else 0.0
+
+
+def not_before(job: MediaJob) -> float:
+    """Seconds after it was queued that the site asked to wait. Raises ValueError for a time that is none."""
+    status = job.status
+    if status.not_before is None or status.queued_time is None:
+        return 0.0
+    return parse(status.not_before) - parse(status.queued_time)  # of one clock, right or wrong
+
+
+def _unreadable(job: MediaJob, why: str) -> Unreadable:
+    return Unreadable(
+        uid=job.uid,
+        name=job.name,
+        version=_version(job),
+        ended=job.status.phase in TERMINAL,
+        why=why,
+        understood=True,
+    )
+
+
+def _pop(table: dict[str, dict[str, MediaJob]], key: str, uid: str) -> None:
+    jobs = table.get(key)
+    if jobs is not None:
+        jobs.pop(uid, None)
+        if not jobs:
+            del table[key]
+
+
+def _less(counter: Counter[str], key: str) -> None:
+    counter[key] -= 1
+    if counter[key] <= 0:
+        del counter[key]

@@ -1,54 +1,97 @@
-"""The store's broom: folder by folder, all day, so that a large store is never listed at once."""
+"""The store's broom: folder by folder, all day, so that a large store is never listed at once. It sweeps
+only below a prefix that is marked as this install's, and only while every MediaJob is understood.
+"""
 
 import asyncio
 import time
+from collections.abc import Callable
+from typing import Final
 
 from trawler_common import logs
 from trawler_common.crashing import CrashPoint, reach
 from trawler_common.store import Store, StoreAway
+from trawler_crds.keys import SHARED_PREFIX, object_key
 from trawler_operator.board import Board
 from trawler_operator.leader import Leader
 from trawler_operator.metrics import Metrics
-from trawler_operator.sweeping import SHARDS, Pins, Sweeper, longest_attempt, named
+from trawler_operator.sweeping import SHARDS, Named, Pins, Sweeper, longest_attempt
 
 log = logs.get("broom")
+
+SAID_EVERY: Final = 600.0
+"""Seconds between two lines of log about why nothing is swept."""
 
 
 class Broom:
     """Lists, asks what may go, and deletes that."""
 
     def __init__(
-        self, *, board: Board, pins: Pins, store: Store, leader: Leader, metrics: Metrics
+        self,
+        *,
+        board: Board,
+        pins: Pins,
+        store: Store,
+        owned: Callable[[], bool],
+        exclusive: bool,
+        leader: Leader,
+        metrics: Metrics,
     ) -> None:
         self._board = board
         self._pins = pins
         self._store = store
+        self._owned = owned
+        # what lies in the shared one may be anybody's, unless the store is this install's alone
+        self._prefixes = [
+            prefix
+            for prefix in dict.fromkeys((store.prefix, SHARED_PREFIX))
+            if exclusive or prefix != SHARED_PREFIX
+        ]
         self._leader = leader
         self._metrics = metrics
         self._sweeper = Sweeper(since=time.monotonic())
+        self._said = 0.0
 
     async def run(self) -> None:
         """Sweep for ever: every folder once in each time of a longest attempt."""
         while True:
             for shard in SHARDS:
                 await asyncio.sleep(longest_attempt(self._board) / len(SHARDS))
-                try:
-                    await self._sweep(shard)
-                except StoreAway as error:
-                    log.info("sweep_waits", extra={"error": str(error)})
+                for prefix in self._prefixes:
+                    try:
+                        await self._sweep(prefix, shard)
+                    except StoreAway as error:
+                        log.info("sweep_waits", extra={"error": str(error)})
 
-    async def _sweep(self, shard: str) -> None:
-        listed = await self._store.hashes(shard)
+    def _hindrance(self) -> str:
+        """Why nothing may be deleted now; empty where nothing hinders."""
+        if not self._owned():
+            return "the prefix is not marked as this install's"
+        unknown = sum(not job.understood for job in self._board.unreadable.values())
+        if unknown:
+            return f"nobody knows which objects {unknown} MediaJobs name that are not understood"
+        return ""
+
+    async def _sweep(self, prefix: str, shard: str) -> None:
+        hindrance = self._hindrance()
+        if hindrance:
+            if time.monotonic() - self._said > SAID_EVERY:
+                self._said = time.monotonic()
+                log.warning("not_swept", extra={"why": hindrance})
+            return
+        listed = await self._store.hashes(shard, prefix=prefix)
         apart = longest_attempt(self._board)
-        known = named(self._board, self._pins)
-        for sha256 in self._sweeper.look(shard, listed, known, now=time.monotonic(), apart=apart):
-            if sha256 in named(self._board, self._pins):
+        known = Named(self._board, self._pins)
+        for sha256 in self._sweeper.look(
+            f"{prefix}/{shard}", listed, known, now=time.monotonic(), apart=apart
+        ):
+            if sha256 in Named(self._board, self._pins) or self._hindrance():
                 continue  # somebody came while the one before was being deleted
             self._leader.require()
             with self._pins.letting_go(sha256):
                 reach(CrashPoint.BEFORE_SWEEP)
                 # not past the Lease: whoever leads then may have promised the object again
-                await self._store.delete(sha256, timeout=self._leader.remaining())
+                key = object_key(prefix, sha256)
+                await self._store.delete(key, timeout=self._leader.remaining())
                 reach(CrashPoint.AFTER_SWEEP)
             self._metrics.objects_swept.inc()
             log.info("object_swept", extra={"sha256": sha256})

@@ -1,17 +1,18 @@
 """The only module that calls the Kubernetes API. Plain JSON in and out, a deadline on each call."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
 from trawler_common.kube import MERGE, Kube, understood
+from trawler_common.plain import clean
 from trawler_crds import API_GROUP, API_VERSION
 from trawler_crds.keys import ANNOTATION_TEMPLATE, LABEL_POOL
 from trawler_crds.media_job import MediaJob
 from trawler_crds.media_queue import MediaQueue
 from trawler_crds.worker_pool import WorkerPool
-from trawler_operator.board import Pod, PodPhase
+from trawler_operator.board import UNSCHEDULABLE, Pod, PodPhase
 
 _APPLY: Final = "application/apply-patch+yaml"
 
@@ -30,7 +31,29 @@ def pod_from(manifest: Mapping[str, Any]) -> Pod:
         leaving=meta.get("deletionTimestamp") is not None,
         resource_version=int(meta.get("resourceVersion") or 0),
         template=meta.get("annotations", {}).get(ANNOTATION_TEMPLATE, ""),
+        trouble=clean(_trouble(status), limit=400),
     )
+
+
+def _trouble(status: Mapping[str, Any]) -> str:
+    """Why a pod does not run, in the words of whoever hinders it; empty where nobody said so."""
+    for condition in status.get("conditions", []):
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            return f"{UNSCHEDULABLE}: {condition.get('message', '')}"
+    for container in status.get("containerStatuses", []):
+        state = container.get("state", {})
+        waiting, ended = state.get("waiting"), state.get("terminated")
+        if waiting and waiting.get("reason") not in {None, "ContainerCreating", "PodInitializing"}:
+            return (
+                f"container {container['name']}: {waiting['reason']}: {waiting.get('message', '')}"
+            )
+        if ended and (ended.get("exitCode") or ended.get("reason") != "Completed"):
+            said = f" {ended['message']}" if ended.get("message") else ""
+            return (
+                f"container {container['name']}: {ended.get('reason', 'ended')},"
+                f" exit code {ended.get('exitCode')}{said}"
+            )
+    return ": ".join(filter(None, (status.get("reason"), status.get("message"))))
 
 
 class Cluster(Kube):
@@ -45,13 +68,9 @@ class Cluster(Kube):
 
     # jobs -----------------------------------------------------------------------------------
 
-    async def list_jobs(self) -> tuple[list[MediaJob], str]:
-        """All MediaJobs, and the version that a watch goes on from."""
-        return await self.list_all(self._ours("mediajobs"), partial(understood, MediaJob))
-
-    def watch_jobs(self, since: str) -> AsyncIterator[dict[str, Any]]:
-        """What happens to MediaJobs after a version (`Kube.watch`)."""
-        return self.watch(self._ours("mediajobs"), since)
+    @property
+    def jobs_path(self) -> str:
+        return self._ours("mediajobs")
 
     async def get_job(self, name: str) -> MediaJob:
         return MediaJob.model_validate(await self.call("GET", self._ours("mediajobs", name)))
@@ -65,26 +84,39 @@ class Cluster(Kube):
         path = self._ours("mediajobs", job.name, "status")
         return MediaJob.model_validate(await self.call("PATCH", path, body, content=MERGE))
 
-    async def delete_job(self, job: MediaJob) -> None:
-        """Delete exactly the version we know. Raises Conflict otherwise."""
-        meta = job.metadata
-        body = {"preconditions": {"uid": meta.uid, "resourceVersion": meta.resource_version}}
-        await self.call("DELETE", self._ours("mediajobs", job.name), body)
+    async def end_job(
+        self, name: str, uid: str, version: int, changes: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Change status fields of a job that no model can hold. Raises Conflict where it was changed."""
+        body = {"metadata": {"uid": uid, "resourceVersion": str(version)}, "status": dict(changes)}
+        path = self._ours("mediajobs", name, "status")
+        found: dict[str, Any] = await self.call("PATCH", path, body, content=MERGE)
+        return found
 
-    async def tell(self, job: MediaJob, text: str, *, warning: bool) -> None:
-        """An Event on the job, for `kubectl describe`."""
+    async def delete_job(self, name: str, uid: str, version: int) -> bool:
+        """Delete exactly the version we know. Raises Conflict otherwise. False where the object is still
+        there, because a finalizer holds it: then the answer is the object and not a Status.
+        """
+        body = {"preconditions": {"uid": uid, "resourceVersion": str(version)}}
+        answer = await self.call("DELETE", self._ours("mediajobs", name), body)
+        return bool(answer.get("kind") == "Status")
+
+    async def tell(
+        self, about: MediaJob | WorkerPool, reason: str, text: str, *, warning: bool
+    ) -> None:
+        """An Event on an object, for `kubectl describe`."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         body = {
-            "metadata": {"generateName": f"{job.name[:40]}-"},
+            "metadata": {"generateName": f"{about.name[:40]}-"},
             "involvedObject": {
                 "apiVersion": f"{API_GROUP}/{API_VERSION}",
-                "kind": "MediaJob",
-                "name": job.name,
+                "kind": type(about).__name__,
+                "name": about.name,
                 "namespace": self.namespace,
-                "uid": job.uid,
+                "uid": about.metadata.uid,
             },
-            "reason": str(job.status.reason or job.status.phase),
-            "message": text,
+            "reason": reason,
+            "message": text[:1024],
             "type": "Warning" if warning else "Normal",
             "source": {"component": "trawler-operator"},
             "firstTimestamp": now,
@@ -93,13 +125,25 @@ class Cluster(Kube):
         }
         await self.call("POST", self._core("events"), body)
 
+    async def write_conditions(
+        self, kind: str, name: str, uid: str, conditions: list[dict[str, Any]]
+    ) -> None:
+        """The conditions of an object of a kind of ours, whatever else it holds."""
+        plural = {"WorkerPool": "workerpools", "MediaQueue": "mediaqueues"}[kind]
+        body = {"metadata": {"uid": uid}, "status": {"conditions": conditions}}
+        await self.call("PATCH", self._ours(plural, name, "status"), body, content=MERGE)
+
     # pools ----------------------------------------------------------------------------------
+
+    async def get_pool(self, name: str) -> WorkerPool:
+        return WorkerPool.model_validate(await self.call("GET", self._ours("workerpools", name)))
 
     async def list_pools(self) -> list[WorkerPool]:
         return (await self.list_all(self._ours("workerpools"), partial(understood, WorkerPool)))[0]
 
     async def create_pool(self, manifest: dict[str, Any]) -> None:
-        await self.call("POST", self._ours("workerpools"), manifest)
+        strict = {"fieldValidation": "Strict"}
+        await self.call("POST", self._ours("workerpools"), manifest, query=strict)
 
     async def apply_pool(self, manifest: dict[str, Any]) -> None:
         """Server-side apply of every field in the manifest, and of no other."""
@@ -128,8 +172,9 @@ class Cluster(Kube):
 
     # queues ---------------------------------------------------------------------------------
 
-    async def list_queues(self) -> list[MediaQueue]:
-        return (await self.list_all(self._ours("mediaqueues"), partial(understood, MediaQueue)))[0]
+    @property
+    def queues_path(self) -> str:
+        return self._ours("mediaqueues")
 
     async def write_queue(self, queue: MediaQueue, status: dict[str, Any]) -> MediaQueue:
         path = self._ours("mediaqueues", queue.name, "status")
@@ -138,14 +183,25 @@ class Cluster(Kube):
 
     # pods -----------------------------------------------------------------------------------
 
+    @property
+    def pods_path(self) -> str:
+        return self._core("pods")
+
     async def list_pods(self) -> list[Pod]:
         return (await self.list_all(self._core("pods"), pod_from, labelSelector=LABEL_POOL))[0]
 
     async def create_pod(self, manifest: dict[str, Any]) -> Pod:
         return pod_from(await self.call("POST", self._core("pods"), manifest))
 
-    async def delete_pod(self, name: str) -> None:
-        await self.call("DELETE", self._core("pods", name))
+    async def delete_pod(self, name: str, *, grace: int | None = None) -> None:
+        """`grace`: seconds instead of the pod's own."""
+        body = {"gracePeriodSeconds": grace} if grace is not None else None
+        await self.call("DELETE", self._core("pods", name), body)
+
+    async def identity(self) -> str:
+        """What tells this install from all others, also in other clusters: its namespace's uid."""
+        found = await self.call("GET", f"/api/v1/namespaces/{self.namespace}")
+        return str(found["metadata"]["uid"])
 
     # our own --------------------------------------------------------------------------------
 

@@ -1,12 +1,16 @@
 """The pools of the operator's own configuration, applied at the start of each leader."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from trawler_common import logs
-from trawler_common.kube import Conflict, Missing
+from trawler_common.backoff import Backoff
+from trawler_common.kube import ApiAway, Conflict, Missing, Refused
 from trawler_crds import API_GROUP, API_VERSION
 from trawler_crds.keys import LABEL_CONFIGURED
 from trawler_crds.worker_pool import WorkerPoolSpec
@@ -15,35 +19,101 @@ from trawler_operator.cluster import Cluster
 log = logs.get("configured")
 
 
-def read(path: Path) -> dict[str, dict[str, Any]]:
-    """Pool name → spec. Raises ValueError where one is not what a WorkerPool may be."""
-    found: dict[str, dict[str, Any]] = yaml.safe_load(path.read_text()) or {}
-    for spec in found.values():
-        WorkerPoolSpec.model_validate(spec)
-    return found
+@dataclass(frozen=True)
+class Configured:
+    """The pools of the chart's values."""
+
+    specs: dict[str, dict[str, Any]]
+    """Name → spec, of all that can be WorkerPools."""
+    faults: dict[str, str]
+    """Name → what is wrong with it, of all others."""
 
 
-async def apply(cluster: Cluster, wanted: dict[str, dict[str, Any]], *, deployment: str) -> None:
-    """Make, change and remove pools. `replicas` is set only on creation: scaling owns it then."""
+def read(path: Path) -> Configured:
+    """Raises OSError where there is no such file."""
+    specs: dict[str, dict[str, Any]] = {}
+    faults: dict[str, str] = {}
+    for name, spec in (yaml.safe_load(path.read_text()) or {}).items():
+        try:
+            WorkerPoolSpec.model_validate(spec)
+        except ValidationError as error:
+            faults[str(name)] = str(error)
+            log.error("pool_not_understood", extra={"pool": name, "error": str(error)})
+        else:
+            specs[str(name)] = spec
+    return Configured(specs, faults)
+
+
+async def apply(cluster: Cluster, wanted: Configured, *, deployment: str) -> dict[str, str]:
+    """Make, change and remove pools. `replicas` is set only on creation: scaling owns it then. Answers
+    with the pools that could not be had as they are wanted, and why: these stay as they are, and the
+    others go on. Raises ApiAway where nothing at all is answered.
+    """
     owner = await _owner(cluster, deployment)
     there = {pool.name: pool for pool in await cluster.list_pools()}
-    for name, spec in wanted.items():
-        manifest = _manifest(name, spec, owner)
-        if name not in there:
-            try:
-                await cluster.create_pool(manifest)
-                log.info("pool_created", extra={"pool": name})
-            except Conflict:
-                log.info("pool_was_there", extra={"pool": name})
-        bare = {key: value for key, value in spec.items() if key != "replicas"}
-        await cluster.apply_pool(_manifest(name, bare, owner))
+    faults = dict(wanted.faults)
+    for name, spec in wanted.specs.items():
+        try:
+            await _apply(cluster, name, spec, owner, new=name not in there)
+        except (ApiAway, Refused, Missing, Conflict) as error:
+            faults[name] = str(error)
+            log.error("pool_refused", extra={"pool": name, "error": str(error)})
     for name, pool in there.items():
-        if name not in wanted and LABEL_CONFIGURED in pool.metadata.labels:
+        named = name in wanted.specs or name in wanted.faults
+        if not named and LABEL_CONFIGURED in pool.metadata.labels:
             try:
                 await cluster.delete_pool(name)
                 log.info("pool_removed", extra={"pool": name})
             except Missing:
                 log.info("pool_was_gone", extra={"pool": name})
+            except (ApiAway, Refused) as error:
+                log.error("pool_not_removed", extra={"pool": name, "error": str(error)})
+    return faults
+
+
+async def apply_the_rest(
+    cluster: Cluster,
+    wanted: Configured,
+    faults: Mapping[str, str],
+    *,
+    deployment: str,
+    tell: Callable[[Mapping[str, str]], None],
+) -> None:
+    """Try again what could not be had, with growing pauses: a policy may change, an outage pass."""
+    pause = Backoff(first=5.0, longest=300.0)
+    while faults.keys() - wanted.faults.keys():
+        await pause.pause()
+        specs = {name: spec for name, spec in wanted.specs.items() if name in faults}
+        names = {name: "" for name in wanted.specs if name not in faults} | wanted.faults
+        try:
+            faults = await apply(cluster, Configured(specs, names), deployment=deployment)
+        except (ApiAway, Refused) as error:
+            log.warning("pools_wait", extra={"error": str(error)})
+        else:
+            faults = {name: why for name, why in faults.items() if why}
+            tell(faults)
+
+
+async def _apply(
+    cluster: Cluster,
+    name: str,
+    spec: dict[str, Any],
+    owner: list[dict[str, Any]],
+    *,
+    new: bool,
+) -> None:
+    """Raises Refused also for a field that there is not: the API server drops it from what is created,
+    and says 500 to what is applied.
+    """
+    manifest = _manifest(name, spec, owner)
+    if new:
+        try:
+            await cluster.create_pool(manifest)
+            log.info("pool_created", extra={"pool": name})
+        except Conflict:
+            log.info("pool_was_there", extra={"pool": name})
+    bare = {key: value for key, value in spec.items() if key != "replicas"}
+    await cluster.apply_pool(_manifest(name, bare, owner))
 
 
 async def _owner(cluster: Cluster, deployment: str) -> list[dict[str, Any]]:

@@ -2,15 +2,21 @@
 the board keeps of decisions under way: who is let in, which slots are promised.
 """
 
-from collections.abc import Iterator
+import heapq
+from collections.abc import Callable, Container, Hashable, Iterator
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
-from trawler_crds.media_job import TERMINAL, Phase
+from trawler_common.pauses import grown
+from trawler_crds.failures import FailureReason
+from trawler_crds.media_job import MediaJob, Phase
 from trawler_operator import admission, lifecycle, sharing
-from trawler_operator.actions import Action, DeleteJob, Dispatch, Order
-from trawler_operator.board import Board, Clock
+from trawler_operator.actions import Action, DeleteJob, Dispatch, Order, SetAside
+from trawler_operator.board import Board, Clock, Unreadable
 from trawler_operator.scheduling import Scheduler
+from trawler_operator.wording import stamp
 
 AT_ONCE: Final = 32
 """Effects under way together."""
@@ -18,14 +24,57 @@ QUIET: Final = 8
 """To write that somebody waits is what can wait longest: while so many effects are under way it
 does, and where the turn comes meanwhile it need not be written at all.
 """
+LOOKED_AT: Final = 64
+"""Of those let in, the longest waiting, at which a turn looks for something to write."""
 SETTLE: Final = 0.5
 """Seconds that a job's turn may take to come before it is written that it waits. Its place goes over
 the bus at once; what many who ask together wait for first is that their jobs are created.
 """
 LOOK_EVERY: Final = 1.0
 """Seconds after which everything that may be due by time alone is looked at again."""
-EXPIRE_EVERY: Final = 5.0
-"""Seconds between two looks at who was kept long enough: there may be ten thousand of them."""
+EXPIRED_AT_ONCE: Final = 16
+"""Deletions of expired jobs that are begun in one turn."""
+MOST_ORDERS: Final = 6
+"""Orders of one attempt to one pod that does not show it; with their pauses some eight seconds."""
+FIRST_REPEAT: Final = 0.25
+LONGEST_REPEAT: Final = 30.0
+"""Bounds of the pause before the same thing is said to the same pod again."""
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass
+class _Said:
+    """How often something was said to a pod without effect, and from when it may be said again."""
+
+    times: int = 0
+    again: float = 0.0
+
+
+class Repeats:
+    """What is said again and again because it may have been lost; each time after a longer pause."""
+
+    def __init__(self) -> None:
+        self._said: dict[Hashable, _Said] = {}
+
+    def may(self, what: Hashable, now: float) -> bool:
+        """Whether it may be said now (monotonic seconds). If so, it counts as said."""
+        said = self._said.setdefault(what, _Said())
+        if now < said.again:
+            return False
+        said.again = now + grown(FIRST_REPEAT, LONGEST_REPEAT, said.times)
+        said.times += 1
+        return True
+
+    def times(self, what: Hashable) -> int:
+        return self._said[what].times if what in self._said else 0
+
+    def keep(self, still: Container[Hashable]) -> None:
+        """Whatever is not needed any more is forgotten."""
+        for what in [known for known in self._said if known not in still]:
+            del self._said[what]
 
 
 class Decider:
@@ -34,34 +83,125 @@ class Decider:
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
         self._looked_at = 0.0
-        self._expired_at = 0.0
+        self._cancels = Repeats()
+        self._orders = Repeats()
+        self._deadlines: list[tuple[float, str]] = []
+        self._deadline_of: dict[str, float] = {}
 
     def due(
-        self, board: Board, clock: Clock, busy: AbstractSet[str]
+        self,
+        board: Board,
+        clock: Clock,
+        busy: AbstractSet[str],
+        spent: Callable[[], bool] = _never,
+        quiet: Callable[[], bool] | None = None,
     ) -> Iterator[tuple[str, Action]]:
-        """What to do now; nothing for a key in `busy`, to which the caller adds each that it takes."""
+        """What to do now; nothing for a key in `busy`, to which the caller adds each that it takes. Once
+        the turn is `spent`, what changed is left for the next one; only where it is `quiet` is it written that
+        somebody waits.
+        """
         if clock.now - self._looked_at >= LOOK_EVERY:
             self._looked_at = clock.now
-            _look_at_clocks(board, clock)
-        due, board.dirty = board.dirty, {}
-        for uid in due:
-            if uid in busy:
-                board.touch([uid])
-            elif (action := _step(uid, board, clock)) is not None:
-                _promise(action, board)
-                yield uid, action
+            self._look_at_clocks(board, clock)
+        yield from self._changed(board, clock, busy, spent)
         for dispatch in self._scheduler.assign(board, clock, skip=set(busy)):
             _promise(dispatch, board)
             yield dispatch.uid, dispatch
-        for stray in lifecycle.strays(board):
+        yield from self._strays(board, clock, busy)
+        yield from _admissions(board, clock, busy, quiet or (lambda: len(busy) < QUIET))
+        for job in board.finished.due(clock.wall, most=EXPIRED_AT_ONCE):
+            if job.uid not in busy:
+                yield job.uid, DeleteJob(uid=job.uid, name=job.name, version=job.version)
+
+    def _changed(
+        self, board: Board, clock: Clock, busy: AbstractSet[str], spent: Callable[[], bool]
+    ) -> Iterator[tuple[str, Action]]:
+        while board.dirty and not spent():
+            uid = next(iter(board.dirty))
+            del board.dirty[uid]
+            if uid in busy:
+                continue  # it is touched again when that is done
+            try:
+                action = self._step(uid, board, clock)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is about this job alone
+                board.set_aside(uid, repr(error))
+                continue
+            if action is not None:
+                _promise(action, board)
+                yield uid, action
+        for job in tuple(islice(board.to_end.values(), LOOKED_AT)):
+            if job.uid not in busy:
+                yield job.uid, _end_unreadable(job, clock)
+
+    def _step(self, uid: str, board: Board, clock: Clock) -> Action | None:
+        job = board.jobs.get(uid)
+        if job is None:
+            return None
+        late = job.status.phase is Phase.QUEUED and lifecycle.overdue(job, board, clock)
+        shared = None if late else sharing.answer(job, board, clock)
+        if shared is not None:
+            return shared
+        if job.status.phase is Phase.QUEUED:
+            self._remember_deadline(job, board)
+        if not lifecycle.is_new(job):
+            action = lifecycle.next_step(job, board, clock)
+            return self._ordered_again(action, job, board, clock)
+        if uid in board.waiting.let_in():
+            return None
+        refused = admission.refuse(job, board, clock)
+        if refused is None:
+            board.waiting.enter(job)
+        return refused
+
+    def _ordered_again(
+        self, action: Action | None, job: MediaJob, board: Board, clock: Clock
+    ) -> Action | None:
+        """An order that a pod accepts and then does not show is repeated with growing pauses; after some
+        of them the attempt counts as lost.
+        """
+        if not isinstance(action, Order):
+            return action
+        key = (action.uid, action.attempt)
+        if not self._orders.may(key, clock.now):
+            return None
+        if self._orders.times(key) > MOST_ORDERS:
+            return lifecycle.lost(job, board, clock)
+        return action
+
+    def _remember_deadline(self, job: MediaJob, board: Board) -> None:
+        at = lifecycle.queue_deadline(job, board)
+        if self._deadline_of.get(job.uid) != at:
+            self._deadline_of[job.uid] = at
+            heapq.heappush(self._deadlines, (at, job.uid))
+
+    def _look_at_clocks(self, board: Board, clock: Clock) -> None:
+        """What may be due without anything having changed."""
+        for phase in (Phase.RUNNING, Phase.SUSPENDED):
+            board.touch(board.by_phase[phase])
+        let_in = board.waiting.let_in()
+        board.touch(uid for uid in board.by_phase[Phase.PENDING] if uid not in let_in)
+        while self._deadlines and self._deadlines[0][0] < clock.now:
+            at, uid = heapq.heappop(self._deadlines)
+            if self._deadline_of.get(uid) != at:
+                continue
+            del self._deadline_of[uid]
+            if uid in board.by_phase[Phase.QUEUED]:
+                board.touch([uid])
+        running = board.by_phase[Phase.RUNNING]
+        self._orders.keep({(uid, job.status.attempt) for uid, job in running.items()})
+
+    def _strays(
+        self, board: Board, clock: Clock, busy: AbstractSet[str]
+    ) -> Iterator[tuple[str, Action]]:
+        strays = lifecycle.strays(board)
+        self._cancels.keep(set(strays))
+        for stray in strays:
             key = f"{stray.pod}/{stray.uid}/{stray.attempt}"
             # while its result is being recorded, the watch may say so before we know ourselves
-            if key not in busy and stray.uid not in busy:
+            if key in busy or stray.uid in busy:
+                continue
+            if self._cancels.may(stray, clock.now):
                 yield key, stray
-        yield from _admissions(board, clock, busy)
-        if clock.now - self._expired_at >= EXPIRE_EVERY:
-            self._expired_at = clock.now
-            yield from _expired(board, clock, busy)
 
 
 def settled(key: str, board: Board) -> None:
@@ -76,47 +216,26 @@ def _promise(action: Action, board: Board) -> None:
         board.reserved[action.uid, action.attempt] = action.pod
 
 
-def _step(uid: str, board: Board, clock: Clock) -> Action | None:
-    job = board.jobs.get(uid)
-    if job is None:
-        return None
-    shared = sharing.answer(job, board, clock)
-    if shared is not None:
-        return shared
-    if not lifecycle.is_new(job):
-        return lifecycle.next_step(job, board, clock)
-    if uid in board.waiting.let_in():
-        return None
-    refused = admission.refuse(job, board, clock)
-    if refused is None:
-        board.waiting.enter(job)
-    return refused
+def _end_unreadable(job: Unreadable, clock: Clock) -> SetAside:
+    return SetAside(
+        uid=job.uid,
+        name=job.name,
+        version=job.version,
+        reason=FailureReason.INTERNAL,
+        message="This version of Trawler cannot work with this request. Please send it again.",
+        completed=stamp(clock.wall),
+    )
 
 
-def _admissions(board: Board, clock: Clock, busy: AbstractSet[str]) -> Iterator[tuple[str, Action]]:
+def _admissions(
+    board: Board, clock: Clock, busy: AbstractSet[str], quiet: Callable[[], bool]
+) -> Iterator[tuple[str, Action]]:
     """Have it written who waits, unless its turn comes soon."""
-    for uid in tuple(board.waiting.let_in()) if len(busy) < QUIET else ():
+    for uid in tuple(islice(board.waiting.let_in(), LOOKED_AT)) if quiet() else ():
         if clock.now - board.since[uid] < SETTLE:
             continue
         job = board.jobs[uid]
         if uid not in busy and not board.handing(job):
             yield uid, admission.admit(job, board, clock.wall)
-            if len(busy) >= QUIET:
+            if not quiet():
                 return
-
-
-def _look_at_clocks(board: Board, clock: Clock) -> None:
-    """What may be due without anything having changed."""
-    for phase in (Phase.RUNNING, Phase.SUSPENDED):
-        board.touch(board.by_phase[phase])
-    let_in = board.waiting.let_in()
-    board.touch(uid for uid in board.by_phase[Phase.PENDING] if uid not in let_in)
-    waiting = board.by_phase[Phase.QUEUED]
-    board.touch(uid for uid, job in waiting.items() if lifecycle.overdue(job, board, clock))
-
-
-def _expired(board: Board, clock: Clock, busy: AbstractSet[str]) -> Iterator[tuple[str, Action]]:
-    for phase in TERMINAL:
-        for uid, job in board.by_phase[phase].items():
-            if uid not in busy and lifecycle.expired(job, clock):
-                yield uid, DeleteJob(uid=uid)

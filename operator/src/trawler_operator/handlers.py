@@ -1,5 +1,5 @@
-"""What the API server says of all but MediaJobs (`watching`), put on the board. Two lines each; the
-reconciler does the rest.
+"""What kopf watches for us: WorkerPools and the Lease, put on the board. Two lines each; the reconciler
+does the rest. What there may be many of is mirrored by `kube.mirrors`: ADR 0019 says why.
 """
 
 import time
@@ -10,12 +10,10 @@ import kopf
 
 from trawler_common.kube import understood
 from trawler_crds import API_GROUP, API_VERSION
-from trawler_crds.keys import LABEL_POOL
-from trawler_crds.media_queue import MediaQueue
 from trawler_crds.worker_pool import WorkerPool
 from trawler_operator import leader
 from trawler_operator.board import Board
-from trawler_operator.cluster import pod_from
+from trawler_operator.kube.mirrors import not_understood
 
 
 @dataclass
@@ -43,18 +41,9 @@ def registry() -> kopf.OperatorRegistry:
     @kopf.on.event(API_GROUP, API_VERSION, "workerpools", registry=found)
     async def worker_pool(event: kopf.RawEvent, memo: Memo, **_: Any) -> None:
         pool = understood(WorkerPool, event["object"])
-        if pool is not None:
-            memo.board.see_pool(pool, gone=event["type"] == "DELETED")
-
-    @kopf.on.event(API_GROUP, API_VERSION, "mediaqueues", registry=found)
-    async def media_queue(event: kopf.RawEvent, memo: Memo, **_: Any) -> None:
-        queue = understood(MediaQueue, event["object"])
-        if queue is not None:
-            memo.board.see_queue(queue, gone=event["type"] == "DELETED")
-
-    @kopf.on.event("", "v1", "pods", labels={LABEL_POOL: kopf.PRESENT}, registry=found)
-    async def worker_pod(event: kopf.RawEvent, memo: Memo, **_: Any) -> None:
-        memo.board.see_pod(pod_from(event["object"]), gone=event["type"] == "DELETED")
+        memo.board.see_pool(
+            pool or not_understood("WorkerPool", event["object"]), gone=event["type"] == "DELETED"
+        )
 
     @kopf.on.event("coordination.k8s.io", "v1", "leases", registry=found)
     async def lease(name: str | None, memo: Memo, **_: Any) -> None:

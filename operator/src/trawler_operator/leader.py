@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from trawler_common import logs
-from trawler_common.kube import ApiAway, Conflict, Missing
+from trawler_common.kube import ApiAway, Conflict, Missing, Refused
 from trawler_operator.cluster import Cluster
 
 log = logs.get("leader")
@@ -38,6 +38,8 @@ class Leader:
         """Monotonic seconds of our election."""
         self.answered = 0.0
         """When the API server last answered us, whatever it said."""
+        self.longest_gap = 0.0
+        """The longest time between two renewals, in seconds."""
 
     def valid(self) -> bool:
         """Whether the Lease is surely ours."""
@@ -70,7 +72,7 @@ class Leader:
                     self.since = time.monotonic()
                     log.info("elected", extra={"identity": self._identity})
                     return
-            except (ApiAway, Conflict) as error:
+            except (ApiAway, Conflict, Missing, Refused) as error:
                 log.info("election_waits", extra={"error": str(error)})
             await asyncio.sleep(LOOK_EVERY)
 
@@ -79,15 +81,24 @@ class Leader:
         while True:
             await asyncio.sleep(RENEW_EVERY)
             try:
-                await self._write(self._lease)
-            except Conflict:
-                lease = await self._read()
-                if lease is None or lease["spec"].get("holderIdentity") != self._identity:
-                    raise NotLeader from None
-                self._lease = lease
-            except ApiAway as error:
+                await self._renew()
+            except (ApiAway, Conflict, Refused) as error:
                 log.warning("lease_not_renewed", extra={"error": str(error)})
+            except Missing:  # somebody deleted it: anybody may hold the next one
+                raise NotLeader from None
             self.require()
+
+    async def _renew(self) -> None:
+        """Raises NotLeader where it is another's by now."""
+        before = self._renewed
+        try:
+            await self._write(self._lease)
+        except Conflict:
+            lease = await self._read()
+            if lease is None or lease["spec"].get("holderIdentity") != self._identity:
+                raise NotLeader from None
+            self._lease = lease
+        self.longest_gap = max(self.longest_gap, time.monotonic() - before)
 
     async def release(self) -> None:
         """Let another take over at once."""
@@ -96,7 +107,7 @@ class Leader:
             body = {**self._lease, "spec": {**self._lease["spec"], "holderIdentity": ""}}
             try:
                 await self._cluster.update_lease(body, timeout=CALL)
-            except (ApiAway, Conflict, Missing):
+            except (ApiAway, Conflict, Missing, Refused):
                 log.info("lease_not_released")
 
     async def _read(self) -> dict[str, Any] | None:

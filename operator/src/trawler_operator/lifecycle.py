@@ -1,8 +1,10 @@
 """The next step of one job. Pure: what is known goes in, one action or none comes out."""
 
 import math
+from itertools import chain
 from typing import Any, Final
 
+from trawler_common.pauses import grown
 from trawler_crds.failures import FAILURES, FailureReason, Retry
 from trawler_crds.media_job import (
     STORED,
@@ -12,13 +14,11 @@ from trawler_crds.media_job import (
 )
 from trawler_crds.messages import Outcome, Result, Stage
 from trawler_operator.actions import Action, Cancel, Order, WriteStatus
-from trawler_operator.board import Board, Clock, PodPhase
-from trawler_operator.wording import conditions, human, parse, stamp
+from trawler_operator.board import Board, Clock, PodPhase, not_before, rest
+from trawler_operator.wording import conditions, human, stamp
 
 FIRST_WAIT: Final = 2.0
 LONGEST_WAIT: Final = 60.0
-DELIVERY_GRACE: Final = 3600.0
-"""Seconds that a finished job's delivery may take before its time to live begins without it."""
 OVERTIME: Final = 30.0
 """Seconds past `attemptSeconds` after which the operator steps in."""
 
@@ -61,23 +61,17 @@ def suspend(job: MediaJob) -> WriteStatus:
 
 
 def overdue(job: MediaJob, board: Board, clock: Clock) -> bool:
-    """Whether it waited longer than it may. By our own monotonic clock, from when we first saw it
-    wait: a wrong wall clock ends nothing early, and a new leader gives the time anew.
+    """Whether it waited longer than it may, over every return to the queue that cost it no failure. By
+    our own monotonic clock, from when we first saw it wait: a wrong wall clock ends nothing early, and
+    a new leader gives the time anew.
     """
-    since = board.since.get(job.uid, clock.now)
-    return clock.now - since > job.spec.max_queue_seconds and not board.handing(job)
+    return clock.now > queue_deadline(job, board) and not board.handing(job)
 
 
-def expired(job: MediaJob, clock: Clock) -> bool:
-    """Whether a finished job was kept long enough, from its delivery or else its end."""
-    status = job.status
-    if status.phase not in TERMINAL or status.completion_time is None:
-        return False
-    discord = job.spec.delivery is not None and job.spec.delivery.discord is not None
-    delivered = status.delivery.time if status.delivery is not None else None
-    kept_from = parse(delivered or status.completion_time)
-    grace = DELIVERY_GRACE if discord and delivered is None else 0.0
-    return clock.wall >= kept_from + grace + job.spec.ttl_seconds_after_finished
+def queue_deadline(job: MediaJob, board: Board) -> float:
+    """When (monotonic seconds) a job will have waited as long as it may; infinite for one not seen."""
+    since = board.since.get(job.uid, math.inf)
+    return since + job.spec.max_queue_seconds - board.waited.get(job.uid, 0.0)
 
 
 def _running(job: MediaJob, board: Board, clock: Clock) -> Action | None:
@@ -91,6 +85,8 @@ def _running(job: MediaJob, board: Board, clock: Clock) -> Action | None:
         return None  # a new leader has not heard it yet
     held = pod.held.get(key)
     if held is None:
+        if pod.mute:
+            return None  # when it is heard again we know more
         # written, but the pod does not have it: we died in between, or the order was lost
         return Order(uid=job.uid, pod=pod.name, attempt=job.status.attempt)
     if (
@@ -123,16 +119,16 @@ def lost(job: MediaJob, board: Board, clock: Clock) -> WriteStatus:
 
 def _shared(job: MediaJob, board: Board) -> bool:
     """Whether another job was in the same pod: it runs there, or was just found lost with it."""
-    pod = job.status.worker
-    beside = [
-        *board.by_phase[Phase.RUNNING].values(),
-        *(
+    pod = job.status.worker or ""
+    beside = chain(
+        board.by_worker.get(pod, {}).values(),
+        (
             other
-            for other in board.by_phase[Phase.QUEUED].values()
-            if other.status.reason is FailureReason.WORKER_LOST
+            for other in board.resting.values()
+            if other.status.reason is FailureReason.WORKER_LOST and other.status.worker == pod
         ),
-    ]
-    return any(other.status.worker == pod and other.uid != job.uid for other in beside)
+    )
+    return any(other.uid != job.uid for other in beside)
 
 
 def attempt_seconds(job: MediaJob, board: Board) -> int:
@@ -143,16 +139,14 @@ def attempt_seconds(job: MediaJob, board: Board) -> int:
 
 
 def ready_at(job: MediaJob, board: Board) -> float:
-    """When (monotonic seconds) a queued job may run: after a failure it waits, longer each time,
-    and never less than the site asked for.
+    """When (monotonic seconds) a queued job may run: after a failure, or a return to the queue at no
+    cost, it waits, longer each time, and never less than the site asked for.
     """
-    status = job.status
-    if status.failures == 0 or status.queued_time is None:
-        return 0.0
-    wait = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (status.failures - 1))
-    if status.not_before is not None:  # both stamps are of one clock, right or wrong
-        wait = max(wait, parse(status.not_before) - parse(status.queued_time))
-    return board.since.get(job.uid, 0.0) + wait
+    failures = job.status.failures
+    wait = rest(board.returned.get(job.uid, 0))
+    if failures:
+        wait = max(wait, grown(FIRST_WAIT, LONGEST_WAIT, failures - 1), not_before(job))
+    return board.since.get(job.uid, 0.0) + wait if wait else 0.0
 
 
 def failed(
@@ -278,7 +272,6 @@ def settle(job: MediaJob, result: Result, wall: float) -> WriteStatus:
             "completionTime": now,
             "conditions": conditions(job, STORED, "Stored", now),
         },
-        event=f"Stored {len(result.files)} file(s), {human(total)}.",
     )
 
 
@@ -289,12 +282,13 @@ def within_limits(job: MediaJob, sizes: list[int]) -> bool:
 
 
 def strays(board: Board) -> list[Cancel]:
-    """What pods hold and should not: level-based, so a lost cancel is simply said again. Who only
-    reports any more is told *stale* when it does.
+    """What pods hold and should not: level-based, so a lost cancel is said again. Who only reports any
+    more is told *stale* when it does; a pod that is ending takes all it holds along.
     """
     return [
         Cancel(pod=pod.name, uid=uid, attempt=attempt)
         for pod in board.pods.values()
+        if pod.phase is not PodPhase.ENDED
         for (uid, attempt), held in pod.held.items()
         if held.stage is not Stage.REPORTING
         and not concerns(board.jobs.get(uid), pod=pod.name, attempt=attempt)

@@ -1,12 +1,20 @@
 """What the operator counts. Labels are bounded: phases and pools, never names or guilds."""
 
-from collections.abc import Iterator
+import asyncio
+import time
+from collections import Counter as Pods
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from trawler_crds.media_job import TERMINAL
 from trawler_operator.board import Board
+
+LOOK_EVERY: Final = 0.05
+"""Seconds between two looks at the event loop."""
 
 
 class Metrics:
@@ -35,7 +43,68 @@ class Metrics:
             "Objects deleted because nothing named them any more.",
             registry=self.registry,
         )
+        self.set_aside = Counter(
+            "trawler_operator_set_aside",
+            "Objects that the operator cannot work with, each time one was set aside.",
+            ["kind"],
+            registry=self.registry,
+        )
+        self.faults = Counter(
+            "trawler_operator_faults",
+            "Faults of our own that one part of the operator met and went on from.",
+            ["part"],
+            registry=self.registry,
+        )
+        self.turns = Histogram(
+            "trawler_operator_turn_seconds",
+            "How long one turn of the reconciler kept the event loop.",
+            buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0),
+            registry=self.registry,
+        )
+        self.stalls = Histogram(
+            "trawler_operator_loop_stall_seconds",
+            "How late the event loop came back to what was due, whatever kept it.",
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0),
+            registry=self.registry,
+        )
+        self.longest_stall = Gauge(
+            "trawler_operator_longest_loop_stall_seconds",
+            "The longest of these since the process began.",
+            registry=self.registry,
+        )
+        self.longest_turn = Gauge(
+            "trawler_operator_longest_turn_seconds",
+            "The longest turn of the reconciler since the process began, in processor time.",
+            registry=self.registry,
+        )
+        self.renewal_gap = Gauge(
+            "trawler_operator_longest_lease_renewal_gap_seconds",
+            "The longest time between two renewals of the Lease since the process began.",
+            registry=self.registry,
+        )
+        self._waiting = Gauge(
+            "trawler_operator_waiting_effects",
+            "Decisions that wait for a hand of their lane.",
+            ["lane"],
+            registry=self.registry,
+        )
         self.registry.register(_Board(board))
+
+    async def watch_the_loop(self) -> None:
+        """Measure for ever how late the event loop comes back."""
+        longest = 0.0
+        while True:
+            due = time.monotonic() + LOOK_EVERY
+            await asyncio.sleep(LOOK_EVERY)
+            late = max(0.0, time.monotonic() - due)
+            self.stalls.observe(late)
+            longest = max(longest, late)
+            self.longest_stall.set(longest)
+
+    def watch_lanes(self, waiting: Mapping[str, Callable[[], float]]) -> None:
+        """Show what waits in each lane."""
+        for name, count in waiting.items():
+            self._waiting.labels(name).set_function(count)
 
 
 class _Board(Collector):
@@ -46,11 +115,18 @@ class _Board(Collector):
         jobs = GaugeMetricFamily("trawler_jobs", "MediaJobs by phase.", labels=["phase"])
         for phase, there in self._board.by_phase.items():
             jobs.add_metric([phase], len(there))
+        for phase in sorted(TERMINAL):
+            jobs.add_metric([phase], self._board.finished.count[phase])
         yield jobs
+        yield GaugeMetricFamily(
+            "trawler_jobs_set_aside",
+            "MediaJobs that this version cannot work with.",
+            value=len(self._board.unreadable),
+        )
         pods = GaugeMetricFamily("trawler_worker_pods", "Worker pods by pool.", labels=["pool"])
+        counts = Pods(pod.pool for pod in self._board.pods.values())
         for pool in self._board.pools:
-            count = sum(pod.pool == pool for pod in self._board.pods.values())
-            pods.add_metric([pool], count)
+            pods.add_metric([pool], counts[pool])
         yield pods
         yield GaugeMetricFamily(
             "trawler_queues", "MediaQueues that are declared.", value=len(self._board.queues)

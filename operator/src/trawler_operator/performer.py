@@ -7,17 +7,20 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
+from pydantic import ValidationError
+
 from trawler_common import logs, telemetry
+from trawler_common.backoff import Backoff
 from trawler_common.bus import Bus, NoAnswer
 from trawler_common.crashing import CrashPoint, reach
 from trawler_common.kube import ApiAway, Conflict, Missing, Refused
 from trawler_common.store import Store, StoreAway
 from trawler_crds import subjects
 from trawler_crds.keys import ANNOTATION_TRACEPARENT
-from trawler_crds.media_job import MediaJob
+from trawler_crds.media_job import Condition, ConditionStatus, MediaJob, Phase
 from trawler_crds.messages import Control, ControlAction, ControlReply, OrderReply
 from trawler_crds.messages import Order as OrderMessage
-from trawler_crds.worker_pool import WorkerPoolStatus
+from trawler_crds.worker_pool import WorkerPool, WorkerPoolStatus
 from trawler_operator import admission, lifecycle, sharing
 from trawler_operator.actions import (
     Action,
@@ -28,8 +31,10 @@ from trawler_operator.actions import (
     DeletePod,
     Dispatch,
     DrainPod,
+    MarkNotUnderstood,
     Order,
     ScalePool,
+    SetAside,
     WritePool,
     WriteStatus,
 )
@@ -44,13 +49,36 @@ log = logs.get("performer")
 
 ORDER_TIMEOUT: Final = 5.0
 CONTROL_TIMEOUT: Final = 2.0
-AFTER_FAILURE: Final = 1.0
-"""Seconds before the same thing is tried again."""
+LONGEST_PAUSE: Final = 5.0
+"""Seconds between two tries of a status write of which nobody knows whether it was done."""
+MOST_TRIES: Final = 5
+"""Tries after which a look at the object decides."""
+UNHEARD_GRACE: Final = 10
+"""Seconds that a pod gets to end which never spoke: it holds nothing."""
+SOURCES: Final = 64
+"""Results of twins that are kept at hand for those who take the same."""
 EVENT_BURST: Final = 25.0
 EVENTS_PER_SECOND: Final = 1.0
 _WRITES: Final = (WriteStatus, Dispatch, Copy)
 """What changes a job's status; each of exactly one version of it."""
 _ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
+
+
+class Failed(Exception):
+    """An effect was not had. What it was about is decided on again, but not at once."""
+
+    def __init__(self, why: str, *, retry_after: float = 0.0) -> None:
+        super().__init__(why)
+        self.retry_after = retry_after
+        """Seconds that whoever refused asked us to wait."""
+
+
+class PodRefused(Failed):
+    """The API server refused to make a pod of this pool."""
+
+    def __init__(self, pool: str, why: str) -> None:
+        super().__init__(why)
+        self.pool = pool
 
 
 class Stale(Conflict):
@@ -100,9 +128,12 @@ class Performer:
         self._pods = pods
         self._metrics = metrics
         self._tasks = tasks
+        self._sources: dict[str, MediaJob] = {}
+        """Uid → a twin with all that it stored."""
         self._events = Bucket(size=EVENT_BURST, per_second=EVENTS_PER_SECOND)
         self._effects: dict[type[Any], Callable[[Any], Awaitable[None]]] = {
             WriteStatus: self.write,
+            SetAside: self._set_aside,
             Dispatch: self._dispatch,
             Order: self._order,
             Cancel: self._cancel,
@@ -113,18 +144,24 @@ class Performer:
             DeletePod: self._delete_pod,
             ScalePool: self._scale_pool,
             WritePool: self._write_pool,
+            MarkNotUnderstood: self._mark,
         }
 
     async def perform(self, action: Action) -> None:
-        """Do one thing. What could not be done is decided on again later, from what is then seen.
+        """Do one thing. What could not be done is decided on again later, from what is then seen. Raises
+        Failed where that is better not at once.
 
-        A status write without an answer may have been done. It is repeated, upon the very version
-        that was decided on, until that is known: who believed the older sight meanwhile would let
-        in, or start, one more than may.
+        A status write without an answer may have been done. It is repeated, upon the very version that
+        was decided on, until that is known: who believed the older sight meanwhile would let in, or
+        start, one more than may. Where the API server answers all but this write, that is about this
+        one object, and it holds up no others.
         """
+        pause = Backoff(first=0.5, longest=LONGEST_PAUSE)
         with self._promised(action):
-            while not await self._tried(action) and isinstance(action, _WRITES):
-                pass
+            while not await self._tried(action):
+                await pause.pause()
+                if pause.tries >= MOST_TRIES and await self._look_again(action):
+                    raise Failed("its status cannot be written, though it can be read")
 
     def _promised(self, action: Action) -> AbstractContextManager[None]:
         """The slot that an order takes is promised for as long as the order is under way."""
@@ -133,25 +170,35 @@ class Performer:
         return nullcontext()
 
     async def _tried(self, action: Action) -> bool:
-        """Do one thing; False, some time later, where it is not known whether it was done."""
+        """Do one thing; False where it is a status write of which nobody knows whether it was done. Raises
+        Failed.
+        """
         self._leader.require()
         try:
             await self._effects[type(action)](action)
         except Stale:
             log.info("decision_outdated", extra={"action": type(action).__name__})
-        except Conflict:
+        except Conflict as error:
+            if isinstance(action, (ScalePool, WritePool)):
+                await self._see_pool_again(action.pool)
+            elif not isinstance(action, (*_WRITES, Order)):
+                raise Failed(str(error)) from error
             await self._look_again(action)
-            return not isinstance(action, Dispatch)  # it may be our own write that was in the way
+            if isinstance(action, Dispatch) and self._begun(action):
+                return await self._tried(action)  # it was our own write that was in the way
         except Missing:
             self._forget(action)
         except (ApiAway, Refused, StoreAway) as error:
-            # a quota, a policy, an outage: this object waits a moment, the others go on
+            # a quota, a policy, an outage: this object waits a while, the others go on
             log.warning(
                 "effect_failed", extra={"action": type(action).__name__, "error": str(error)}
             )
+            if isinstance(error, ApiAway) and isinstance(action, _WRITES):
+                return False
+            if isinstance(error, Refused) and isinstance(action, CreatePod):
+                raise PodRefused(action.pool, str(error)) from error
             asked = error.retry_after if isinstance(error, ApiAway) else 0.0
-            await asyncio.sleep(max(AFTER_FAILURE, asked))
-            return not isinstance(error, ApiAway)
+            raise Failed(str(error), retry_after=asked) from error
         return True
 
     # jobs -----------------------------------------------------------------------------------
@@ -177,7 +224,21 @@ class Performer:
             },
         )
         if action.event is not None:
-            self._tell_later(fresh, action.event, warning=action.warning)
+            reason = str(fresh.status.reason or fresh.status.phase)
+            self._tell_later(fresh, reason, action.event, warning=action.warning)
+
+    async def _set_aside(self, action: SetAside) -> None:
+        """It was seen by the watch, and will be so again once it has ended: nothing here can hold it."""
+        changes = {
+            "phase": Phase.FAILED,
+            "reason": action.reason,
+            "message": action.message,
+            "completionTime": action.completed,
+        }
+        await self._cluster.end_job(action.name, action.uid, action.version, changes)
+        self._board.to_end.pop(action.uid, None)
+        self._metrics.set_aside.labels("MediaJob").inc()
+        log.error("job_set_aside", extra={"job": action.uid, "name_": action.name})
 
     def _known(self, uid: str, version: str | None = None) -> MediaJob:
         """A job that is still there, and as it was decided on. Raises Missing, Stale."""
@@ -188,16 +249,18 @@ class Performer:
             raise Stale(uid)
         return job
 
-    def _tell_later(self, job: MediaJob, text: str, *, warning: bool) -> None:
-        """Events are best effort: nobody waits for one, none is repeated, and a burst of ends does
-        not become a burst of writes (an event costs the API server as much as a status).
+    def _tell_later(
+        self, about: MediaJob | WorkerPool, reason: str, text: str, *, warning: bool
+    ) -> None:
+        """Events are best effort: nobody waits for one, none is repeated, and a burst of ends does not
+        become a burst of writes (an event costs the API server as much as a status).
         """
         if not self._events.take():
             return
 
         async def tell() -> None:
             try:
-                await self._cluster.tell(job, text, warning=warning)
+                await self._cluster.tell(about, reason, text, warning=warning)
             except Exception as error:  # noqa: BLE001 - best effort, but never silent
                 log.warning("event_lost", extra={"error": repr(error)})
 
@@ -239,7 +302,6 @@ class Performer:
                 reply = await self._bus.request(subject, order, OrderReply, timeout=ORDER_TIMEOUT)
         except NoAnswer:
             reply = None
-            self._board.unanswered(pod)
         reach(CrashPoint.AFTER_ORDER)
         if reply is not None:
             self._board.ordered(pod, free=reply.free, sequence=reply.sequence)
@@ -248,6 +310,7 @@ class Performer:
                 if known is not None:
                     known.accept(uid, attempt)
                 return
+        self._board.declined(pod, answered=reply is not None)
         log.warning("order_not_taken", extra={"job": uid, "pod": pod, "answered": bool(reply)})
         await self._cancel(Cancel(pod=pod, uid=uid, attempt=attempt))
         now = self._board.jobs.get(uid)
@@ -257,8 +320,9 @@ class Performer:
     async def _copy(self, action: Copy) -> None:
         """The objects are looked at first: a result without them answers nobody any more."""
         job = self._known(action.uid, action.version)
-        source = self._board.jobs.get(action.source)
+        source = await self._source(action)
         if source is None:
+            self._board.twins.disbelieve(action.source)
             return
         files = source.status.files or []
         hashes = [file.sha256 for file in files]
@@ -273,13 +337,33 @@ class Performer:
             self._leader.require()
             await self.write(sharing.reuse(job, source, time.time()))
 
+    async def _source(self, action: Copy) -> MediaJob | None:
+        """The twin with all that it stored; None where it is gone. A finished job does not change in this."""
+        known = self._sources.get(action.source)
+        if known is not None:
+            return known if action.source in self._board.finished else None
+        try:
+            found = await self._cluster.get_job(action.name)
+        except (Missing, ValidationError):
+            return None
+        if found.uid != action.source or found.status.phase is not Phase.SUCCEEDED:
+            return None
+        self._sources[action.source] = found
+        if len(self._sources) > SOURCES:
+            del self._sources[next(iter(self._sources))]
+        return found
+
     async def _delete_job(self, action: DeleteJob) -> None:
-        job = self._known(action.uid)
         reach(CrashPoint.BEFORE_EXPIRY)
-        await self._cluster.delete_job(job)
+        try:
+            gone = await self._cluster.delete_job(action.name, action.uid, action.version)
+        except Conflict:
+            return  # somebody noted something on it: the watch tells, and it is offered again
         reach(CrashPoint.AFTER_EXPIRY)
-        self._board.see_job(job, gone=True)
-        log.info("job_expired", extra={"job": job.uid, "name_": job.name})
+        if not gone:
+            return  # somebody's finalizer holds it: it still names its objects
+        self._board.job_sights.lose(action.uid, action.version)
+        log.info("job_expired", extra={"job": action.uid, "name_": action.name})
 
     async def _cancel(self, action: Cancel) -> None:
         control = Control(action=ControlAction.CANCEL, uid=action.uid, attempt=action.attempt)
@@ -292,33 +376,61 @@ class Performer:
         except NoAnswer:
             log.info("control_unanswered", extra={"pod": pod, "action": control.action})
 
-    async def _look_again(self, action: Action) -> None:
-        """Somebody changed the job: read it, and let the next round decide."""
+    async def _see_pool_again(self, name: str) -> None:
+        """Somebody changed the pool: read it, and let the next round decide. Raises Failed."""
+        try:
+            self._board.see_pool(await self._cluster.get_pool(name))
+        except Missing:
+            pool = self._board.pools.get(name)
+            if pool is not None:
+                self._board.see_pool(pool, gone=True)
+        except (ApiAway, Refused, ValidationError) as error:
+            raise Failed(str(error)) from error
+
+    async def _look_again(self, action: Action) -> bool:
+        """Somebody changed the job: read it, and let the next round decide. False while nobody answers."""
         uid = getattr(action, "uid", None)
         job = self._board.jobs.get(uid) if uid else None
         if job is None:
-            return
+            return True
         try:
             fresh = await self._cluster.get_job(job.name)
         except Missing:
             self._board.see_job(job, gone=True)
-        except ApiAway:
-            return
+        except (ApiAway, Refused):
+            return False
+        except ValidationError as error:
+            self._board.set_aside(job.uid, str(error))
         else:
             if fresh.uid != job.uid:  # deleted, and made anew under the same name
                 self._board.see_job(job, gone=True)
             self._board.see_job(fresh)
+        return True
+
+    def _begun(self, action: Dispatch) -> bool:
+        """Whether the write-ahead was done, so that the order has to follow."""
+        job = self._board.jobs.get(action.uid)
+        return lifecycle.concerns(job, pod=action.pod, attempt=action.attempt)
 
     def _forget(self, action: Action) -> None:
         """The object is gone, though no watch has said so yet."""
-        if isinstance(action, (WriteStatus, Dispatch, Order, Copy, DeleteJob)):
-            job = self._board.jobs.get(action.uid)
-            if job is not None:
-                self._board.see_job(job, gone=True)
-        elif isinstance(action, DeletePod):
-            pod = self._board.pods.get(action.pod)
-            if pod is not None:
-                self._board.see_pod(pod, gone=True)
+        match action:
+            case WriteStatus(uid=uid) | Dispatch(uid=uid) | Order(uid=uid) | Copy(uid=uid):
+                job = self._board.jobs.get(uid)
+                if job is not None:
+                    self._board.see_job(job, gone=True)
+            case DeleteJob(uid=uid, version=version) | SetAside(uid=uid, version=version):
+                self._board.job_sights.lose(uid, version)
+            case DeletePod():
+                pod = self._board.pods.get(action.pod)
+                if pod is not None:
+                    self._board.see_pod(pod, gone=True)
+            case ScalePool(pool=name) | WritePool(pool=name):
+                pool = self._board.pools.get(name)
+                if pool is not None:
+                    self._board.see_pool(pool, gone=True)
+            case _:
+                pass
 
     # pods and pools ---------------------------------------------------------------------------
 
@@ -338,7 +450,7 @@ class Performer:
         await self._control(action.pod, Control(action=ControlAction.DRAIN))
 
     async def _delete_pod(self, action: DeletePod) -> None:
-        await self._cluster.delete_pod(action.pod)
+        await self._cluster.delete_pod(action.pod, grace=None if action.heard else UNHEARD_GRACE)
         pod = self._board.pods.get(action.pod)
         if pod is not None:
             pod.leaving = True
@@ -352,9 +464,28 @@ class Performer:
 
     async def _write_pool(self, action: WritePool) -> None:
         pool = self._board.pools.get(action.pool)
-        if pool is not None:
-            status: WorkerPoolStatus = action.status
-            self._board.see_pool(await self._cluster.write_pool(pool, status.wire()))
+        if pool is None:
+            return
+        status: WorkerPoolStatus = action.status
+        self._board.see_pool(await self._cluster.write_pool(pool, status.wire()))
+        known = {c.type: (c.status, c.reason) for c in pool.status.conditions or ()}
+        for condition in status.conditions or ():
+            bad = condition.status is ConditionStatus.FALSE
+            if bad and known.get(condition.type) != (condition.status, condition.reason):
+                log.warning("pool_condition", extra={"pool": pool.name, "reason": condition.reason})
+                self._tell_later(pool, condition.reason, condition.message, warning=True)
+
+    async def _mark(self, action: MarkNotUnderstood) -> None:
+        condition = Condition(
+            type="Ready" if action.kind == "WorkerPool" else "Accepted",
+            status=ConditionStatus.FALSE,
+            reason="NotUnderstood",
+            message="This version of the operator cannot read this object and leaves it alone.",
+            last_transition_time=action.time,
+        )
+        await self._cluster.write_conditions(
+            action.kind, action.name, action.uid, [condition.wire()]
+        )
 
     def _span(self, name: str, job: MediaJob, **attributes: Any) -> Any:
         parent = telemetry.root(job.uid, job.metadata.annotations.get(ANNOTATION_TRACEPARENT))

@@ -12,8 +12,16 @@ from trawler_crds.worker_pool import Resources, WorkerPool
 AGENT_UID: Final = 10001
 FETCHER_UID: Final = 10002
 GROUP: Final = 10000
-EXIT_SLACK: Final = 30
-"""Seconds of the pods' grace beyond the longest attempt."""
+INIT: Final = (
+    "/bin/sh",
+    "-c",
+    'if [ -x /usr/bin/tini ]; then exec /usr/bin/tini -- "$@"; else exec "$@"; fi',
+    "init",
+)
+"""PID 1 of each container is tini. Python as PID 1 is deaf to SIGTERM until it has handlers, which takes
+seconds: the kernel drops a signal that the first process of a container does not handle. Worker images of
+the release before have no tini, and must start under this operator too.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +31,8 @@ class PodSettings:
     install: str
     image: str
     pull_policy: str
+    pull_secrets: tuple[str, ...]
+    """Names of secrets with credentials of registries."""
     nats_url: str
     egress_allow: str
     egress_proxy: str
@@ -32,8 +42,8 @@ class PodSettings:
 
 def build(pool: WorkerPool, *, name: str, settings: PodSettings) -> dict[str, Any]:
     """The manifest of one worker pod."""
-    spec = pool.spec
-    grace = spec.max_attempt_seconds + EXIT_SLACK
+    spec, pulls = pool.spec, settings.pull_secrets
+    grace = spec.termination_grace_period_seconds
     agent = _container(
         "worker",
         "trawler_worker.agent",
@@ -95,6 +105,7 @@ def build(pool: WorkerPool, *, name: str, settings: PodSettings) -> dict[str, An
                 "fsGroup": GROUP,
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
+            **({"imagePullSecrets": [{"name": n} for n in pulls]} if pulls else {}),
             "containers": [agent, fetcher],
             "volumes": [
                 {"name": "scratch", "emptyDir": {"sizeLimit": spec.scratch}},
@@ -134,7 +145,7 @@ def _container(
         "name": name,
         "image": settings.image,
         "imagePullPolicy": settings.pull_policy,
-        "command": ["/app/bin/python", "-m", module],
+        "command": [*INIT, "/app/bin/python", "-m", module],
         "env": [
             {"name": f"TRAWLER_WORKER_{key}", "value": value}
             for key, value in (env | {"LOG_LEVEL": settings.log_level}).items()

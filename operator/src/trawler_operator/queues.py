@@ -7,6 +7,7 @@ from typing import Final
 from trawler_common import logs
 from trawler_common.bus import Bus
 from trawler_common.kube import ApiAway, Conflict, Missing, Refused
+from trawler_common.turns import Turn
 from trawler_crds import subjects
 from trawler_crds.media_queue import MediaQueue, MediaQueueStatus
 from trawler_operator.board import Board, Clock
@@ -20,6 +21,8 @@ log = logs.get("queues")
 
 TELL_EVERY: Final = 2.0
 WRITE_EVERY: Final = 30.0
+LOOKED_AT: Final = 1000
+"""Queues whose figures are compared with what their status says in one go."""
 
 
 class QueueDesk:
@@ -42,6 +45,7 @@ class QueueDesk:
         self._scheduler = scheduler
         self._install = install
         self._written: dict[str, float] = {}
+        self._next = 0
 
     async def run(self) -> None:
         """Speak for ever."""
@@ -49,21 +53,33 @@ class QueueDesk:
             await asyncio.sleep(TELL_EVERY)
             clock = Clock(now=time.monotonic(), wall=time.time(), listening_since=None)
             self._board.ledger.turn_over(stamp(clock.wall - 86400)[:10])
+            turn = Turn()
             for message in positions(self._board, clock, self._scheduler):
+                await turn.breathe()
+                if message is None:
+                    continue
                 await self._bus.publish(subjects.positions(self._install, message.queue), message)
-            for queue in tuple(self._board.queues.values()):
+            for queue in self._some():
                 await self._checkpoint(queue, clock)
+                await turn.breathe()
+
+    def _some(self) -> list[MediaQueue]:
+        """All queues where there are few; of many some each time, all of them in turn."""
+        names = list(self._board.queues)
+        begin = self._next if self._next < len(names) else 0
+        self._next = begin + LOOKED_AT
+        return [self._board.queues[name] for name in names[begin : begin + LOOKED_AT]]
 
     async def _checkpoint(self, queue: MediaQueue, clock: Clock) -> None:
-        wanted = status(queue, self._board, clock)
-        has = queue.status.model_copy(update={"conditions": None})
-        due = clock.now - self._written.get(queue.name, 0.0) >= WRITE_EVERY
-        if wanted == has or not due:
+        if clock.now - self._written.get(queue.name, 0.0) < WRITE_EVERY:
+            return
+        wanted, has = counts(queue.name, self._board, clock), queue.status
+        if wanted == (has.queued, has.running, has.day, has.day_bytes):
             return
         self._written[queue.name] = clock.now
         self._leader.require()
         try:
-            self._board.see_queue(await self._cluster.write_queue(queue, wanted.wire()))
+            self._board.see_queue(await self._cluster.write_queue(queue, status(wanted).wire()))
         except (ApiAway, Conflict, Missing, Refused) as error:
             log.info("checkpoint_waits", extra={"queue": queue.name, "error": str(error)})
 
@@ -72,17 +88,27 @@ def restore(board: Board, wall: float) -> None:
     """Take up the checkpoints: they know of jobs that were deleted since."""
     today = stamp(wall)[:10]
     for queue in board.queues.values():
-        known = board.stored_bytes(queue.name, today)
+        known = board.ledger.stored(queue.name, today)
         if queue.status.day == today and queue.status.day_bytes > known:
             board.ledger.restore(queue.name, today, queue.status.day_bytes - known)
 
 
-def status(queue: MediaQueue, board: Board, clock: Clock) -> MediaQueueStatus:
+Counts = tuple[int, int, str, int]
+"""Jobs that wait, jobs that run, the day (UTC), and the bytes stored on it."""
+
+
+def counts(queue: str, board: Board, clock: Clock) -> Counts:
     """What a queue has now. Only what is stored counts into the checkpoint."""
     day = stamp(clock.wall)[:10]
-    return MediaQueueStatus(
-        queued=board.waiting.count(queue.name),
-        running=board.running()[queue.name],
-        day=day,
-        day_bytes=board.stored_bytes(queue.name, day),
+    return (
+        board.waiting.count(queue),
+        board.running_in(queue),
+        day,
+        board.ledger.stored(queue, day),
     )
+
+
+def status(has: Counts) -> MediaQueueStatus:
+    """The same, as a status shows it."""
+    queued, running, day, day_bytes = has
+    return MediaQueueStatus(queued=queued, running=running, day=day, day_bytes=day_bytes)

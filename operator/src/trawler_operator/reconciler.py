@@ -3,23 +3,34 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from trawler_common import logs
 from trawler_common.bus import Bus
-from trawler_common.kube import ApiAway
+from trawler_common.pauses import grown
+from trawler_common.turns import Turn
 from trawler_crds.worker_pool import WorkerPool
 from trawler_operator import deciding, pods, scheduling
-from trawler_operator.actions import Action, CreatePod, ScalePool, WritePool
-from trawler_operator.board import Board, Clock
-from trawler_operator.cluster import Cluster
-from trawler_operator.deciding import Decider
-from trawler_operator.leader import Leader
-from trawler_operator.performer import Performer
+from trawler_operator.actions import (
+    Action,
+    CreatePod,
+    DrainPod,
+    MarkNotUnderstood,
+    ScalePool,
+    WritePool,
+)
+from trawler_operator.board import Board, Clock, NotUnderstood
+from trawler_operator.control.lanes import Lane, LaneName, lane_of, lanes
+from trawler_operator.deciding import Decider, Repeats
+from trawler_operator.leader import Leader, NotLeader
+from trawler_operator.metrics import Metrics
+from trawler_operator.performer import Failed, Performer, PodRefused
 from trawler_operator.scaling import Scaler, Shape
 from trawler_operator.scheduling import Scheduler
+from trawler_operator.wording import stamp
 
 log = logs.get("reconciler")
 
@@ -28,8 +39,26 @@ TICK: Final = 1.0
 REST: Final = 3.0
 """Times as long as a turn took is what passes before the next."""
 LONGEST_REST: Final = 0.05
-LIST_EVERY: Final = 300.0
+TURN: Final = 0.03
+"""Seconds of one turn after which what is left goes into the next; what is begun then ends soon, so that
+no turn lasts longer than 50 ms.
+"""
 POOL_STATUS_EVERY: Final = 3.0
+FIRST_PAUSE: Final = 1.0
+LONGEST_PAUSE: Final = 60.0
+"""Bounds of the pause after an effect that was not had."""
+ASIDE_AGAIN: Final = 300.0
+"""Seconds after which what was set aside is tried again though it did not change."""
+SETTLED: Final = 120.0
+"""Seconds without a failure after which the pauses of a key begin anew."""
+
+
+@dataclass
+class _Failures:
+    """Of one key, in a row."""
+
+    count: int
+    last: float
 
 
 class Reconciler:
@@ -39,74 +68,76 @@ class Reconciler:
         self,
         *,
         board: Board,
-        cluster: Cluster,
         bus: Bus,
         leader: Leader,
         performer: Performer,
         scheduler: Scheduler,
         pod_settings: pods.PodSettings,
+        metrics: Metrics,
         tasks: asyncio.TaskGroup,
     ) -> None:
         self._board = board
-        self._cluster = cluster
         self._bus = bus
         self._leader = leader
         self._performer = performer
         self._decider = Decider(scheduler)
         self._scaler = Scaler()
         self._pods = pod_settings
-        self._tasks = tasks
+        self._metrics = metrics
+        self._lanes: dict[LaneName, Lane] = lanes(tasks)
         self._busy: set[str] = set()
-        self._freed = asyncio.Condition()
+        """Keys that are not decided on now: an effect is under way, or a pause after one."""
+        self._pausing: dict[str, asyncio.TimerHandle] = {}
+        self._failures: dict[str, _Failures] = {}
+        self._freed: dict[str, asyncio.Event] = {}
+        """Key → set when it is let go; only where somebody waits for it."""
         self._changed = asyncio.Event()
-        self._limit = asyncio.Semaphore(deciding.AT_ONCE)
         self._pool_written: dict[str, float] = {}
+        self._set_aside: dict[str, tuple[str, float]] = {}
+        """Pool → the version that could not be shaped, and when (monotonic) that is tried again."""
+        self._marked: dict[tuple[str, str], float] = {}
+        """Kind and name of what could not be read → when (monotonic) it is said again on the object."""
+        self._drains = Repeats()
         self._templates: dict[tuple[str, int], str] = {}
+        self._longest = 0.0
         self.turned_at = time.monotonic()
         """When the loop last turned; liveness looks at it."""
         board.on_change = self._changed.set
+        metrics.watch_lanes({name: self._count(lane) for name, lane in self._lanes.items()})
 
-    async def list_all(self) -> str:
-        """Look at everything: at the start of a leader, and to repair what a watch missed. Answers
-        with the version from which a watch of the jobs goes on.
-        """
-        (jobs, version), pods, pools, queues = await asyncio.gather(
-            self._cluster.list_jobs(),
-            self._cluster.list_pods(),
-            self._cluster.list_pools(),
-            self._cluster.list_queues(),
-        )
-        self._board.replace(jobs, pods, pools, queues)
-        log.info("listed", extra={"jobs": len(jobs), "pods": len(pods), "pools": len(pools)})
-        return version
+    def note_faults(self, faults: Mapping[str, str]) -> None:
+        """Pools whose configuration could not be applied, and why; all others are as configured."""
+        for name in faults.keys() - self._scaler.misconfigured.keys():
+            self._metrics.set_aside.labels("WorkerPool").inc()
+            log.error("pool_set_aside", extra={"pool": name, "error": faults[name]})
+        self._scaler.misconfigured = dict(faults)
+
+    @staticmethod
+    def _count(lane: Lane) -> Callable[[], float]:
+        return lambda: lane.waiting
 
     async def run(self) -> None:
         """Turn for ever."""
-        listed = time.monotonic()
         while True:
+            self.turned_at = time.monotonic()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._pause()):
                     await self._changed.wait()
             self._changed.clear()
-            now = self.turned_at = time.monotonic()
-            if now - listed > LIST_EVERY:
-                listed = now
-                self._start("list", self._relist)
+            now, spent = time.monotonic(), time.thread_time()
             self._turn()
+            took = time.monotonic() - now
+            self._metrics.turns.observe(took)
+            self._longest = max(self._longest, time.thread_time() - spent)
+            self._metrics.longest_turn.set(self._longest)
             # under load one look takes in many changes: looking is never more than a part of the work
-            await asyncio.sleep(min(LONGEST_REST, REST * (time.monotonic() - now)))
+            await asyncio.sleep(min(LONGEST_REST, REST * took))
 
     def _pause(self) -> float:
         """Seconds to the next turn if nothing changes."""
         resting = scheduling.next_wake(self._board, self._clock())
         settling = deciding.SETTLE if self._board.waiting.let_in() else None
         return min(wait for wait in (TICK, resting, settling) if wait is not None)
-
-    async def _relist(self) -> None:
-        try:
-            await self.list_all()
-        except ApiAway as error:
-            log.warning("list_failed", extra={"error": str(error)})
 
     def _clock(self) -> Clock:
         since = [self._bus.connected_since, self._leader.since]
@@ -118,78 +149,188 @@ class Reconciler:
         )
 
     def _turn(self) -> None:
-        """One look at everything that changed."""
-        board, clock = self._board, self._clock()
-        for key, action in self._decider.due(board, clock, self._busy):
-            self._do(key, action)
-        for pool in board.pools.values():
+        """One look at what changed, for as long as a turn may last."""
+        board, clock, turn = self._board, self._clock(), Turn(TURN)
+        try:
+            for key, action in self._decider.due(
+                board, clock, self._busy, spent=turn.spent, quiet=self._quiet
+            ):
+                self._do(key, action)
+        finally:  # whatever went wrong there, pools are tended
+            for pool in tuple(board.pools.values()):
+                self._tend(pool, clock)
+        if board.dirty:
+            self._changed.set()
+        self._scaler.forget(board.pools)
+        for known in self._marked.keys() - board.not_understood.keys():
+            del self._marked[known]
+        for thing in board.not_understood.values():
+            self._leave_alone(thing, clock)
+
+    def _quiet(self) -> bool:
+        """Whether there is so little to do that also what can wait is written."""
+        lanes = (self._lanes[LaneName.ORDERS], self._lanes[LaneName.STATUS])
+        return sum(lane.under_way + lane.waiting for lane in lanes) < deciding.QUIET
+
+    # pools ------------------------------------------------------------------------------------
+
+    def _tend(self, pool: WorkerPool, clock: Clock) -> None:
+        """Bring one pool to its pods. One that cannot be shaped is set aside until it changes."""
+        version, until = self._set_aside.get(pool.name, ("", 0.0))
+        if version == pool.metadata.resource_version and clock.now < until:
+            return
+        try:
             template = self._template(pool)
-            shape = self._scaler.shape(pool, board, clock, template=template)
-            if shape.wanted != pool.spec.replicas:
-                self._do(f"scale {pool.name}", ScalePool(pool=pool.name, replicas=shape.wanted))
+            shape = self._scaler.shape(pool, self._board, clock, template=template)
             self._shape(pool, shape, clock)
+        except Exception:
+            if pool.name not in self._set_aside:
+                self._metrics.set_aside.labels("WorkerPool").inc()
+                log.exception("pool_set_aside", extra={"pool": pool.name})
+            again = clock.now + ASIDE_AGAIN
+            self._set_aside[pool.name] = (pool.metadata.resource_version, again)
+            self._do(f"aside {pool.name}", self._scaler.set_aside(pool, clock))
+        else:
+            self._set_aside.pop(pool.name, None)
+
+    def _leave_alone(self, thing: NotUnderstood, clock: Clock) -> None:
+        """Counted once, until it could be read meanwhile; said on the object now and then, should that fail."""
+        said = self._marked.get((thing.kind, thing.name))
+        if said is not None and clock.now < said:
+            return
+        if said is None:
+            self._metrics.set_aside.labels(thing.kind).inc()
+            log.error("object_set_aside", extra={"kind": thing.kind, "name_": thing.name})
+        self._marked[thing.kind, thing.name] = clock.now + ASIDE_AGAIN
+        self._do(
+            f"{thing.kind} {thing.name}",
+            MarkNotUnderstood(
+                kind=thing.kind, name=thing.name, uid=thing.uid, time=stamp(clock.wall)
+            ),
+        )
 
     def _template(self, pool: WorkerPool) -> str:
         """Made once per generation of a pool: every turn asks for it."""
         key = (pool.metadata.uid, pool.metadata.generation)
         if key not in self._templates:
-            self._templates = {key: pods.template(pool, self._pods), **self._templates}
+            self._templates[key] = pods.template(pool, self._pods)
+            while len(self._templates) > 2 * len(self._board.pools) + 8:
+                del self._templates[next(iter(self._templates))]
         return self._templates[key]
 
     def _shape(self, pool: WorkerPool, shape: Shape, clock: Clock) -> None:
+        if shape.wanted != pool.spec.replicas:
+            self._do(f"scale {pool.name}", ScalePool(pool=pool.name, replicas=shape.wanted))
         key = f"pool {pool.name}"
-        if key in self._busy:
-            return
-        if shape.actions:
-            self._start(key, lambda: self._perform_all(shape.actions))
-            return
+        actions = (
+            [action for action in shape.actions if self._worth(action, clock)]
+            if key not in self._busy
+            else []
+        )
+        if actions:
+            self._start(key, LaneName.PODS, lambda: self._perform_all(actions))
         due = clock.now - self._pool_written.get(pool.name, 0.0) > POOL_STATUS_EVERY
         if shape.status != pool.status and due:
             self._pool_written[pool.name] = clock.now
-            self._do(key, WritePool(pool=pool.name, status=shape.status))
+            self._do(f"status {pool.name}", WritePool(pool=pool.name, status=shape.status))
+
+    def _worth(self, action: Action, clock: Clock) -> bool:
+        """A pod is told to drain again only after a while: it shows that in its next presence."""
+        if not isinstance(action, DrainPod):
+            return True
+        self._drains.keep(self._board.pods)
+        return self._drains.may(action.pod, clock.now)
 
     async def _perform_all(self, actions: list[Action]) -> None:
-        created = 0
+        """All of them, though some fail: one pod that cannot be deleted keeps no other from being made."""
+        failed: list[Failed] = []
+        refused = False
         for action in actions:
-            created += isinstance(action, CreatePod)
-            await self._performer.perform(action)
-        if len(actions) > created:
+            if refused and isinstance(action, CreatePod):
+                continue
+            try:
+                await self._performer.perform(action)
+            except Failed as error:
+                failed.append(error)
+                refused = refused or isinstance(action, CreatePod)
+            else:
+                if isinstance(action, CreatePod):
+                    self._scaler.created(action.pool)
+        if not all(isinstance(action, CreatePod) for action in actions):
             await asyncio.sleep(0.2)  # a drain shows in the next presence, a deletion in the watch
+        if failed:  # what was refused is the pool's own matter, so the others' pause comes first
+            raise min(failed, key=lambda one: isinstance(one, PodRefused))
 
     # one at a time ----------------------------------------------------------------------------
 
     def _do(self, key: str, action: Action) -> None:
-        self._start(key, lambda: self._performer.perform(action))
+        self._start(key, lane_of(action), lambda: self._performer.perform(action))
 
-    def _start(self, key: str, work: Callable[[], object]) -> None:
+    def _start(self, key: str, lane: LaneName, work: Callable[[], Awaitable[None]]) -> None:
         if key in self._busy:
             return
         self._busy.add(key)
-        self._tasks.create_task(self._run(key, work), name=f"effect {key}")
+        self._lanes[lane].put(lambda: self._run(key, work))
 
-    async def _run(self, key: str, work: Callable[[], object]) -> None:
+    async def _run(self, key: str, work: Callable[[], Awaitable[None]]) -> None:
+        """One piece of work. What it raises is about one object; that waits, and all others go on."""
+        pause = 0.0
         try:
-            async with self._limit:
-                result = work()
-                assert asyncio.iscoroutine(result)
-                await result
+            await work()
+        except NotLeader:
+            raise
+        except PodRefused as refused:
+            self._scaler.refused(refused.pool, str(refused), time.monotonic())
+        except Failed as failed:
+            pause = max(self._longer(key), failed.retry_after)
+        except Exception:
+            self._metrics.faults.labels("effect").inc()
+            log.exception("effect_broke", extra={"key": key})
+            pause = self._longer(key)
         finally:
-            await self._release(key)
+            if pause:
+                loop = asyncio.get_running_loop()
+                self._pausing[key] = loop.call_later(pause, self._release, key)
+                self._wake(key)
+            else:
+                self._release(key)
 
-    async def _release(self, key: str) -> None:
+    def _longer(self, key: str) -> float:
+        """Seconds until the next try of a key that failed once more."""
+        now = time.monotonic()
+        known = self._failures.get(key)
+        count = known.count + 1 if known and now - known.last < SETTLED + LONGEST_PAUSE else 1
+        self._failures[key] = _Failures(count, now)
+        for old in [k for k, v in self._failures.items() if now - v.last > SETTLED + LONGEST_PAUSE][
+            :8
+        ]:
+            del self._failures[old]
+        return grown(FIRST_PAUSE, LONGEST_PAUSE, count - 1)
+
+    def _release(self, key: str) -> None:
+        self._pausing.pop(key, None)
         self._busy.discard(key)
         deciding.settled(key, self._board)
-        async with self._freed:
-            self._freed.notify_all()
+        self._wake(key)
         self._changed.set()
+
+    def _wake(self, key: str) -> None:
+        """Whoever waits for a key looks again."""
+        freed = self._freed.pop(key, None)
+        if freed is not None:
+            freed.set()
 
     @asynccontextmanager
     async def alone_with(self, uid: str) -> AsyncIterator[None]:
         """Keep everybody else's hands off a job for the length of a block."""
-        async with self._freed:
-            await self._freed.wait_for(lambda: uid not in self._busy)
-            self._busy.add(uid)
+        while uid in self._busy:
+            pausing = self._pausing.pop(uid, None)
+            if pausing is not None:  # nothing is under way: what comes now is newer than the pause
+                pausing.cancel()
+                break
+            await self._freed.setdefault(uid, asyncio.Event()).wait()
+        self._busy.add(uid)
         try:
             yield
         finally:
-            await self._release(uid)
+            self._release(uid)

@@ -3,6 +3,8 @@
 import time
 from typing import Final
 
+from pydantic import ValidationError
+
 from trawler_common import logs, telemetry
 from trawler_common.kube import ApiAway, Conflict, Missing, Refused
 from trawler_common.store import Store, StoreAway
@@ -23,6 +25,10 @@ log = logs.get("results")
 
 TRIES: Final = 5
 """Status writes against other writers (the bot notes its message id) before the pod repeats."""
+
+
+REFUSED_PAUSE: Final = 30.0
+REMEMBERED: Final = 1000
 
 
 class ResultDesk:
@@ -46,11 +52,15 @@ class ResultDesk:
         self._performer = performer
         self._reconciler = reconciler
         self._metrics = metrics
+        self._refused: dict[str, float] = {}
+        """Uid → until when (monotonic seconds) its status is not tried to be written."""
 
     async def record(self, subject: str, result: Result) -> Recorded | None:
         """Record one result, or say that it is stale; None while that cannot be told."""
         sender = subjects.sender(subject)
         uid = sender.uid or ""
+        if time.monotonic() < self._refused.get(uid, 0.0):
+            return None
         async with self._reconciler.alone_with(uid):
             for _ in range(TRIES):
                 job = self._board.jobs.get(uid)
@@ -73,6 +83,9 @@ class ResultDesk:
                 except Refused as error:
                     # something in the report that the API server will never take
                     log.error("result_refused", extra={"job": uid, "error": str(error)})
+                    if result.reason is FailureReason.INTERNAL:
+                        self._wait(uid)
+                        return None
                     result = Result(
                         attempt=result.attempt,
                         outcome=Outcome.FAILED,
@@ -82,10 +95,17 @@ class ResultDesk:
                 except (ApiAway, StoreAway) as error:
                     log.warning("result_waits", extra={"job": uid, "error": str(error)})
                     return None
+                self._refused.pop(uid, None)
                 self._board.settled(sender.pod, uid, result.attempt)
                 self._metrics.results.labels(believed.outcome).inc()
                 return Recorded()
         return None
+
+    def _wait(self, uid: str) -> None:
+        """Not even that it failed can be written: it is tried again, but not at each repetition."""
+        self._refused[uid] = time.monotonic() + REFUSED_PAUSE
+        if len(self._refused) > REMEMBERED:
+            del self._refused[next(iter(self._refused))]
 
     async def _look(self, job: MediaJob, result: Result) -> Result:
         """The result as far as the store bears it out. Raises StoreAway."""
@@ -108,3 +128,5 @@ class ResultDesk:
             self._board.see_job(await self._cluster.get_job(job.name))
         except Missing:
             self._board.see_job(job, gone=True)
+        except ValidationError as error:
+            self._board.set_aside(job.uid, str(error))

@@ -1,28 +1,57 @@
 """How many pods a pool has and which one goes. Pure, but for what it remembers of bad starts."""
 
 import math
+from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Final
 
+from trawler_common.pauses import grown
+from trawler_common.plain import clean
 from trawler_crds.keys import LABEL_POOL
 from trawler_crds.media_job import Condition, ConditionStatus
+from trawler_crds.messages import Stage
 from trawler_crds.worker_pool import Scaling, WorkerPool, WorkerPoolSpec, WorkerPoolStatus
-from trawler_operator.actions import Action, CreatePod, DeletePod, DrainPod
-from trawler_operator.board import Board, Clock, Pod, PodPhase
+from trawler_operator.actions import Action, CreatePod, DeletePod, DrainPod, WritePool
+from trawler_operator.board import UNSCHEDULABLE, Board, Clock, Pod, PodPhase
 from trawler_operator.scheduling import runnable, usable
 from trawler_operator.wording import stamp
 
 FIRST_WAIT: Final = 5.0
 LONGEST_WAIT: Final = 300.0
+MOST_AT_ONCE: Final = 50
+"""Pods of one pool that one turn begins to make."""
 READY: Final = "Ready"
+PODS_START: Final = "PodsStart"
+REFUSED: Final = "PodsRefused"
+"""Reason of the condition where the API server makes no pods."""
+CONFIGURED: Final = "Configured"
+AT_THE_SITE: Final = frozenset({Stage.STARTING, Stage.FETCHING, Stage.PROVING})
+"""Stages in which a job takes a slot."""
 
 
 @dataclass
 class _Starts:
-    """Pods of one pool that did not become ready in time, since the last that did."""
+    """What went wrong with the pods of one pool since the last that worked."""
 
     failed: set[str] = field(default_factory=set)
+    """Names of pods that did not start, or that ended before they had worked."""
+    waves: int = 0
+    """How often in a row pods failed, or were refused; those that fail together are one wave."""
     not_before: float = 0.0
+    reason: str = ""
+    """A word for the condition; empty: nothing is wrong."""
+    why: str = ""
+    proved: frozenset[str] = frozenset()
+    """Pods that work; one more of them ends what went wrong."""
+
+    def fail(self, reason: str, why: str, now: float, *, worked: bool = False) -> None:
+        """Another wave: the next pod waits, longer each time. Where pods `worked` for a moment, the first
+        one need not.
+        """
+        self.waves += 1
+        if not worked or self.waves > 1:
+            self.not_before = now + grown(FIRST_WAIT, LONGEST_WAIT, self.waves - 1)
+        self.reason, self.why = reason, why
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,68 +82,138 @@ class Scaler:
 
     def __init__(self) -> None:
         self._starts: dict[str, _Starts] = {}
+        self.misconfigured: dict[str, str] = {}
+        """Pool → why its configuration could not be applied: it goes on as it was."""
 
     def shape(self, pool: WorkerPool, board: Board, clock: Clock, *, template: str) -> Shape:
         """What brings a pool to its wanted pods; those of an older template make way for new ones."""
         pods = _sort(pool, board, clock, template)
-        may_create = self._may_create(pool, pods, clock)
         needs = _needed(pool, board, clock, pods.staying)
         wanted = pool.spec.replicas if pool.spec.scaling is Scaling.MANUAL else needs
-        actions: list[Action] = [DeletePod(pod=pod.name) for pod in (*pods.over, *pods.late)]
+        actions: list[Action] = [
+            DeletePod(pod=pod.name, heard=pod.heard_at is not None)
+            for pod in (*pods.over, *pods.late)
+        ]
         actions += [DeletePod(pod=p.name) for p in pods.draining if not p.held and not p.taken]
         missing = wanted - len(pods.staying)
-        if may_create:
-            actions += [CreatePod(pool=pool.name) for _ in range(missing)]
+        creating = min(missing, self._may_create(pool, pods, clock))
+        actions += [CreatePod(pool=pool.name) for _ in range(creating)]
         too_many = sorted((p for p in pods.staying if _may_go(p, pool.spec, clock)), key=_keep)
         for pod in (*pods.outdated, *too_many[: max(0, -missing)]):
             never_heard = pod.heard_at is None
-            actions.append(DeletePod(pod=pod.name) if never_heard else DrainPod(pod=pod.name))
+            actions.append(
+                DeletePod(pod=pod.name, heard=False) if never_heard else DrainPod(pod=pod.name)
+            )
         status = self._status(pool, board, clock, needs)
         return Shape(wanted=wanted, actions=actions, status=status)
 
-    def _may_create(self, pool: WorkerPool, pods: _Sorted, clock: Clock) -> bool:
+    def refused(self, pool: str, why: str, now: float) -> None:
+        """The API server refused to make a pod of this pool: a quota, or an admission rule."""
+        starts = self._starts.setdefault(pool, _Starts())
+        if now >= starts.not_before:  # what was begun together failed together
+            starts.fail(REFUSED, why, now)
+
+    def set_aside(self, pool: WorkerPool, clock: Clock) -> WritePool:
+        """What is shown of a pool that cannot be shaped: nothing is made or ended for it."""
+        why = (
+            "The operator cannot work with this pool as it is; its log says more. Change the pool."
+        )
+        conditions = [
+            _condition(pool, kind, "SetAside", why, clock, good="") for kind in (PODS_START, READY)
+        ]
+        status = pool.status.model_copy(update={"conditions": conditions})
+        return WritePool(pool=pool.name, status=status)
+
+    def created(self, pool: str) -> None:
+        """The API server made a pod of this pool: if it refused some before, that is over."""
+        starts = self._starts.get(pool)
+        if starts is not None and starts.reason == REFUSED:
+            self._starts[pool] = _Starts(proved=starts.proved)
+
+    def forget(self, pools: Container[str]) -> None:
+        """Only these pools are left."""
+        for name in [known for known in self._starts if known not in pools]:
+            del self._starts[name]
+
+    def _may_create(self, pool: WorkerPool, pods: _Sorted, clock: Clock) -> int:
+        """How many pods may be made now: while starts go wrong one at a time, with growing pauses."""
         starts = self._starts.setdefault(pool.name, _Starts())
-        if any(pod.heard_at is not None for pod in pods.staying):
+        proved = frozenset(pod.name for pod in pods.staying if pod.ready_once)
+        if proved - starts.proved:
             self._starts[pool.name] = starts = _Starts()
-        new = {pod.name for pod in pods.late} - starts.failed
+        starts.proved = proved
+        bad = [pod for pod in (*pods.late, *pods.over) if not pod.ready_once]
+        new = [pod for pod in bad if pod.name not in starts.failed]
         if new:
-            starts.failed |= new
-            wait = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (len(starts.failed) - 1))
-            starts.not_before = clock.now + wait
-        return clock.now >= starts.not_before
+            starts.failed |= {pod.name for pod in new}
+            late = f"was not ready within {pool.spec.start_seconds} s"
+            seconds = "; `kubectl describe` it." if not new[-1].trouble else ""
+            starts.fail(
+                "PodsDoNotStart",
+                f"Pod {new[-1].name}: {new[-1].trouble or late}{seconds}",
+                clock.now,
+                worked=all(pod.heard_at is not None for pod in new),
+            )
+        if clock.now < starts.not_before:
+            return 0
+        unproved = sum(not pod.ready_once for pod in pods.staying)
+        return max(0, 1 - unproved) if starts.waves else MOST_AT_ONCE
 
     def _status(self, pool: WorkerPool, board: Board, clock: Clock, needs: int) -> WorkerPoolStatus:
-        pods = [pod for pod in board.pods.values() if pod.pool == pool.name]
+        mine = [pod for pod in board.pods.values() if pod.pool == pool.name]
+        staying = [
+            pod
+            for pod in mine
+            if pod.phase is not PodPhase.ENDED and not pod.leaving and not pod.draining
+        ]
+        ready = sum(usable(pod, clock) for pod in mine)
         return WorkerPoolStatus(
-            replicas=sum(pod.phase is not PodPhase.ENDED for pod in pods),
-            ready_replicas=sum(usable(pod, clock) for pod in pods),
-            busy=sum(len(pod.held) for pod in pods),
+            replicas=len(staying),
+            ready_replicas=ready,
+            busy=sum(held.stage in AT_THE_SITE for pod in mine for held in pod.held.values()),
             wanted=needs,
             selector=f"{LABEL_POOL}={pool.name}",
-            conditions=[self._condition(pool, clock)],
+            conditions=self._conditions(pool, staying, ready, clock),
         )
 
-    def _condition(self, pool: WorkerPool, clock: Clock) -> Condition:
-        """Whether pods start. Its time changes only when its answer does."""
-        failed = len(self._starts.get(pool.name, _Starts()).failed)
-        answer = ConditionStatus.FALSE if failed else ConditionStatus.TRUE
-        before = next((c for c in pool.status.conditions or () if c.type == READY), None)
-        same = before is not None and before.status is answer
-        return Condition(
-            type=READY,
-            status=answer,
-            reason="PodsDoNotStart" if failed else "PodsStart",
-            message=(
-                f"{failed} pods were not ready within {pool.spec.start_seconds} s;"
-                " `kubectl describe` one of them."
-                if failed
-                else ""
-            ),
-            last_transition_time=(
-                before.last_transition_time if same and before else stamp(clock.wall)
-            ),
-            observed_generation=pool.metadata.generation,
-        )
+    def _conditions(
+        self, pool: WorkerPool, staying: list[Pod], ready: int, clock: Clock
+    ) -> list[Condition]:
+        """Whether pods start, and whether any works. Their times change only when their answers do."""
+        starts = self._starts.get(pool.name, _Starts())
+        reason, why = starts.reason, starts.why
+        troubled = next((pod for pod in staying if pod.trouble and pod.heard_at is None), None)
+        if troubled is not None:
+            word = troubled.trouble.partition(":")[0]
+            reason = word if word == UNSCHEDULABLE else "PodsDoNotStart"
+            why = f"Pod {troubled.name}: {troubled.trouble}"
+        start = _condition(pool, PODS_START, reason, why, clock, good="PodsStart")
+        if ready or not pool.spec.replicas:
+            reason, why = "", ""
+        elif not reason:
+            reason, why = "PodsStarting", "No pod has answered yet."
+        found = [start, _condition(pool, READY, reason, why, clock, good="PodsReady")]
+        wrong = self.misconfigured.get(pool.name)
+        if wrong is not None:
+            why = f"The configured spec was refused, so the pool stays as it was: {wrong}"
+            found.append(_condition(pool, CONFIGURED, "Refused", why, clock, good=""))
+        return found
+
+
+def _condition(
+    pool: WorkerPool, kind: str, reason: str, why: str, clock: Clock, *, good: str
+) -> Condition:
+    answer = ConditionStatus.FALSE if reason else ConditionStatus.TRUE
+    before = next((c for c in pool.status.conditions or () if c.type == kind), None)
+    same = before is not None and before.status is answer
+    return Condition(
+        type=kind,
+        status=answer,
+        reason=reason or good,
+        message=clean(why, limit=512),
+        last_transition_time=before.last_transition_time if same and before else stamp(clock.wall),
+        observed_generation=pool.metadata.generation,
+    )
 
 
 def _needed(pool: WorkerPool, board: Board, clock: Clock, staying: list[Pod]) -> int:
@@ -146,8 +245,12 @@ def _sort(pool: WorkerPool, board: Board, clock: Clock, template: str) -> _Sorte
 
 
 def _late(pod: Pod, spec: WorkerPoolSpec, clock: Clock) -> bool:
-    """It never spoke, though it could have been heard for as long as a start may take."""
+    """It never spoke, though it could have been heard for as long as a start may take. One that waits
+    for room on a node is not late: another in its place would wait as well, behind it.
+    """
     if pod.heard_at is not None or clock.listening_since is None:
+        return False
+    if pod.trouble.startswith(UNSCHEDULABLE):
         return False
     return clock.now - max(pod.seen_at, clock.listening_since) > spec.start_seconds
 

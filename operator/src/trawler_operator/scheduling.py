@@ -43,13 +43,11 @@ class Scheduler:
                 found += self._deal(board, clock, pool, slots, skip)
         return found
 
-    def order(self, board: Board, pool: str) -> Iterator[MediaJob]:
-        """All who wait for a pool, in the order in which they would go with slots one by one."""
+    def order(self, board: Board, pool: str) -> Iterator[str]:
+        """Uids of all who wait for a pool now, in the order in which they would go with slots one by one."""
         shares = self._shares.get(pool, Shares()).copy()
         hands = {
-            queue: Hand(
-                weight=board.share(queue).weight, items=iter([board.jobs[u] for _, _, u in lane])
-            )
+            queue: Hand(weight=board.share(queue).weight, items=iter([u for _, _, u in lane]))
             for queue, lane in board.waiting.lanes(pool).items()
             if not board.share(queue).paused
         }
@@ -95,7 +93,7 @@ class Scheduler:
             or board.handing(job)
             or not _may_go(job, board, clock)
             or board.twins.mark(job) in fetched
-            or _room(board, board.waiting.queue_of(job), board.running()) == 0
+            or _full(board, board.waiting.queue_of(job))
         ):
             return None
         self._kept[pool] = kept
@@ -104,6 +102,11 @@ class Scheduler:
 
 def _dispatch(job: MediaJob, pod: str) -> Dispatch:
     return Dispatch(uid=job.uid, version=job.version, pod=pod, attempt=job.status.attempt + 1)
+
+
+def _full(board: Board, queue: str) -> bool:
+    """Whether no more of a queue may run now."""
+    return _room(board, queue, {queue: board.running_in(queue)}) == 0
 
 
 def _room(board: Board, queue: str, running: Mapping[str, int]) -> int | None:
@@ -146,15 +149,13 @@ def runnable(board: Board, clock: Clock, pool: str, *, most: int) -> int:
 
 def _being_fetched(board: Board, clock: Clock) -> set[str]:
     """What is being fetched for somebody who shares it."""
-    running = board.by_phase[Phase.RUNNING].values()
     handed = (board.jobs[uid] for uid, _ in board.reserved if uid in board.jobs)
     # who waits after a failure has not given up: else every twin would try the broken site at once
     trying = (job for job in board.resting.values() if ready_at(job, board) > clock.now)
-    return {
-        board.twins.mark(job)
-        for job in chain(running, handed, trying)
-        if job.spec.reuse is Reuse.ALWAYS
+    waiting = {
+        board.twins.mark(job) for job in chain(handed, trying) if job.spec.reuse is Reuse.ALWAYS
     }
+    return waiting.union(board.fetched())
 
 
 def _may_go(job: MediaJob, board: Board, clock: Clock) -> bool:
@@ -194,7 +195,7 @@ def _slots(board: Board, clock: Clock, pool: str) -> dict[str, int]:
     return {
         pod.name: 0 if pod.name in lonely else board.free(pod)
         for pod in board.pods.values()
-        if pod.pool == pool and usable(pod, clock)
+        if pod.pool == pool and takes_orders(pod, clock)
     }
 
 
@@ -217,7 +218,7 @@ def alone(job: MediaJob) -> bool:
 
 
 def usable(pod: Pod, clock: Clock) -> bool:
-    """Whether a pod may be given an order."""
+    """Whether a pod works: it answers, and takes orders in general."""
     return (
         pod.phase is PodPhase.RUNNING
         and not pod.leaving
@@ -226,6 +227,11 @@ def usable(pod: Pod, clock: Clock) -> bool:
         and pod.heard_at is not None
         and not clock.silent(pod)
     )
+
+
+def takes_orders(pod: Pod, clock: Clock) -> bool:
+    """Whether it may be given one now: it did not just decline some, and orders reach it at all."""
+    return usable(pod, clock) and pod.rests_until <= clock.now and clock.listening_since is not None
 
 
 def next_wake(board: Board, clock: Clock) -> float | None:

@@ -26,6 +26,12 @@ class Settings(BaseSettings):
     s3_bucket: str = "trawler"
     s3_region: str = "us-east-1"
 
+    s3_prefix: str = "trawler"
+    """What the keys of this install's objects begin with; no other install uses it."""
+
+    s3_exclusive: bool = False
+    """Whether the whole store is this install's alone."""
+
     s3_credentials: Path = Path("/etc/trawler/store")
     """A folder with the files `accessKey` and `secretKey`."""
 
@@ -34,6 +40,9 @@ class Settings(BaseSettings):
 
     worker_image: str
     worker_pull_policy: str = "IfNotPresent"
+
+    worker_pull_secrets: str = ""
+    """Names of secrets with credentials of registries, comma-separated."""
 
     reuse_seconds: float = 3600
     """How old a stored result may be that answers a new job; 0: only who waits meanwhile."""

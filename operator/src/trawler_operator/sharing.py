@@ -24,11 +24,11 @@ def answer(job: MediaJob, board: Board, clock: Clock) -> Copy | WriteStatus | No
     since = min(recent, job.status.queued_time or recent)
     source = board.twins.source(job, since=since)
     if source is not None:
-        return Copy(uid=job.uid, version=job.version, source=source.uid)
+        return Copy(uid=job.uid, version=job.version, source=source.uid, name=source.name)
     failed = board.twins.failed(job)
     if failed is not None:
-        reason = failed.status.reason or FailureReason.INTERNAL
-        return end(job, Phase.FAILED, reason, failed.status.message, clock.wall)
+        reason = failed.reason or FailureReason.INTERNAL
+        return end(job, Phase.FAILED, reason, failed.message, clock.wall)
     return None
 
 
@@ -57,5 +57,4 @@ def reuse(job: MediaJob, source: MediaJob, wall: float) -> WriteStatus:
         uid=job.uid,
         version=job.version,
         changes=changes,
-        event=f"Answered with what {source.name} stored.",
     )

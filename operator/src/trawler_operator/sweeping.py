@@ -1,6 +1,6 @@
 """What the store may forget: objects that nothing names, seen so twice and far enough apart. Pure."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Container, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -77,7 +77,7 @@ class Sweeper:
         self,
         shard: str,
         listed: Collection[str],
-        named: Collection[str],
+        named: Container[str],
         *,
         now: float,
         apart: float,
@@ -94,10 +94,17 @@ class Sweeper:
         return sorted(sha256 for sha256, seen in unnamed.items() if now - seen >= apart)
 
 
-def named(board: Board, pins: Pins) -> set[str]:
-    """Every object that a job names or somebody counts on."""
-    files = (file.sha256 for job in board.jobs.values() for file in job.status.files or ())
-    return pins.kept(board) | set(files)
+class Named(Container[str]):
+    """Every object that a job names or somebody counts on, as it is when somebody asks."""
+
+    def __init__(self, board: Board, pins: Pins) -> None:
+        self._finished = board.finished.named()
+        self._others = pins.kept(board) | {
+            file.sha256 for job in board.jobs.values() for file in job.status.files or ()
+        }
+
+    def __contains__(self, sha256: object) -> bool:
+        return sha256 in self._others or bytes.fromhex(str(sha256)) in self._finished
 
 
 def longest_attempt(board: Board) -> float:

@@ -8,10 +8,11 @@ import hashlib
 import json
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import urlsplit, urlunsplit
 
+from trawler_crds import addresses
 from trawler_crds.failures import FAILURES, FailureReason, Retry
-from trawler_crds.media_job import TERMINAL, MediaJob, Phase, Reuse
+from trawler_crds.media_job import MediaJob, Phase, Reuse
+from trawler_operator.state.finished import FinishedJob
 
 SAME_FOR_ALL: Final = frozenset(
     {
@@ -30,21 +31,17 @@ SAME_FOR_ALL: Final = frozenset(
 
 REMEMBERED: Final = 8
 """Finished jobs per fingerprint: the newest are the ones that answer."""
-_PORTS: Final = {"http": "80", "https": "443"}
-
-
-def canonical(url: str) -> str:
-    """One spelling for what every client takes for the same address, and no more than that."""
-    parts = urlsplit(url)
-    host = parts.netloc.lower().removesuffix(f":{_PORTS.get(parts.scheme.lower(), '')}")
-    return urlunsplit((parts.scheme.lower(), host, parts.path or "/", parts.query, parts.fragment))
 
 
 def fingerprint(job: MediaJob, scope: str = "") -> str:
     """What a job wants, as a hash; always from its spec. `scope`: whose credentials it would use."""
     spec = job.spec
+    try:
+        url = addresses.parse(spec.url).canonical()
+    except addresses.BadAddress:
+        url = spec.url  # it will be refused, alike for all who ask for it
     wish = {
-        "url": canonical(spec.url),
+        "url": url,
         "media": spec.media.wire(),
         "engines": list(spec.engines),
         "limits": spec.limits.wire(),
@@ -58,8 +55,10 @@ class Twins:
 
     def __init__(self) -> None:
         self._marks: dict[str, str] = {}
+        """Uid → fingerprint of each that has not ended."""
         self._active: dict[str, dict[str, MediaJob]] = {}
-        self._ended: dict[str, dict[str, MediaJob]] = {}
+        self._ended: dict[str, tuple[FinishedJob, ...]] = {}
+        """Fingerprint → the newest that ended, the last one last."""
         self._without_bytes: set[str] = set()
 
     def mark(self, job: MediaJob) -> str:
@@ -69,36 +68,50 @@ class Twins:
             known = self._marks[job.uid] = fingerprint(job)
         return known
 
-    def see(self, job: MediaJob) -> None:
-        """One job as it is now. A job with `reuse: Never` leads nobody and answers nobody."""
-        if job.spec.reuse is Reuse.NEVER:
-            return
-        mark = self.mark(job)
-        if job.status.phase not in TERMINAL:
-            self._active.setdefault(mark, {})[job.uid] = job
-            return
-        _drop(self._active, mark, job.uid)
-        ended = self._ended.setdefault(mark, {})
-        ended[job.uid] = job
-        if len(ended) > REMEMBERED:
-            oldest = min(ended.values(), key=lambda twin: twin.status.completion_time or "")
-            del ended[oldest.uid]
+    def known(self, uid: str) -> str | None:
+        """The fingerprint of one that has not ended, if it was ever asked for."""
+        return self._marks.get(uid)
 
-    def forget(self, uid: str) -> None:
-        """A job was deleted."""
+    def see(self, job: MediaJob) -> None:
+        """One that has not ended, as it is now. With `reuse: Never` it leads nobody."""
+        if job.spec.reuse is not Reuse.NEVER:
+            self._active.setdefault(self.mark(job), {})[job.uid] = job
+
+    def leave(self, uid: str) -> None:
+        """It has ended, or was deleted before that."""
         mark = self._marks.pop(uid, None)
         if mark is not None:
-            _drop(self._active, mark, uid)
-            _drop(self._ended, mark, uid)
-        self._without_bytes.discard(uid)
+            jobs = self._active.get(mark, {})
+            jobs.pop(uid, None)
+            if not jobs:
+                self._active.pop(mark, None)
+
+    def finish(self, job: FinishedJob) -> None:
+        """One that has ended, as it is now."""
+        if job.mark is None:
+            return
+        others = [twin for twin in self._ended.get(job.mark, ()) if twin.uid != job.uid]
+        newest = sorted([*others, job], key=lambda twin: twin.completed)[-REMEMBERED:]
+        self._ended[job.mark] = tuple(newest)
+
+    def forget(self, job: FinishedJob) -> None:
+        """One that had ended was deleted."""
+        self._without_bytes.discard(job.uid)
+        if job.mark is None:
+            return
+        left = tuple(twin for twin in self._ended.get(job.mark, ()) if twin.uid != job.uid)
+        if left:
+            self._ended[job.mark] = left
+        else:
+            self._ended.pop(job.mark, None)
 
     def disbelieve(self, uid: str) -> None:
         """A finished job's objects are not there any more: it answers nobody."""
         self._without_bytes.add(uid)
 
-    def waiting(self, job: MediaJob) -> list[str]:
-        """Uids of twins that wait, and may take what this job brought."""
-        active = self._active.get(self.mark(job), {})
+    def waiting(self, mark: str) -> list[str]:
+        """Uids of those that wait for the same, and may take what another one brought."""
+        active = self._active.get(mark, {})
         return [uid for uid, t in active.items() if t.status.phase in {Phase.PENDING, Phase.QUEUED}]
 
     def ahead(self, job: MediaJob, *, handed: Callable[[MediaJob], bool]) -> MediaJob | None:
@@ -112,46 +125,32 @@ class Twins:
         queued = (twin for twin in twins if twin.status.phase is Phase.QUEUED)
         return next(running, None) or next(queued, None)
 
-    def source(self, job: MediaJob, *, since: str) -> MediaJob | None:
+    def source(self, job: MediaJob, *, since: str) -> FinishedJob | None:
         """The twin that was stored last, at or after a time (RFC 3339, UTC), if it may answer."""
         found = [
             twin
             for twin in self._finished(job, since)
-            if twin.status.phase is Phase.SUCCEEDED
-            and twin.status.files
-            and twin.uid not in self._without_bytes
+            if twin.phase is Phase.SUCCEEDED and twin.hashes and twin.uid not in self._without_bytes
         ]
-        return max(found, key=lambda twin: twin.status.completion_time or "", default=None)
+        return found[-1] if found else None
 
-    def failed(self, job: MediaJob) -> MediaJob | None:
+    def failed(self, job: MediaJob) -> FinishedJob | None:
         """A twin that failed while this one waited for it, and would have failed for this one too."""
         since = job.status.queued_time
         if since is None or job.status.follows is None or job.status.attempt > 0:
             return None
         return next((t for t in self._finished(job, since) if _same_end(t, job)), None)
 
-    def _finished(self, job: MediaJob, since: str) -> list[MediaJob]:
+    def _finished(self, job: MediaJob, since: str) -> list[FinishedJob]:
         if job.spec.reuse is Reuse.NEVER:
             return []
-        return [
-            twin
-            for uid, twin in self._ended.get(self.mark(job), {}).items()
-            if uid != job.uid and (twin.status.completion_time or "") >= since
-        ]
+        ended = self._ended.get(self.mark(job), ())
+        return [twin for twin in ended if twin.uid != job.uid and twin.completed >= since]
 
 
-def _same_end(twin: MediaJob, job: MediaJob) -> bool:
+def _same_end(twin: FinishedJob, job: MediaJob) -> bool:
     """What the site did to one it would do to the other, who would not have tried more often."""
-    reason = twin.status.reason
-    if twin.status.phase is not Phase.FAILED or reason not in SAME_FOR_ALL:
+    if twin.phase is not Phase.FAILED or twin.reason not in SAME_FOR_ALL:
         return False
-    final = FAILURES[reason].retry is Retry.NEVER
-    return final or twin.status.failures > job.spec.backoff_limit
-
-
-def _drop(table: dict[str, dict[str, MediaJob]], mark: str, uid: str) -> None:
-    jobs = table.get(mark)
-    if jobs is not None:
-        jobs.pop(uid, None)
-        if not jobs:
-            del table[mark]
+    final = FAILURES[twin.reason].retry is Retry.NEVER
+    return final or twin.failures > job.spec.backoff_limit

@@ -9,6 +9,7 @@ from trawler_crds import subjects
 from trawler_crds.messages import UploadGrants, UploadRequest
 from trawler_operator import lifecycle
 from trawler_operator.board import Board
+from trawler_operator.control.ownership import Ownership
 from trawler_operator.leader import Leader
 from trawler_operator.sweeping import Pins
 
@@ -25,11 +26,14 @@ ahead (RequestTimeTooSkewed). A grant is for these bytes and no others, so its a
 class UploadDesk:
     """Answers upload requests."""
 
-    def __init__(self, board: Board, pins: Pins, store: Store, leader: Leader) -> None:
+    def __init__(
+        self, board: Board, pins: Pins, store: Store, leader: Leader, ownership: Ownership
+    ) -> None:
         self._board = board
         self._pins = pins
         self._store = store
         self._leader = leader
+        self._ownership = ownership
 
     async def grant(self, subject: str, request: UploadRequest) -> UploadGrants | None:
         """Signed PUTs, or a refusal the pod need not repeat."""
@@ -46,8 +50,8 @@ class UploadDesk:
             log.warning("upload_refused", extra={"job": sender.uid, "pod": sender.pod})
             return UploadGrants(refused=True)
         hashes = [file.sha256 for file in request.files]
-        if self._pins.going(hashes):
-            return None  # it asks again when that is done
+        if self._pins.going(hashes) or not self._ownership.ours:
+            return None  # it asks again when that is settled
         self._pins.grant(job.uid, request.attempt, hashes)
         seconds = min(LONGEST, lifecycle.attempt_seconds(job, self._board) + SLACK)
         grants = [self._store.grant(file, seconds=seconds) for file in request.files]

@@ -6,12 +6,12 @@ order of two jobs never changes by waiting: each is sorted once, when it begins 
 
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, KeysView, Mapping
+from collections.abc import Callable, Iterator, KeysView, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 from trawler_crds.media_job import MediaJob
+from trawler_operator.wording import parse
 
 DEFAULT: Final = "default"
 AGEING: Final = 60.0
@@ -24,7 +24,7 @@ Turn = tuple[float, str, str]
 def turn(job: MediaJob) -> Turn:
     """When a job's turn comes among those of its queue."""
     created = job.metadata.creation_timestamp
-    begun = datetime.fromisoformat(created.replace("Z", "+00:00")).timestamp() if created else 0.0
+    begun = parse(created) if created else 0.0
     return begun - AGEING * job.spec.priority, job.name, job.uid
 
 
@@ -46,6 +46,8 @@ class Waiting:
         self._entering: dict[str, dict[str, MediaJob]] = {}
         self._doors: dict[str, str] = {}
         """Uid → queue of each that is entering, in the order in which they came."""
+        self._entering_bytes: Counter[str] = Counter()
+        """Queue → the most that those entering may store."""
 
     def queue_of(self, job: MediaJob) -> str:
         """The queue whose share a job uses."""
@@ -80,6 +82,7 @@ class Waiting:
         self.put(job)
         queue = self._doors[job.uid] = self.queue_of(job)
         self._entering.setdefault(queue, {})[job.uid] = job
+        self._entering_bytes[queue] += job.spec.limits.max_bytes
 
     def move(self, job: MediaJob) -> None:
         """The queue whose share it uses may have changed."""
@@ -91,11 +94,16 @@ class Waiting:
     def _through(self, uid: str) -> None:
         queue = self._doors.pop(uid, None)
         if queue is not None:
-            del self._entering[queue][uid]
+            job = self._entering[queue].pop(uid)
+            self._entering_bytes[queue] -= job.spec.limits.max_bytes
+            if not self._entering[queue]:
+                del self._entering[queue]
 
-    def entering(self, queue: str) -> Collection[MediaJob]:
-        """Jobs of a queue that are let in, though their status does not say so yet."""
-        return self._entering.get(queue, {}).values()
+    def entering_bytes(self, queue: str) -> int:
+        """The most that jobs of a queue may store that are let in, though their status does not say so
+        yet.
+        """
+        return self._entering_bytes[queue]
 
     def let_in(self) -> KeysView[str]:
         """Uids of all that are let in, though their status does not say so yet; who came first first."""

@@ -3,14 +3,17 @@
 import math
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
+from trawler_crds import addresses
 from trawler_crds.media_job import Condition, ConditionStatus, MediaJob
 
 
 def host(job: MediaJob) -> str:
-    """Host and port of a job's address, for a column."""
-    return urlsplit(job.spec.url).netloc[:260]
+    """Host and port of a job's address, for a column; empty where it has none."""
+    try:
+        return addresses.parse(job.spec.url).authority[:260]
+    except addresses.BadAddress:
+        return ""
 
 
 def conditions(job: MediaJob, kind: str, reason: str, now: str) -> list[dict[str, Any]]:
@@ -40,5 +43,10 @@ def stamp(wall: float) -> str:
 
 
 def parse(text: str) -> float:
-    """RFC 3339 as Unix seconds."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+    """RFC 3339 as Unix seconds. Raises ValueError, also for a time without a zone: whoever may write a
+    status may write there what they like.
+    """
+    time = datetime.fromisoformat(text.upper().replace("Z", "+00:00"))
+    if time.tzinfo is None:
+        raise ValueError(f"a time without a zone: {text}")
+    return time.timestamp()

@@ -9,7 +9,7 @@ from trawler_crds.media_queue import MediaQueue
 from trawler_operator import wording
 from trawler_operator.admission import admit, begin, refuse
 from trawler_operator.board import Board
-from trawler_operator.queues import restore, status
+from trawler_operator.queues import counts, restore, status
 
 TODAY = wording.stamp(NOON)
 YESTERDAY = wording.stamp(NOON - 86400)
@@ -127,13 +127,13 @@ def test_a_job_settles_at_what_it_stored() -> None:
 
 
 def used(state: Board, name: str = "q") -> int:
-    return state.day_bytes(name, TODAY[:10])
+    return state.ledger.used(name, TODAY[:10])
 
 
 def test_deleting_a_job_gives_back_only_what_it_never_stored() -> None:
     """Else deleting would be a way around the limit."""
     state = board(stored("a", 5 * MB), running("b", queue="q", status_conditions=accepted()))
-    for found in tuple(state.jobs.values()):
+    for found in (stored("a", 5 * MB), *state.jobs.values()):
         state.see_job(found, gone=True)
     assert 5 * MB == used(board(stored("a", 5 * MB), queue("q")))
     assert 5 * MB == state.ledger.settled(TODAY[:10])["q"]
@@ -159,7 +159,7 @@ def test_a_checkpoint_knows_what_was_deleted_before_a_restart(
     state = board(stored("a", 5 * MB, name=name), mine)
     restore(state, NOON)
     assert expected == used(state, declared)
-    assert expected == status(mine, state, clock()).day_bytes
+    assert expected == status(counts(declared, state, clock())).day_bytes
 
 
 def test_undeclared_queues_use_the_default_ones_bytes() -> None:

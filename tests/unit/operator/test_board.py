@@ -1,6 +1,6 @@
 """The picture in memory."""
 
-from objects import board, job, pod, queue, running
+from objects import board, job, pod, queue, relist, running
 from trawler_crds.media_job import Phase
 from trawler_crds.messages import Presence
 from trawler_operator.board import Board
@@ -29,7 +29,7 @@ def test_a_deleted_job_does_not_come_back_by_a_late_event() -> None:
 def test_a_full_list_repairs_what_a_watch_missed() -> None:
     """Objects that vanished in a gap are gone."""
     state = board(job("a"), job("b"), pod("p1"), pod("p2"), queue("q1"), queue("q2"))
-    state.replace([job("b", version=2), job("c")], [pod("p2")], [], [queue("q2")])
+    relist(state, [job("b", version=2), job("c")], [pod("p2")], [], [queue("q2")], as_of=9)
     assert {"b", "c"} == set(state.jobs)
     assert {"q2"} == set(state.queues)
     assert {"p2"} == set(state.pods)

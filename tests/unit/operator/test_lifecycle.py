@@ -217,13 +217,14 @@ def test_a_finished_job_is_kept_for_its_time(kept: int, fields: dict[str, Any]) 
         status_completionTime=wording.stamp(NOON),
         **fields,
     )
-    assert not lifecycle.expired(done, clock(wall=NOON + kept - 1))
-    assert lifecycle.expired(done, clock(wall=NOON + kept))
+    state = board(done)
+    assert [] == state.finished.due(NOON + kept - 1, most=9)
+    assert ["u1"] == [found.uid for found in state.finished.due(NOON + kept, most=9)]
 
 
 def test_a_job_that_is_not_finished_never_expires() -> None:
     """However old it is."""
-    assert not lifecycle.expired(running(ttlSecondsAfterFinished=0), clock(wall=NOON * 2))
+    assert [] == board(running(ttlSecondsAfterFinished=0)).finished.due(NOON * 2, most=9)
 
 
 def test_neighbours_of_a_lost_pod_pay_nothing_and_go_alone() -> None:

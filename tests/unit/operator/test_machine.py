@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -13,8 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from objects import job, pool, queue
 from trawler_crds.failures import FailureReason
-from trawler_crds.media_job import TERMINAL, MediaFile, Phase
+from trawler_crds.media_job import TERMINAL, MediaFile, Phase, Reuse
 from trawler_crds.messages import Outcome, Result, Stage
+from trawler_operator.board import WAITS
 from trawler_operator.ledger import Ledger
 from world import Operator, World
 
@@ -228,6 +230,14 @@ class Machine(RuleBasedStateMachine):
         self.world.now += later
         self._operator().sweep()
 
+    @event(count=st.integers(0, 9))
+    def a_list_goes_on(self, count: int) -> None:
+        """It began some time ago: what it shows is older than what the watch told meanwhile."""
+        if self.world.listed is None:
+            self.world.begin_list()
+        else:
+            self.world.list_on(count)
+
     # the machine ------------------------------------------------------------------------------
 
     @event(
@@ -308,6 +318,23 @@ class Machine(RuleBasedStateMachine):
             recount.see(found)
         for day in ("2027-01-15", "2027-01-16"):
             assert +board.ledger.reserved(day) == +recount.reserved(day)
+            used = board.ledger.used("default", day)
+            declared = board.queues.keys() - {"default"}
+            sums = (board.ledger.reserved(day), board.ledger.settled(day))
+            assert used == sum(n for s in sums for q, n in s.items() if q not in declared)
+        running = board.by_phase[Phase.RUNNING].values()
+        handed = [j for uid, _ in board.reserved if (j := board.jobs.get(uid)) is not None]
+        shares = Counter(board.waiting.queue_of(found) for found in running)
+        shares.update(board.waiting.queue_of(j) for j in handed if j.status.phase in WAITS)
+        assert shares == board.running()
+        assert {q: board.running_in(q) for q in shares} == dict(shares)
+        where = {(found.status.worker, found.uid) for found in running}
+        assert where == {(w, uid) for w, jobs in board.by_worker.items() for uid in jobs}
+        shared = {board.twins.mark(found) for found in running if found.spec.reuse is Reuse.ALWAYS}
+        assert shared == set(board.fetched())
+        names = Counter(sha256 for job in board.finished for sha256 in job.hashes)
+        assert set(names) == set(board.finished.named())
+        assert len(board.finished) == sum(board.finished.count.values())
 
     @invariant()
     def caps_hold(self) -> None:

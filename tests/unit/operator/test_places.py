@@ -2,8 +2,14 @@
 
 from objects import board, clock, held, job, pod, queue, running
 from trawler_crds.media_job import MediaJob
+from trawler_crds.messages import Positions
+from trawler_operator.board import Board
 from trawler_operator.places import positions
 from trawler_operator.scheduling import Scheduler
+
+
+def told(state: Board) -> list[Positions]:
+    return [found for found in positions(state, clock(), Scheduler()) if found is not None]
 
 
 def queued(uid: str, name: str) -> MediaJob:
@@ -13,17 +19,14 @@ def queued(uid: str, name: str) -> MediaJob:
 def test_each_queue_hears_its_own_places() -> None:
     """By turn; nobody learns of another queue's jobs."""
     state = board(queued("a1", "a"), queued("a2", "a"), queued("b1", "b"), queue("a"), queue("b"))
-    found = {
-        p.queue: [(x.uid, x.place) for x in p.places]
-        for p in positions(state, clock(), Scheduler())
-    }
+    found = {p.queue: [(x.uid, x.place) for x in p.places] for p in told(state)}
     assert {"a": [("a1", 1), ("a2", 2)], "b": [("b1", 1)]} == found
 
 
 def test_no_estimate_before_anything_was_finished() -> None:
     """Rather nothing than an invention."""
     state = board(queued("a1", "a"), pod())
-    assert [None] == [p.seconds for p in positions(state, clock(), Scheduler())[0].places]
+    assert [None] == [p.seconds for p in told(state)[0].places]
 
 
 def test_the_estimate_follows_from_how_long_jobs_took_and_who_goes_before() -> None:
@@ -37,7 +40,7 @@ def test_the_estimate_follows_from_how_long_jobs_took_and_who_goes_before() -> N
         pod(free=0, taken=2, held=held()),
     )
     state.seconds_per_job["default"] = 10.0
-    found = {x.uid: x.seconds for p in positions(state, clock(), Scheduler()) for x in p.places}
+    found = {x.uid: x.seconds for p in told(state) for x in p.places}
     assert {"a1": 5, "b1": 10, "a2": 15} == found
 
 
@@ -56,6 +59,4 @@ def test_a_paused_queue_has_places_but_no_estimate() -> None:
     """Nobody knows when it goes on."""
     state = board(queued("a1", "a"), queue("a", paused=True), pod())
     state.seconds_per_job["default"] = 10.0
-    assert [(1, None)] == [
-        (p.place, p.seconds) for p in positions(state, clock(), Scheduler())[0].places
-    ]
+    assert [(1, None)] == [(p.place, p.seconds) for p in told(state)[0].places]

@@ -11,6 +11,7 @@ SETTINGS = pods.PodSettings(
     install="ns",
     image="img:1",
     pull_policy="IfNotPresent",
+    pull_secrets=("mine",),
     nats_url="nats://n",
     egress_allow="site:8080",
     egress_proxy="",
@@ -47,9 +48,33 @@ def test_the_fetcher_holds_nothing_worth_stealing() -> None:
     assert mounts["scratch"]["readOnly"] is True
 
 
-def test_the_grace_outlasts_the_longest_attempt() -> None:
-    """SIGTERM: finish what runs."""
-    assert build(maxAttemptSeconds=100)["spec"]["terminationGracePeriodSeconds"] > 100
+def test_the_grace_is_the_pools_own_and_not_its_longest_attempt() -> None:
+    """A node is not kept from being drained for an hour; what is not done by then is handed back."""
+    mine = build(maxAttemptSeconds=86400, terminationGracePeriodSeconds=90)["spec"]
+    assert 90 == mine["terminationGracePeriodSeconds"]
+    grace = {e["name"]: e["value"] for e in mine["containers"][0]["env"]}["TRAWLER_WORKER_GRACE"]
+    assert "90" == grace
+
+
+def test_a_signal_is_heard_before_python_is_up() -> None:
+    """As PID 1 it is deaf until it has handlers: 1 of 8 pods told to go at their start stayed for an hour."""
+    for container in build()["spec"]["containers"]:
+        assert "exec /usr/bin/tini" in container["command"][2]
+        assert ["/app/bin/python", "-m"] == container["command"][4:6]
+
+
+def test_worker_pods_can_pull_from_a_private_registry() -> None:
+    """As all other pods can."""
+    assert [{"name": "mine"}] == build()["spec"]["imagePullSecrets"]
+
+
+def test_one_amount_of_a_container_changes_no_other() -> None:
+    """A smaller request of the processor silently dropped the limit of memory."""
+    fetcher = build(resources={"fetcher": {"requests": {"cpu": "20m"}}})["spec"]["containers"][1]
+    assert {
+        "requests": {"cpu": "20m", "memory": "256Mi"},
+        "limits": {"memory": "1536Mi"},
+    } == fetcher["resources"]
 
 
 def test_the_pod_is_owned_by_its_pool_and_not_restarted() -> None:

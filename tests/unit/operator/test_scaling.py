@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from objects import board, clock, held, job, pod, pool, queue
-from trawler_crds.media_job import ConditionStatus, MediaJob
-from trawler_crds.messages import Presence
+from trawler_crds.media_job import Condition, ConditionStatus, MediaJob
+from trawler_crds.messages import Presence, Stage
 from trawler_operator.actions import Action, CreatePod, DeletePod, DrainPod
-from trawler_operator.board import Board, Pod
+from trawler_operator.board import PROVED, Board, Pod
 from trawler_operator.scaling import Scaler
 
 
@@ -55,7 +55,7 @@ def test_an_order_accepted_a_moment_ago_makes_a_pod_busy() -> None:
 
 def test_a_pod_that_never_spoke_goes_first() -> None:
     """It cannot hold anything."""
-    assert [DeletePod(pod="p2")] == shape(1, pod("p1"), pod("p2", heard_at=None))
+    assert [DeletePod(pod="p2", heard=False)] == shape(1, pod("p1"), pod("p2", heard_at=None))
 
 
 def test_pods_of_an_older_template_make_way_for_new_ones() -> None:
@@ -162,9 +162,14 @@ def late_pods(state: Board, scaler: Scaler, mine: Any, at: float) -> list[Action
     return scaler.shape(mine, state, clock(at), template="t").actions
 
 
-def ready(state: Board, scaler: Scaler, mine: Any, at: float) -> bool:
+def conditions(state: Board, scaler: Scaler, mine: Any, at: float) -> dict[str, Condition]:
     found = scaler.shape(mine, state, clock(at), template="t").status.conditions or []
-    return [ConditionStatus.TRUE] == [condition.status for condition in found]
+    return {condition.type: condition for condition in found}
+
+
+def ready(state: Board, scaler: Scaler, mine: Any, at: float) -> bool:
+    found = conditions(state, scaler, mine, at)
+    return all(condition.status is ConditionStatus.TRUE for condition in found.values())
 
 
 def test_a_pod_that_does_not_start_is_replaced_ever_more_slowly_and_the_pool_says_so() -> None:
@@ -172,19 +177,109 @@ def test_a_pod_that_does_not_start_is_replaced_ever_more_slowly_and_the_pool_say
     mine = pool(replicas=1, startSeconds=30)
     state, scaler = board(mine, pod("p1", phase="Pending", heard_at=None, seen_at=1000.0)), Scaler()
     assert [] == late_pods(state, scaler, mine, 1030.0)
-    assert [DeletePod(pod="p1")] == late_pods(state, scaler, mine, 1030.1)
+    assert [DeletePod(pod="p1", heard=False)] == late_pods(state, scaler, mine, 1030.1)
     assert not ready(state, scaler, mine, 1030.2)
     state.pods.clear()
     assert [] == late_pods(state, scaler, mine, 1035.0)
     assert [CreatePod(pool="default")] == late_pods(state, scaler, mine, 1035.1)
     state.see_pod(pod("p2", phase="Pending", heard_at=None, seen_at=1036.0))
-    assert [DeletePod(pod="p2")] == late_pods(state, scaler, mine, 1066.1)
+    assert [DeletePod(pod="p2", heard=False)] == late_pods(state, scaler, mine, 1066.1)
     state.pods.clear()
     assert [] == late_pods(state, scaler, mine, 1076.0)
     assert [CreatePod(pool="default")] == late_pods(state, scaler, mine, 1076.2)
     state.see_pod(pod("p3", heard_at=1080.0))
     assert [] == late_pods(state, scaler, mine, 1080.0)
-    assert ready(state, scaler, mine, 1080.0)
+    found = conditions(state, scaler, mine, 1080.0)
+    assert (ConditionStatus.TRUE, ConditionStatus.FALSE) == (
+        found["Ready"].status,
+        found["PodsStart"].status,
+    )
+    for sequence, at in enumerate((1080.0, 1080.0 + PROVED), 1):
+        state.hear("p3", Presence(pool="default", sequence=sequence, free=2, taken=0), at)
+    assert ready(state, scaler, mine, 1080.0 + PROVED)
+
+
+def test_pods_that_end_at_once_make_no_storm_and_the_pool_says_why() -> None:
+    """Sixty-eight pods in twenty seconds were made for five replicas, and the status never said a word."""
+    mine = pool(replicas=5)
+    state, scaler = board(mine), Scaler()
+    made, at = 0, 1000.0
+    while at < 1600.0:
+        for action in late_pods(state, scaler, mine, at):
+            if isinstance(action, CreatePod):
+                made += 1
+                trouble = "container fetcher: Error, exit code 1"
+                state.see_pod(pod(f"p{made}", phase="Ended", heard_at=None, trouble=trouble))
+            elif isinstance(action, DeletePod):
+                state.see_pod(state.pods[action.pod], gone=True)
+        at += 0.5
+    assert 5 < made <= 5 + 8
+    found = conditions(state, scaler, mine, at)
+    assert (ConditionStatus.FALSE, "PodsDoNotStart") == (
+        found["PodsStart"].status,
+        found["PodsStart"].reason,
+    )
+    assert "container fetcher: Error, exit code 1" in found["PodsStart"].message
+    assert ConditionStatus.FALSE is found["Ready"].status
+
+
+def test_pods_that_are_refused_are_asked_for_ever_more_slowly() -> None:
+    """A full ResourceQuota: one refused POST a second for ever, and `Ready=True`."""
+    mine = pool(replicas=6)
+    state, scaler = board(mine, pod("p1", ready_once=True)), Scaler()
+    asked, at = 0, 1000.0
+    while at < 1600.0:
+        if any(isinstance(action, CreatePod) for action in late_pods(state, scaler, mine, at)):
+            asked += 1
+            scaler.refused("default", "exceeded quota: pods", at)
+        state.pods["p1"].heard_at = at
+        at += 0.5
+    assert asked <= 9
+    found = conditions(state, scaler, mine, at)
+    assert ("PodsRefused", "exceeded quota: pods") == (
+        found["PodsStart"].reason,
+        found["PodsStart"].message,
+    )
+    scaler.created("default")
+    assert 5 == len(late_pods(state, scaler, mine, at)), (
+        "what is not refused any more is made at once"
+    )
+
+
+def test_a_pod_without_room_on_a_node_is_waited_for_and_the_pool_says_so() -> None:
+    """Another one in its place would wait as well; `Ready=True` with none ready helped nobody."""
+    mine = pool(replicas=1, startSeconds=30)
+    trouble = "Unschedulable: 0/1 nodes are available: 1 Insufficient cpu."
+    waits = pod("p1", phase="Pending", heard_at=None, seen_at=1000.0, trouble=trouble)
+    state, scaler = board(mine, waits), Scaler()
+    assert [] == late_pods(state, scaler, mine, 2000.0)
+    found = conditions(state, scaler, mine, 2000.0)
+    assert {"Unschedulable"} == {condition.reason for condition in found.values()}
+    assert "Insufficient cpu" in found["Ready"].message
+
+
+def test_a_pool_that_cannot_be_configured_says_so_and_goes_on() -> None:
+    """`minReplicas: 20` with the default `maxReplicas` ended each new leader."""
+    mine = pool(replicas=1)
+    scaler = Scaler()
+    scaler.misconfigured["default"] = "minReplicas must not be greater than maxReplicas"
+    found = conditions(board(mine, pod()), scaler, mine, 1001.0)
+    assert "minReplicas must not" in found["Configured"].message
+    assert ConditionStatus.TRUE is found["Ready"].status
+
+
+def test_replicas_are_the_pods_that_stay_and_busy_is_slots_in_use() -> None:
+    """An autoscaler's tolerance kept one too many; eight were busy of six slots."""
+    storing = held("x", stage=Stage.STORING) | held("y")
+    mine = pool(replicas=2)
+    state = board(
+        mine,
+        pod("p1", taken=2, held=storing),
+        pod("p2", draining=True, taken=1, held=held("z")),
+        pod("p3", leaving=True),
+    )
+    found = Scaler().shape(mine, state, clock(), template="t").status
+    assert (1, 2) == (found.replicas, found.busy)
 
 
 def test_what_a_pool_told_by_others_needs_is_shown_beside_what_it_was_told() -> None:

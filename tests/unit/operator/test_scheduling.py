@@ -187,10 +187,10 @@ def test_a_job_that_ran_out_of_memory_goes_alone() -> None:
 def test_a_pod_that_did_not_answer_gets_nothing_until_it_is_heard_again() -> None:
     """It was offered one job thirteen times in half a second while it died."""
     state = board(queued("a"), pod())
-    state.unanswered("p1")
-    assert [] == assign(state)
+    state.declined("p1", answered=False)
+    assert [] == assign(state, clock(1002.0))
     state.hear("p1", Presence(pool="default", sequence=1, free=2, taken=0), 1001.0)
-    assert ["a"] == [found.uid for found in assign(state)]
+    assert ["a"] == [found.uid for found in assign(state, clock(1002.0))]
 
 
 def _alone_among_many(**spec: Any) -> tuple[Board, Scheduler]:

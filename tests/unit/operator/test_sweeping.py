@@ -3,10 +3,17 @@
 import pytest
 
 from objects import board, job, pool, running
-from trawler_operator.sweeping import Pins, Sweeper, longest_attempt, named
+from trawler_crds.media_job import MediaJob
+from trawler_operator.board import Board
+from trawler_operator.sweeping import Named, Pins, Sweeper, longest_attempt
 
 A, B = "aa" + "0" * 62, "aa" + "1" * 62
 FILE = {"name": "a.mp4", "bytes": 1, "sha256": A, "type": "video/mp4"}
+
+
+def named(state: Board, pins: Pins) -> set[str]:
+    found = Named(state, pins)
+    return {sha256 for sha256 in (A, B) if sha256 in found}
 
 
 def look(sweeper: Sweeper, now: float, *names: str) -> list[str]:
@@ -67,13 +74,13 @@ def test_a_finished_job_names_its_files() -> None:
     ],
 )
 def test_a_grant_pins_its_objects_for_as_long_as_its_attempt_runs(
-    now: object, kept: set[str]
+    now: MediaJob, kept: set[str]
 ) -> None:
     """Stored, but not yet reported."""
     pins = Pins()
     pins.grant("a", 1, [A])
     pins.grant("a", 1, [B])
-    assert kept == named(board(now), pins)  # type: ignore[arg-type]
+    assert kept == named(board(now), pins)
 
 
 def test_what_a_job_is_about_to_name_is_pinned_until_it_does() -> None:

@@ -1,0 +1,59 @@
+"""Whose the store's prefix is: nothing is stored or deleted below one that is not marked as ours."""
+
+import asyncio
+from typing import Final
+
+from trawler_common import logs
+from trawler_common.backoff import Backoff
+from trawler_common.kube import ApiAway, Missing, Refused
+from trawler_common.store import Store, StoreAway
+from trawler_operator.cluster import Cluster
+
+log = logs.get("ownership")
+
+LOOK_EVERY: Final = 60.0
+"""Seconds between two looks at the mark."""
+
+
+class Ownership:
+    """Claims the prefix for this install, once, and looks now and then whether the mark is still ours."""
+
+    def __init__(self, store: Store, cluster: Cluster) -> None:
+        self._store = store
+        self._cluster = cluster
+        self.ours = False
+        self.others = ""
+        """Whose the prefix is instead; empty while that is not known."""
+
+    def free(self) -> bool:
+        """Whether the prefix is ours, or nothing is known to the contrary."""
+        return not self.others
+
+    async def run(self) -> None:
+        """Look for ever."""
+        pause = Backoff()
+        while True:
+            try:
+                await self._look()
+            except (ApiAway, Refused, Missing, StoreAway) as error:
+                log.warning("owner_unknown", extra={"error": str(error)})
+                await pause.pause()
+            else:
+                pause.reset()
+                await asyncio.sleep(LOOK_EVERY)
+
+    async def _look(self) -> None:
+        install = await self._cluster.identity()
+        owner = await self._store.claim(install)
+        self.ours = owner == install
+        self.others = "" if self.ours else owner
+        if self.others:
+            log.error(
+                "prefix_is_anothers",
+                extra={
+                    "prefix": self._store.prefix,
+                    "owner": self.others,
+                    "hint": "give this install a prefix of its own (store.prefix), or delete"
+                    f" {self._store.prefix}/owner.json if that install is gone for good",
+                },
+            )

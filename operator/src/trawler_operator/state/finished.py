@@ -1,0 +1,143 @@
+"""Finished MediaJobs, each kept in a fraction of its size: there may be a hundred thousand. Pure."""
+
+import heapq
+import sys
+from collections import Counter
+from collections.abc import Iterator, KeysView
+from dataclasses import dataclass
+from typing import Final
+
+from trawler_crds.failures import FailureReason
+from trawler_crds.media_job import MediaJob, Phase
+from trawler_operator.wording import parse
+
+DELIVERY_GRACE: Final = 3600.0
+"""Seconds that a finished job's delivery may take before its time to live begins without it."""
+OFFER_AGAIN: Final = 30.0
+"""Seconds after which a job whose deletion was offered, and that is still there, is offered again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedJob:
+    """What is still asked of a job that has ended; all else is read again when somebody needs it."""
+
+    uid: str
+    name: str
+    version: int
+    phase: Phase
+    reason: FailureReason | None
+    message: str | None
+    failures: int
+    completed: str
+    """RFC 3339, UTC; empty where the status does not say."""
+    keep_until: float
+    """Unix seconds; then it is deleted."""
+    hashes: tuple[bytes, ...]
+    """SHA-256 of its files."""
+    mark: str | None
+    """Its fingerprint; None where it answers nobody."""
+
+
+def condense(job: MediaJob, mark: str | None) -> FinishedJob:
+    """A job that has ended as it is kept."""
+    status = job.status
+    return FinishedJob(
+        uid=job.uid,
+        name=job.name,
+        version=int(job.version or 0),
+        phase=status.phase,
+        reason=status.reason,
+        message=sys.intern(status.message) if status.message else None,
+        failures=status.failures,
+        completed=sys.intern(status.completion_time or ""),
+        keep_until=keep_until(job),
+        hashes=tuple(bytes.fromhex(file.sha256) for file in status.files or ()),
+        mark=mark,
+    )
+
+
+def keep_until(job: MediaJob) -> float:
+    """When (Unix seconds) a finished job was kept long enough, from its delivery or else its end. A time
+    that nobody can read counts from its creation.
+    """
+    status = job.status
+    discord = job.spec.delivery is not None and job.spec.delivery.discord is not None
+    delivered = status.delivery.time if status.delivery is not None else None
+    grace = DELIVERY_GRACE if discord and delivered is None else 0.0
+    kept_from = 0.0
+    for time in (delivered, status.completion_time, job.metadata.creation_timestamp):
+        try:
+            kept_from = parse(time or "")
+        except ValueError:
+            continue
+        break
+    return kept_from + grace + job.spec.ttl_seconds_after_finished
+
+
+class FinishedJobs:
+    """All of them by uid; which objects they name; and whose time is over, without a look at all."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, FinishedJob] = {}
+        self._named: dict[bytes, int] = {}
+        """Hash → how many jobs name that object."""
+        self._ends: list[tuple[float, str]] = []
+        """Times to live as a heap; entries of jobs that are gone or kept longer are passed over."""
+        self.count: Counter[Phase] = Counter()
+
+    def __contains__(self, uid: object) -> bool:
+        return uid in self._jobs
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __iter__(self) -> Iterator[FinishedJob]:
+        return iter(self._jobs.values())
+
+    def get(self, uid: str) -> FinishedJob | None:
+        return self._jobs.get(uid)
+
+    def put(self, job: FinishedJob) -> None:
+        """One more, or a newer sight of one."""
+        known = self._jobs.get(job.uid)
+        if known is not None:
+            self._forget(known)
+        self._jobs[job.uid] = job
+        self.count[job.phase] += 1
+        for sha256 in job.hashes:
+            self._named[sha256] = self._named.get(sha256, 0) + 1
+        if known is None or known.keep_until != job.keep_until:
+            heapq.heappush(self._ends, (job.keep_until, job.uid))
+
+    def drop(self, uid: str) -> FinishedJob | None:
+        """It was deleted. Answers with what it was."""
+        known = self._jobs.pop(uid, None)
+        if known is not None:
+            self._forget(known)
+        return known
+
+    def _forget(self, job: FinishedJob) -> None:
+        self.count[job.phase] -= 1
+        for sha256 in job.hashes:
+            left = self._named[sha256] - 1
+            if left:
+                self._named[sha256] = left
+            else:
+                del self._named[sha256]
+
+    def named(self) -> KeysView[bytes]:
+        """Hashes of all objects that a finished job names."""
+        return self._named.keys()
+
+    def due(self, wall: float, *, most: int) -> list[FinishedJob]:
+        """Jobs (up to `most`) that were kept long enough, the longest first. Each is offered once, and again
+        some time later if it is still there.
+        """
+        found: list[FinishedJob] = []
+        while self._ends and self._ends[0][0] <= wall and len(found) < most:
+            _, uid = heapq.heappop(self._ends)
+            job = self._jobs.get(uid)
+            if job is not None and job.keep_until <= wall:
+                found.append(job)
+                heapq.heappush(self._ends, (wall + OFFER_AGAIN, uid))
+        return found

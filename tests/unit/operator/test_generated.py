@@ -1,0 +1,116 @@
+"""Whatever the CRDs' schemas let in, every step of operator and bot takes, or sets aside."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from generate import Generator
+from objects import clock
+from trawler_bot import replies
+from trawler_bot.following import where_of
+from trawler_bot.jobs import is_ours
+from trawler_bot.recent import Recent
+from trawler_bot.texts import Language
+from trawler_crds.media_job import TERMINAL, MediaJob, Phase
+from trawler_crds.media_queue import MediaQueue
+from trawler_crds.worker_pool import WorkerPool
+from trawler_operator import pods, sweeping
+from trawler_operator.board import Board
+from trawler_operator.deciding import Decider
+from trawler_operator.places import positions
+from trawler_operator.scaling import Scaler
+from trawler_operator.scheduling import Scheduler
+
+SEEDS = st.integers(0, 2**32)
+SETTINGS = pods.PodSettings(
+    install="ns",
+    image="img:1",
+    pull_policy="IfNotPresent",
+    pull_secrets=(),
+    nats_url="nats://n",
+    egress_allow="",
+    egress_proxy="",
+    otlp_endpoint="",
+    log_level="INFO",
+)
+
+
+def jobs(seed: int) -> list[MediaJob]:
+    made = Generator(seed)
+    found = []
+    for number in range(4):
+        job = {
+            "metadata": {
+                "name": f"j{number}",
+                "uid": f"u{number}",
+                "resourceVersion": str(number + 1),
+                "creationTimestamp": "2027-01-15T08:00:00Z",
+            },
+            "spec": made.spec("mediajobs.yaml"),
+            "status": made.status("mediajobs.yaml"),
+        }
+        found.append(MediaJob.model_validate(job))
+    return found
+
+
+@settings(deadline=None)  # a busy machine is not a slow step
+@given(SEEDS)
+def test_every_job_that_the_schema_lets_in_goes_through_every_step_or_is_set_aside(
+    seed: int,
+) -> None:
+    """One legal object ended the operator."""
+    board, scheduler = Board(now=lambda: 1000.0), Scheduler()
+    for job in jobs(seed):
+        board.see_job(job)
+    decider = Decider(scheduler)
+    for at in (1001.0, 1010.0, 5000.0):
+        list(decider.due(board, clock(at, wall=1_900_000_000.0), set()))
+        list(positions(board, clock(at), scheduler))
+    sweeping.Named(board, sweeping.Pins())
+    for job in jobs(seed):
+        where = (job.uid in board.jobs, job.uid in board.finished, job.uid in board.unreadable)
+        assert 1 == sum(where)
+        ended = job.status.phase in TERMINAL
+        assert not (job.uid in board.unreadable and not ended and job.uid not in board.to_end)
+
+
+@settings(deadline=None)  # a busy machine is not a slow step
+@given(SEEDS)
+def test_every_job_that_the_schema_lets_in_can_be_shown(seed: int) -> None:
+    """A message, a list, a completion."""
+    recent = Recent()
+    for job in jobs(seed):
+        for to in Language:
+            shown = [replies.waiting(job, to), replies.running(job, to, None)]
+            if job.status.phase in {Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED}:
+                shown.append(replies.ended(job, to, too_large=[], links={}, limit=10**7))
+            assert all(0 < len(reply.content) <= replies.CONTENT for reply in shown)
+        if is_ours(job):
+            recent.see(job, where_of(job))
+
+
+@settings(deadline=None)  # a busy machine is not a slow step
+@given(SEEDS)
+def test_every_pool_and_queue_that_the_schema_lets_in_is_taken(seed: int) -> None:
+    """Manifests, templates, shapes, shares."""
+    made = Generator(seed)
+    meta = {"name": "default", "uid": "p", "resourceVersion": "1"}
+    pool = WorkerPool.model_validate({"metadata": meta, "spec": made.spec("workerpools.yaml")})
+    board = Board(now=lambda: 1000.0)
+    board.see_pool(pool)
+    template = pods.template(pool, SETTINGS)
+    Scaler().shape(pool, board, clock(), template=template)
+    queue = MediaQueue.model_validate({"metadata": meta, "spec": made.spec("mediaqueues.yaml")})
+    board.see_queue(queue)
+    assert "default" in board.queues
+
+
+def test_what_the_models_refuse_is_not_what_the_schema_lets_in() -> None:
+    """Else the API server would hold objects that nobody here can read."""
+    refused = 0
+    for seed in range(300):
+        try:
+            jobs(seed)
+        except ValidationError:
+            refused += 1
+    assert 0 == refused

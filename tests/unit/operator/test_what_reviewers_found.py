@@ -1,0 +1,128 @@
+"""Faults that a critical reading found, each kept as a plain test."""
+
+import pytest
+
+from objects import NOON, board, clock, job, pod, queue, running
+from trawler_common.pauses import grown
+from trawler_crds.failures import FailureReason
+from trawler_crds.media_job import MediaJob, Phase
+from trawler_operator import lifecycle, scheduling, wording
+from trawler_operator.actions import WriteStatus
+from trawler_operator.board import Board, Pod
+from trawler_operator.deciding import Decider, Repeats
+from trawler_operator.scheduling import Scheduler
+
+
+def test_no_number_of_tries_is_too_many() -> None:
+    """After 1,024 of them a float overflowed, and the whole reconciler stood still."""
+    assert [1.0, 2.0, 60.0, 60.0] == [grown(1.0, 60.0, times) for times in (0, 1, 9, 10**6)]
+    repeats = Repeats()
+    assert all(repeats.may("stray", 31.0 * number) for number in range(2000))
+    tired = Pod(name="p", pool="default", declined=5000)
+    tired.decline(1000.0)
+    assert 1060.0 == tired.rests_until
+
+
+def test_a_status_with_any_number_of_failures_is_taken() -> None:
+    """The schema has no bound: one such object killed the container again and again."""
+    state = board(job("a", status_phase="Queued", status_failures=2**40), pod())
+    assert scheduling.next_wake(state, clock()) is not None
+    assert [] == Scheduler().assign(state, clock(), skip=set())
+
+
+@pytest.mark.parametrize("phase", ["Queued", "Running"])
+def test_a_job_that_breaks_half_way_leaves_no_trace_in_any_count(
+    phase: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A running one was taken off twice; a new one stayed in its lane, where nobody found it."""
+    state = board(running("other", queue="q"), queue("q"))
+    known = job("odd", queue="q", status_phase=phase, status_worker="p1", status_attempt=1)
+    state.see_job(known)
+
+    def breaks(_: MediaJob) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(state.ledger, "see", breaks)
+    newer = {"resource_version": "2"}
+    state.see_job(known.model_copy(update={"metadata": known.metadata.model_copy(update=newer)}))
+    state.see_job(job("new", queue="q", status_phase="Queued"))
+    assert {"odd", "new"} == set(state.unreadable) == set(state.to_end)
+    assert {"q": 1} == dict(state.running())
+    assert 0 == state.waiting.count("q")
+    assert {"other"} == set(state.jobs) == set(state.since)
+    assert 1 == len(state.fetched())
+    assert 0 == scheduling.runnable(state, clock(), "default", most=9)
+
+
+def test_who_waited_too_long_ends_though_an_answer_could_be_copied() -> None:
+    """A copy that is never had (the store hangs) kept a job waiting for ever."""
+    same = {"url": "http://site:8080/same"}
+    done = job(
+        "done",
+        **same,
+        status_phase="Succeeded",
+        status_completionTime=wording.stamp(NOON),
+        status_files=[{"name": "a.mp4", "bytes": 1, "sha256": "0" * 64, "type": "video/mp4"}],
+    )
+    late = job(
+        "late",
+        **same,
+        maxQueueSeconds=5,
+        status_phase="Queued",
+        status_queuedTime=wording.stamp(NOON),
+    )
+    state = board(done, late)
+    (found,) = [action for _, action in Decider(Scheduler()).due(state, clock(1006.0), set())]
+    assert isinstance(found, WriteStatus)
+    assert (Phase.FAILED, FailureReason.BUSY) == (found.changes["phase"], found.changes["reason"])
+
+
+def test_the_time_in_the_queue_counts_over_returns_that_cost_nothing() -> None:
+    """A pod that refused one job for ever kept it from ever being too late."""
+    now = 1000.0
+    state = Board(now=lambda: now)
+    for version in range(1, 9):
+        waits = version % 2 == 1
+        seen = job(
+            "a",
+            maxQueueSeconds=10,
+            version=version,
+            status_phase="Queued" if waits else "Running",
+            status_attempt=version // 2,
+            status_worker="p1",
+        )
+        state.see_job(seen)
+        now += 3.0
+    seen = job("a", maxQueueSeconds=10, version=20, status_phase="Queued", status_attempt=4)
+    state.see_job(seen)
+    assert 12.0 == state.waited["a"]
+    assert lifecycle.overdue(seen, state, clock(now + 0.1))
+    failed = job(
+        "a",
+        maxQueueSeconds=10,
+        version=21,
+        status_phase="Running",
+        status_attempt=5,
+        status_worker="p1",
+    )
+    state.see_job(failed)
+    again = job(
+        "a",
+        maxQueueSeconds=10,
+        version=22,
+        status_phase="Queued",
+        status_attempt=5,
+        status_failures=1,
+    )
+    state.see_job(again)
+    assert not lifecycle.overdue(again, state, clock(now + 0.1)), "a failed attempt begins it anew"
+
+
+def test_what_returns_at_no_cost_rests_for_longer_each_time() -> None:
+    """1,535 attempts of one job were made in thirty seconds."""
+    state = board(job("a", status_phase="Queued"))
+    waits = []
+    for returned in (0, 1, 2, 5, 50):
+        state.returned["a"] = returned
+        waits.append(lifecycle.ready_at(state.jobs["a"], state) - 1000.0)
+    assert [-1000.0, 0.5, 1.0, 8.0, 60.0] == waits
