@@ -78,7 +78,6 @@ async def _burst(
     seen: Seen,
     pods: list[StandIn],
     operator: Operator,
-    once: float,
 ) -> None:
     """Everything at once: created while it is admitted, dispatched and ended, each end freeing the
     slot of another. The bare client works in a namespace without an operator.
@@ -100,15 +99,8 @@ async def _burst(
     rate = JOBS / (ended - begun)
     show(f"{JOBS} jobs, {PODS * SLOTS} slots: created", f"{JOBS / (created - begun):.0f} /s")
     show("dispatched and ended", f"{rate:.0f} /s")
-    ratio = JOBS / (await seen.all_ordered(names) - begun) / once
-    show(
-        "dispatched, to the client that patches once",
-        f"{ratio:.2f} x",
-        ">= 0.5 x",
-        met=ratio >= 0.5,
-    )
     show("bare client: created and patched as often as by us", f"{raw:.0f} /s")
-    show("ratio to it", f"{rate / raw:.2f} x")
+    show("ratio to it", f"{rate / raw:.2f} x", ">= 0.6 x", met=rate >= 0.6 * raw)
     show("from the last create to the last Succeeded", f"{ended - created:.1f} s")
     for part, pids in parts.items():
         cost = (usage.cpu_seconds(pids) - spent[part]) / JOBS
@@ -209,7 +201,7 @@ async def _measure(api: ApiServer, folder: Path, show: Show) -> None:
                 pods = await take_over(operator, url, tasks, seen)
                 once = await jobs_per_second(bare, JOBS)
                 await _dispatched(client, show, seen, pods, once)
-                await _burst(client, bare, show, seen, pods, operator, once)
+                await _burst(client, bare, show, seen, pods, operator)
                 await _shares(client, show, seen, pods)
                 for pod in pods:
                     await pod.bus.close()
