@@ -173,8 +173,25 @@ async def _lead(
         ("mirror pods", mirrors.pods),
     ):
         parts.start(name, mirror.run)
+    all_mirrors = (mirrors.jobs, mirrors.queues, mirrors.pods)
+    metrics.watch_counts(
+        {
+            "bus_dropped": (
+                "Messages of the bus that came faster than they could be answered.",
+                lambda: bus.dropped,
+            ),
+            "objects_not_taken": (
+                "Sights of objects that made us fail; each was left out.",
+                lambda: sum(mirror.not_taken for mirror in all_mirrors),
+            ),
+            "store_open": (
+                "1 while the store counts as away, and is only tried now and then.",
+                lambda: store.breaker.open,
+            ),
+        }
+    )
     # whoever leads knows everything already, but for what happened in the last moment
-    for mirror in (mirrors.jobs, mirrors.queues, mirrors.pods):
+    for mirror in all_mirrors:
         await mirror.synced.wait()
     await leader.acquire()
     tasks.create_task(leader.hold(), name="hold the lease")

@@ -90,6 +90,11 @@ class Metrics:
         )
         self.registry.register(_Board(board))
 
+    def watch_counts(self, counts: Mapping[str, tuple[str, Callable[[], float]]]) -> None:
+        """Show figures that other parts keep: name → what it says, and how it is read."""
+        for name, (says, read) in counts.items():
+            Gauge(f"trawler_operator_{name}", says, registry=self.registry).set_function(read)
+
     async def watch_the_loop(self) -> None:
         """Measure for ever how late the event loop comes back."""
         longest = 0.0

@@ -19,24 +19,16 @@ class Recorded(Following):
 
     def __init__(self) -> None:
         super().__init__(
-            cast("discord.Client", None), cast("Desk", None), cast("Any", None), lambda _: True
+            discord.Client(intents=discord.Intents.none()),  # of no guild, and never connected
+            cast("Desk", None),
+            cast("Any", None),
+            lambda _: True,
         )
         self.told: list[Known] = []
 
     def _start(self, known: Known, work: Coroutine[Any, Any, None]) -> None:
         work.close()
         self.told.append(known)
-
-
-class Unwatched(Recorded):
-    def follow(
-        self, job: MediaJob, message_id: int, held: Any = None, *, gone: bool = False
-    ) -> None:
-        """Without a message of Discord's."""
-        if job.uid not in self._known:
-            known = self._know(job)
-            known.gone = known.gone or gone
-            self.told.append(known)
 
 
 def job(version: int, phase: Phase = Phase.PENDING, attempt: int = 0) -> MediaJob:
@@ -54,27 +46,27 @@ def job(version: int, phase: Phase = Phase.PENDING, attempt: int = 0) -> MediaJo
 
 def test_what_the_watch_said_while_a_request_was_answered_is_told() -> None:
     """Who was served within a hundred milliseconds stayed at "Starting" for up to five minutes."""
-    following = Unwatched()
+    following = Recorded()
     with following.answering("dl-1"):
         following.see(job(6, Phase.SUCCEEDED))
-        following.follow(job(5, Phase.RUNNING), 77)
+        following.follow(job(5, Phase.RUNNING), 77, None)
     assert [Phase.SUCCEEDED] == [known.job.status.phase for known in following.told]
 
 
 def test_a_job_that_was_deleted_while_it_was_answered_is_gone() -> None:
     """No watch will tell of it once more."""
-    following = Unwatched()
+    following = Recorded()
     with following.answering("dl-1"):
         following.see(job(5))
         following._sights.lose("u1", 6)
-        following.follow(job(5), 77)
+        following.follow(job(5), 77, None)
     assert [True] == [known.gone for known in following.told]
 
 
 async def test_progress_of_an_attempt_that_is_over_is_not_shown() -> None:
     """The bus may bring it late."""
-    following = Unwatched()
-    following.follow(job(5, Phase.RUNNING, attempt=2), 77)
+    following = Recorded()
+    following.follow(job(5, Phase.RUNNING, attempt=2), 77, None)
     for attempt, title in ((2, "second"), (1, "first")):
         await following.hear_progress(
             "", Progress(uid="u1", attempt=attempt, stage=Stage.FETCHING, title=title)
@@ -89,7 +81,7 @@ async def test_progress_of_an_attempt_that_is_over_is_not_shown() -> None:
 )
 def test_sights_in_any_order_end_in_the_newest(steps: list[str]) -> None:
     """The watch lags, notes are answered late, lists are older than both."""
-    following = Unwatched()
+    following = Recorded()
     history = [job(10)]
     seen, notes, followed = 0, [], False
     with following.answering("dl-1"):
@@ -109,12 +101,12 @@ def test_sights_in_any_order_end_in_the_newest(steps: list[str]) -> None:
                 case "list":
                     following.see(history[0], as_of=10 + len(history))
                 case "follow":
-                    following.follow(history[0], 77)
+                    following.follow(history[0], 77, None)
                     followed = True
                 case _:
                     pass
         if not followed:
-            following.follow(history[0], 77)
+            following.follow(history[0], 77, None)
     newest_seen = int(following.told[0].job.version)
     assert seen == 0 or newest_seen >= int(history[seen - 1].version)
     for late in (*notes, *history[seen:], history[0]):

@@ -21,7 +21,6 @@ log = logs.get("secrets")
 PATIENCE: Final = 60.0
 """Seconds to try for; the Job tries again."""
 _LETTERS: Final = string.ascii_letters + string.digits
-SANDBOX: Final = {"trawler.dev/sandbox": "true"}
 
 
 class Settings(BaseSettings):
@@ -71,7 +70,7 @@ def manifest(word: str, install: str) -> dict[str, Any]:
         "kind": "Secret",
         "metadata": {
             "name": name,
-            "labels": labels | (SANDBOX if word == "sandbox-token" else {}),
+            "labels": labels,
             "annotations": {"helm.sh/resource-policy": "keep"},
         },
         "type": "Opaque",
