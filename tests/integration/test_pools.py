@@ -37,6 +37,13 @@ def replicas(operator: Operator, pool: str) -> int:
     return int(operator.read("workerpools", pool)["spec"]["replicas"])
 
 
+async def says(operator: Operator, pool: str, number: int) -> None:
+    """Pool and pod are written side by side: either may be seen first."""
+    await asyncio.to_thread(
+        wait_until, lambda: replicas(operator, pool) == number, what=f"{number} replicas"
+    )
+
+
 async def test_a_pool_grows_from_nothing_for_a_job_and_lets_its_pod_go_afterwards(
     operator: Operator, nats_url: str, tasks: asyncio.TaskGroup
 ) -> None:
@@ -44,7 +51,7 @@ async def test_a_pool_grows_from_nothing_for_a_job_and_lets_its_pod_go_afterward
     pool = make_pool(operator, idleSeconds=1)
     job = operator.ask(pool=pool)
     await asyncio.to_thread(wait_until, lambda: len(pods_of(operator, pool)) == 1, what="a pod")
-    assert 1 == replicas(operator, pool)
+    await says(operator, pool, 1)
     name = pods_of(operator, pool)[0]
     operator.run_pod(name)
     bus = await Bus.connect(nats_url, name=name, tasks=tasks)
@@ -55,7 +62,7 @@ async def test_a_pool_grows_from_nothing_for_a_job_and_lets_its_pod_go_afterward
     await operator.until(job.name, phase="Succeeded")
     await asyncio.to_thread(wait_until, lambda: pods_of(operator, pool) == [], what="no pod")
     assert pod.draining
-    assert 0 == replicas(operator, pool)
+    await says(operator, pool, 0)
     await bus.close()
 
 
