@@ -14,6 +14,7 @@ import httpx
 import pytest
 import yaml
 
+from apiclient import MERGE
 from chart import CHART
 from operating import API
 from servers import ApiServer, wait_until
@@ -272,3 +273,28 @@ def test_the_bot_may_change_nothing_of_a_job_but_its_delivery_and_its_cancelling
     ):
         answer = patch(body)
         assert answer.is_success, answer.text
+    _may_delete_only_its_own_queues(release, bot)
+
+
+def _may_delete_only_its_own_queues(release: Release, bot: str) -> None:
+    labels = {"trawler.dev/managed-by": "bot"}
+    for name, meta in (
+        ("guild-1", {"labels": labels}),
+        ("guild-2", {"labels": labels}),
+        ("vip", {}),
+    ):
+        queue = {
+            "apiVersion": "trawler.dev/v1alpha1",
+            "kind": "MediaQueue",
+            "metadata": {"name": name, **meta},
+            "spec": {"weight": 2},
+        }
+        release.api.kubectl(
+            "-n", release.namespace, "create", "-f", "-", stdin=yaml.safe_dump(queue)
+        )
+    queues = f"{API}/namespaces/{release.namespace}/mediaqueues"
+    release.api.send("PATCH", f"{queues}/guild-2", {"spec": {"weight": 9}}, kind=MERGE)
+    for name in ("vip", "guild-2"):
+        answer = release.api.delete_as(bot, f"{queues}/{name}")
+        assert "only queues that it made" in answer.text
+    assert release.api.delete_as(bot, f"{queues}/guild-1").is_success

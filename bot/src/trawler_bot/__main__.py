@@ -19,6 +19,7 @@ from trawler_bot.delivery import Delivery
 from trawler_bot.desk import Desk
 from trawler_bot.following import Following
 from trawler_bot.jobs import Jobs
+from trawler_bot.left_guilds import LeftGuilds
 from trawler_bot.limits import Limits
 from trawler_bot.presses import Presses
 from trawler_bot.publishing import Publishing
@@ -78,6 +79,9 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
                 )
             following = Following(bot, desk, tasks, share.owns)
             _offer(bot, following, desk, settings)
+            left = LeftGuilds(desk.jobs, lambda guild: bot.stays(guild) or not share.owns(guild))
+            leaving = lifecycle.supervise("left guilds", lambda: left.run(following.connected))
+            tasks.create_task(leaving, name="left guilds")
             tasks.create_task(_hear(settings, following, tasks), name="bus")
             tasks.create_task(desk.records.run(), name="records")
             tasks.create_task(lifecycle.supervise("jobs", following.run), name="follow jobs")

@@ -73,6 +73,10 @@ class Bot(discord.AutoShardedClient):
         """Whether this install answers there."""
         return self._asking is not None and self._asking.serves(interaction.guild_id)
 
+    def stays(self, guild_id: int) -> bool:
+        """Whether we are in a server, one that is away just now included."""
+        return self.get_guild(guild_id) is not None
+
     async def setup_hook(self) -> None:
         """Before the gateway."""
         await self._register()

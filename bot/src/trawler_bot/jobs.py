@@ -1,14 +1,14 @@
 """MediaJobs as the bot needs them: made, cancelled, watched, and noted as delivered."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from trawler_common import logs, telemetry
-from trawler_common.kube import MERGE, Conflict, Kube, Missing
+from trawler_common.kube import MERGE, Conflict, Kube, Missing, understood
 from trawler_common.reflector import Reflector, Sink
 from trawler_crds import API_GROUP, API_VERSION
-from trawler_crds.keys import ANNOTATION_TRACEPARENT
+from trawler_crds.keys import ANNOTATION_TRACEPARENT, LABEL_MANAGED_BY, MANAGED_BY_BOT
 from trawler_crds.media_job import (
     DELIVERED,
     Condition,
@@ -17,7 +17,7 @@ from trawler_crds.media_job import (
     MediaJob,
     MediaJobSpec,
 )
-from trawler_crds.media_queue import MediaQueueSpec
+from trawler_crds.media_queue import MediaQueue, MediaQueueSpec
 
 log = logs.get("jobs")
 
@@ -38,7 +38,8 @@ class Jobs:
 
     def __init__(self, kube: Kube) -> None:
         self._kube = kube
-        self._path = f"/apis/{API_GROUP}/{API_VERSION}/namespaces/{kube.namespace}/mediajobs"
+        base = f"/apis/{API_GROUP}/{API_VERSION}/namespaces/{kube.namespace}"
+        self._path, self._queues = f"{base}/mediajobs", f"{base}/mediaqueues"
 
     async def create(self, name: str, spec: MediaJobSpec) -> MediaJob:
         """Make it, or find it made: a name follows from what was asked. Raises ApiAway, Refused."""
@@ -62,16 +63,35 @@ class Jobs:
         its owner's. Raises ApiAway, Refused.
         """
         kind = f"{API_GROUP}/{API_VERSION}"
-        body = {"apiVersion": kind, "kind": "MediaQueue", "metadata": {"name": name}, "spec": spec}
-        path = self._path.removesuffix("mediajobs") + "mediaqueues"
+        meta = {"name": name, "labels": {LABEL_MANAGED_BY: MANAGED_BY_BOT}}
+        body = {"apiVersion": kind, "kind": "MediaQueue", "metadata": meta, "spec": spec}
         try:
-            found = await self._kube.call("GET", f"{path}/{name}", timeout=LOOK)
+            found = await self._kube.call("GET", f"{self._queues}/{name}", timeout=LOOK)
         except Missing:
             try:
-                found = await self._kube.call("POST", path, body, timeout=LOOK)
+                found = await self._kube.call("POST", self._queues, body, timeout=LOOK)
             except Conflict:  # another made it just now
                 return MediaQueueSpec()
         return MediaQueueSpec.model_validate(found.get("spec") or {})
+
+    async def queues(self) -> AsyncIterator[MediaQueue]:
+        """Every MediaQueue that can be read, page by page. Raises ApiAway, Refused, Gone."""
+        token = ""
+        while True:
+            page = await self._kube.page(self._queues, token, {})
+            for item in page["items"]:
+                queue = understood(MediaQueue, item)
+                if queue is not None:
+                    yield queue
+            token = page["metadata"].get("continue", "")
+            if not token:
+                return
+
+    async def delete_queue(self, queue: MediaQueue) -> None:
+        """Delete exactly what was seen. Raises Missing, ApiAway, Conflict where it changed since."""
+        meta = queue.metadata
+        known = {"uid": meta.uid, "resourceVersion": meta.resource_version}
+        await self._kube.call("DELETE", f"{self._queues}/{queue.name}", {"preconditions": known})
 
     async def get(self, name: str) -> MediaJob:
         """Raises Missing, ApiAway."""

@@ -8,6 +8,7 @@ NONCE: Final = 25
 """Characters that Discord takes (OpenAPI, MessageCreateRequest.nonce)."""
 
 RECENT: Final = "recent:"
+GUILD: Final = "guild-"
 
 
 def job(interaction_id: int, number: int = 0) -> str:
@@ -54,4 +55,11 @@ def recent_number(text: str) -> int | None:
 
 def queue(guild_id: int) -> str:
     """The MediaQueue of a guild."""
-    return f"guild-{guild_id}"
+    return f"{GUILD}{guild_id}"
+
+
+def guild_of(queue_name: str) -> int | None:
+    """The guild whose MediaQueue has this name; None where it is nobody's."""
+    number = queue_name.removeprefix(GUILD)
+    found = int(number) if number.isdecimal() and number.isascii() and len(number) < 20 else None
+    return found if found is not None and queue(found) == queue_name else None

@@ -10,6 +10,12 @@ LABEL_POOL: Final = f"{API_GROUP}/pool"
 LABEL_CONFIGURED: Final = f"{API_GROUP}/configured"
 """On a WorkerPool that the operator made from its own configuration."""
 
+LABEL_MANAGED_BY: Final = f"{API_GROUP}/managed-by"
+"""On a MediaQueue that no person made: who did."""
+
+MANAGED_BY_BOT: Final = "bot"
+"""Its value on a queue that the bot made for a server."""
+
 ANNOTATION_TRACEPARENT: Final = f"{API_GROUP}/traceparent"
 """On a MediaJob: the W3C trace context of whoever asked."""
 

@@ -14,6 +14,7 @@ from emulated import Emulated, Person
 from postgres import Postgres
 from rig import Rig
 from trawler_bot.records import AGAIN
+from trawler_crds.keys import LABEL_MANAGED_BY, MANAGED_BY_BOT
 from trawler_sandbox.discord.faults import Answer
 from trawler_sandbox.discord.permissions import Permission
 from trawler_sandbox.discord.world import Overwrite
@@ -179,6 +180,33 @@ async def test_a_full_queue_and_a_missing_right_are_said_before_anything_is_made
         await ben.hears("MESSAGE_CREATE", at_least=4 + SLOTS)
     )
     assert 2 + SLOTS == len(rig.jobs())
+
+
+@pytest.fixture
+def left(rig: Rig, emulated: Emulated) -> str:
+    """Queues of a server that the bot has left, of the one where it is, and of one that an admin made."""
+    ours = {LABEL_MANAGED_BY: MANAGED_BY_BOT}
+    for name, labels in (("guild-7", ours), (f"guild-{emulated.guild.id}", ours), ("guild-8", {})):
+        queue = {
+            "apiVersion": "trawler.dev/v1alpha1",
+            "kind": "MediaQueue",
+            "metadata": {"name": name, "labels": labels},
+        }
+        rig.operator.api.send("POST", rig.operator.ours("mediaqueues"), queue)
+    return "guild-7"
+
+
+async def test_the_queue_of_a_server_that_the_bot_has_left_goes(
+    rig: Rig, emulated: Emulated, left: str, bot: BotProcess
+) -> None:
+    """Those of the servers where it is stay, and those that somebody else made."""
+
+    def there() -> set[str]:
+        return {each["metadata"]["name"] for each in rig.operator.all("mediaqueues")}
+
+    assert bot.ready()
+    await rig.until(lambda: left not in there(), what="a deleted queue")
+    assert {f"guild-{emulated.guild.id}", "guild-8"} == there()
 
 
 async def test_the_api_server_is_away(
