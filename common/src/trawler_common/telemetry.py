@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from opentelemetry import propagate, trace
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -15,6 +15,8 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, DEFAULT_ON
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags
 
 _TRACER: Final = trace.get_tracer("trawler")
+_receiver: Final[list[str]] = []
+"""Where spans are sent; empty where nobody receives any: a span of the SDK costs a tenth of a millisecond then too."""
 
 
 def setup(service: str, *, endpoint: str, install: str) -> TracerProvider:
@@ -26,6 +28,7 @@ def setup(service: str, *, endpoint: str, install: str) -> TracerProvider:
     if endpoint:
         exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=5)
         provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=1000))
+        _receiver.append(endpoint)
     trace.set_tracer_provider(provider)
     return provider
 
@@ -69,7 +72,14 @@ def span(
     kind: SpanKind = SpanKind.INTERNAL,
     **attributes: str | float | bool,
 ) -> Iterator[Span]:
-    """A span around a block of code."""
+    """A span around a block of code; where nobody receives spans, only the ids of its parent."""
+    if not _receiver:
+        token = attach(parent if parent is not None else get_current())
+        try:
+            yield trace.get_current_span()
+        finally:
+            detach(token)
+        return
     with _TRACER.start_as_current_span(
         name, context=parent, kind=kind, attributes=attributes
     ) as current:

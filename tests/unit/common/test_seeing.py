@@ -41,3 +41,13 @@ def test_a_log_line_is_one_json_object_with_the_job() -> None:
         found["attempt"],
         found["service"],
     )
+
+
+def test_without_a_receiver_a_log_line_still_names_the_jobs_trace() -> None:
+    """So that lines of several processes about one job are found together."""
+    with telemetry.span("write", parent=telemetry.root("uid-1", None)):
+        line = logs.JsonFormatter("x").format(
+            logging.makeLogRecord({"name": "trawler.x", "msg": "phase"})
+        )
+    assert format(_trace_id(telemetry.root("uid-1", None)), "032x") == json.loads(line)["trace"]
+    assert not trace.get_current_span().get_span_context().is_valid
