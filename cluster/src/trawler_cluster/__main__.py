@@ -53,8 +53,8 @@ def _prepare(options: argparse.Namespace) -> None:
     if not checks.docker_answers():
         checks.require_linux_root()
         packages.ensure(for_tests=True)
-        binaries.ensure()
-    for image in images.everything():
+        binaries.ensure((*binaries.MODULES, binaries.METRICS_SERVER))
+    for image in (images.METRICS_SERVER, *images.everything()):
         images.ensure_archive(image)
     shell.say(f"Everything that {provider.plan.name} needs is in the cache.")
 

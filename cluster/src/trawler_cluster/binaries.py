@@ -65,6 +65,8 @@ MODULES: Final = (
         ),
     ),
 )
+METRICS_SERVER: Final = Module(name="metrics-server", programs=("metrics-server",))
+"""Only the tests of autoscaling need it: 4.5 minutes on two cores where nothing is built yet."""
 KIND: Final = Module(name="kind", programs=("kind",))
 WITH_KIND: Final = (KIND, *(m for m in MODULES if m.name in {"helm", "kubernetes"}))
 
@@ -164,7 +166,7 @@ def _toolbox(modules: tuple[Module, ...]) -> Path:
 
 def program(name: str) -> Path:
     """Where one program lies, built if it is not there yet."""
-    for module in (*MODULES, KIND):
+    for module in (*MODULES, METRICS_SERVER, KIND):
         if name in module.programs:
             return ensure((module,)) / name
     raise KeyError(name)

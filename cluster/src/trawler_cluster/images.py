@@ -13,7 +13,12 @@ from pathlib import Path
 from typing import Final
 
 from trawler_cluster import binaries, checks, plan, shell
-from trawler_cluster.native.addons import BASE_IMAGE, COREDNS_IMAGE, LOCAL_PATH_IMAGE
+from trawler_cluster.native.addons import (
+    BASE_IMAGE,
+    COREDNS_IMAGE,
+    LOCAL_PATH_IMAGE,
+    METRICS_SERVER_IMAGE,
+)
 from trawler_cluster.native.configs import PAUSE_IMAGE
 from trawler_cluster.provider import Provider
 
@@ -154,7 +159,8 @@ def _fingerprint(*parts: str | Path) -> str:
 
 
 def _program_image(reference: str, program: str, folder: str) -> Image:
-    module = next(m for m in binaries.MODULES if program in m.programs)
+    known = (*binaries.MODULES, binaries.METRICS_SERVER)
+    module = next(m for m in known if program in m.programs)
     return Image(
         reference=reference,
         digest=_fingerprint(reference, module.digest(), STAND_INS / folder),
@@ -167,6 +173,8 @@ COREDNS: Final = _program_image(COREDNS_IMAGE, "coredns", "coredns")
 LOCAL_PATH: Final = _program_image(LOCAL_PATH_IMAGE, "local-path-provisioner", "local-path")
 NATS: Final = _program_image("docker.io/library/nats:2.15.2-alpine", "nats-server", "nats")
 STORE: Final = _program_image("ghcr.io/versity/versitygw:v1.8.0", "versitygw", "versitygw")
+METRICS_SERVER: Final = _program_image(METRICS_SERVER_IMAGE, "metrics-server", "metrics-server")
+"""Only for the tests of autoscaling."""
 BASE: Final = Image(
     reference=BASE_IMAGE,
     digest=_fingerprint(BASE_IMAGE, BASE_PACKAGES, BASE_APT),

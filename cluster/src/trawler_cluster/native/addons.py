@@ -6,6 +6,7 @@ from trawler_cluster.plan import Plan
 
 COREDNS_IMAGE: Final = "registry.k8s.io/coredns/coredns:v1.15.0"
 LOCAL_PATH_IMAGE: Final = "docker.io/rancher/local-path-provisioner:v0.0.30"
+METRICS_SERVER_IMAGE: Final = "registry.k8s.io/metrics-server/metrics-server:v0.9.0"
 BASE_IMAGE: Final = "docker.io/library/python:3.13-slim-trixie"
 
 _RBAC: Final = "rbac.authorization.k8s.io"
@@ -220,5 +221,85 @@ def local_path(plan: Plan) -> list[dict[str, Any]]:
             "provisioner": "rancher.io/local-path",
             "volumeBindingMode": "WaitForFirstConsumer",
             "reclaimPolicy": "Delete",
+        },
+    ]
+
+
+def metrics_server() -> list[dict[str, Any]]:
+    """What an HPA reads: each pod's processor time and memory, as the kubelet measures them. Only for the
+    tests of autoscaling; its own release manifest, with a kubelet certificate that nobody signed.
+    """
+    name, space, port = "metrics-server", "kube-system", 10250
+    labels = {"k8s-app": name}
+    reads = ["get", "list", "watch"]
+    delegate = {
+        "apiVersion": f"{_RBAC}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": f"{name}:system:auth-delegator"},
+        "roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": "system:auth-delegator"},
+        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": space}],
+    }
+    reader = {
+        **delegate,
+        "kind": "RoleBinding",
+        "metadata": {"name": f"{name}-auth-reader", "namespace": space},
+        "roleRef": {
+            "apiGroup": _RBAC,
+            "kind": "Role",
+            "name": "extension-apiserver-authentication-reader",
+        },
+    }
+    return [
+        *_account(
+            name,
+            space,
+            [
+                {"apiGroups": [""], "resources": ["nodes/metrics"], "verbs": ["get"]},
+                {"apiGroups": [""], "resources": ["pods", "nodes"], "verbs": reads},
+            ],
+        ),
+        delegate,
+        reader,
+        _deployment(
+            name,
+            space,
+            {
+                "containers": [
+                    {
+                        "name": name,
+                        "image": METRICS_SERVER_IMAGE,
+                        "imagePullPolicy": "IfNotPresent",
+                        "args": [
+                            "--cert-dir=/tmp",
+                            f"--secure-port={port}",
+                            "--kubelet-preferred-address-types=InternalIP",
+                            "--kubelet-insecure-tls",
+                            "--metric-resolution=10s",
+                            "--kubelet-request-timeout=5s",
+                        ],
+                        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - a volume of its own
+                    }
+                ],
+                "volumes": [{"name": "tmp", "emptyDir": {}}],
+            },
+        ),
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": name, "namespace": space},
+            "spec": {"selector": labels, "ports": [{"port": 443, "targetPort": port}]},
+        },
+        {
+            "apiVersion": "apiregistration.k8s.io/v1",
+            "kind": "APIService",
+            "metadata": {"name": "v1beta1.metrics.k8s.io"},
+            "spec": {
+                "group": "metrics.k8s.io",
+                "version": "v1beta1",
+                "groupPriorityMinimum": 100,
+                "versionPriority": 100,
+                "insecureSkipTLSVerify": True,
+                "service": {"name": name, "namespace": space},
+            },
         },
     ]
