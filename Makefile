@@ -14,7 +14,7 @@ export SSL_CERT_FILE := $(CA)
 export PIP_CERT := $(CA)
 endif
 
-.PHONY: help setup demo test lint format up down status env bench crds literals images prepare
+.PHONY: help setup demo test lint format up down status env bench churn soak crds literals images prepare
 .DEFAULT_GOAL := help
 
 help: ## Show this list.
@@ -69,6 +69,12 @@ images: setup ## Build the images and give them to the running cluster.
 
 bench: setup ## Measure against the bars of docs/bench.md; exits 1 when one is missed.
 	@PYTHONPATH=tests/support $(UV) run -q python bench/main.py
+
+churn: prepare ## Make, cancel and delete 50 MediaJobs a second for five minutes while leaders change; each must end once.
+	@PYTHONPATH=tests/support $(UV) run -q python bench/churn.py
+
+soak: setup ## An hour of half the load while every part is killed now and then; nothing may be lost, done twice, or grow.
+	@PYTHONPATH=tests/support $(UV) run -q python bench/soak.py
 
 literals: setup ## Read what each of yt-dlp's patterns needs (after its version changed).
 	@$(UV) run -q python -m trawler_worker.fetcher.engines.literals

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
-import usage
 import uvloop
-from bareclient import Client, manifest
 
-from operating import Operator, settings, stored
+import usage
+from bareclient import Client, finished, manifest
+from bareclient import running as began
+from operating import Operator, settings
 from servers import (
     ApiServer,
     api_server,
@@ -152,25 +153,11 @@ class Scene:
 
 async def _kept(scene: Scene, show: Show) -> None:
     await scene.client.create("one", "default")
-    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    conditions = [
-        {"type": kind, "status": "True", "reason": kind, "lastTransitionTime": now, "message": ""}
-        for kind in ("Accepted", "Stored")
-    ]
     status = {
-        "phase": "Succeeded",
-        "attempt": 1,
-        "host": "site:8080",
-        "fingerprint": "0" * 64,
-        "worker": "default-abcdefgh",
+        **began(),
+        **finished(),
         "engine": "YtDlp",
         "source": {"title": "Some clip", "extractor": "generic"},
-        "files": [stored().files[0].wire()],
-        "fileCount": 1,
-        "size": "1.2 MB",
-        "startTime": now,
-        "completionTime": now,
-        "conditions": conditions,
     }
     await scene.client.write("one", status)
     one = await scene.etcd.read(f"{scene.prefix('mediajobs')}/one")
@@ -261,7 +248,7 @@ async def _measure(show: Show) -> None:
             ):
                 install_crds(api, ROOT / "crds")
                 with _operator(api, name, Path(folder)) as operator:
-                    client, etcd = Client(api, name, session), Etcd(api.etcd, session)
+                    client, etcd = Client(api.access, name, session), Etcd(api.etcd, session)
                     await scene(Scene(api, name, operator, client, etcd), show)
 
 

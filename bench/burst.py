@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Final
 
 import aiohttp
-import usage
 import uvloop
-from bareclient import Client, each, fresh_names, jobs_per_second, manifest
-from standins import PODS, SLOTS, Seen, StandIn, fill, offer, take_over
 
+import usage
+from bareclient import Client, each, fresh_names, jobs_per_second, manifest
 from operating import Operator, settings
 from servers import (
     ApiServer,
@@ -33,6 +32,7 @@ from servers import (
     unverified,
     wait_until,
 )
+from standins import PODS, SLOTS, Seen, StandIn, fill, offer, take_over
 from trawler_common.store import Store
 
 JOBS: Final = 2000
@@ -183,7 +183,7 @@ async def _measure(api: ApiServer, folder: Path, show: Show) -> None:
             aiohttp.ClientSession(connector=connector, trust_env=False) as session,
             asyncio.TaskGroup() as tasks,
         ):
-            client, bare = (Client(api, name, session) for name in (namespace, "bare"))
+            client, bare = (Client(api.access, name, session) for name in (namespace, "bare"))
             await each(
                 [_queue(number) for number in range(QUEUES)],
                 lambda name: client.ask(

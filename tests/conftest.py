@@ -3,7 +3,9 @@
 import asyncio
 import math
 import os
+from collections.abc import Iterator
 from itertools import islice
+from typing import Protocol, runtime_checkable
 
 import pytest
 
@@ -17,6 +19,27 @@ def pytest_configure(config: pytest.Config) -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     config.add_cleanup(loop.close)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """After a failure, show what each part said that the test used: a fault is seldom where it shows."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    if not report.failed or report.when == "teardown":
+        return
+    for part in getattr(item, "funcargs", {}).values():
+        if isinstance(part, Logging):
+            report.sections += [(name, text) for name, text in part.logs().items() if text]
+
+
+@runtime_checkable
+class Logging(Protocol):
+    """A part that can say, when a test failed, what it did."""
+
+    def logs(self) -> dict[str, str]:
+        """Title → text."""
+        ...
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

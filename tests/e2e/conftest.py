@@ -115,14 +115,3 @@ def release(cluster: tuple[Provider, bool]) -> Iterator[Installed]:
     namespace = f"trawler-test-{secrets.token_hex(3)}"
     with installed(provider, namespace=namespace, crds=False, values=SMALL, leave=goes) as found:
         yield found
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """After a failure, show what a person would look at."""
-    outcome = yield
-    report = outcome.get_result()  # type: ignore[attr-defined]
-    if report.when == "call" and report.failed:
-        found = getattr(item, "funcargs", {}).get("release")
-        if isinstance(found, Installed):
-            report.sections.append(("namespace", found.report()))

@@ -4,6 +4,7 @@ import base64
 import json
 import ssl
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,8 +25,25 @@ def send(
     return answer.json()
 
 
+@dataclass(frozen=True)
+class Access:
+    """Where an API server is, and by which token; without one the connection itself says who asks."""
+
+    address: str
+    token: str = ""
+
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"} if self.token else {}
+
+
 def client(kubeconfig: Path) -> httpx.Client:
     """By the client certificate in a kubeconfig of ours."""
+    found, context = access(kubeconfig)
+    return httpx.Client(base_url=found.address, verify=context, timeout=None, trust_env=False)
+
+
+def access(kubeconfig: Path) -> tuple[Access, ssl.SSLContext]:
+    """Where the cluster of a kubeconfig of ours is, and how to say who we are."""
     found = yaml.safe_load(kubeconfig.read_text())
     cluster, user = found["clusters"][0]["cluster"], found["users"][0]["user"]
     context = ssl.create_default_context(
@@ -36,4 +54,4 @@ def client(kubeconfig: Path) -> httpx.Client:
         cert.write_bytes(base64.b64decode(user["client-certificate-data"]))
         key.write_bytes(base64.b64decode(user["client-key-data"]))
         context.load_cert_chain(cert, key)
-    return httpx.Client(base_url=cluster["server"], verify=context, timeout=None, trust_env=False)
+    return Access(cluster["server"]), context

@@ -12,6 +12,7 @@ import aiohttp
 import yaml
 from aiohttp import web
 
+from apiclient import Access
 from servers import ApiServer, free_port, unverified
 
 _HOP: Final = {"host", "content-length", "transfer-encoding", "connection", "content-encoding"}
@@ -20,11 +21,10 @@ _HOP: Final = {"host", "content-length", "transfer-encoding", "connection", "con
 class ApiProxy:
     """Passes everything on, until told otherwise. Its switches may be set from any thread."""
 
-    def __init__(self, target: str, token: str, kubeconfig: Path) -> None:
+    def __init__(self, target: Access, kubeconfig: Path) -> None:
         self.kubeconfig = kubeconfig
         """Leads through it."""
         self._target = target
-        self._token = token
         self.port = free_port()
         self.conflicts = 0
         """So many of the next status writes of MediaJobs are answered 409, undone."""
@@ -118,10 +118,10 @@ class ApiProxy:
     @asynccontextmanager
     async def _ask(self, request: web.Request) -> AsyncIterator[aiohttp.ClientResponse]:
         headers = {k: v for k, v in request.headers.items() if k.lower() not in _HOP}
-        headers["Authorization"] = f"Bearer {self._token}"
+        headers |= self._target.headers()
         async with self._session.request(
             request.method,
-            self._target + request.path_qs,
+            self._target.address + request.path_qs,
             data=await request.read() or None,
             headers=headers,
             timeout=aiohttp.ClientTimeout(total=None),
@@ -176,7 +176,7 @@ class ApiProxy:
 def api_proxy(api: ApiServer, kubeconfig: Path) -> Iterator[ApiProxy]:
     """A proxy in a thread of its own; `kubeconfig` is written and leads through it."""
     known = yaml.safe_load(api.kubeconfig.read_text())
-    proxy = ApiProxy(api.address, api.token, kubeconfig)
+    proxy = ApiProxy(api.access, kubeconfig)
     known["clusters"][0]["cluster"] = {"server": f"http://127.0.0.1:{proxy.port}"}
     kubeconfig.write_text(yaml.safe_dump(known))
     loop, ready = asyncio.new_event_loop(), threading.Event()

@@ -13,7 +13,7 @@ import warm
 from emulated import API, Person
 from operating import Operator
 from rig import Rig
-from servers import free_port, http_ok
+from servers import free_port, http_ok, tail
 
 
 class BotProcess:
@@ -78,6 +78,10 @@ class BotProcess:
     def ready(self) -> bool:
         """Connected to Discord."""
         return http_ok(f"http://127.0.0.1:{self._port}/readyz")
+
+    def logs(self) -> dict[str, str]:
+        """What it said last."""
+        return {"bot": tail(self.log)}
 
     def died(self) -> bool:
         return self.exit_code is not None

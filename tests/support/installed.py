@@ -1,6 +1,7 @@
 """Trawler installed in a namespace of its own on a local cluster, for tests."""
 
 import contextlib
+import json
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -61,6 +62,10 @@ class Installed:
     def jobs(self) -> list[MediaJob]:
         items = self._get(f"{self._ours}/mediajobs")["items"]
         return [MediaJob.model_validate(item) for item in items]
+
+    def unfinished(self) -> int:
+        """How many jobs are not over."""
+        return sum(job.status.phase not in TERMINAL for job in self.jobs())
 
     def edit(self, name: str, **spec: Any) -> None:
         """Change some fields of a job's spec."""
@@ -224,19 +229,31 @@ class Installed:
             assert time.monotonic() < end, f"left behind: {left}"
             time.sleep(0.3)
 
+    def logs(self) -> dict[str, str]:
+        """All a person would look at after a failure: what there is, what happened to it, and what every
+        container said last, also the one before it where it was restarted.
+        """
+        found = [
+            self._shown("get", "pods,wp,mj,mq", "-o", "wide"),
+            self._shown("get", "events", "--sort-by=.lastTimestamp"),
+        ]
+        listed = self.kubectl.run("get", "pods", "-o", "json", check=False)
+        for pod in json.loads(listed.stdout)["items"] if listed.returncode == 0 else ():
+            name, status = pod["metadata"]["name"], pod["status"]
+            found.append(self._shown("logs", name, "--all-containers", "--prefix", "--tail=60"))
+            for each in status.get("containerStatuses", []):
+                if each["restartCount"]:
+                    before = ("logs", name, "-c", each["name"], "--previous", "--tail=60")
+                    found.append(self._shown(*before))
+        return dict(found)
+
     def report(self) -> str:
-        """All a person would look at after a failure."""
-        parts = []
-        for words in (
-            ("get", "pods,wp,mj", "-o", "wide"),
-            ("get", "events", "--sort-by=.lastTimestamp"),
-            ("logs", "deploy/trawler-operator", "--tail=60"),
-            ("logs", "trawler-bot-0", "--tail=40"),
-            ("logs", "-l", "app.kubernetes.io/component=worker", "--all-containers", "--tail=40"),
-        ):
-            done = self.kubectl.run(*words, check=False)
-            parts.append(f"$ kubectl {' '.join(words)}\n{done.stdout}{done.stderr}")
-        return "\n".join(parts)
+        """The same, as one text."""
+        return "\n".join(f"$ {title}\n{text}" for title, text in self.logs().items())
+
+    def _shown(self, *words: str) -> tuple[str, str]:
+        done = self.kubectl.run(*words, check=False)
+        return f"kubectl {' '.join(words)}", done.stdout + done.stderr
 
 
 @contextlib.contextmanager
@@ -259,6 +276,9 @@ def installed(
     try:
         found.wait_for_workers(1, timeout=90)
         yield found
+    except Exception:  # also where the test did not get it from a fixture, or it never worked
+        print(found.report())
+        raise
     finally:
         found.close()
         if not leave:

@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 import httpx
 
 import warm
-from servers import ApiServer, free_port, unverified
+from servers import ApiServer, free_port, tail, unverified
 
 LOOK_EVERY: Final = 0.1
 
@@ -67,8 +67,8 @@ class Node:
         begin: warm.Starter,
     ) -> Self:
         http = httpx.AsyncClient(
-            base_url=api.address,
-            headers={"Authorization": f"Bearer {api.token}"},
+            base_url=api.access.address,
+            headers=api.access.headers(),
             verify=unverified(),
             timeout=5,
             trust_env=False,
@@ -96,6 +96,11 @@ class Node:
                 for manifest in answer.json().get("items", []):
                     await self._look(manifest)
             await asyncio.sleep(LOOK_EVERY)
+
+    def logs(self) -> dict[str, str]:
+        """What each container of the newest pods said last."""
+        found = sorted(self._folder.glob("*/*.log"), key=lambda log: log.stat().st_mtime)
+        return {f"{log.parent.name} {log.stem}": tail(log) for log in found[-6:]}
 
     async def _look(self, manifest: dict[str, Any]) -> None:
         name = manifest["metadata"]["name"]

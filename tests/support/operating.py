@@ -15,7 +15,7 @@ import yaml
 
 import warm
 from apiclient import APPLY, MERGE
-from servers import ApiServer, free_port, http_ok, wait_until
+from servers import ApiServer, free_port, http_ok, tail, wait_until
 from stubpod import StubPod
 from trawler_common.store import StoreSettings
 from trawler_crds.media_job import MediaFile, MediaJob
@@ -112,6 +112,12 @@ class Operator:
 
     def log(self) -> str:
         return self._log.read_text()
+
+    def logs(self) -> dict[str, str]:
+        """What it said last, and what there is in its namespace."""
+        words = ("get", "mediajobs,workerpools,mediaqueues,pods")
+        found = self.api.kubectl("-n", self.namespace, *words, check=False)
+        return {"operator": tail(self._log), " ".join(words): found.stdout + found.stderr}
 
     def ready(self) -> bool:
         """It leads, or stands by."""

@@ -12,7 +12,7 @@ from typing import Final
 
 import psycopg
 
-from servers import free_port, wait_until
+from servers import free_port, tail, wait_until
 
 PROGRAMS: Final = Path("/usr/lib/postgresql")
 USER: Final = "postgres"
@@ -67,6 +67,10 @@ class Postgres:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(f'create database "{name}"'.encode())
         return self.url(name)
+
+    def logs(self) -> dict[str, str]:
+        """What it said last."""
+        return {"postgres": tail(self._folder / "log")}
 
     def stop(self) -> None:
         """At once: no client is waited for."""

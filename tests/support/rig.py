@@ -46,6 +46,11 @@ class Rig:
         self._asked: dict[str, str] = {}
         self._said: dict[str, Presence] = {}
 
+    def logs(self) -> dict[str, str]:
+        """What each part said last."""
+        parts = (self.operator, self.node, self.bus, self.s3)
+        return {name: text for part in parts for name, text in part.logs().items()}
+
     # asking -----------------------------------------------------------------------------------
 
     def seed(self) -> str:

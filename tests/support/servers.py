@@ -84,6 +84,18 @@ def process(
                 running.wait()
 
 
+def tail(log: Path, *, characters: int = 20_000) -> str:
+    """The end of a log, from a whole line on; empty where there is none."""
+    if not log.exists():
+        return ""
+    with log.open("rb") as file:
+        file.seek(0, os.SEEK_END)
+        begin = max(0, file.tell() - characters)
+        file.seek(begin)
+        text = file.read().decode(errors="replace")
+    return text.partition("\n")[2] if begin else text
+
+
 class Server:
     """A server on a port of its own that tests stop, freeze and start again."""
 
@@ -102,6 +114,10 @@ class Server:
                 self._argv, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, env=self._env
             )
         wait_until(lambda: listening(self.port), what=f"a listening {Path(self._argv[0]).name}")
+
+    def logs(self) -> dict[str, str]:
+        """What it said, for whoever looks at a failed test."""
+        return {Path(self._argv[0]).name: tail(self._log, characters=4000)}
 
     def send(self, signum: int) -> None:
         assert self._process is not None
@@ -207,12 +223,13 @@ class ApiServer:
         """Where its etcd is, for what the API server would take an hour to be told."""
         self.server = server
         known = yaml.safe_load(kubeconfig.read_text())
-        self.address: str = known["clusters"][0]["cluster"]["server"]
-        self.token: str = known["users"][0]["user"]["token"]
+        self.access = apiclient.Access(
+            known["clusters"][0]["cluster"]["server"], known["users"][0]["user"]["token"]
+        )
         self._kubectl = binaries.program("kubectl")
         self._http = httpx.Client(
-            base_url=self.address,
-            headers={"Authorization": f"Bearer {self.token}"},
+            base_url=self.access.address,
+            headers=self.access.headers(),
             verify=unverified(),
             timeout=60,
             trust_env=False,
@@ -221,12 +238,20 @@ class ApiServer:
     def close(self) -> None:
         self._http.close()
 
+    def logs(self) -> dict[str, str]:
+        """What it said, for whoever looks at a failed test."""
+        return self.server.logs()
+
     def send(
         self, method: str, path: str, body: Any = None, *, kind: str = "application/json"
     ) -> dict[str, Any]:
         """One request, without kubectl."""
         found: dict[str, Any] = apiclient.send(self._http, method, path, body, kind=kind)
         return found
+
+    def delete_as(self, who: str, path: str) -> httpx.Response:
+        """A deletion by another account, whatever comes of it."""
+        return self._http.delete(path, headers={"Impersonate-User": who})
 
     def patch_as(self, who: str, path: str, body: Any) -> httpx.Response:
         """A merge patch by another account, whatever comes of it."""

@@ -60,6 +60,8 @@ class Reflector:
         """Set once a whole list was taken."""
         self.not_taken = 0
         """Objects that made their sink fail."""
+        self.lists = 0
+        """Whole lists that were taken."""
 
     async def run(self) -> None:
         """Mirror the kind until cancelled."""
@@ -82,6 +84,7 @@ class Reflector:
                     log.info("list_begins_again", extra={"path": self._path, "error": str(error)})
                     await pause.pause()
                     continue
+                self.lists += 1
                 self.synced.set()
                 return version
 

@@ -166,7 +166,7 @@ async def _lead(
         settings.nats_url, name=f"operator-{settings.identity}", tasks=tasks
     )
     store = _store(settings)
-    mirrors = Mirrors(cluster, board)
+    mirrors = Mirrors(cluster, board, resync=settings.resync_seconds)
     for name, mirror in (
         ("mirror jobs", mirrors.jobs),
         ("mirror queues", mirrors.queues),
@@ -183,6 +183,10 @@ async def _lead(
             "objects_not_taken": (
                 "Sights of objects that made us fail; each was left out.",
                 lambda: sum(mirror.not_taken for mirror in all_mirrors),
+            ),
+            "lists_of_jobs": (
+                "Whole lists of MediaJobs that were taken since the process began.",
+                lambda: mirrors.jobs.lists,
             ),
             "store_open": (
                 "1 while the store counts as away, and is only tried now and then.",

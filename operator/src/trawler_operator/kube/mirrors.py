@@ -107,12 +107,15 @@ def _version(manifest: Mapping[str, Any]) -> int:
 class Mirrors:
     """All of them: begun before an election, so that whoever stands by takes over warm."""
 
-    def __init__(self, cluster: Cluster, board: Board) -> None:
+    def __init__(self, cluster: Cluster, board: Board, *, resync: float = RESYNC) -> None:
         self._cluster = cluster
         self._board = board
-        self.jobs = Reflector(cluster, cluster.jobs_path, JobSink(board))
-        self.queues = Reflector(cluster, cluster.queues_path, QueueSink(board))
-        self.pods = Reflector(cluster, cluster.pods_path, PodSink(board), selector=LABEL_POOL)
+        self._resync = resync
+        self.jobs = Reflector(cluster, cluster.jobs_path, JobSink(board), resync=resync)
+        self.queues = Reflector(cluster, cluster.queues_path, QueueSink(board), resync=resync)
+        self.pods = Reflector(
+            cluster, cluster.pods_path, PodSink(board), selector=LABEL_POOL, resync=resync
+        )
 
     async def catch_up(self) -> None:
         """Look at everything as it is now: a new leader must not act upon what a watch had not told yet."""
@@ -124,7 +127,7 @@ class Mirrors:
     async def review_pools(self) -> None:
         """Look at each pool now and then: kopf does not tell of one that was deleted between its lists."""
         while True:
-            await asyncio.sleep(RESYNC)
+            await asyncio.sleep(self._resync)
             for pool in tuple(self._board.pools.values()):
                 try:
                     self._board.see_pool(await self._cluster.get_pool(pool.name))

@@ -33,6 +33,23 @@ def of_programs(*names: str) -> dict[str, list[int]]:
     return found
 
 
+def started(pid: int) -> int:
+    """When a process began, in ticks since boot: with its pid it is never another's. Raises OSError."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+
+
+def command(pid: int) -> str:
+    """What it runs, in short. Raises OSError."""
+    words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    return " ".join(word for word in words if word)[:80]
+
+
+def anonymous_mib(pid: int) -> float:
+    """Memory of its own, whoever shares it since a fork (RssAnon). Raises OSError, StopIteration."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("RssAnon:")).split()[1]) / 1024
+
+
 def cpu_seconds(pids: list[int]) -> float:
     """User and system time, of ended and reaped children too."""
     total = 0

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import aiohttp
 
+from apiclient import Access
 from operating import stored
-from servers import ApiServer
 
 AT_ONCE: Final = 32
 
@@ -18,9 +18,9 @@ AT_ONCE: Final = 32
 class Client:
     """A bare client: as fast as this machine's API server answers."""
 
-    def __init__(self, api: ApiServer, namespace: str, session: aiohttp.ClientSession) -> None:
+    def __init__(self, api: Access, namespace: str, session: aiohttp.ClientSession) -> None:
         self._server = api.address
-        self._headers = {"Authorization": f"Bearer {api.token}"}
+        self._headers = api.headers()
         self._session = session
         self._base = f"/apis/trawler.dev/v1alpha1/namespaces/{namespace}"
 
@@ -36,7 +36,10 @@ class Client:
             return json.loads(text)
 
     async def create(self, name: str, queue: str) -> None:
-        spec = {"url": f"http://site:8080/video/{name}.mp4", "queue": queue}
+        await self.ask_for(name, url=f"http://site:8080/video/{name}.mp4", queue=queue)
+
+    async def ask_for(self, name: str, **spec: Any) -> None:
+        """A MediaJob of any spec."""
         await self.ask("POST", "/mediajobs", manifest("MediaJob", name, spec))
 
     async def write(self, name: str, status: dict[str, Any]) -> None:
@@ -83,26 +86,55 @@ def fresh_names(prefix: str, count: int) -> list[str]:
     return [f"{prefix}-{mark}-{number:05}" for number in range(count)]
 
 
-def _finished() -> dict[str, Any]:
-    """What the last of the operator's writes says."""
+def running() -> dict[str, Any]:
+    """What the operator writes of a job that begins."""
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return {
+        "phase": "Running",
+        "attempt": 1,
+        "failures": 0,
+        "worker": "default-abcdefgh",
+        "host": "site:8080",
+        "fingerprint": "0" * 64,
+        "queuedTime": now,
+        "startTime": now,
+        "conditions": [_condition("Accepted", now)],
+    }
+
+
+def finished() -> dict[str, Any]:
+    """What it writes of one that has ended."""
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     return {
         "phase": "Succeeded",
-        "attempt": 1,
         "files": [stored().files[0].wire()],
         "fileCount": 1,
-        "completionTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "size": "1.2 kB",
+        "completionTime": now,
+        "conditions": [_condition("Accepted", now), _condition("Stored", now)],
+    }
+
+
+def _condition(kind: str, now: str) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "status": "True",
+        "reason": kind,
+        "message": "",
+        "lastTransitionTime": now,
+        "observedGeneration": 1,
     }
 
 
 async def jobs_per_second(api: Client, count: int, *, started: bool = False) -> float:
     """Jobs per second that a bare client creates and patches once (or, `started`, twice: as often
-    as the operator does); leaves that many finished jobs.
+    as the operator does, and the same fields); leaves that many finished jobs.
     """
 
     async def job(name: str) -> None:
         await api.create(name, "default")
         if started:
-            await api.write(name, {"phase": "Running", "attempt": 1, "worker": "pod"})
-        await api.write(name, _finished())
+            await api.write(name, running())
+        await api.write(name, {**({} if started else running()), **finished()})
 
     return count / await each(fresh_names("raw", count), job)

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 
@@ -79,16 +79,20 @@ class StandIn(StubPod):
 
 
 async def take_over(
-    operator: Operator, nats_url: str, tasks: asyncio.TaskGroup, seen: Seen
-) -> list[StandIn]:
-    """Every pod of the pool, spoken for by a stand-in."""
+    operator: Operator,
+    nats_url: str,
+    tasks: asyncio.TaskGroup,
+    seen: Seen,
+    kind: type[Any] = StandIn,
+) -> list[Any]:
+    """Every pod of the pool, spoken for by a stand-in of some kind."""
     await asyncio.to_thread(wait_until, lambda: len(operator.pods()) == PODS, what="pods")
     found = []
     for manifest in operator.pods():
         name = manifest["metadata"]["name"]
         await asyncio.to_thread(operator.run_pod, name)
         bus = await Bus.connect(nats_url, name=name, tasks=tasks)
-        pod = await StandIn.start(bus, tasks, operator.namespace, name)
+        pod = await kind.start(bus, tasks, operator.namespace, name)
         pod.open(tasks, seen)
         found.append(pod)
     return found

@@ -1,0 +1,102 @@
+"""`make soak`: an hour of half the load that the cluster bears, while its parts are killed; then whether
+everything ended once, and whether any process grows. Exits 1 where not.
+
+In the first third anything dies, about once a minute; then for a sixth only what operator and bot lean on,
+so that their memory is seen while that comes and goes; then nothing, so that the others' is seen; and in
+the last minutes everything once more.
+"""
+
+import asyncio
+import secrets
+import sys
+import time
+from typing import Final
+
+import api
+
+import apiclient
+from installed import Installed, installed
+from soaking import BYTES, OURS, Found, Plan, kills, soak
+from trawler_cluster.kubectl import Kubectl
+from trawler_cluster.plan import Plan as Cluster
+from trawler_cluster.provider import choose
+
+SHARE: Final = 0.5
+PEOPLE: Final = 0.5
+"""Requests in Discord per second, as part of the load."""
+EVERY: Final = 60.0
+GROWTH: Final = 1.0
+"""MiB per hour."""
+LEANED_ON: Final = ("worker", "nats", "store", "postgres")
+VALUES: Final = ("operator.replicas=2", "sandbox.resources.limits.memory=3Gi")
+
+
+def capacity(found: Installed, *, count: int = 200) -> float:
+    """Jobs per second that all slots together bear."""
+    with apiclient.client(found.kubectl.provider.plan.kubeconfig) as http:
+        jobs = api.Jobs(http, found.namespace)
+        with jobs.watching():
+            names = [f"capacity-{secrets.token_hex(5)}" for _ in range(count)]
+            begun = time.monotonic()
+            for name in names:
+                url = f"http://site:8080/video/{secrets.token_hex(6)}.mp4?bytes={BYTES}"
+                jobs.create(name, url, ttlSecondsAfterFinished=60)
+            ends = jobs.wait(names, "Succeeded", timeout=300)
+            return count / (max(ends.values()) - begun)
+
+
+def plan(seconds: float, most: float) -> Plan:
+    """So long, at half of what can be borne."""
+    spans = (
+        (0, seconds / 3, OURS),
+        (seconds / 3, seconds / 2, LEANED_ON),
+        (seconds - 6 * EVERY, seconds, OURS),
+    )
+    return Plan(
+        seconds=seconds,
+        jobs_per_second=max(0.5, SHARE * most - PEOPLE),
+        people_per_second=PEOPLE,
+        kills=tuple(kills(spans, every=EVERY)),
+    )
+
+
+def show(found: Found) -> bool:
+    """Print it; answers with whether all is as it should be."""
+    print(f"{found.seconds:.0f} s; jobs made {found.made}, ends {dict(found.ends)}")
+    print(f"people asked {found.asked}, told at once that nothing came {found.unanswered}")
+    print(f"killed: {dict(sorted(found.killed.items()))}")
+    print(f"lost {len(found.lost)}: {found.lost[:5]}")
+    print(f"doubled {len(found.doubled)}: {found.doubled[:5]}")
+    grown = []
+    for process, (rise, seconds) in sorted(found.slopes.items(), key=lambda each: str(each[0])):
+        mark = "ok" if rise < GROWTH else "GROWS"
+        print(
+            f"{process.component:<10} {process.command:<50.50} {rise:+6.2f} MiB/h "
+            f"over {seconds:.0f} s  {mark}"
+        )
+        grown += [process] if rise >= GROWTH else []
+    return not (found.lost or found.doubled or grown)
+
+
+def main() -> int:
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 3600.0
+    provider = choose(Cluster())
+    provider.up()
+    kubectl = Kubectl(provider)
+    there = kubectl.run("get", "crd", "mediajobs.trawler.dev", check=False).returncode == 0
+    namespace = f"trawler-soak-{secrets.token_hex(3)}"
+    with installed(provider, namespace=namespace, crds=not there, values=VALUES) as install:
+        most = capacity(install)
+        wanted = plan(seconds, most)
+        print(
+            f"all slots together bear {most:.1f} jobs/s; now {wanted.jobs_per_second:.1f} jobs and "
+            f"{wanted.people_per_second} requests in Discord per second for {seconds:.0f} s, "
+            f"{len(wanted.kills)} kills",
+            flush=True,
+        )
+        found = asyncio.run(soak(install, wanted))
+    return 0 if show(found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
