@@ -18,10 +18,10 @@ import api
 import backlogs
 import burst
 import people
-import usage
 import yaml
 
 import apiclient
+import usage
 from installed import Installed, installed
 from trawler_cluster import images, shell
 from trawler_cluster.kubectl import Kubectl

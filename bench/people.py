@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import usage
-
 from installed import Installed
 from trawler_cluster.harbour import Harbour
 
