@@ -198,7 +198,7 @@ async def _measure(api: ApiServer, folder: Path, show: Show) -> None:
                 await fill(Store(settings_of(s3)), session)
                 url = f"nats://127.0.0.1:{bus.port}"
                 seen = Seen()
-                pods = await take_over(operator, url, tasks, seen)
+                pods = await take_over(operator, url, tasks, seen, StandIn)
                 once = await jobs_per_second(bare, JOBS)
                 await _dispatched(client, show, seen, pods, once)
                 await _burst(client, bare, show, seen, pods, operator)

@@ -30,7 +30,15 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         return
     for part in getattr(item, "funcargs", {}).values():
         if isinstance(part, Logging):
-            report.sections += [(name, text) for name, text in part.logs().items() if text]
+            report.sections += _said_by(part)
+
+
+def _said_by(part: "Logging") -> list[tuple[str, str]]:
+    """What it can still say: a test may have taken from it what it needs for that."""
+    try:
+        return [(title, text) for title, text in part.logs().items() if text]
+    except Exception as error:  # noqa: BLE001 - a report must not hide the failure that it is about
+        return [(f"logs of {type(part).__name__}", repr(error))]
 
 
 @runtime_checkable

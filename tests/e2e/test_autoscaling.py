@@ -49,15 +49,17 @@ def hpa(release: Installed) -> Iterator[None]:
     images.load(provider, [images.METRICS_SERVER])
     system = Kubectl(provider, "kube-system")
     manifests = yaml.safe_dump_all(addons.metrics_server())
-    system.run("apply", "-f", "-", stdin=manifests)
-    service = "apiservice/v1beta1.metrics.k8s.io"
-    system.run("wait", "--for=condition=Available", service, "--timeout=90s")
-    release.kubectl.run("create", "-f", "-", stdin=yaml.safe_dump(HPA))
-    yield
-    release.kubectl.run("delete", "hpa", "default")
-    release.kubectl.run("scale", "wp/default", "--replicas=1")
-    system.run("delete", "-f", "-", stdin=manifests)
-    release.wait_for_workers(1, timeout=120)
+    try:
+        system.run("apply", "-f", "-", stdin=manifests)
+        service = "apiservice/v1beta1.metrics.k8s.io"
+        system.run("wait", "--for=condition=Available", service, "--timeout=90s")
+        release.kubectl.run("create", "-f", "-", stdin=yaml.safe_dump(HPA))
+        yield
+    finally:  # while an APIService has nobody behind it, no namespace can be deleted
+        system.run("delete", "-f", "-", "--ignore-not-found", stdin=manifests)
+        release.kubectl.run("delete", "hpa", "default", "--ignore-not-found")
+        release.kubectl.run("scale", "wp/default", "--replicas=1")
+        release.wait_for_workers(1, timeout=120)
 
 
 @pytest.mark.usefixtures("hpa")

@@ -11,7 +11,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -109,6 +109,10 @@ class Witness:
                     if event["type"] != "BOOKMARK":
                         self._see(event["type"], event["object"])
 
+    def all_over(self, made: int) -> bool:
+        """Whether it has seen so many, and each of them is over."""
+        return len(self.lives) >= made and all(life.over() for life in self.lives.values())
+
     def _see(self, kind: str, job: dict[str, Any]) -> None:
         meta, status = job["metadata"], job.get("status", {})
         life = self.lives.setdefault(
@@ -144,8 +148,8 @@ class ChurnPod(StandIn):
         async def decide(order: Order) -> bool:
             if (order.uid, order.attempt) in self.held:
                 return True
-            if chance.random() < REFUSED:
-                return False
+            if (order.uid, order.attempt) in self.accepted or chance.random() < REFUSED:
+                return False  # as a real pod: what ended here is not begun a second time
             self.accepted.add((order.uid, order.attempt))
             tasks.create_task(work(order), name="work")
             return True
@@ -181,6 +185,8 @@ class Found:
     """With two ends, or that went on after one."""
     begun_twice: list[str] = field(default_factory=list)
     """With one attempt in two pods, or two results with files."""
+    stopped: list[str] = field(default_factory=list)
+    """Attempts that a pod was told to stop, though nobody had cancelled or deleted their job."""
     miscounted: list[str] = field(default_factory=list)
     """Counters that are not what a recount says."""
     leaders: int = 0
@@ -195,7 +201,7 @@ class Found:
         """What must be empty."""
         return {
             name: kept[:5]
-            for name in ("lost", "ended_twice", "begun_twice", "miscounted", "broken")
+            for name in ("lost", "ended_twice", "begun_twice", "stopped", "miscounted", "broken")
             if (kept := getattr(self, name))
         }
 
@@ -272,10 +278,8 @@ class Churn:
     async def settle(self) -> None:
         """Wait until everybody who is still there has ended."""
         end = time.monotonic() + SETTLED_WITHIN
-        while left := [uid for uid, life in self._witness.lives.items() if not life.over()]:
-            if time.monotonic() > end:
-                return  # whoever judges finds them lost
-            await asyncio.sleep(0.2 if len(left) < 100 else 1.0)
+        while not self._witness.all_over(len(self.made)) and time.monotonic() < end:
+            await asyncio.sleep(0.5)  # whoever judges finds lost what is left
 
     async def judge(self, pods: list[ChurnPod]) -> Found:
         """Compare what the witness, the pods and the API server saw."""
@@ -292,6 +296,7 @@ class Churn:
                 str(life) for life in by_name.values() if life.revived or len(life.ends) > 1
             ],
             begun_twice=[*_begun_twice(pods)],
+            stopped=[*_stopped(pods, self._witness.lives)],
             leaders=self._operators[0].said("elected"),
             lists=[
                 round(operator.counted("trawler_operator_lists_of_jobs"))
@@ -358,8 +363,18 @@ def _begun_twice(pods: list[ChurnPod]) -> Iterator[str]:
     yield from (f"{uid} has {n} results" for uid, n in results.items() if n > 1)
 
 
+def _stopped(pods: list[ChurnPod], lives: Mapping[str, Life]) -> Iterator[str]:
+    for pod in pods:
+        for uid, attempt in {*pod.cancelled} & pod.accepted:
+            life = lives[uid]
+            if not (life.deleted or any(phase == "Cancelled" for phase, _ in life.ends)):
+                yield f"attempt {attempt} in {pod.name}: {life}"
+
+
 @contextlib.asynccontextmanager
-async def _operators(api: ApiServer, namespace: str, folder: Path) -> AsyncIterator[Any]:
+async def _operators(
+    api: ApiServer, namespace: str, folder: Path
+) -> AsyncIterator[tuple[list[Operator], str, Store]]:
     with running(nats_server(folder)) as bus, running(store_server(folder)) as s3:
         nats_url = f"nats://127.0.0.1:{bus.port}"
         env = settings(

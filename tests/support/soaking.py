@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import aiohttp
+import httpx
 
 import apiclient
 import usage
@@ -100,7 +101,7 @@ class Memory:
     async def watch(self) -> None:
         """Look for ever."""
         while True:
-            with contextlib.suppress(AssertionError, OSError):
+            with contextlib.suppress(AssertionError, OSError, httpx.HTTPError):
                 await asyncio.to_thread(self._look)
             await asyncio.sleep(LOOK_EVERY)
 
@@ -148,6 +149,7 @@ class Found:
     unanswered: int = 0
     """People whom Discord told that nothing came: nothing was begun for them."""
     lost: list[str] = field(default_factory=list)
+    """Jobs that did not succeed, though nothing was wrong with them, and messages without their file."""
     doubled: list[str] = field(default_factory=list)
     killed: Counter[str] = field(default_factory=Counter)
     slopes: dict[Process, tuple[float, float]] = field(default_factory=dict)
@@ -164,10 +166,10 @@ class Load:
         self._client = client
         self._http = http
         self._discord = discord
-        self.made: dict[str, str] = {}
-        """Name of each job → the seed of its address."""
-        self.asked: dict[str, str] = {}
-        """Seed → channel of whoever asked for it."""
+        self.made: list[str] = []
+        """Names of the jobs."""
+        self.asked: set[str] = set()
+        """Seeds of the addresses that people asked for."""
         self._known: dict[str, str] = {}
         self._tokens: list[str] = []
         self.channels: list[str] = []
@@ -193,7 +195,7 @@ class Load:
             name = f"soak-{seed}"
             url = f"http://site:8080/video/{seed}.mp4?bytes={BYTES}"
             await self._client.ask_for(name, url=url, ttlSecondsAfterFinished=KEPT)
-            self.made[name] = seed
+            self.made.append(name)
 
     async def people(self) -> None:
         """One after another asks for something of their own."""
@@ -225,7 +227,7 @@ class Load:
         address = f"{self._discord}{API}/interactions"
         async with self._http.post(address, json=body, headers=headers) as answer:
             if answer.status < 300:  # else the bot is not there, and the person sees that
-                self.asked[seed] = channel
+                self.asked.add(seed)
 
     async def messages(self) -> dict[str, list[dict[str, Any]]]:
         """Seed → messages that are about it, of all channels."""
@@ -254,9 +256,12 @@ def _seeds(content: str) -> set[str]:
 class Soak:
     """One run."""
 
-    def __init__(self, plan: Plan, install: Installed, load: Load, witness: Witness) -> None:
+    def __init__(
+        self, plan: Plan, install: Installed, client: Client, load: Load, witness: Witness
+    ) -> None:
         self._plan = plan
         self._install = install
+        self._client = client
         self._load = load
         self._witness = witness
         self._chance = random.Random(3)
@@ -297,19 +302,17 @@ class Soak:
             items, _ = await self._witness.list()
             for item in items:
                 if item["metadata"]["name"].startswith("d-") and _delivered_long_ago(item):
-                    with contextlib.suppress(AssertionError):
-                        await self._load._client.ask(
-                            "DELETE", f"/mediajobs/{item['metadata']['name']}"
-                        )
+                    with contextlib.suppress(AssertionError):  # the next round tries again
+                        await self._client.ask("DELETE", f"/mediajobs/{item['metadata']['name']}")
 
     async def settle(self) -> None:
         """Wait until each job has ended and each message has its file."""
         end = time.monotonic() + SETTLED_WITHIN
         while time.monotonic() < end:
             await asyncio.sleep(2)
-            open_ones = [life for life in self._witness.lives.values() if not life.over()]
             messages = await self._load.messages()
-            if not open_ones and all(_complete(found) for found in messages.values()):
+            ended = self._witness.all_over(len(self._load.made))
+            if ended and all(_complete(found) for found in messages.values()):
                 return
 
     async def judge(self) -> Found:
@@ -323,14 +326,14 @@ class Soak:
         )
         for name in self._load.made:
             life = lives.get(name)
-            if life is None or not life.ends:
+            if life is None or {phase for phase, _ in life.ends} != {"Succeeded"}:
                 found.lost.append(f"{name}: {life}")
         found.doubled += [
             f"{life.name}: {life.ends}"
             for life in lives.values()
             if len(life.ends) > 1 or life.revived
         ]
-        found.doubled += [f"{line}" for line in await self._downloads(lives)]
+        found.doubled += await self._downloads(lives)
         await self._judge_messages(found, lives)
         return found
 
@@ -363,7 +366,7 @@ class Soak:
             if entry["method"] == "GET" and entry["begin"] == 0 and entry["sent"]
             for seed in _seeds(entry["path"])
         )
-        attempts = {seed: life.attempt for name, life in lives.items() for seed in _seeds(life.url)}
+        attempts = {seed: life.attempt for life in lives.values() for seed in _seeds(life.url)}
         return [
             f"{seed}: {count} downloads in {attempts[seed]} attempts"
             for seed, count in begun.items()
@@ -408,7 +411,7 @@ async def soak(install: Installed, plan: Plan) -> Found:
         ):
             load = Load(plan, client, http, harbour.address)
             await load.enter(harbour)
-            run = Soak(plan, install, load, witness)
+            run = Soak(plan, install, client, load, witness)
             _, since = await witness.list()
             beside = [
                 asyncio.create_task(work, name=name)

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import aiohttp
 
@@ -78,16 +78,19 @@ class StandIn(StubPod):
         await self.say()
 
 
+Kind = TypeVar("Kind", bound=StandIn)
+
+
 async def take_over(
     operator: Operator,
     nats_url: str,
     tasks: asyncio.TaskGroup,
     seen: Seen,
-    kind: type[Any] = StandIn,
-) -> list[Any]:
+    kind: type[Kind],
+) -> list[Kind]:
     """Every pod of the pool, spoken for by a stand-in of some kind."""
     await asyncio.to_thread(wait_until, lambda: len(operator.pods()) == PODS, what="pods")
-    found = []
+    found: list[Kind] = []
     for manifest in operator.pods():
         name = manifest["metadata"]["name"]
         await asyncio.to_thread(operator.run_pod, name)

@@ -42,6 +42,8 @@ class StubPod:
         self.orders: list[Order] = []
         self.cancelled: list[tuple[str, int]] = []
         self.held: dict[tuple[str, int], Order] = {}
+        self.reporting: set[tuple[str, int]] = set()
+        """Attempts whose result was said at least once."""
         self.draining = False
         self.speaking = True
         self.stopping: list[Callable[[], Awaitable[None]]] = []
@@ -95,7 +97,7 @@ class StubPod:
             taken=len(self.held),
             draining=self.draining,
             held=[
-                Held(uid=uid, attempt=attempt, stage=Stage.FETCHING, age_seconds=1.0)
+                Held(uid=uid, attempt=attempt, stage=self._stage(uid, attempt), age_seconds=1.0)
                 for uid, attempt in self.held
             ],
         )
@@ -107,9 +109,13 @@ class StubPod:
             return False
         return True
 
+    def _stage(self, uid: str, attempt: int) -> Stage:
+        return Stage.REPORTING if (uid, attempt) in self.reporting else Stage.FETCHING
+
     async def report(self, uid: str, result: Result) -> Recorded:
         """Repeat until recorded, as the real one does; then let go."""
         subject = subjects.results(self.install, self.name, uid)
+        self.reporting.add((uid, result.attempt))
         async with asyncio.timeout(30):
             while True:
                 try:

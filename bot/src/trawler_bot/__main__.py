@@ -79,7 +79,12 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
                 )
             following = Following(bot, desk, tasks, share.owns)
             _offer(bot, following, desk, settings)
-            left = LeftGuilds(desk.jobs, lambda guild: bot.stays(guild) or not share.owns(guild))
+
+            def served(guild: int) -> bool:
+                busy = following.recent.of_guild(guild)  # people bring the bot along to any server
+                return bot.stays(guild) or bool(busy) or not share.owns(guild)
+
+            left = LeftGuilds(desk.jobs, served)
             leaving = lifecycle.supervise("left guilds", lambda: left.run(following.connected))
             tasks.create_task(leaving, name="left guilds")
             tasks.create_task(_hear(settings, following, tasks), name="bus")

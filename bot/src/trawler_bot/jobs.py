@@ -1,4 +1,6 @@
-"""MediaJobs as the bot needs them: made, cancelled, watched, and noted as delivered."""
+"""MediaJobs as the bot needs them: made, cancelled, watched, and noted as delivered; and the MediaQueues
+in which they wait.
+"""
 
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
@@ -34,7 +36,7 @@ TRIES: Final = 5
 
 
 class Jobs:
-    """The MediaJobs of our namespace."""
+    """The MediaJobs and MediaQueues of our namespace."""
 
     def __init__(self, kube: Kube) -> None:
         self._kube = kube
@@ -76,16 +78,11 @@ class Jobs:
 
     async def queues(self) -> AsyncIterator[MediaQueue]:
         """Every MediaQueue that can be read, page by page. Raises ApiAway, Refused, Gone."""
-        token = ""
-        while True:
-            page = await self._kube.page(self._queues, token, {})
+        async for page in self._kube.pages(self._queues):
             for item in page["items"]:
                 queue = understood(MediaQueue, item)
                 if queue is not None:
                     yield queue
-            token = page["metadata"].get("continue", "")
-            if not token:
-                return
 
     async def delete_queue(self, queue: MediaQueue) -> None:
         """Delete exactly what was seen. Raises Missing, ApiAway, Conflict where it changed since."""

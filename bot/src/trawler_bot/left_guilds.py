@@ -21,9 +21,10 @@ AT_ONCE: Final = 100
 
 
 def deletable(queue: MediaQueue, served: Callable[[int], bool], today: str) -> bool:
-    """Whether a queue is the bot's own, as the bot made it, idle, and of a server that is not `served`. What
-    was stored today counts until the day (UTC) is over: else whoever has used up a day's share would
-    send the bot away and invite it again.
+    """Whether a queue is the bot's own, as the bot made it, idle, and of a server that is not `served`. Its
+    status is up to 30 s old, so `served` also knows what is under way. What was stored today counts
+    until the day (UTC) is over: else whoever has used up a day's share would send the bot away and
+    invite it again.
     """
     guild = names.guild_of(queue.name)
     labels, status = queue.metadata.labels, queue.status
@@ -43,7 +44,7 @@ class LeftGuilds:
     def __init__(self, jobs: Jobs, served: Callable[[int], bool]) -> None:
         self._jobs = jobs
         self._served = served
-        """Whether a server is one where the bot is, or another process's to look at."""
+        """Whether the bot is in a server, works for it, or leaves it to another process."""
 
     async def run(self, connected: asyncio.Event) -> None:
         """Look for ever; first when Discord has told of all servers."""

@@ -201,13 +201,21 @@ class Kube:
         What there may be many of is mirrored (`reflector`).
         """
         found: list[Parsed] = []
+        version = ""
+        async for page in self.pages(path, **query):
+            found += [one for item in page["items"] if (one := parse(item)) is not None]
+            version = page["metadata"]["resourceVersion"]
+        return found, version
+
+    async def pages(self, path: str, **query: str) -> AsyncIterator[dict[str, Any]]:
+        """All pages of one list, none of them kept. Raises as `page`."""
         token = ""
         while True:
-            answer = await self.page(path, token, query)
-            found += [one for item in answer["items"] if (one := parse(item)) is not None]
-            token = answer["metadata"].get("continue", "")
+            page = await self.page(path, token, query)
+            yield page
+            token = page["metadata"].get("continue", "")
             if not token:
-                return found, answer["metadata"]["resourceVersion"]
+                return
 
     async def watch(
         self, path: str, since: str, selecting: Mapping[str, str] | None = None

@@ -167,35 +167,11 @@ async def _lead(
     )
     store = _store(settings)
     mirrors = Mirrors(cluster, board, resync=settings.resync_seconds)
-    for name, mirror in (
-        ("mirror jobs", mirrors.jobs),
-        ("mirror queues", mirrors.queues),
-        ("mirror pods", mirrors.pods),
-    ):
-        parts.start(name, mirror.run)
-    all_mirrors = (mirrors.jobs, mirrors.queues, mirrors.pods)
-    metrics.watch_counts(
-        {
-            "bus_dropped": (
-                "Messages of the bus that came faster than they could be answered.",
-                lambda: bus.dropped,
-            ),
-            "objects_not_taken": (
-                "Sights of objects that made us fail; each was left out.",
-                lambda: sum(mirror.not_taken for mirror in all_mirrors),
-            ),
-            "lists_of_jobs": (
-                "Whole lists of MediaJobs that were taken since the process began.",
-                lambda: mirrors.jobs.lists,
-            ),
-            "store_open": (
-                "1 while the store counts as away, and is only tried now and then.",
-                lambda: store.breaker.open,
-            ),
-        }
-    )
+    for name, mirror in mirrors.all().items():
+        parts.start(f"mirror {name}", mirror.run)
+    _count(metrics, bus, store, mirrors)
     # whoever leads knows everything already, but for what happened in the last moment
-    for mirror in all_mirrors:
+    for mirror in mirrors.all().values():
         await mirror.synced.wait()
     await leader.acquire()
     tasks.create_task(leader.hold(), name="hold the lease")
@@ -291,6 +267,30 @@ async def _lead(
     turning = parts.start("reconcile", reconciler.run)
     closed = tasks.create_task(bus.closed.wait(), name="bus closed")
     await asyncio.wait({turning, closed}, return_when=asyncio.FIRST_COMPLETED)
+
+
+def _count(metrics: Metrics, bus: Bus, store: Store, mirrors: Mirrors) -> None:
+    """Show what bus, store and mirrors keep of themselves."""
+    metrics.watch_counts(
+        {
+            "bus_dropped": (
+                "Messages of the bus that came faster than they could be answered.",
+                lambda: bus.dropped,
+            ),
+            "objects_not_taken": (
+                "Sights of objects that made us fail; each was left out.",
+                lambda: sum(mirror.not_taken for mirror in mirrors.all().values()),
+            ),
+            "lists_of_jobs": (
+                "Whole lists of MediaJobs that were taken since the process began.",
+                lambda: mirrors.jobs.lists,
+            ),
+            "store_open": (
+                "1 while the store counts as away, and is only tried now and then.",
+                lambda: store.breaker.open,
+            ),
+        }
+    )
 
 
 async def _watch(namespace: str, identity: str, memo: handlers.Memo, stop: asyncio.Event) -> None:

@@ -117,6 +117,10 @@ class Mirrors:
             cluster, cluster.pods_path, PodSink(board), selector=LABEL_POOL, resync=resync
         )
 
+    def all(self) -> dict[str, Reflector]:
+        """By what they mirror."""
+        return {"jobs": self.jobs, "queues": self.queues, "pods": self.pods}
+
     async def catch_up(self) -> None:
         """Look at everything as it is now: a new leader must not act upon what a watch had not told yet."""
         await asyncio.gather(self.jobs.list(), self.queues.list(), self.pods.list())
