@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from installed import SMALL, Installed, installed
+from installed import SMALL, SMALL_BOT, Installed, installed
 from trawler_cluster import images
 from trawler_cluster.kubectl import Kubectl
 from trawler_cluster.plan import MAIN, Plan
@@ -113,5 +113,6 @@ def release(cluster: tuple[Provider, bool]) -> Iterator[Installed]:
     """Trawler in a namespace of this worker's own."""
     provider, goes = cluster
     namespace = f"trawler-test-{secrets.token_hex(3)}"
-    with installed(provider, namespace=namespace, crds=False, values=SMALL, leave=goes) as found:
+    values = (*SMALL, *SMALL_BOT)
+    with installed(provider, namespace=namespace, crds=False, values=values, leave=goes) as found:
         yield found

@@ -32,7 +32,8 @@ HPA = {
                 "type": "Resource",
                 "resource": {
                     "name": "cpu",
-                    "target": {"type": "Utilization", "averageUtilization": 40},
+                    # 40 % of what a pod asks for by default
+                    "target": {"type": "AverageValue", "averageValue": "60m"},
                 },
             }
         ],

@@ -7,14 +7,11 @@ from pathlib import Path
 import pytest
 
 import former
-from installed import Installed, installed
+from installed import SMALL, Installed, installed
 from trawler_cluster import images, install
 from trawler_cluster.provider import Provider
 
 pytestmark = pytest.mark.timeout(900)
-
-SITE = "sandbox.resources.requests.cpu=20m"
-"""The same throughout: a site that is started anew does not remember who fetched what."""
 
 
 @pytest.fixture
@@ -24,7 +21,7 @@ def older(cluster: tuple[Provider, bool]) -> Iterator[tuple[Installed, former.Fo
         pytest.skip(f"{former.COMMIT} is not in this checkout: git fetch --unshallow")
     provider, goes = cluster
     known = former.load(provider)
-    tags = (f"image.tags.operator={known.tag}", f"image.tags.worker={known.tag}", SITE)
+    tags = (f"image.tags.operator={known.tag}", f"image.tags.worker={known.tag}", *SMALL)
     with installed(
         provider,
         namespace=f"trawler-old-{secrets.token_hex(3)}",
@@ -37,10 +34,12 @@ def older(cluster: tuple[Provider, bool]) -> Iterator[tuple[Installed, former.Fo
 
 
 def _upgrade(found: Installed, chart: Path, operator: str, worker: str) -> None:
-    """All values given anew: the former chart refuses what only the newer one knows."""
+    """All values given anew: the former chart refuses what only the newer one knows. Those of `SMALL`
+    stay as they are: a site that is started anew does not remember who fetched what.
+    """
     former_one = chart != install.CHART
     tags = (f"image.tags.operator={operator}", f"image.tags.worker={worker}")
-    more = ("crds.install=false", *tags, SITE, *(() if former_one else ("bot.enabled=false",)))
+    more = ("crds.install=false", *tags, *SMALL, *(() if former_one else ("bot.enabled=false",)))
     release = install.Release(values=more, chart=chart)
     words = ("--reset-values", "--wait", "--timeout", "180s")
     found.kubectl.helm("upgrade", "trawler", str(chart), *words, *install.values(release))

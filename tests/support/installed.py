@@ -16,12 +16,22 @@ from trawler_cluster.kubectl import Kubectl
 from trawler_cluster.provider import Provider
 from trawler_crds.media_job import TERMINAL, MediaJob
 
-SMALL: Final = (
-    "operator.resources.requests.cpu=50m",
-    "bot.resources.requests.cpu=50m",
-    "sandbox.resources.requests.cpu=20m",
+SMALL: Final = tuple(
+    f"{part}.requests.cpu=10m"
+    for part in (
+        "operator.resources",
+        "nats.resources",
+        "store.resources",
+        "sandbox.resources",
+        "pools.default.resources.worker",
+        "pools.default.resources.fetcher",
+    )
 )
-"""Several installs have to fit on one node of two processors."""
+"""Processor time that is promised: several installs, each with up to three pods in its pool, have to
+fit on one node of two processors at once.
+"""
+SMALL_BOT: Final = ("bot.resources.requests.cpu=10m", "postgres.resources.requests.cpu=10m")
+"""The same of what a chart from before the bot does not know."""
 
 
 class Installed:
