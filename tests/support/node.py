@@ -55,6 +55,8 @@ class Node:
         self.pods: dict[str, Pod] = {}
         self.env: dict[str, str] = {}
         """Further environment of pods that are started from now on."""
+        self.selector = ""
+        """Labels of the pods that it has room for; the others stay Pending."""
         self._looking: asyncio.Task[None] | None = None
 
     @classmethod
@@ -92,7 +94,8 @@ class Node:
     async def _run(self) -> None:
         while True:
             with contextlib.suppress(httpx.HTTPError):
-                answer = await self._http.get(self._path)
+                room = {"labelSelector": self.selector}
+                answer = await self._http.get(self._path, params=room)
                 for manifest in answer.json().get("items", []):
                     await self._look(manifest)
             await asyncio.sleep(LOOK_EVERY)

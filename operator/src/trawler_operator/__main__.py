@@ -243,9 +243,10 @@ async def _lead(
     uploads = UploadDesk(board, pins, store, leader, ownership)
 
     async def listen() -> None:
-        await bus.serve(subjects.presence(install, "*"), Presence, PresenceDesk(board).hear)
-        await bus.serve(subjects.uploads(install, "*", "*"), UploadRequest, uploads.grant)
+        # who is heard is sent orders, and what comes of them must find us listening: presence is last
         await bus.serve(subjects.results(install, "*", "*"), Result, results.record)
+        await bus.serve(subjects.uploads(install, "*", "*"), UploadRequest, uploads.grant)
+        await bus.serve(subjects.presence(install, "*"), Presence, PresenceDesk(board).hear)
 
     parts.start("listen", listen)
     state.reconciler = reconciler
