@@ -28,6 +28,8 @@ class ApiProxy:
         self.port = free_port()
         self.conflicts = 0
         """So many of the next status writes of MediaJobs are answered 409, undone."""
+        self.pool_conflicts = 0
+        """So many of the next writes of WorkerPools, spec or status, are answered 409, undone."""
         self.unanswered = 0
         """So many of the next status writes of MediaJobs are done, and their answers lost."""
         self.late = 0.0
@@ -52,6 +54,8 @@ class ApiProxy:
         """Watches stay open and say nothing more."""
         self.asked: list[float] = []
         """When (monotonic) each request came."""
+        self.deletions: list[str] = []
+        """The path of each DELETE."""
         self.connections: set[object] = set()
         """Each that a request came over, by its other end."""
         self._cut = 0
@@ -77,6 +81,12 @@ class ApiProxy:
             refusal = self._refuse_list(request)
             if refusal is not None:
                 return refusal
+        if request.method == "DELETE":
+            self.deletions.append(request.path)
+        pool = "/workerpools/" in request.path and request.method in {"PATCH", "PUT"}
+        if pool and self.pool_conflicts > 0:
+            self.pool_conflicts -= 1
+            return web.json_response({"message": "the object was changed"}, status=409)
         if status and request.method == "PATCH" and self.conflicts > 0:
             self.conflicts -= 1
             return web.json_response({"message": "the object was changed"}, status=409)
