@@ -17,7 +17,7 @@ from apiclient import MERGE
 from operating import Operator, ordered
 from servers import wait_until
 from stubpod import StubPod
-from trawler_common.store import Store, StoreSettings
+from trawler_common.store import Store, StoreAway, StoreSettings
 from trawler_crds.keys import OWNER_OBJECT, SHARED_PREFIX, object_key
 from trawler_crds.messages import Order, UploadFile
 
@@ -164,8 +164,15 @@ async def test_two_installs_in_one_bucket_never_sweep_each_other(
         return "prefix_is_anothers" not in operator.log() and operator.ready()
 
     await asyncio.to_thread(wait_until, owned, what="a prefix of its own")
+
+    async def marked() -> bool:
+        try:
+            return f"{store.prefix}/{OWNER_OBJECT}" in await store.keys()
+        except StoreAway:  # the bucket is made by the operator
+            return False
+
     async with asyncio.timeout(20):
-        while f"{store.prefix}/{OWNER_OBJECT}" not in await store.keys():
+        while not await marked():
             await asyncio.sleep(0.1)
     assert "another" == await Store(_prefixed(store_settings, "other")).claim("another")
     assert "another" == await Store(_prefixed(store_settings, "other")).claim("mine")

@@ -11,7 +11,8 @@ from trawler_crds.messages import Positions
 
 
 async def until_queue(operator: Operator, name: str, **wanted: Any) -> dict[str, Any]:
-    async with asyncio.timeout(30):
+    """Its status is written at most every 30 s, perhaps last just before what is waited for."""
+    async with asyncio.timeout(60):
         while True:
             queue = await asyncio.to_thread(operator.read, "mediaqueues", name)
             status: dict[str, Any] = queue.get("status", {})
