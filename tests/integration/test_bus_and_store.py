@@ -9,13 +9,16 @@ from pathlib import Path
 import aiohttp
 import httpx
 import pytest
+from aiohttp import web
 
 from servers import free_port, nats, ready_store, store
 from trawler_common.bus import Bus, NoAnswer
-from trawler_common.store import StoreAway, StoreSettings
+from trawler_common.grants import Credentials
+from trawler_common.store import Store, StoreAway, StoreSettings
 from trawler_crds.keys import object_key
 from trawler_crds.messages import Presence, Seen, UploadFile, UploadGrant
 
+THERE = "1" * 64
 HELLO = Presence(pool="p", sequence=1, free=1, taken=0)
 
 
@@ -192,3 +195,46 @@ async def test_a_store_that_is_away_is_not_an_object_that_is_missing(tmp_path: P
         await found.has("0" * 64, 1)
     with pytest.raises(StoreAway):
         await found.ensure_bucket()
+
+
+async def test_credentials_for_our_own_prefix_only_are_enough(tmp_path: Path) -> None:
+    """What lies below the prefix of before is refused to them: then it is not there, and the store is not
+    away. Twenty such answers opened the breaker, and somebody else's object was away.
+    """
+
+    async def answer(request: web.Request) -> web.Response:
+        ours = "/bucket/mine/" in request.path
+        if not ours:
+            body = "<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
+            return web.Response(status=403, text=body, content_type="application/xml")
+        if THERE in request.path:
+            return web.Response(body=BODY)
+        body = "<Error><Code>NoSuchKey</Code><Message>no</Message></Error>"
+        return web.Response(status=404, text=body, content_type="application/xml")
+
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    found = Store(
+        StoreSettings(
+            endpoint=f"http://127.0.0.1:{port}",
+            bucket="bucket",
+            region="us-east-1",
+            prefix="mine",
+            credentials=lambda: Credentials(access_key="a", secret_key="s", session_token=""),
+        )
+    )
+    try:
+        for _ in range(20):
+            assert not await found.has("0" * 64, 5)
+            with pytest.raises(FileNotFoundError):
+                await found.get("0" * 64)
+            with pytest.raises(FileNotFoundError):
+                await found.save("0" * 64, 5, tmp_path / "file", timeout=5)
+        assert BODY == await found.get(THERE)
+    finally:
+        await runner.cleanup()

@@ -8,12 +8,13 @@ from typing import Any, Final
 import discord
 
 from trawler_bot.desk import Desk
-from trawler_bot.jobs import delivered, is_ours
+from trawler_bot.jobs import age, delivered, is_ours
 from trawler_bot.recent import Recent
-from trawler_bot.records import Pass
+from trawler_bot.records import CONNECTIONS, Pass, Unanswered
 from trawler_bot.recovery import Lost, recover
 from trawler_bot.sheet import UNSURE, Sheet
 from trawler_bot.teller import LONGEST_PAUSE, Known, Teller
+from trawler_bot.wishes import TOKEN_SECONDS
 from trawler_common import logs
 from trawler_common.backoff import Backoff
 from trawler_common.kube import ApiAway, Conflict, Missing, Refused, understood
@@ -49,6 +50,8 @@ class Following:
         """
         self._answering: dict[str, MediaJob | None] = {}
         """Names of jobs whose interaction is just being answered → their newest sight."""
+        self._asking = asyncio.Semaphore(CONNECTIONS)
+        """Who asks the database after a start, when all jobs do: more would only wait, and give up."""
         self.connected = asyncio.Event()
         """Set once Discord has told us which guilds there are."""
         self._disowned: dict[str, bool] = {}
@@ -188,29 +191,56 @@ class Following:
     async def _recover(self, known: Known, held: Pass | None) -> None:
         await self.connected.wait()
         job = known.job
-        held = held or await self._desk.records.held(job.name)
         noted = job.status.delivery
         message_id = int(noted.message_id) if noted and noted.message_id else None
         sheet = Sheet(self._client, where_of(job), message_id, held)
-        pause = PAUSE
-        while sheet.message_id is None:
+        pause = Backoff(first=PAUSE, longest=LONGEST_PAUSE)
+        unknown = held is None
+        while True:
+            if unknown:
+                held, unknown = await self._pass_of(job)
+                sheet = Sheet(self._client, where_of(job), sheet.message_id, held)
             try:
-                await recover(self._client, job, sheet)
-                if sheet.message_id is not None:
-                    self.see(await self._desk.jobs.note_message(job, sheet.message_id))
-                else:  # nobody but the requester may see it, and nothing of it is there
+                if await self._find(known, sheet, unknown=unknown):
                     break
-            except (ApiAway, Conflict, Refused, discord.HTTPException, *UNSURE) as error:
-                log.warning("recovery_waits", extra={"job": job.uid, "error": repr(error)})
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
-            except Missing:  # its message is there by now, and shall not wait for ever
-                known.gone = True
             except Lost as error:
-                log.warning("recovery_failed", extra={"job": job.uid, "error": str(error)})
-                await self._give_up(job, error.reason)
-                return
+                if not unknown:
+                    log.warning("recovery_failed", extra={"job": job.uid, "error": str(error)})
+                    await self._give_up(job, error.reason)
+                    return
+            await pause.pause()
         await Teller(known, sheet, self._desk).run()
+
+    async def _pass_of(self, job: MediaJob) -> tuple[Pass | None, bool]:
+        """What was written down of it, and whether that is still unknown: the database did not answer, and
+        a pass may still live.
+        """
+        async with self._asking:
+            try:
+                return await self._desk.records.held(job.name), False
+            except Unanswered:
+                return None, age(job) < TOKEN_SECONDS
+
+    async def _find(self, known: Known, sheet: Sheet, *, unknown: bool) -> bool:
+        """Whether all is there that is needed to tell of the job: its message, and for a private one the
+        answer whether there is a pass. Raises Lost.
+        """
+        job = known.job
+        if unknown and sheet.where.private:
+            return False
+        if sheet.message_id is not None:
+            return True
+        try:
+            await recover(self._client, job, sheet)
+            if sheet.message_id is not None:
+                self.see(await self._desk.jobs.note_message(job, sheet.message_id))
+            # else: nobody but the requester may see it, and nothing of it is there
+        except (ApiAway, Conflict, Refused, discord.HTTPException, *UNSURE) as error:
+            log.warning("recovery_waits", extra={"job": job.uid, "error": repr(error)})
+            return False
+        except Missing:  # its message is there by now, and shall not wait for ever
+            known.gone = True
+        return True
 
     # what the bus says ------------------------------------------------------------------------
 

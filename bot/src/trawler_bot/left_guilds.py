@@ -69,5 +69,8 @@ class LeftGuilds:
             await self._jobs.delete_queue(queue)
         except (Conflict, Missing):
             return False  # it changed meanwhile: the next look decides
+        except Refused as error:  # of this one; the others go on
+            log.warning("queue_not_deleted", extra={"queue": queue.name, "error": str(error)})
+            return False
         log.info("queue_deleted", extra={"queue": queue.name})
         return True

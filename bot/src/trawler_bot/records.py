@@ -98,6 +98,10 @@ _ASKED_AND_HELD: Final = (
 )
 
 
+class Unanswered(Exception):
+    """The database did not answer: what it holds is not known."""
+
+
 class Records:
     """All statements that there are."""
 
@@ -204,23 +208,26 @@ class Records:
         await self._ask("note", work, None, patience=patience)
 
     async def held(self, job: str) -> Pass | None:
-        """The pass of a job, if it still lives."""
+        """The pass of a job, if it still lives. Raises Unanswered: then nobody knows."""
 
-        async def work(connection: Connection) -> Pass | None:
+        async def work(connection: Connection) -> tuple[Pass | None]:
             cursor = await connection.execute(
                 "select token, most_bytes, expires from passes where job = %s and expires > now()",
                 (job,),
             )
             row = await cursor.fetchone()
             if row is None:
-                return None
+                return (None,)
             try:
                 token = self._box.decrypt(bytes(row[0])).decode()
             except InvalidToken:  # the key was changed: as if it were not there
-                return None
-            return Pass(token, row[1], row[2].timestamp())
+                return (None,)
+            return (Pass(token, row[1], row[2].timestamp()),)
 
-        return await self._ask("pass", work, None)
+        found = await self._ask("pass", work, None)
+        if found is None:
+            raise Unanswered(job)
+        return found[0]
 
     async def recent(self, requester_id: int, guild_id: int, containing: str) -> list[Request]:
         """What somebody asked for last in one server, each address once, the newest first."""

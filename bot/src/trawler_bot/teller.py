@@ -1,6 +1,7 @@
 """The one writer of a job's message: what is known of the job goes in, edits come out."""
 
 import asyncio
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from trawler_bot.replies import Reply
 from trawler_bot.sheet import UNSURE, Sheet, TokenEnded, Unreachable
 from trawler_bot.texts import Key, language, say
 from trawler_common import logs, telemetry
+from trawler_common.backoff import Backoff
 from trawler_common.crashing import CrashPoint, reach
 from trawler_common.kube import ApiAway, Conflict, Missing, Refused
 from trawler_common.store import StoreAway
@@ -84,6 +86,9 @@ class Teller:
         """The last edit was made, with the files of the first message."""
         self._sent: set[str] = set()
         """Further messages that were sent."""
+        self._refused = Backoff(first=PAUSE, longest=LONGEST_PAUSE)
+        self._not_before = 0.0
+        """When (monotonic) the next edit of progress may go, after one that was not taken."""
         self._over = False
         """All of it was shown, or cannot be; only the note is missing."""
         self._why_not: str | None = None
@@ -106,6 +111,10 @@ class Teller:
         while True:
             if await self._end():
                 return
+            if self.known.gone:  # nothing of it is kept any more
+                if not self._shown_end:
+                    await self._show_gone()
+                return
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
@@ -123,10 +132,12 @@ class Teller:
             reply = replies.running(job, self._language, known.progress)
         else:
             reply = replies.waiting(job, self._language, known.place)
-        if reply == self._shown or self._desk.rates.low(self._sheet.bucket):
+        now = time.monotonic()
+        if reply == self._shown or now < self._not_before:
+            return
+        if self._desk.rates.low(self._sheet.bucket):
             return
         channel_id = int(self._sheet.where.channel_id)
-        now = time.monotonic()
         if not self._desk.budget.take(channel_id, born=self._born, now=now):
             return
         try:
@@ -134,8 +145,20 @@ class Teller:
                 await self._sheet.edit(reply, [])
         except (discord.HTTPException, NotNow, TokenEnded, Unreachable, *UNSURE) as error:
             log.info("progress_not_shown", extra={"job": job.uid, "error": repr(error)})
+            self._not_before = now + self._wait_after(error)
             return
         self._shown = reply
+        self._refused.reset()
+
+    def _wait_after(self, error: Exception) -> float:
+        """Seconds. Where Discord refuses for good only the end is tried: whoever makes ten thousand
+        refused requests in ten minutes is banned (Discord: Rate Limits, Invalid Request Limit).
+        """
+        if isinstance(error, discord.HTTPException) and error.code in GONE | HINDERED:
+            return math.inf
+        if isinstance(error, NotNow | TokenEnded):  # nothing was refused
+            return 0.0
+        return self._refused.next()
 
     # the end ----------------------------------------------------------------------------------
 

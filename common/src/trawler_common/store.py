@@ -182,30 +182,32 @@ class Store:
 
     async def has(self, sha256: str, size: int) -> bool:
         """Whether the object is there with this length. Raises StoreAway."""
-        keys = self._places(sha256)
-        for key in keys:
+        for key in self._places(sha256):
             try:
-                with self._asking():
+                with self._asking(key):
                     async with asyncio.timeout(TIMEOUT):
                         meta: Any = await obstore.head_async(self._objects, key)
             except FileNotFoundError:
                 continue
-            except StoreAway as error:
-                if key != keys[0] and isinstance(error.__cause__, PermissionDeniedError):
-                    continue  # credentials for our own prefix only: what lies elsewhere is not ours
-                raise
             if meta["size"] == size:
                 return True
         return False
 
     @contextmanager
-    def _asking(self) -> Iterator[None]:
-        """One request. Raises StoreAway for whatever is not an answer about the object."""
+    def _asking(self, key: str | None = None) -> Iterator[None]:
+        """One request, perhaps about one object. Raises StoreAway for whatever is not an answer about it,
+        and FileNotFoundError. Credentials for our own prefix only are refused elsewhere: what lies
+        there is not ours.
+        """
         with self.breaker.guarding(StoreAway):
             try:
                 yield
             except FileNotFoundError:
                 raise
+            except PermissionDeniedError as error:
+                if key is not None and not key.startswith(f"{self.prefix}/"):
+                    raise FileNotFoundError(key) from error
+                raise StoreAway(f"the store refuses: {error!r}") from error
             except (BaseError, TimeoutError, OSError) as error:
                 raise StoreAway(f"the store does not answer: {error!r}") from error
 
@@ -213,7 +215,7 @@ class Store:
         """The bytes of one object. Raises StoreAway, FileNotFoundError."""
         for key in self._places(sha256):
             try:
-                with self._asking():
+                with self._asking(key):
                     answer: Any = await obstore.get_async(self._objects, key)
                     return bytes(await answer.bytes_async())
             except FileNotFoundError:
@@ -246,7 +248,7 @@ class Store:
         """From the first place that has the object; the others are not asked again."""
         while True:
             try:
-                with self._asking():
+                with self._asking(places[0]):
                     return bytes(
                         await obstore.get_range_async(
                             self._objects, places[0], start=begin, end=end

@@ -1,15 +1,26 @@
 """The newest sight of a job is what its message tells, whoever brought it and in whatever order."""
 
+import asyncio
+import time
 from collections.abc import Coroutine
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import AsyncMock
 
 import discord
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trawler_bot import following
 from trawler_bot.desk import Desk
 from trawler_bot.following import Following
-from trawler_bot.teller import Known
+from trawler_bot.limits import Route
+from trawler_bot.records import CONNECTIONS, Pass, Unanswered
+from trawler_bot.recovery import Lost
+from trawler_bot.sheet import Sheet
+from trawler_bot.teller import Known, Teller
 from trawler_crds.media_job import MediaJob, Phase
 from trawler_crds.messages import Progress, Stage
 
@@ -31,14 +42,21 @@ class Recorded(Following):
         self.told.append(known)
 
 
-def job(version: int, phase: Phase = Phase.PENDING, attempt: int = 0) -> MediaJob:
+def job(
+    version: int, phase: Phase = Phase.PENDING, attempt: int = 0, *, private: bool = False
+) -> MediaJob:
+    """Asked for just now."""
+    where = {"channelId": "1", "requesterId": "2", "guildId": "3", "private": private}
+    made = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return MediaJob.model_validate(
         {
-            "metadata": {"name": "dl-1", "uid": "u1", "resourceVersion": str(version)},
-            "spec": {
-                "url": "https://a.example/x",
-                "delivery": {"discord": {"channelId": "1", "requesterId": "2", "guildId": "3"}},
+            "metadata": {
+                "name": "dl-1",
+                "uid": "u1",
+                "resourceVersion": str(version),
+                "creationTimestamp": made,
             },
+            "spec": {"url": "https://a.example/x", "delivery": {"discord": where}},
             "status": {"phase": phase, "attempt": attempt},
         }
     )
@@ -112,3 +130,75 @@ def test_sights_in_any_order_end_in_the_newest(steps: list[str]) -> None:
     for late in (*notes, *history[seen:], history[0]):
         following.see(late)
     assert history[-1] == following.told[0].job
+
+
+class _Unsure:
+    """A database that answers the third time; and what is written down is a pass."""
+
+    def __init__(self) -> None:
+        self.asked = self.at_once = self.most = 0
+
+    async def held(self, _: str) -> Pass | None:
+        self.asked += 1
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        await asyncio.sleep(0)
+        self.at_once -= 1
+        if self.asked < 3:
+            raise Unanswered
+        return Pass("token", 10, time.time() + 600)
+
+
+@pytest.mark.parametrize("private", [False, True])
+async def test_a_pass_that_the_database_did_not_tell_is_not_a_pass_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, *, private: bool
+) -> None:
+    """In a channel that the bot may not read only the token helps: nobody gave up a job for ever because
+    the database came up a second after the bot.
+    """
+    tried: list[Route] = []
+
+    async def only_by_token(_: Any, __: MediaJob, sheet: Sheet) -> None:
+        tried.append(sheet.route)
+        if sheet.route is not Route.TOKEN:
+            raise Lost("NoAccess", "403 50001")
+        sheet.message_id = 77
+
+    told: list[Sheet] = []
+
+    class Told(Teller):
+        async def run(self) -> None:
+            told.append(self._sheet)
+
+    monkeypatch.setattr(following, "recover", only_by_token)
+    monkeypatch.setattr(following, "Teller", Told)
+    monkeypatch.setattr(following, "PAUSE", 0.01)
+    records, jobs = _Unsure(), AsyncMock()
+    mine = job(5, Phase.RUNNING, private=private)
+    jobs.note_message.return_value = mine
+    desk = cast("Desk", SimpleNamespace(records=records, jobs=jobs))
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        client = discord.Client(intents=discord.Intents.none())
+        found = Following(client, desk, tasks, lambda _: True)
+        found.connected.set()
+        found.recover(mine)
+    assert [Route.TOKEN] == tried[-1:]
+    assert ([Route.TOKEN] if private else [Route.CHANNEL, Route.CHANNEL, Route.TOKEN]) == tried
+    assert [77] == [sheet.message_id for sheet in told]
+    jobs.note_delivered.assert_not_awaited()
+
+
+async def test_all_jobs_of_a_start_do_not_ask_the_database_at_once() -> None:
+    """Of a thousand, most did not get an answer in time, and their passes were lost."""
+    records = _Unsure()
+    records.asked = 3
+    async with asyncio.TaskGroup() as tasks:
+        found = Following(
+            discord.Client(intents=discord.Intents.none()),
+            cast("Desk", SimpleNamespace(records=records)),
+            tasks,
+            lambda _: True,
+        )
+        passes = await asyncio.gather(*(found._pass_of(job(5)) for _ in range(100)))
+    assert all(held is not None and not unknown for held, unknown in passes)
+    assert CONNECTIONS == records.most

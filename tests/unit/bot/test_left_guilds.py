@@ -1,11 +1,14 @@
 """Which MediaQueues the bot deletes of servers that it has left."""
 
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import Any, cast
 
 import pytest
 
 from trawler_bot import names
-from trawler_bot.left_guilds import deletable
+from trawler_bot.jobs import Jobs
+from trawler_bot.left_guilds import LeftGuilds, deletable
+from trawler_common.kube import Refused
 from trawler_crds.keys import LABEL_MANAGED_BY, MANAGED_BY_BOT
 from trawler_crds.media_queue import MediaQueue
 
@@ -68,3 +71,26 @@ def test_whatever_somebody_could_miss_stays(found: MediaQueue) -> None:
 def test_the_name_of_a_queue_tells_its_guild() -> None:
     """There and back."""
     assert 2**63 == names.guild_of(names.queue(2**63))
+
+
+class _Jobs:
+    """Three queues, of which the first may not be deleted."""
+
+    def __init__(self) -> None:
+        self.deleted: list[str] = []
+
+    async def queues(self) -> AsyncIterator[MediaQueue]:
+        for number in (1, 2, 3):
+            yield queue(f"guild-{number}")
+
+    async def delete_queue(self, found: MediaQueue) -> None:
+        if found.name == "guild-1":
+            raise Refused("403 by a policy")
+        self.deleted.append(found.name)
+
+
+async def test_a_queue_that_may_not_be_deleted_keeps_no_other() -> None:
+    """One refusal ended the look, each time at the same queue."""
+    jobs = _Jobs()
+    await LeftGuilds(cast("Jobs", jobs), nowhere).look()
+    assert ["guild-2", "guild-3"] == jobs.deleted
