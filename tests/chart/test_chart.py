@@ -108,7 +108,7 @@ def test_the_operator_may_do_no_more_than_it_does() -> None:
 
 def test_the_uninstall_hook_comes_last_and_may_only_end_pods_and_the_lease() -> None:
     """Its own account: the operator's is gone when it runs."""
-    hooks = [doc for doc in render() if doc["metadata"]["name"] == "trawler-uninstall"]
+    hooks = [doc for doc in render() if doc["metadata"]["name"].startswith("trawler-uninstall")]
     assert {"ServiceAccount", "Role", "RoleBinding", "Job"} == {doc["kind"] for doc in hooks}
     assert all(doc["metadata"]["annotations"]["helm.sh/hook"] == "post-delete" for doc in hooks)
     assert _allowed("trawler-uninstall") == {

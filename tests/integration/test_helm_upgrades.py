@@ -154,6 +154,18 @@ def test_manifests_applied_twice_change_nothing(release: Release) -> None:
     assert "created" not in said
 
 
+@pytest.mark.parametrize(
+    "change", ["image.tag=v2", "operator.resources.limits.memory=1Gi", "image.pullPolicy=Always"]
+)
+def test_manifests_of_the_next_version_can_be_applied(release: Release, change: str) -> None:
+    """Jobs cannot be changed: one that ran before is not in the way of the next."""
+    words = ("--set", "bot.token=first", "--set", "sandbox.enabled=true")
+    release.apply(*words)
+    state = release.all(*STATE)
+    release.apply(*words, "--set", change)
+    assert state == release.all(*STATE)
+
+
 def test_the_bot_goes_by_an_explicit_value_only_and_its_state_stays(release: Release) -> None:
     """`bot.enabled: false`; and comes back with the same token, key and database."""
     release.install("--set", "bot.token=first")
