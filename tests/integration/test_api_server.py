@@ -182,3 +182,36 @@ def _queue() -> str:
             "spec": {"weight": 2},
         }
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "why"),
+    [
+        ("WorkerPool", "a.b", "its pods are called by it"),
+        ("WorkerPool", "p" * 55, "at most 54"),
+        ("MediaQueue", "a.b", "else no MediaJob can name it"),
+    ],
+)
+def test_a_name_that_is_no_part_of_other_names_is_refused(
+    api: ApiServer, kind: str, name: str, why: str
+) -> None:
+    """A pool `a.b` was never heard by the operator, and nobody said why."""
+    body = {"apiVersion": "trawler.dev/v1alpha1", "kind": kind, "metadata": {"name": name}}
+    manifest = yaml.safe_dump({**body, "spec": {}})
+    done = api.kubectl("create", "--dry-run=server", "-f", "-", stdin=manifest, check=False)
+    assert why in done.stderr
+
+
+@pytest.mark.parametrize("field", ["attempt", "failures"])
+def test_figures_that_cannot_be_counted_on_are_refused(api: ApiServer, field: str) -> None:
+    """One more than the largest integer is none."""
+    job = {
+        "apiVersion": "trawler.dev/v1alpha1",
+        "kind": "MediaJob",
+        "metadata": {"name": f"large-{field}"},
+        "spec": {"url": "http://example.com/"},
+    }
+    api.kubectl("create", "-f", "-", stdin=yaml.safe_dump(job))
+    said = patch(api, f"large-{field}", {"status": {field: 2**63 - 1}}, sub="status")
+    assert "less than or equal to 1000000" in (said or "")
+    assert patch(api, f"large-{field}", {"status": {field: 1_000_000}}, sub="status") is None

@@ -80,7 +80,7 @@ class Generator:
         return found
 
     def _integer(self, node: dict[str, Any]) -> int:
-        low, high = node.get("minimum", 0), node.get("maximum", 2**31 - 1)
+        low, high = node.get("minimum", 0), node.get("maximum", 2**63 - 1)
         return self._random.choice((low, high, self._random.randint(low, high)))
 
     def _text(self, node: dict[str, Any]) -> str:

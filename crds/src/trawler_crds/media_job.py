@@ -291,14 +291,24 @@ STORED: Final = "Stored"
 DELIVERED: Final = "Delivered"
 
 
+MOST_ATTEMPTS: Final = 1_000_000
+"""Far more than a week in the queue could bring about: a larger figure was written by hand, and one that
+is counted on from could not be written any more.
+"""
+
+
 class MediaJobStatus(Contract):
     """How far the job is. Written by the operator; `delivery` and Delivered by the bot."""
 
     phase: Phase = Phase.PENDING
     reason: FailureReason | None = None
     message: Annotated[str | None, Field(max_length=512)] = None
-    attempt: Annotated[int, Field(ge=0, description="How often dispatched: the fence.")] = 0
-    failures: Annotated[int, Field(ge=0, description="Counted against backoffLimit.")] = 0
+    attempt: Annotated[
+        int, Field(ge=0, le=MOST_ATTEMPTS, description="How often dispatched: the fence.")
+    ] = 0
+    failures: Annotated[
+        int, Field(ge=0, le=MOST_ATTEMPTS, description="Counted against backoffLimit.")
+    ] = 0
     worker: Annotated[str | None, Field(max_length=63)] = None
     engine: EngineName | None = None
     host: Annotated[str | None, Field(max_length=260)] = None
@@ -357,6 +367,11 @@ class MediaJob(Contract):
     @property
     def name(self) -> str:
         return self.metadata.name
+
+    @property
+    def unwanted(self) -> bool:
+        """Somebody cancelled it, or deleted it: then it may still be held by a finalizer."""
+        return self.spec.cancel or self.metadata.deletion_timestamp is not None
 
     @property
     def version(self) -> str:

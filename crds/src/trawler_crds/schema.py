@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel
 
 from trawler_crds import API_GROUP, API_VERSION
-from trawler_crds.contract import rules
+from trawler_crds.contract import DNS_LABEL, rules
 from trawler_crds.media_job import ROOT_RULES, SPEC_RULES, MediaJob, fixed_fields
 from trawler_crds.media_queue import MediaQueue, MediaQueueSpec
 from trawler_crds.worker_pool import WorkerPool, WorkerPoolSpec
@@ -101,6 +101,24 @@ _AGE: Final = _column("Age", ".metadata.creationTimestamp", "date")
 
 _RULES: Final = "x-kubernetes-validations"
 
+NAME_RULES: Final[dict[type[BaseModel], dict[str, Any]]] = {
+    WorkerPool: rules(
+        (
+            f"self.metadata.name.matches('{DNS_LABEL}') && size(self.metadata.name) <= 54",
+            "a WorkerPool's name must be of lower-case letters, digits and '-', at most 54: its pods are"
+            " called by it",
+        )
+    ),
+    MediaQueue: rules(
+        (
+            f"self.metadata.name.matches('{DNS_LABEL}')",
+            "a MediaQueue's name must be of lower-case letters, digits and '-', at most 63: else no"
+            " MediaJob can name it",
+        )
+    ),
+}
+"""Names are parts of others, of pods and of subjects on the bus."""
+
 
 def _crd(
     model: type[BaseModel],
@@ -130,6 +148,8 @@ def _crd(
     }
     if not root["required"]:
         del root["required"]
+    if model in NAME_RULES:
+        root |= NAME_RULES[model]
     if model is MediaJob:
         root |= ROOT_RULES
         properties["spec"] |= SPEC_RULES

@@ -7,6 +7,7 @@ from typing import Any, Final
 from trawler_common.pauses import grown
 from trawler_crds.failures import FAILURES, FailureReason, Retry
 from trawler_crds.media_job import (
+    MOST_ATTEMPTS,
     STORED,
     TERMINAL,
     MediaJob,
@@ -28,8 +29,11 @@ def next_step(job: MediaJob, board: Board, clock: Clock) -> Action | None:
     phase = job.status.phase
     if phase in TERMINAL:
         return None
-    if job.spec.cancel:
+    if job.unwanted:
         return end(job, Phase.CANCELLED, FailureReason.CANCELLED, None, clock.wall)
+    if job.status.attempt >= MOST_ATTEMPTS and phase is not Phase.RUNNING:
+        message = "Its status says that it was dispatched a million times."
+        return end(job, Phase.FAILED, FailureReason.INTERNAL, message, clock.wall)
     if job.spec.suspend:
         return None if phase is Phase.SUSPENDED else suspend(job)
     match phase:
@@ -45,7 +49,7 @@ def next_step(job: MediaJob, board: Board, clock: Clock) -> Action | None:
 def is_new(job: MediaJob) -> bool:
     """Whether it was never admitted, and may be now."""
     status = job.status
-    held = job.spec.cancel or job.spec.suspend
+    held = job.unwanted or job.spec.suspend
     return not held and (
         status.phase is Phase.PENDING
         or (status.phase is Phase.SUSPENDED and status.queued_time is None)
@@ -158,7 +162,7 @@ def failed(
     retry_after: float | None = None,
 ) -> WriteStatus:
     """After a failed attempt: another one within `backoffLimit` where the table allows, or the end."""
-    failures = job.status.failures + 1
+    failures = min(job.status.failures + 1, MOST_ATTEMPTS)
     asked = math.ceil(retry_after or 0) if reason is FailureReason.THROTTLED else 0
     if asked > job.spec.max_queue_seconds:
         message = f"The site asks us to wait {asked} s, longer than this request may."

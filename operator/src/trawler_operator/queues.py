@@ -21,6 +21,8 @@ log = logs.get("queues")
 
 TELL_EVERY: Final = 2.0
 WRITE_EVERY: Final = 30.0
+MOST_BYTES: Final = 2**62
+"""More cannot be written: somebody else wrote sizes by hand."""
 LOOKED_AT: Final = 1000
 """Queues whose figures are compared with what their status says in one go."""
 
@@ -111,4 +113,6 @@ def counts(queue: str, board: Board, clock: Clock) -> Counts:
 def status(has: Counts) -> MediaQueueStatus:
     """The same, as a status shows it."""
     queued, running, day, day_bytes = has
-    return MediaQueueStatus(queued=queued, running=running, day=day, day_bytes=day_bytes)
+    return MediaQueueStatus(
+        queued=queued, running=running, day=day, day_bytes=min(day_bytes, MOST_BYTES)
+    )

@@ -90,6 +90,8 @@ class Scaler:
         pods = _sort(pool, board, clock, template)
         needs = _needed(pool, board, clock, pods.staying)
         wanted = pool.spec.replicas if pool.spec.scaling is Scaling.MANUAL else needs
+        if pool.metadata.deletion_timestamp is not None:
+            wanted = 0  # it is being deleted, its pods first
         actions: list[Action] = [
             DeletePod(pod=pod.name, heard=pod.heard_at is not None)
             for pod in (*pods.over, *pods.late)

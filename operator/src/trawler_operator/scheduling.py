@@ -160,7 +160,7 @@ def _being_fetched(board: Board, clock: Clock) -> set[str]:
 
 def _may_go(job: MediaJob, board: Board, clock: Clock) -> bool:
     """Whether nobody holds it back and its wait after a failure is over."""
-    return not (job.spec.cancel or job.spec.suspend) and ready_at(job, board) <= clock.now
+    return not (job.unwanted or job.spec.suspend) and ready_at(job, board) <= clock.now
 
 
 def _ready(

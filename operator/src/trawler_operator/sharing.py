@@ -14,7 +14,7 @@ from trawler_operator.wording import conditions, host, stamp
 def answer(job: MediaJob, board: Board, clock: Clock) -> Copy | WriteStatus | None:
     """What ends a job without an attempt of its own; None where it has to wait for its turn."""
     if (
-        job.spec.cancel
+        job.unwanted
         or job.spec.suspend
         or job.status.phase not in {Phase.PENDING, Phase.QUEUED}
         or board.handing(job)

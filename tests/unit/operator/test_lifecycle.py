@@ -6,10 +6,11 @@ import pytest
 
 from objects import NOON, board, clock, held, job, pod, pool, running
 from trawler_crds.failures import FailureReason
-from trawler_crds.media_job import MediaJob, Phase
+from trawler_crds.media_job import MOST_ATTEMPTS, MediaJob, Phase
 from trawler_crds.messages import Outcome, Result
 from trawler_operator import lifecycle, wording
 from trawler_operator.actions import Cancel, Order, WriteStatus
+from trawler_operator.scheduling import Scheduler
 
 
 def _write(action: object) -> dict[str, object]:
@@ -29,6 +30,42 @@ def test_cancel_ends_a_job_in_any_phase(found: MediaJob) -> None:
     """What a pod still holds of it is cancelled as a stray."""
     cancelled = found.model_copy(update={"spec": found.spec.model_copy(update={"cancel": True})})
     assert Phase.CANCELLED == _write(lifecycle.next_step(cancelled, board(), clock()))["phase"]
+
+
+def _deleted(found: MediaJob) -> MediaJob:
+    """By somebody, while a finalizer of somebody else still holds it."""
+    meta = found.metadata.model_copy(update={"deletion_timestamp": "2027-01-15T08:00:00Z"})
+    return found.model_copy(update={"metadata": meta})
+
+
+@pytest.mark.parametrize("found", [job(), job(status_phase="Queued"), running()])
+def test_a_job_that_is_deleted_and_held_by_a_finalizer_ends(found: MediaJob) -> None:
+    """It was dispatched all the same, and its pod worked for nobody."""
+    gone = _deleted(found)
+    assert Phase.CANCELLED == _write(lifecycle.next_step(gone, board(), clock()))["phase"]
+    assert not lifecycle.is_new(gone)
+    waiting = board(_deleted(job(status_phase="Queued")), pod(), pool())
+    assert [] == list(Scheduler().assign(waiting, clock(), skip=set()))
+
+
+def test_a_finished_job_that_a_finalizer_holds_is_not_deleted_again() -> None:
+    """Ten thousand of them made three hundred deletions a second, for ever."""
+    ended = job(
+        status_phase="Succeeded",
+        status_completionTime="2027-01-15T08:00:00Z",
+        ttlSecondsAfterFinished=0,
+    )
+    assert 1 == len(board(ended).finished.due(NOON * 2, most=9))
+    assert [] == board(_deleted(ended)).finished.due(NOON * 2, most=9)
+
+
+def test_a_figure_written_by_hand_is_not_counted_past_what_can_be_written() -> None:
+    """A status that the API server refuses each time kept a job at Running for ever."""
+    most = running(status_failures=MOST_ATTEMPTS, backoffLimit=0)
+    assert MOST_ATTEMPTS == _write(lifecycle.next_step(most, board(), clock()))["failures"]
+    often = job(status_phase="Queued", status_attempt=MOST_ATTEMPTS)
+    written = _write(lifecycle.next_step(often, board(), clock()))
+    assert (Phase.FAILED, FailureReason.INTERNAL) == (written["phase"], written["reason"])
 
 
 def test_a_job_whose_pod_is_gone_is_lost_and_tried_again() -> None:

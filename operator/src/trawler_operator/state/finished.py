@@ -1,6 +1,7 @@
 """Finished MediaJobs, each kept in a fraction of its size: there may be a hundred thousand. Pure."""
 
 import heapq
+import math
 import sys
 from collections import Counter
 from collections.abc import Iterator, KeysView
@@ -58,8 +59,11 @@ def condense(job: MediaJob, mark: str | None) -> FinishedJob:
 
 def keep_until(job: MediaJob) -> float:
     """When (Unix seconds) a finished job was kept long enough, from its delivery or else its end. A time
-    that nobody can read counts from its creation.
+    that nobody can read counts from its creation. Never where it is deleted already, and only a
+    finalizer still holds it.
     """
+    if job.metadata.deletion_timestamp is not None:
+        return math.inf
     status = job.status
     discord = job.spec.delivery is not None and job.spec.delivery.discord is not None
     delivered = status.delivery.time if status.delivery is not None else None
