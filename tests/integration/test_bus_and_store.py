@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import socket
 import time
 from pathlib import Path
@@ -238,3 +239,41 @@ async def test_credentials_for_our_own_prefix_only_are_enough(tmp_path: Path) ->
         assert BODY == await found.get(THERE)
     finally:
         await runner.cleanup()
+
+
+async def test_an_error_after_which_the_client_does_not_come_back_is_no_end(
+    tasks: asyncio.TaskGroup,
+) -> None:
+    """Too many connections, credentials that ended: the bot stayed deaf, and ready; operator and worker
+    ended. Another client is opened, and everything is served again.
+    """
+    subscribed: list[int] = []
+    connections = 0
+
+    async def server(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        mine = connections
+        hello = {"server_id": "a", "version": "2.10.0", "max_payload": 1048576, "proto": 1}
+        writer.write(f"INFO {json.dumps({**hello, 'headers': True})}\r\n".encode())
+        while line := await reader.readline():
+            if line.startswith(b"PING"):
+                writer.write(b"PONG\r\n")
+            if line.startswith(b"SUB"):
+                subscribed.append(mine)
+                if mine == 1:
+                    writer.write(b"-ERR 'User Authentication Expired'\r\n")
+                    await writer.drain()
+                    break
+        writer.close()
+
+    listening = await asyncio.start_server(server, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    bus = await Bus.connect(f"nats://127.0.0.1:{port}", name="a", tasks=tasks)
+    await bus.serve("x.*", Presence, answering)
+    async with asyncio.timeout(20):
+        while 2 not in subscribed or not bus.connected:
+            await asyncio.sleep(0.05)
+    await bus.close()
+    listening.close()
+    assert [1, 2] == subscribed

@@ -4,16 +4,19 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final, Self, TypeVar
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.errors import SlowConsumerError
 from opentelemetry.trace import SpanKind
 from pydantic import ValidationError
 
 from trawler_common import logs, telemetry
+from trawler_common.backoff import Backoff
 from trawler_crds.messages import Message
 
 log = logs.get("bus")
@@ -24,6 +27,9 @@ AT_ONCE: Final = 64
 are dropped, as anything on the bus may be.
 """
 
+LONG_ENOUGH: Final = 60.0
+"""Seconds that a connection lasts which was a good one."""
+
 Question = TypeVar("Question", bound=Message)
 Answer = TypeVar("Answer", bound=Message)
 
@@ -32,17 +38,28 @@ class NoAnswer(Exception):
     """Nobody answered in time: the outcome is unknown, neither success nor failure."""
 
 
+@dataclass
+class _Served:
+    """What is heard on a subject, by whichever client there is."""
+
+    subject: str
+    heard: Callable[[Msg], Awaitable[None]]
+    subscription: Subscription | None = None
+
+
 class Bus:
     """A connection that comes back for ever, and typed messages over it."""
 
-    def __init__(self, client: Client, tasks: asyncio.TaskGroup) -> None:
-        self._client = client
+    def __init__(self, tasks: asyncio.TaskGroup) -> None:
+        self._client = Client()
         self._tasks = tasks
+        self._served: list[_Served] = []
+        self._leaving = False
+        self._anew = Backoff(first=1.0, longest=30.0)
         self.dropped = 0
         """Messages that came faster than they could be answered."""
         self.connected_since: float | None = None
         """Monotonic seconds; None while there is no connection. Lease clocks run from here."""
-        self.closed = asyncio.Event()
         self._opened = asyncio.Event()
         """Set once there was a connection; from then on the client connects again by itself."""
 
@@ -51,14 +68,14 @@ class Bus:
         cls, url: str, *, name: str, tasks: asyncio.TaskGroup, patience: float = 60
     ) -> Self:
         """Connect. Raises OSError or NatsError when nothing answers within `patience` seconds."""
-        bus = cls(Client(), tasks)
+        bus = cls(tasks)
         await bus._open(url, name, patience)
         return bus
 
     @classmethod
     def opening(cls, url: str, *, name: str, tasks: asyncio.TaskGroup) -> Self:
         """A bus at once, whose connection is tried for ever: for whoever has work to do without it."""
-        bus = cls(Client(), tasks)
+        bus = cls(tasks)
         tasks.create_task(bus._open(url, name, math.inf), name="open the bus")
         return bus
 
@@ -72,8 +89,12 @@ class Bus:
             log.info("bus_found")
 
         async def closed() -> None:
+            lasted = time.monotonic() - (self.connected_since or math.inf)
             self.connected_since = None
-            self.closed.set()
+            if not self._leaving:
+                if lasted > LONG_ENOUGH:
+                    self._anew.reset()
+                self._tasks.create_task(self._open_anew(url, name), name="open the bus anew")
 
         async def failed(error: Exception) -> None:
             if isinstance(error, SlowConsumerError):
@@ -106,12 +127,29 @@ class Bus:
         self.connected_since = time.monotonic()
         self._opened.set()
 
+    async def _open_anew(self, url: str, name: str) -> None:
+        """The server sent an error after which the client does not come back by itself: too many
+        connections, or credentials that ended. With another client, and all that is served.
+        """
+        log.warning("bus_closed")
+        await self._anew.pause()
+        self._client = Client()
+        await self._open(url, name, math.inf)
+        try:
+            for served in self._served:
+                served.subscription = await self._subscribe(served)
+        except NatsError as error:  # closed once more: that has opened another one
+            log.warning("bus_closed_again", extra={"error": repr(error)})
+            return
+        log.info("bus_found")
+
     @property
     def connected(self) -> bool:
         return self.connected_since is not None
 
     async def close(self) -> None:
         """Flush what was said and leave."""
+        self._leaving = True
         if not self._client.is_closed:
             try:
                 async with asyncio.timeout(2):
@@ -173,9 +211,9 @@ class Bus:
             await hands.acquire()
             self._tasks.create_task(answer(message), name=f"answer {message.subject}")
 
-        subscription = await self._client.subscribe(
-            subject, cb=heard, pending_msgs_limit=MAX_PENDING
-        )
+        served = _Served(subject, heard)
+        served.subscription = await self._subscribe(served)
+        self._served.append(served)
         # Once we return, the server routes to us. Twice: nats-py writes the PING of a flush ahead of
         # what is pending, so only the second one comes after our SUB.
         try:
@@ -183,7 +221,18 @@ class Bus:
             await self._client.flush(timeout=5)
         except (NatsError, TimeoutError) as error:  # the client subscribes again when it is back
             log.warning("bus_slow", extra={"subject": subject, "error": repr(error)})
-        return subscription.unsubscribe
+
+        async def stop() -> None:
+            self._served.remove(served)
+            if served.subscription is not None:
+                await served.subscription.unsubscribe()
+
+        return stop
+
+    async def _subscribe(self, served: "_Served") -> Subscription:
+        return await self._client.subscribe(
+            served.subject, cb=served.heard, pending_msgs_limit=MAX_PENDING
+        )
 
     async def _answer(
         self,

@@ -265,9 +265,7 @@ async def _lead(
         metrics=metrics,
     )
     parts.start("sweep", broom.run)
-    turning = parts.start("reconcile", reconciler.run)
-    closed = tasks.create_task(bus.closed.wait(), name="bus closed")
-    await asyncio.wait({turning, closed}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({parts.start("reconcile", reconciler.run)})
 
 
 def _count(metrics: Metrics, bus: Bus, store: Store, mirrors: Mirrors) -> None:

@@ -73,7 +73,7 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
                 metrics=_metrics(board),
             ):
                 log.info("agent_ready")
-                await _until_the_end(stop, fetcher, bus)
+                await _until_the_end(stop, fetcher)
                 if stop.is_set():
                     await _leave(board, intake, herald, fetcher, settings.grace)
             await bus.close()
@@ -84,10 +84,8 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
         last.close()
 
 
-async def _until_the_end(stop: asyncio.Event, fetcher: Fetcher, bus: Bus) -> None:
-    waits = [
-        asyncio.create_task(event.wait(), name="wait") for event in (stop, fetcher.lost, bus.closed)
-    ]
+async def _until_the_end(stop: asyncio.Event, fetcher: Fetcher) -> None:
+    waits = [asyncio.create_task(event.wait(), name="wait") for event in (stop, fetcher.lost)]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for wait in waits:
         wait.cancel()
