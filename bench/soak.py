@@ -99,7 +99,9 @@ def main() -> int:
             flush=True,
         )
         found = asyncio.run(soak(install, wanted))
-    return 0 if show(found, judged=seconds >= HOUR) else 1
+        # before all is removed again: that may fail, and the figures would be lost
+        good = show(found, judged=seconds >= HOUR)
+    return 0 if good else 1
 
 
 if __name__ == "__main__":
