@@ -187,12 +187,12 @@ def _queue() -> str:
 @pytest.mark.parametrize(
     ("kind", "name", "why"),
     [
-        ("WorkerPool", "a.b", "its pods are called by it"),
+        ("WorkerPool", "a.b", "its pods are named after it"),
         ("WorkerPool", "p" * 55, "at most 54"),
         ("MediaQueue", "a.b", "else no MediaJob can name it"),
     ],
 )
-def test_a_name_that_is_no_part_of_other_names_is_refused(
+def test_a_name_after_which_nothing_else_can_be_named_is_refused(
     api: ApiServer, kind: str, name: str, why: str
 ) -> None:
     """A pool `a.b` was never heard by the operator, and nobody said why."""

@@ -200,7 +200,7 @@ async def test_a_store_that_is_away_is_not_an_object_that_is_missing(tmp_path: P
 
 async def test_credentials_for_our_own_prefix_only_are_enough(tmp_path: Path) -> None:
     """What lies below the prefix of before is refused to them: then it is not there, and the store is not
-    away. Twenty such answers opened the breaker, and somebody else's object was away.
+    away. Where many asked at once the refusals opened the breaker, and somebody else's object was away.
     """
 
     async def answer(request: web.Request) -> web.Response:
@@ -230,12 +230,12 @@ async def test_credentials_for_our_own_prefix_only_are_enough(tmp_path: Path) ->
         )
     )
     try:
-        for _ in range(20):
-            assert not await found.has("0" * 64, 5)
-            with pytest.raises(FileNotFoundError):
-                await found.get("0" * 64)
-            with pytest.raises(FileNotFoundError):
-                await found.save("0" * 64, 5, tmp_path / "file", timeout=5)
+        assert [False] * 20 == await asyncio.gather(*(found.has("0" * 64, 5) for _ in range(20)))
+        assert not found.breaker.open
+        with pytest.raises(FileNotFoundError):
+            await found.get("0" * 64)
+        with pytest.raises(FileNotFoundError):
+            await found.save("0" * 64, 5, tmp_path / "file", timeout=5)
         assert BODY == await found.get(THERE)
     finally:
         await runner.cleanup()

@@ -34,14 +34,13 @@ KINDS = {"mediajobs": "MediaJob", "workerpools": "WorkerPool", "mediaqueues": "M
 
 
 class Stranger:
-    """Who writes all that, and counts what was let in."""
+    """Who writes all that, and knows what was let in."""
 
     def __init__(self, operator: Operator, seed: int) -> None:
         self._operator = operator
         self._chance = random.Random(seed)
         self._made = Generator(seed)
         self.taken: dict[str, list[str]] = {kind: [] for kind in COUNTS}
-        self.refused = 0
         self.ended_by_hand: set[str] = set()
         """Jobs whose end was written by the stranger, with or without a sentence."""
         self._http = httpx.AsyncClient(
@@ -78,7 +77,6 @@ class Stranger:
         answer = await self._http.post(self._operator.ours(kind), json=body)
         if answer.status_code != 201:
             assert answer.status_code in {400, 422}, answer.text
-            self.refused += 1
             return False
         self.taken[kind].append(name)
         if kind == "mediajobs" and self._chance.random() < 0.3:
@@ -128,7 +126,7 @@ async def _bot(
 
 
 def _unsettled(operator: Operator, by_hand: set[str]) -> Iterator[str]:
-    """Objects without an end or a condition; who fails is told why."""
+    """Jobs without an end, pools without a condition, queues that are not known; who fails is told why."""
     for job in operator.jobs():
         over = job.status.phase in TERMINAL or job.status.phase is Phase.SUSPENDED
         told = job.status.message or job.status.phase is not Phase.FAILED or job.name in by_hand
@@ -137,6 +135,9 @@ def _unsettled(operator: Operator, by_hand: set[str]) -> Iterator[str]:
     for pool in operator.all("workerpools"):
         if not pool.get("status", {}).get("conditions"):
             yield f"{pool['metadata']['name']}: {pool.get('status')}"
+    queues, known = len(operator.all("mediaqueues")), operator.counted("trawler_queues")
+    if queues != known:
+        yield f"{queues} queues, of which {known:.0f} are known"
 
 
 async def _settled(stranger: Stranger, operator: Operator) -> None:

@@ -44,6 +44,8 @@ class _Served:
 
     subject: str
     heard: Callable[[Msg], Awaitable[None]]
+    client: Client | None = None
+    """The one that was told of it last."""
     subscription: Subscription | None = None
 
 
@@ -61,7 +63,8 @@ class Bus:
         self.connected_since: float | None = None
         """Monotonic seconds; None while there is no connection. Lease clocks run from here."""
         self._opened = asyncio.Event()
-        """Set once there was a connection; from then on the client connects again by itself."""
+        """Set while there is a client that had a connection: it connects again by itself."""
+        self._opened_at = 0.0
 
     @classmethod
     async def connect(
@@ -89,10 +92,10 @@ class Bus:
             log.info("bus_found")
 
         async def closed() -> None:
-            lasted = time.monotonic() - (self.connected_since or math.inf)
             self.connected_since = None
+            self._opened.clear()
             if not self._leaving:
-                if lasted > LONG_ENOUGH:
+                if time.monotonic() - self._opened_at > LONG_ENOUGH:
                     self._anew.reset()
                 self._tasks.create_task(self._open_anew(url, name), name="open the bus anew")
 
@@ -101,10 +104,11 @@ class Bus:
                 self.dropped += 1
             log.debug("bus_error", extra={"error": repr(error)})
 
+        client = Client()
         limit = time.monotonic() + patience
         while True:
             try:
-                await self._client.connect(
+                await client.connect(
                     url,
                     name=name,
                     connect_timeout=5,
@@ -124,7 +128,8 @@ class Bus:
                 if time.monotonic() > limit:
                     raise
                 await asyncio.sleep(0.5)
-        self.connected_since = time.monotonic()
+        self._client = client
+        self._opened_at = self.connected_since = time.monotonic()
         self._opened.set()
 
     async def _open_anew(self, url: str, name: str) -> None:
@@ -133,14 +138,9 @@ class Bus:
         """
         log.warning("bus_closed")
         await self._anew.pause()
-        self._client = Client()
         await self._open(url, name, math.inf)
-        try:
-            for served in self._served:
-                served.subscription = await self._subscribe(served)
-        except NatsError as error:  # closed once more: that has opened another one
-            log.warning("bus_closed_again", extra={"error": repr(error)})
-            return
+        for served in list(self._served):
+            await self._subscribe(served)
         log.info("bus_found")
 
     @property
@@ -212,8 +212,8 @@ class Bus:
             self._tasks.create_task(answer(message), name=f"answer {message.subject}")
 
         served = _Served(subject, heard)
-        served.subscription = await self._subscribe(served)
         self._served.append(served)
+        await self._subscribe(served)
         # Once we return, the server routes to us. Twice: nats-py writes the PING of a flush ahead of
         # what is pending, so only the second one comes after our SUB.
         try:
@@ -229,10 +229,18 @@ class Bus:
 
         return stop
 
-    async def _subscribe(self, served: "_Served") -> Subscription:
-        return await self._client.subscribe(
-            served.subject, cb=served.heard, pending_msgs_limit=MAX_PENDING
-        )
+    async def _subscribe(self, served: _Served) -> None:
+        """Once for each client, whoever comes first: who serves, or who opened the bus anew."""
+        client = self._client
+        if served.client is client:
+            return
+        served.client = client
+        try:
+            served.subscription = await client.subscribe(
+                served.subject, cb=served.heard, pending_msgs_limit=MAX_PENDING
+            )
+        except NatsError as error:  # it closed meanwhile: the next client is told
+            log.warning("bus_slow", extra={"subject": served.subject, "error": repr(error)})
 
     async def _answer(
         self,

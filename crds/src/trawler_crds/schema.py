@@ -105,19 +105,19 @@ NAME_RULES: Final[dict[type[BaseModel], dict[str, Any]]] = {
     WorkerPool: rules(
         (
             f"self.metadata.name.matches('{DNS_LABEL}') && size(self.metadata.name) <= 54",
-            "a WorkerPool's name must be of lower-case letters, digits and '-', at most 54: its pods are"
-            " called by it",
+            "the name of a WorkerPool must consist of lower-case letters, digits and '-', at most 54 of"
+            " them: its pods are named after it",
         )
     ),
     MediaQueue: rules(
         (
             f"self.metadata.name.matches('{DNS_LABEL}')",
-            "a MediaQueue's name must be of lower-case letters, digits and '-', at most 63: else no"
-            " MediaJob can name it",
+            "the name of a MediaQueue must consist of lower-case letters, digits and '-', at most 63 of"
+            " them: else no MediaJob can name it",
         )
     ),
 }
-"""Names are parts of others, of pods and of subjects on the bus."""
+"""Pods and subjects on the bus are named after these objects."""
 
 
 def _crd(

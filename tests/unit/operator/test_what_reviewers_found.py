@@ -6,7 +6,7 @@ from objects import NOON, board, clock, job, pod, queue, running
 from trawler_common.pauses import grown
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import MOST_ATTEMPTS, MediaJob, Phase
-from trawler_operator import lifecycle, scheduling, wording
+from trawler_operator import lifecycle, queues, scheduling, wording
 from trawler_operator.actions import WriteStatus
 from trawler_operator.board import Board, Pod
 from trawler_operator.deciding import Decider, Repeats
@@ -126,3 +126,9 @@ def test_what_returns_at_no_cost_rests_for_longer_each_time() -> None:
         state.returned["a"] = returned
         waits.append(lifecycle.ready_at(state.jobs["a"], state) - 1000.0)
     assert [-1000.0, 0.5, 1.0, 8.0, 60.0] == waits
+
+
+def test_sizes_written_by_hand_make_no_sum_that_cannot_be_written() -> None:
+    """A checkpoint that the API server refuses is tried again for ever."""
+    assert 2**62 == queues.status((1, 2, "2027-01-15", 2**70)).day_bytes
+    assert 5 == queues.status((1, 2, "2027-01-15", 5)).day_bytes
