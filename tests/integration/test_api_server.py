@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from servers import ApiServer
+from servers import ApiServer, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "crds" / "examples").glob("*.yaml"))
@@ -215,3 +215,39 @@ def test_figures_that_cannot_be_counted_on_are_refused(api: ApiServer, field: st
     said = patch(api, f"large-{field}", {"status": {field: 2**63 - 1}}, sub="status")
     assert "less than or equal to 1000000" in (said or "")
     assert patch(api, f"large-{field}", {"status": {field: 1_000_000}}, sub="status") is None
+
+
+def test_an_object_of_before_the_rule_on_names_can_be_written_and_deleted(api: ApiServer) -> None:
+    """Else it could not even go: somebody's finalizer is taken off by a write."""
+    crd = ("patch", "crd", "workerpools.trawler.dev", "--type=json", "-p")
+    path = "/spec/versions/0/schema/openAPIV3Schema/x-kubernetes-validations"
+    shown = api.kubectl("get", "crd", "workerpools.trawler.dev", "-o", "json").stdout
+    schema = json.loads(shown)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    old = {
+        "apiVersion": "trawler.dev/v1alpha1",
+        "kind": "WorkerPool",
+        "metadata": {"name": "an.old.one", "finalizers": ["example.com/held"]},
+        "spec": {},
+    }
+
+    def taken() -> bool:
+        done = api.kubectl("create", "-f", "-", stdin=yaml.safe_dump(old), check=False)
+        return done.returncode == 0
+
+    def refused() -> bool:
+        again = yaml.safe_dump({**old, "metadata": {"name": "another.one"}})
+        words = ("create", "--dry-run=server", "-f", "-")
+        return "named after it" in api.kubectl(*words, stdin=again, check=False).stderr
+
+    rule = schema["x-kubernetes-validations"]
+    api.kubectl(*crd, json.dumps([{"op": "remove", "path": path}]))
+    try:
+        wait_until(taken, what="the schema of before")
+    finally:
+        api.kubectl(*crd, json.dumps([{"op": "add", "path": path, "value": rule}]))
+    wait_until(refused, what="the schema of now")
+    words = ("patch", "wp", "an.old.one", "--type=merge", "-p")
+    api.kubectl(*words, json.dumps({"status": {"replicas": 1}}), "--subresource=status")
+    api.kubectl("delete", "wp", "an.old.one", "--wait=false")
+    api.kubectl(*words, json.dumps({"metadata": {"finalizers": None}}))
+    assert "NotFound" in api.kubectl("get", "wp", "an.old.one", check=False).stderr

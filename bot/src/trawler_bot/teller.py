@@ -1,7 +1,6 @@
 """The one writer of a job's message: what is known of the job goes in, edits come out."""
 
 import asyncio
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -35,6 +34,10 @@ PAUSE: Final = 2.0
 """Seconds before the same thing is tried again."""
 LONGEST_PAUSE: Final = 60.0
 """The pause doubles up to this."""
+LAST_TRIES: Final = 4
+"""How often the end of a job is tried again whose MediaJob was deleted: its files may still be there."""
+REFUSED: Final = 900.0
+"""Seconds without an edit of progress where Discord refuses what no repetition changes: somebody may."""
 LATE: Final = 60.0
 """Seconds after which the requester is called when it is done."""
 GONE: Final = {10003: "ChannelGone", 10008: "MessageGone", 50001: "NoAccess"}
@@ -107,12 +110,13 @@ class Teller:
         if self.known.job.status.phase not in TERMINAL:
             await self._show_gone()
             return
-        pause = PAUSE
+        pause, tries = PAUSE, 0
         while True:
             if await self._end():
                 return
-            if self.known.gone:  # nothing of it is kept any more
-                if not self._shown_end:
+            tries += self.known.gone
+            if tries > LAST_TRIES:  # nothing of it is kept any more
+                if not (self._over or self._shown_end):
                     await self._show_gone()
                 return
             await asyncio.sleep(pause)
@@ -151,11 +155,11 @@ class Teller:
         self._refused.reset()
 
     def _wait_after(self, error: Exception) -> float:
-        """Seconds. Where Discord refuses for good only the end is tried: whoever makes ten thousand
-        refused requests in ten minutes is banned (Discord: Rate Limits, Invalid Request Limit).
+        """Seconds. Whoever makes ten thousand refused requests in ten minutes is banned (Discord: Rate
+        Limits, Invalid Request Limit).
         """
         if isinstance(error, discord.HTTPException) and error.code in GONE | HINDERED:
-            return math.inf
+            return REFUSED
         if isinstance(error, NotNow | TokenEnded):  # nothing was refused
             return 0.0
         return self._refused.next()

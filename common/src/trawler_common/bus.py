@@ -138,7 +138,11 @@ class Bus:
         """
         log.warning("bus_closed")
         await self._anew.pause()
-        await self._open(url, name, math.inf)
+        if not self._leaving:
+            await self._open(url, name, math.inf)
+        if self._leaving:
+            await self.close()
+            return
         for served in list(self._served):
             await self._subscribe(served)
         log.info("bus_found")

@@ -101,20 +101,23 @@ _AGE: Final = _column("Age", ".metadata.creationTimestamp", "date")
 
 _RULES: Final = "x-kubernetes-validations"
 
+
+def _at_creation(rule: str, message: str) -> dict[str, Any]:
+    """A rule for new objects only: what is there already can still be written, and so deleted."""
+    (found,) = rules((f"oldSelf.hasValue() || ({rule})", message))[_RULES]
+    return {_RULES: [{**found, "optionalOldSelf": True}]}
+
+
 NAME_RULES: Final[dict[type[BaseModel], dict[str, Any]]] = {
-    WorkerPool: rules(
-        (
-            f"self.metadata.name.matches('{DNS_LABEL}') && size(self.metadata.name) <= 54",
-            "the name of a WorkerPool must consist of lower-case letters, digits and '-', at most 54 of"
-            " them: its pods are named after it",
-        )
+    WorkerPool: _at_creation(
+        f"self.metadata.name.matches('{DNS_LABEL}') && size(self.metadata.name) <= 54",
+        "the name of a WorkerPool must consist of lower-case letters, digits and '-', at most 54 of"
+        " them: its pods are named after it",
     ),
-    MediaQueue: rules(
-        (
-            f"self.metadata.name.matches('{DNS_LABEL}')",
-            "the name of a MediaQueue must consist of lower-case letters, digits and '-', at most 63 of"
-            " them: else no MediaJob can name it",
-        )
+    MediaQueue: _at_creation(
+        f"self.metadata.name.matches('{DNS_LABEL}')",
+        "the name of a MediaQueue must consist of lower-case letters, digits and '-', at most 63 of"
+        " them: else no MediaJob can name it",
     ),
 }
 """Pods and subjects on the bus are named after these objects."""

@@ -88,10 +88,10 @@ class Scaler:
     def shape(self, pool: WorkerPool, board: Board, clock: Clock, *, template: str) -> Shape:
         """What brings a pool to its wanted pods; those of an older template make way for new ones."""
         pods = _sort(pool, board, clock, template)
-        needs = _needed(pool, board, clock, pods.staying)
-        wanted = pool.spec.replicas if pool.spec.scaling is Scaling.MANUAL else needs
-        if pool.metadata.deletion_timestamp is not None:
-            wanted = 0  # it is being deleted, its pods first
+        leaving = pool.metadata.deletion_timestamp is not None  # it is deleted, its pods first
+        needs = 0 if leaving else _needed(pool, board, clock, pods.staying)
+        manual = pool.spec.scaling is Scaling.MANUAL and not leaving
+        wanted = pool.spec.replicas if manual else needs
         actions: list[Action] = [
             DeletePod(pod=pod.name, heard=pod.heard_at is not None)
             for pod in (*pods.over, *pods.late)
@@ -100,7 +100,9 @@ class Scaler:
         missing = wanted - len(pods.staying)
         creating = min(missing, self._may_create(pool, pods, clock))
         actions += [CreatePod(pool=pool.name) for _ in range(creating)]
-        too_many = sorted((p for p in pods.staying if _may_go(p, pool.spec, clock)), key=_keep)
+        too_many = sorted(
+            (p for p in pods.staying if leaving or _may_go(p, pool.spec, clock)), key=_keep
+        )
         for pod in (*pods.outdated, *too_many[: max(0, -missing)]):
             never_heard = pod.heard_at is None
             actions.append(

@@ -93,13 +93,36 @@ async def test_a_job_that_is_gone_is_not_delivered_for_ever(
     """What cannot be had from the store was asked for until the bot was started anew."""
     message = Message(None)
     found = told_by(message)
-    found.known.job = job(Phase.SUCCEEDED)
+    found.known.job, found.known.gone = job(Phase.SUCCEEDED), True
+    tried = await _never_ends(found, monkeypatch)
+    assert teller.LAST_TRIES + 1 == tried
+    assert 1 == message.edits, "it says that the request was forgotten"
+
+
+@pytest.mark.parametrize("shown", ["_over", "_shown_end"])
+async def test_a_job_that_is_gone_takes_nothing_away_that_was_delivered(
+    monkeypatch: pytest.MonkeyPatch, shown: str
+) -> None:
+    """Only the note that it was delivered was missing."""
+    message = Message(None)
+    found = told_by(message)
+    found.known.job, found.known.gone = job(Phase.SUCCEEDED), True
+    setattr(found, shown, True)
+    await _never_ends(found, monkeypatch)
+    assert 0 == message.edits
+
+
+async def _never_ends(found: Teller, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How often it is tried."""
+    tried = 0
 
     async def away() -> bool:
-        found.known.gone = True
+        nonlocal tried
+        tried += 1
         return False
 
     monkeypatch.setattr(found, "_end", away)
+    monkeypatch.setattr(teller, "PAUSE", 0.0)
     async with asyncio.timeout(5):
         await found.run()
-    assert 1 == message.edits
+    return tried

@@ -17,12 +17,13 @@ def shape(wanted: int, *pods: Pod) -> list[Action]:
     return Scaler().shape(mine, board(mine, *pods), clock(), template="t").actions
 
 
-def test_a_pool_that_is_being_deleted_makes_no_pods_and_lets_its_pods_go() -> None:
+@pytest.mark.parametrize("scaling", ["Manual", "Auto"])
+def test_a_pool_that_is_being_deleted_makes_no_pods_and_lets_its_pods_go(scaling: str) -> None:
     """Foreground deletion takes the pods first: the operator made others, and others."""
-    found = pool(replicas=2)
+    found = pool(replicas=2, scaling=scaling, minReplicas=1)
     meta = found.metadata.model_copy(update={"deletion_timestamp": "2027-01-15T08:00:00Z"})
     mine = found.model_copy(update={"metadata": meta})
-    for pods in ([], [pod("a")]):
+    for pods in ([], [pod("a")], [pod("a", held=held(), free=1, taken=1)]):
         shaped = Scaler().shape(mine, board(mine, *pods), clock(), template="t")
         assert [DrainPod(pod=each.name) for each in pods] == shaped.actions
 
