@@ -18,6 +18,7 @@ from trawler_crds.media_job import (
     DeliveryStatus,
     MediaJob,
     MediaJobSpec,
+    with_condition,
 )
 from trawler_crds.media_queue import MediaQueue, MediaQueueSpec
 
@@ -115,14 +116,14 @@ class Jobs:
         shown = DeliveryStatus(message_id=str(message_id) if message_id else None, time=now)
 
         def changes(seen: MediaJob) -> dict[str, Any]:
-            others = [c.wire() for c in seen.status.conditions or () if c.type != DELIVERED]
             mine = Condition(
                 type=DELIVERED,
                 status=ConditionStatus.TRUE if why_not is None else ConditionStatus.FALSE,
                 reason=why_not or "Shown",
                 last_transition_time=now,
             )
-            return {"delivery": shown.wire(), "conditions": [*others, mine.wire()]}
+            conditions = [each.wire() for each in with_condition(seen.status.conditions, mine)]
+            return {"delivery": shown.wire(), "conditions": conditions}
 
         return await self._write(job, changes)
 

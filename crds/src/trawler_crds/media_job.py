@@ -275,10 +275,12 @@ class Condition(Contract):
     observed_generation: Int64 | None = None
 
 
+MOST_CONDITIONS: Final = 8
+
 Conditions = Annotated[
     list[Condition],
     Field(
-        max_length=8,
+        max_length=MOST_CONDITIONS,
         json_schema_extra={
             "x-kubernetes-list-type": "map",
             "x-kubernetes-list-map-keys": ["type"],
@@ -289,6 +291,18 @@ Conditions = Annotated[
 ACCEPTED: Final = "Accepted"
 STORED: Final = "Stored"
 DELIVERED: Final = "Delivered"
+CONDITIONS: Final = frozenset({ACCEPTED, STORED, DELIVERED})
+
+
+def with_condition(known: list[Condition] | None, new: Condition) -> list[Condition]:
+    """The conditions of a job with one of them added or replaced. Where others filled the list, the
+    first of theirs gives way: a status with one too many would be refused, each time.
+    """
+    others = [each for each in known or () if each.type != new.type]
+    while len(others) >= MOST_CONDITIONS:
+        theirs = (at for at, each in enumerate(others) if each.type not in CONDITIONS)
+        del others[next(theirs, 0)]
+    return [*others, new]
 
 
 MOST_ATTEMPTS: Final = 1_000_000

@@ -31,7 +31,7 @@ def next_step(job: MediaJob, board: Board, clock: Clock) -> Action | None:
         return None
     if job.unwanted:
         return end(job, Phase.CANCELLED, FailureReason.CANCELLED, None, clock.wall)
-    if job.status.attempt >= MOST_ATTEMPTS and phase is not Phase.RUNNING:
+    if _spent(job) and phase is not Phase.RUNNING:
         message = "Its status says that it was dispatched a million times."
         return end(job, Phase.FAILED, FailureReason.INTERNAL, message, clock.wall)
     if job.spec.suspend:
@@ -49,11 +49,16 @@ def next_step(job: MediaJob, board: Board, clock: Clock) -> Action | None:
 def is_new(job: MediaJob) -> bool:
     """Whether it was never admitted, and may be now."""
     status = job.status
-    held = job.unwanted or job.spec.suspend
+    held = job.unwanted or job.spec.suspend or _spent(job)
     return not held and (
         status.phase is Phase.PENDING
         or (status.phase is Phase.SUSPENDED and status.queued_time is None)
     )
+
+
+def _spent(job: MediaJob) -> bool:
+    """Whether no attempt is left to number: its status, which others may write, is at the end of it."""
+    return job.status.attempt >= MOST_ATTEMPTS
 
 
 def suspend(job: MediaJob) -> WriteStatus:
@@ -274,7 +279,7 @@ def settle(job: MediaJob, result: Result, wall: float) -> WriteStatus:
             "fileCount": len(result.files),
             "size": human(total),
             "completionTime": now,
-            "conditions": conditions(job, STORED, "Stored", now),
+            "conditions": conditions(job, {STORED: "Stored"}, now),
         },
     )
 

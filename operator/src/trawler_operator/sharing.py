@@ -36,8 +36,8 @@ def reuse(job: MediaJob, source: MediaJob, wall: float) -> WriteStatus:
     """Succeeded with the files of a twin, once its objects were seen."""
     now = stamp(wall)
     stored = source.status
-    both = {found["type"]: found for found in conditions(job, STORED, REUSED, now)}
-    both.setdefault(ACCEPTED, {**both[STORED], "type": ACCEPTED, "reason": "Accepted"})
+    known = any(each.type == ACCEPTED for each in job.status.conditions or ())
+    reasons = {STORED: REUSED} if known else {ACCEPTED: "Accepted", STORED: REUSED}
     changes: dict[str, Any] = {
         "phase": Phase.SUCCEEDED,
         "reason": None,
@@ -51,7 +51,7 @@ def reuse(job: MediaJob, source: MediaJob, wall: float) -> WriteStatus:
         "fileCount": stored.file_count,
         "size": stored.size,
         "completionTime": now,
-        "conditions": list(both.values()),
+        "conditions": conditions(job, reasons, now),
     }
     return WriteStatus(
         uid=job.uid,

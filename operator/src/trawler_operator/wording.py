@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from trawler_crds import addresses
-from trawler_crds.media_job import Condition, ConditionStatus, MediaJob
+from trawler_crds.media_job import Condition, ConditionStatus, MediaJob, with_condition
 
 
 def host(job: MediaJob) -> str:
@@ -16,17 +16,19 @@ def host(job: MediaJob) -> str:
         return ""
 
 
-def conditions(job: MediaJob, kind: str, reason: str, now: str) -> list[dict[str, Any]]:
-    """The conditions of a job with one of them true from now on."""
-    others = [c.wire() for c in job.status.conditions or [] if c.type != kind]
-    mine = Condition(
-        type=kind,
-        status=ConditionStatus.TRUE,
-        reason=reason,
-        last_transition_time=now,
-        observed_generation=job.metadata.generation,
-    )
-    return [*others, mine.wire()]
+def conditions(job: MediaJob, reasons: dict[str, str], now: str) -> list[dict[str, Any]]:
+    """The conditions of a job with some of them, each named with its reason, true from now on."""
+    found = job.status.conditions
+    for kind, reason in reasons.items():
+        mine = Condition(
+            type=kind,
+            status=ConditionStatus.TRUE,
+            reason=reason,
+            last_transition_time=now,
+            observed_generation=job.metadata.generation,
+        )
+        found = with_condition(found, mine)
+    return [each.wire() for each in found or ()]
 
 
 def human(size: int) -> str:

@@ -5,16 +5,17 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from generate import Generator
-from objects import clock
+from objects import clock, pod
 from trawler_bot import replies
 from trawler_bot.following import where_of
 from trawler_bot.jobs import is_ours
 from trawler_bot.recent import Recent
 from trawler_bot.texts import Language
-from trawler_crds.media_job import TERMINAL, MediaJob, Phase
+from trawler_crds.media_job import TERMINAL, MediaJob, MediaJobStatus, Phase
 from trawler_crds.media_queue import MediaQueue
 from trawler_crds.worker_pool import WorkerPool
-from trawler_operator import pods, sweeping
+from trawler_operator import admission, pods, sharing, sweeping
+from trawler_operator.actions import Action, Copy, Dispatch, WriteStatus
 from trawler_operator.board import Board
 from trawler_operator.deciding import Decider
 from trawler_operator.places import positions
@@ -72,6 +73,41 @@ def test_every_job_that_the_schema_lets_in_goes_through_every_step_or_is_set_asi
         assert 1 == sum(where)
         ended = job.status.phase in TERMINAL
         assert not (job.uid in board.unreadable and not ended and job.uid not in board.to_end)
+
+
+def _written(action: Action, board: Board) -> WriteStatus | None:
+    """What the API server is asked to take for it."""
+    match action:
+        case WriteStatus():
+            return action
+        case Dispatch(uid=uid, pod=name, attempt=attempt):
+            return admission.begin(board.jobs[uid], board, pod=name, attempt=attempt, wall=1.9e9)
+        case Copy(uid=uid, source=source):
+            return sharing.reuse(board.jobs[uid], board.jobs[source], 1.9e9)
+    return None
+
+
+@settings(deadline=None)  # a busy machine is not a slow step
+@given(SEEDS)
+def test_what_is_written_of_a_generated_job_is_what_the_schema_takes(seed: int) -> None:
+    """An attempt past the last, or a ninth condition, was refused and tried again without an end."""
+    board = Board(now=lambda: 1000.0)
+    for job in jobs(seed):
+        board.see_job(job)
+        board.see_pod(pod(f"pod-of-{job.spec.pool}"[:63], pool=job.spec.pool, free=4))
+    decider = Decider(Scheduler())
+    for at in (1001.0, 1010.0, 5000.0):
+        busy: set[str] = set()
+        for uid, action in decider.due(board, clock(at, wall=1.9e9), busy):
+            busy.add(uid)
+            written = _written(action, board)
+            if written is not None:
+                job = board.jobs[uid]
+                status = MediaJobStatus.model_validate({**job.status.wire(), **written.changes})
+                meta = {"resource_version": str(int(job.version) + 100)}
+                newer = {"metadata": job.metadata.model_copy(update=meta), "status": status}
+                board.see_job(job.model_copy(update=newer))
+        board.touch(busy)
 
 
 @settings(deadline=None)  # a busy machine is not a slow step

@@ -6,7 +6,7 @@ import pytest
 
 from objects import NOON, board, clock, held, job, pod, pool, running
 from trawler_crds.failures import FailureReason
-from trawler_crds.media_job import MOST_ATTEMPTS, MediaJob, Phase
+from trawler_crds.media_job import MOST_ATTEMPTS, MOST_CONDITIONS, MediaJob, Phase
 from trawler_crds.messages import Outcome, Result
 from trawler_operator import lifecycle, wording
 from trawler_operator.actions import Cancel, Order, WriteStatus
@@ -66,6 +66,27 @@ def test_a_figure_written_by_hand_is_not_counted_past_what_can_be_written() -> N
     often = job(status_phase="Queued", status_attempt=MOST_ATTEMPTS)
     written = _write(lifecycle.next_step(often, board(), clock()))
     assert (Phase.FAILED, FailureReason.INTERNAL) == (written["phase"], written["reason"])
+    new = job(status_attempt=MOST_ATTEMPTS)
+    assert not lifecycle.is_new(new)
+    assert Phase.FAILED is _write(lifecycle.next_step(new, board(), clock()))["phase"]
+
+
+def test_a_list_of_conditions_that_others_filled_makes_room_for_ours() -> None:
+    """A ninth condition is refused by the schema: the job could never be admitted, stored or shown."""
+    theirs = [
+        {
+            "type": f"Theirs{n}",
+            "status": "True",
+            "reason": "R",
+            "lastTransitionTime": wording.stamp(NOON),
+        }
+        for n in range(MOST_CONDITIONS)
+    ]
+    full = job(status_conditions=[{**theirs[0], "type": "Accepted"}, *theirs[1:]])
+    written = [
+        each["type"] for each in wording.conditions(full, {"Stored": "Stored"}, wording.stamp(NOON))
+    ]
+    assert ["Accepted", *(f"Theirs{n}" for n in range(2, MOST_CONDITIONS)), "Stored"] == written
 
 
 def test_a_job_whose_pod_is_gone_is_lost_and_tried_again() -> None:
