@@ -81,6 +81,25 @@ async def test_a_pod_that_does_not_go_is_deleted_once_and_has_a_successor(
 
 
 @pytest.mark.proxied
+async def test_a_pod_that_may_not_be_deleted_delays_no_other_of_its_pool(
+    operator: Operator, pod: StubPod, proxy: ApiProxy
+) -> None:
+    """Its deletion is refused and tried again, at growing pauses; the next pod is made at once."""
+    path = f"/api/v1/namespaces/{operator.namespace}/pods/{pod.name}"
+    proxy.protected.add(path)
+    await _ready(operator, 1)
+    operator.edit("default", "workerpools", replicas=0)
+    await asyncio.to_thread(
+        wait_until, lambda: proxy.deletions.count(path) == 3, what="a third refusal"
+    )
+    operator.edit("default", "workerpools", replicas=1)
+    await asyncio.to_thread(
+        wait_until, lambda: len(operator.pods()) == 2, what="another pod beside it"
+    )
+    assert 3 == proxy.deletions.count(path)
+
+
+@pytest.mark.proxied
 async def test_a_pool_that_others_write_all_the_time_is_scaled_and_told_all_the_same(
     operator: Operator, proxy: ApiProxy
 ) -> None:

@@ -56,6 +56,8 @@ class ApiProxy:
         """When (monotonic) each request came."""
         self.deletions: list[str] = []
         """The path of each DELETE."""
+        self.protected: set[str] = set()
+        """Paths whose DELETE is answered 403, as by an admission policy."""
         self.connections: set[object] = set()
         """Each that a request came over, by its other end."""
         self._cut = 0
@@ -83,6 +85,8 @@ class ApiProxy:
                 return refusal
         if request.method == "DELETE":
             self.deletions.append(request.path)
+            if request.path in self.protected:
+                return web.json_response({"message": "a policy forbids that"}, status=403)
         pool = "/workerpools/" in request.path and request.method in {"PATCH", "PUT"}
         if pool and self.pool_conflicts > 0:
             self.pool_conflicts -= 1

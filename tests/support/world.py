@@ -180,11 +180,16 @@ class Operator:
         """Decide; what is decided is only begun."""
         for key, action in self.decider.due(self.board, self.clock(), self.effects.keys()):
             self.effects[key] = self._perform(action)
-        pool = self.world.pool
-        if "pool" not in self.effects:
-            actions = self.scaler.shape(pool, self.board, self.clock(), template=TEMPLATE).actions
-            if actions:
-                self.effects["pool"] = self._perform_all(actions)
+        shape = self.scaler.shape(self.world.pool, self.board, self.clock(), template=TEMPLATE)
+        missing = [action for action in shape.actions if isinstance(action, CreatePod)]
+        if missing and "pods" not in self.effects:
+            self.effects["pods"] = self._perform_all(missing)
+        for action in shape.actions:
+            if not isinstance(action, (DeletePod, DrainPod)):
+                continue
+            if f"pod {action.pod}" not in self.effects:
+                self.board.pods[action.pod].told |= isinstance(action, DrainPod)
+                self.effects[f"pod {action.pod}"] = self._perform(action)
 
     def step(self, key: str) -> None:
         """One effect goes one step further."""
@@ -215,7 +220,7 @@ class Operator:
 
     # effects ----------------------------------------------------------------------------------
 
-    def _perform_all(self, actions: list[Action]) -> Steps:
+    def _perform_all(self, actions: list[CreatePod]) -> Steps:
         for action in actions:
             yield from self._perform(action)
 

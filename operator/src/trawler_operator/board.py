@@ -72,6 +72,10 @@ class Pod:
     free: int = 0
     taken: int = 0
     draining: bool = False
+    told: bool = False
+    """It was told to take no more, and was not heard since: it is given nothing, and no other is told in
+    its place.
+    """
     mute: bool = False
     """It did not answer an order: it is given none until it is heard again."""
     declined: int = 0
@@ -97,6 +101,7 @@ class Pod:
         self.free = presence.free
         self.taken = presence.taken
         self.draining = presence.draining
+        self.told = False
         self.held = {(held.uid, held.attempt): held for held in presence.held}
         if self.held or self.taken:
             self.idle_since = None

@@ -17,6 +17,7 @@ from trawler_operator import deciding, pods, scheduling
 from trawler_operator.actions import (
     Action,
     CreatePod,
+    DeletePod,
     DrainPod,
     MarkNotUnderstood,
     ScalePool,
@@ -162,6 +163,7 @@ class Reconciler:
         if board.dirty:
             self._changed.set()
         self._scaler.forget(board.pools)
+        self._drains.keep(board.pods)
         for known in self._marked.keys() - board.not_understood.keys():
             del self._marked[known]
         for thing in board.not_understood.values():
@@ -221,45 +223,33 @@ class Reconciler:
     def _shape(self, pool: WorkerPool, shape: Shape, clock: Clock) -> None:
         if shape.wanted != pool.spec.replicas:
             self._do(f"scale {pool.name}", ScalePool(pool=pool.name, replicas=shape.wanted))
-        key = f"pool {pool.name}"
-        actions = (
-            [action for action in shape.actions if self._worth(action, clock)]
-            if key not in self._busy
-            else []
-        )
-        if actions:
-            self._start(key, LaneName.PODS, lambda: self._perform_all(actions))
+        for action in shape.actions:
+            if isinstance(action, DeletePod):
+                self._do(f"pod {action.pod}", action)
+            elif isinstance(action, DrainPod):
+                self._drain(action, clock)
+        missing = [action for action in shape.actions if isinstance(action, CreatePod)]
+        if missing:
+            key = f"pods of {pool.name}"
+            self._start(key, LaneName.PODS, lambda: self._create_all(missing))
         due = clock.now - self._pool_written.get(pool.name, 0.0) > POOL_STATUS_EVERY
         if shape.status != pool.status and due:
             self._pool_written[pool.name] = clock.now
             self._do(f"status {pool.name}", WritePool(pool=pool.name, status=shape.status))
 
-    def _worth(self, action: Action, clock: Clock) -> bool:
-        """A pod is told to drain again only after a while: it shows that in its next presence."""
-        if not isinstance(action, DrainPod):
-            return True
-        self._drains.keep(self._board.pods)
-        return self._drains.may(action.pod, clock.now)
+    def _drain(self, action: DrainPod, clock: Clock) -> None:
+        """A pod is told again only after a while: it shows in its next presence that it heard."""
+        key, pod = f"pod {action.pod}", self._board.pods[action.pod]
+        if key in self._busy or not self._drains.may(action.pod, clock.now):
+            return
+        pod.told = True
+        self._do(key, action)
 
-    async def _perform_all(self, actions: list[Action]) -> None:
-        """All of them, though some fail: one pod that cannot be deleted keeps no other from being made."""
-        failed: list[Failed] = []
-        refused = False
+    async def _create_all(self, actions: list[CreatePod]) -> None:
+        """One after the other, up to the first that is not had."""
         for action in actions:
-            if refused and isinstance(action, CreatePod):
-                continue
-            try:
-                await self._performer.perform(action)
-            except Failed as error:
-                failed.append(error)
-                refused = refused or isinstance(action, CreatePod)
-            else:
-                if isinstance(action, CreatePod):
-                    self._scaler.created(action.pool)
-        if not all(isinstance(action, CreatePod) for action in actions):
-            await asyncio.sleep(0.2)  # a drain shows in the next presence, a deletion in the watch
-        if failed:  # what was refused is the pool's own matter, so the others' pause comes first
-            raise min(failed, key=lambda one: isinstance(one, PodRefused))
+            await self._performer.perform(action)
+            self._scaler.created(action.pool)
 
     # one at a time ----------------------------------------------------------------------------
 

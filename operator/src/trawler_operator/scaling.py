@@ -267,9 +267,10 @@ def _may_go(pod: Pod, spec: WorkerPoolSpec, clock: Clock) -> bool:
     return since is not None and clock.now - since >= spec.idle_seconds
 
 
-def _keep(pod: Pod) -> tuple[bool, int, str]:
-    """The pods worth least come first: not yet speaking, then idle, then the youngest."""
+def _keep(pod: Pod) -> tuple[bool, bool, int, str]:
+    """The pods worth least come first: told to go, not yet speaking, then idle, then the youngest."""
     return (
+        not pod.told,
         pod.heard_at is not None,
         len(pod.held),
         "".join(chr(0x10FFFF - ord(c)) for c in pod.created),

@@ -231,7 +231,12 @@ def usable(pod: Pod, clock: Clock) -> bool:
 
 def takes_orders(pod: Pod, clock: Clock) -> bool:
     """Whether it may be given one now: it did not just decline some, and orders reach it at all."""
-    return usable(pod, clock) and pod.rests_until <= clock.now and clock.listening_since is not None
+    return (
+        usable(pod, clock)
+        and not pod.told
+        and pod.rests_until <= clock.now
+        and clock.listening_since is not None
+    )
 
 
 def next_wake(board: Board, clock: Clock) -> float | None:
