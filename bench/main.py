@@ -18,6 +18,7 @@ import api
 import backlogs
 import burst
 import people
+import turns
 import yaml
 
 import apiclient
@@ -254,6 +255,7 @@ def main() -> int:
     provider = choose(Plan())
     provider.up()
     figures = Figures()
+    turns.run(figures.show)
     kubectl = Kubectl(provider)
     there = kubectl.run("get", "crd", "mediajobs.trawler.dev", check=False).returncode == 0
     namespace = f"trawler-bench-{secrets.token_hex(3)}"

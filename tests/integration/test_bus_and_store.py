@@ -12,12 +12,15 @@ import httpx
 import pytest
 from aiohttp import web
 
-from servers import free_port, nats, ready_store, store
+from servers import free_port, http_ok, nats, ready_store, store
 from trawler_common.bus import Bus, NoAnswer
 from trawler_common.grants import Credentials
 from trawler_common.store import Store, StoreAway, StoreSettings
+from trawler_crds import subjects
 from trawler_crds.keys import object_key
 from trawler_crds.messages import Presence, Seen, UploadFile, UploadGrant
+from trawler_worker.agent.__main__ import serve
+from trawler_worker.agent.settings import Settings
 
 THERE = "1" * 64
 HELLO = Presence(pool="p", sequence=1, free=1, taken=0)
@@ -61,6 +64,48 @@ async def test_nonsense_is_dropped_and_the_next_message_is_heard(
     assert Seen() == await client.request("x.y", HELLO, Seen, timeout=5)
     await client.close()
     await server.close()
+
+
+async def test_a_worker_that_starts_without_a_bus_waits_for_it(
+    tmp_path: Path, tasks: asyncio.TaskGroup
+) -> None:
+    """Its containers do not end: each beginning would come later than the one before."""
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    stop, port, page = asyncio.Event(), free_port(), free_port()
+
+    async def hear(subject: str, said: Presence) -> Seen:
+        await heard.put(said.pool)
+        return Seen()
+
+    async def fetcher(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    settings = Settings(
+        install="t",
+        pod="p",
+        pool="default",
+        nats_url=f"nats://127.0.0.1:{port}",
+        socket=tmp_path / "s",
+        health_port=page,
+    )
+    async with await asyncio.start_unix_server(fetcher, settings.socket):
+        agent = tasks.create_task(serve(stop, settings))
+        address = f"http://127.0.0.1:{page}"
+        async with asyncio.timeout(20):
+            while not await asyncio.to_thread(http_ok, f"{address}/healthz"):
+                await asyncio.sleep(0.05)
+        assert not http_ok(f"{address}/readyz")
+        with nats(tmp_path, port) as url:
+            bus = await Bus.connect(url, name="operator", tasks=tasks)
+            await bus.serve(subjects.presence("t", "*"), Presence, hear)
+            assert "default" == await asyncio.wait_for(heard.get(), 20)
+            async with asyncio.timeout(20):
+                while not await asyncio.to_thread(http_ok, f"{address}/readyz"):
+                    await asyncio.sleep(0.05)
+            stop.set()
+            await asyncio.wait_for(agent, 20)
+            await bus.close()
 
 
 def test_a_stopped_server_keeps_its_port(tmp_path: Path) -> None:

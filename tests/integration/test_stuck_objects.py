@@ -119,6 +119,23 @@ async def test_a_pool_that_others_write_all_the_time_is_scaled_and_told_all_the_
     assert 2 == operator.pool()["spec"]["replicas"]
 
 
+@pytest.mark.proxied
+async def test_a_new_leader_works_while_its_configured_pools_are_not_answered(
+    operator: Operator, pod: StubPod, proxy: ApiProxy
+) -> None:
+    """A webhook hangs over WorkerPools: jobs go on in the pools as they are."""
+    await _ready(operator, 1)
+    operator.kill()
+    proxy.pools_hang = True
+    operator.start()
+    wanted = operator.ask()
+    assert wanted.uid == (await ordered(pod)).uid
+    assert 1 == operator.said("pools_configured_later")
+    await upload(pod, wanted.uid)
+    await pod.report(wanted.uid, stored())
+    await operator.until(wanted.name, phase="Succeeded")
+
+
 async def test_an_operator_that_starts_without_a_bus_does_all_that_needs_no_pod(
     operator: Operator, pod: StubPod, bus_server: Server
 ) -> None:

@@ -29,7 +29,9 @@ class ApiProxy:
         self.conflicts = 0
         """So many of the next status writes of MediaJobs are answered 409, undone."""
         self.pool_conflicts = 0
-        """So many of the next writes of WorkerPools, spec or status, are answered 409, undone."""
+        """So many of the next writes of WorkerPools, new, spec or status, are answered 409, undone."""
+        self.pools_hang = False
+        """Whoever makes or writes a WorkerPool, but for its status, is not answered, as by a webhook."""
         self.unanswered = 0
         """So many of the next status writes of MediaJobs are done, and their answers lost."""
         self.late = 0.0
@@ -87,10 +89,12 @@ class ApiProxy:
             self.deletions.append(request.path)
             if request.path in self.protected:
                 return web.json_response({"message": "a policy forbids that"}, status=403)
-        pool = "/workerpools/" in request.path and request.method in {"PATCH", "PUT"}
+        pool = "/workerpools" in request.path and request.method in {"PATCH", "PUT", "POST"}
         if pool and self.pool_conflicts > 0:
             self.pool_conflicts -= 1
             return web.json_response({"message": "the object was changed"}, status=409)
+        if self.pools_hang and pool and not request.path.endswith("/status"):
+            await asyncio.sleep(3600)
         if status and request.method == "PATCH" and self.conflicts > 0:
             self.conflicts -= 1
             return web.json_response({"message": "the object was changed"}, status=409)

@@ -30,6 +30,9 @@ are dropped, as anything on the bus may be.
 LONG_ENOUGH: Final = 60.0
 """Seconds that a connection lasts which was a good one."""
 
+SAID_EVERY: Final = 30.0
+"""Seconds between two lines of log that say that no server is found."""
+
 Question = TypeVar("Question", bound=Message)
 Answer = TypeVar("Answer", bound=Message)
 
@@ -106,6 +109,7 @@ class Bus:
 
         client = Client()
         limit = time.monotonic() + patience
+        said = -math.inf
         while True:
             try:
                 await client.connect(
@@ -124,9 +128,13 @@ class Bus:
                     error_cb=failed,
                 )
                 break
-            except (TimeoutError, OSError, NatsError):
-                if time.monotonic() > limit:
+            except (TimeoutError, OSError, NatsError) as error:
+                now = time.monotonic()
+                if now > limit:
                     raise
+                if now - said > SAID_EVERY:
+                    said = now
+                    log.warning("bus_not_found", extra={"error": repr(error)})
                 await asyncio.sleep(0.5)
         self._client = client
         self._opened_at = self.connected_since = time.monotonic()

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Final, TypeVar, cast
 
@@ -44,6 +44,8 @@ WATCH_SILENCE: Final = 60.0
 LOOP_SILENCE: Final = 60.0
 PASSING: Final = (ApiAway, Refused, Missing, Gone, Conflict)
 """Whatever the API server says at the start, another time it may say something else."""
+CONFIGURED_WITHIN: Final = 3.0
+"""Seconds that a new leader waits for its configured pools before it goes on without."""
 CONNECTIONS: Final = 80
 """To the API server: as many as all lanes have hands, and some for watches and reports."""
 
@@ -159,7 +161,9 @@ async def _lead(
     parts: _Parts,
     stop: asyncio.Event,
 ) -> None:
-    """Watch, be elected, look once more, listen, and only then act."""
+    """Watch, be elected, look once more, listen, and only then act. Pools are configured first, where that
+    takes no longer than a moment: a webhook that hangs over them keeps nobody from leading.
+    """
     tasks = parts.tasks
     # what needs no pod goes on without it: admission, cancelling, expiry, scaling
     bus = state.bus = Bus.opening(
@@ -183,9 +187,6 @@ async def _lead(
         await ownership.run()
 
     parts.start("own the prefix", own_the_prefix)
-    faults = await _patiently(
-        lambda: configured.apply(cluster, pools, deployment=settings.deployment), *PASSING
-    )
     pins = Pins()
     performer = Performer(
         cluster=cluster,
@@ -209,17 +210,7 @@ async def _lead(
         metrics=metrics,
         tasks=tasks,
     )
-    reconciler.note_faults(faults)
-    parts.start(
-        "configure pools",
-        lambda: configured.apply_the_rest(
-            cluster,
-            pools,
-            faults,
-            deployment=settings.deployment,
-            tell=reconciler.note_faults,
-        ),
-    )
+    await _configure(cluster, pools, settings.deployment, reconciler, parts)
     await _patiently(mirrors.catch_up, *PASSING)
     restore(board, time.time())
     queues = QueueDesk(
@@ -266,6 +257,31 @@ async def _lead(
     )
     parts.start("sweep", broom.run)
     await asyncio.wait({parts.start("reconcile", reconciler.run)})
+
+
+async def _configure(
+    cluster: Cluster,
+    pools: configured.Configured,
+    deployment: str,
+    reconciler: Reconciler,
+    parts: _Parts,
+) -> None:
+    """Begin to apply the configured pools, and wait a moment for it: else pods of the old shape are made."""
+    answered = asyncio.Event()
+
+    def tell(faults: Mapping[str, str]) -> None:
+        reconciler.note_faults(faults)
+        answered.set()
+
+    parts.start(
+        "configure pools",
+        lambda: configured.apply_all(cluster, pools, deployment=deployment, tell=tell),
+    )
+    try:
+        async with asyncio.timeout(CONFIGURED_WITHIN):
+            await answered.wait()
+    except TimeoutError:
+        log.warning("pools_configured_later")
 
 
 def _count(metrics: Metrics, bus: Bus, store: Store, mirrors: Mirrors) -> None:

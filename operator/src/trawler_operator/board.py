@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +11,7 @@ from typing import Final
 
 from trawler_common.pauses import grown
 from trawler_common.replica import Replica
+from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import TERMINAL, MediaJob, Phase, Reuse
 from trawler_crds.media_queue import MediaQueue, MediaQueueSpec
 from trawler_crds.messages import Held, Presence, Stage
@@ -18,9 +19,9 @@ from trawler_crds.worker_pool import WorkerPool
 from trawler_operator.ledger import Ledger
 from trawler_operator.state.finished import FinishedJobs, condense
 from trawler_operator.state.reservations import Reservations
+from trawler_operator.state.resting import FIRST_REST, LONGEST_REST, Resting, not_before, wait
 from trawler_operator.twins import Twins
 from trawler_operator.waiting import Waiting, turn
-from trawler_operator.wording import parse
 
 LEASE_SECONDS: Final = 30.0
 """Without a presence for so long, a pod's jobs are lost."""
@@ -30,10 +31,6 @@ WAITS: Final = frozenset({Phase.PENDING, Phase.QUEUED, Phase.SUSPENDED})
 
 PROVED: Final = 15.0
 """Seconds over which a pod has to be heard before its start counts as a good one."""
-FIRST_REST: Final = 0.5
-LONGEST_REST: Final = 60.0
-"""Bounds of the pause after a pod, or a job, came back from an order that was not taken."""
-
 NEWEST_SHARE: Final = 0.1
 """How much the newest job counts in the average of how long one takes."""
 
@@ -189,6 +186,7 @@ class Board:
         self.not_understood: dict[tuple[str, str], NotUnderstood] = {}
         """Kind and name → queue or pool that is left alone."""
         self.pods: dict[str, Pod] = {}
+        self._by_pool: dict[str, dict[str, Pod]] = {}
         self.pools: dict[str, WorkerPool] = {}
         self.queues: dict[str, MediaQueue] = {}
         self.waiting = Waiting(self.queues.__contains__)
@@ -205,13 +203,15 @@ class Board:
         """Orders under way: (uid, attempt) → pod. Each takes a slot the pod did not count yet."""
         self.dirty: dict[str, None] = {}
         """Uids of jobs that changed since they were last decided on, in the order they did."""
-        self.resting: dict[str, MediaJob] = {}
-        """Queued jobs that came back before: each waits a while before it is tried again."""
+        self.resting = Resting()
+        """Queued jobs that are left alone for now."""
         self.by_phase: dict[Phase, dict[str, MediaJob]] = {
             phase: {} for phase in Phase if phase not in TERMINAL
         }
         self.by_worker: dict[str, dict[str, MediaJob]] = {}
         """Pod → what runs there, by the jobs' own account."""
+        self.lost_with: dict[str, dict[str, MediaJob]] = {}
+        """Pod that went away → what was in it, and is queued again."""
         self.on_change: Callable[[], None] = lambda: None
         self._by_queue: dict[str, dict[str, MediaJob]] = {}
         """Queue, as jobs name it → those that have not ended."""
@@ -289,15 +289,29 @@ class Board:
         if known is None or known.status.phase is not job.status.phase:
             self._enter_phase(job, known)
         if job.status.phase is Phase.QUEUED:
-            self.waiting.put(job)
-            if job.status.failures or self.returned.get(job.uid):
-                self.resting[job.uid] = job
+            self._queue(job)
         else:
             self.waiting.drop(job.uid)
         self.ledger.see(job)
         self.twins.see(job)
         self._index(job)
         self.touch([job.uid])
+
+    def _queue(self, job: MediaJob) -> None:
+        until = self.since[job.uid] + wait(job, self.returned.get(job.uid, 0))
+        rests, mark = until > self._now(), self.shared(job)
+        if rests:
+            self.resting.put(job.uid, until, mark)
+        self.waiting.put(job, mark=mark, rests=rests)
+
+    def shared(self, job: MediaJob) -> str | None:
+        """The fingerprint of what a job fetches for others too; None where it fetches for itself alone."""
+        return self.twins.mark(job) if job.spec.reuse is Reuse.ALWAYS else None
+
+    def wake(self, now: float) -> None:
+        """Let those stand in line again whose time (monotonic seconds) has come."""
+        for uid in self.resting.wake(now):
+            self.waiting.wake(uid)
 
     def _place_finished(self, job: MediaJob) -> None:
         """The first time it is seen so, it leaves everything that goes on."""
@@ -346,6 +360,8 @@ class Board:
         self.jobs[uid] = job
         self.by_phase[phase][uid] = job
         self._by_queue.setdefault(job.spec.queue, {})[uid] = job
+        if phase is Phase.QUEUED and job.status.reason is FailureReason.WORKER_LOST:
+            self.lost_with.setdefault(job.status.worker or "", {})[uid] = job
         if phase is Phase.RUNNING:
             self.by_worker.setdefault(job.status.worker or "", {})[uid] = job
             self._running[self.waiting.queue_of(job)] += 1
@@ -356,8 +372,9 @@ class Board:
         uid, phase = job.uid, job.status.phase
         if self.by_phase[phase].pop(uid, None) is None:
             return
-        self.resting.pop(uid, None)
+        self.resting.drop(uid)
         _pop(self._by_queue, job.spec.queue, uid)
+        _pop(self.lost_with, job.status.worker or "", uid)
         if phase is Phase.RUNNING:
             _pop(self.by_worker, job.status.worker or "", uid)
             _less(self._running, self.waiting.queue_of(job))
@@ -369,7 +386,7 @@ class Board:
         job = self.jobs.pop(uid, None)
         if job is not None:
             self._unindex(job)
-        self.resting.pop(uid, None)
+        self.resting.drop(uid)
         for table in (self.since, self.waited, self.returned):
             table.pop(uid, None)
         self.waiting.drop(uid)
@@ -432,16 +449,30 @@ class Board:
         known = self.pods.get(name)
         if known is None:
             pod.seen_at = pod.seen_at or self._now()
-            self.pods[name] = pod
+            self.pods[name] = known = pod
         elif known is not pod:
+            self._leave_pool(known)
             known.phase, known.leaving = pod.phase, pod.leaving
             known.resource_version = pod.resource_version
             known.created, known.pool, known.trouble = pod.created, pod.pool, pod.trouble
+        self._by_pool.setdefault(known.pool, {})[name] = known
         self.touch(self.by_worker.get(name, ()))
 
     def _drop_pod(self, name: str) -> None:
-        self.pods.pop(name, None)
+        known = self.pods.pop(name, None)
+        if known is not None:
+            self._leave_pool(known)
         self.touch(self.by_worker.get(name, ()))
+
+    def _leave_pool(self, pod: Pod) -> None:
+        mates = self._by_pool.get(pod.pool, {})
+        mates.pop(pod.name, None)
+        if not mates:
+            self._by_pool.pop(pod.pool, None)
+
+    def pods_of(self, pool: str) -> Collection[Pod]:
+        """The pods that were made for a pool."""
+        return self._by_pool.get(pool, {}).values()
 
     def see_pool(self, pool: WorkerPool | NotUnderstood, *, gone: bool = False) -> None:
         """One pool as it is at its version."""
@@ -552,19 +583,6 @@ class Board:
         if known is not None:
             known.held.pop((uid, attempt), None)
             known.ready_once = True
-
-
-def rest(returned: int) -> float:
-    """Seconds for which a job rests that came back to the queue at no cost so many times in a row."""
-    return grown(FIRST_REST, LONGEST_REST, returned - 1) if returned else 0.0
-
-
-def not_before(job: MediaJob) -> float:
-    """Seconds after it was queued that the site asked to wait. Raises ValueError for a time that is none."""
-    status = job.status
-    if status.not_before is None or status.queued_time is None:
-        return 0.0
-    return parse(status.not_before) - parse(status.queued_time)  # of one clock, right or wrong
 
 
 def _unreadable(job: MediaJob, why: str) -> Unreadable:

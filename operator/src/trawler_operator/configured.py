@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from trawler_common import logs
 from trawler_common.backoff import Backoff
-from trawler_common.kube import ApiAway, Conflict, Missing, Refused
+from trawler_common.kube import ApiAway, Conflict, Gone, Missing, Refused
 from trawler_crds import API_GROUP, API_VERSION
 from trawler_crds.keys import LABEL_CONFIGURED
 from trawler_crds.worker_pool import WorkerPoolSpec
@@ -44,7 +44,7 @@ def read(path: Path) -> Configured:
     return Configured(specs, faults)
 
 
-async def apply(cluster: Cluster, wanted: Configured, *, deployment: str) -> dict[str, str]:
+async def apply(cluster: Cluster, wanted: Configured, deployment: str) -> dict[str, str]:
     """Make, change and remove pools. `replicas` is set only on creation: scaling owns it then. Answers
     with the pools that could not be had as they are wanted, and why: these stay as they are, and the
     others go on. Raises ApiAway where nothing at all is answered.
@@ -71,27 +71,32 @@ async def apply(cluster: Cluster, wanted: Configured, *, deployment: str) -> dic
     return faults
 
 
-async def apply_the_rest(
+async def apply_all(
     cluster: Cluster,
     wanted: Configured,
-    faults: Mapping[str, str],
     *,
     deployment: str,
     tell: Callable[[Mapping[str, str]], None],
 ) -> None:
-    """Try again what could not be had, with growing pauses: a policy may change, an outage pass."""
-    pause = Backoff(first=5.0, longest=300.0)
-    while faults.keys() - wanted.faults.keys():
-        await pause.pause()
-        specs = {name: spec for name, spec in wanted.specs.items() if name in faults}
-        names = {name: "" for name in wanted.specs if name not in faults} | wanted.faults
+    """Apply them, and again what could not be had, with growing pauses, until nothing is left: a policy may
+    change, an outage pass. `tell` hears after each answer what is not had, and why.
+    """
+    left = set(wanted.specs)
+    pause = Backoff(first=1.0, longest=60.0)
+    while True:
+        specs = {name: spec for name, spec in wanted.specs.items() if name in left}
+        had = {name: "" for name in wanted.specs if name not in left}
         try:
-            faults = await apply(cluster, Configured(specs, names), deployment=deployment)
-        except (ApiAway, Refused) as error:
+            faults = await apply(cluster, Configured(specs, had | wanted.faults), deployment)
+        except (ApiAway, Refused, Missing, Gone, Conflict) as error:
             log.warning("pools_wait", extra={"error": str(error)})
         else:
             faults = {name: why for name, why in faults.items() if why}
             tell(faults)
+            left = faults.keys() & wanted.specs.keys()
+            if not left:
+                return
+        await pause.pause()
 
 
 async def _apply(

@@ -150,7 +150,7 @@ class Decider:
             return None
         refused = admission.refuse(job, board, clock)
         if refused is None:
-            board.waiting.enter(job)
+            board.waiting.enter(job, mark=board.shared(job))
         return refused
 
     def _ordered_again(
@@ -193,7 +193,7 @@ class Decider:
     def _strays(
         self, board: Board, clock: Clock, busy: AbstractSet[str]
     ) -> Iterator[tuple[str, Action]]:
-        strays = lifecycle.strays(board)
+        strays = lifecycle.strays(board, clock)
         self._cancels.keep(set(strays))
         for stray in strays:
             key = f"{stray.pod}/{stray.uid}/{stray.attempt}"

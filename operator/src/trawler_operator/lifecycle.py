@@ -4,7 +4,6 @@ import math
 from itertools import chain
 from typing import Any, Final
 
-from trawler_common.pauses import grown
 from trawler_crds.failures import FAILURES, FailureReason, Retry
 from trawler_crds.media_job import (
     MOST_ATTEMPTS,
@@ -15,11 +14,9 @@ from trawler_crds.media_job import (
 )
 from trawler_crds.messages import Outcome, Result, Stage
 from trawler_operator.actions import Action, Cancel, Order, WriteStatus
-from trawler_operator.board import Board, Clock, PodPhase, not_before, rest
+from trawler_operator.board import Board, Clock, PodPhase
 from trawler_operator.wording import conditions, human, stamp
 
-FIRST_WAIT: Final = 2.0
-LONGEST_WAIT: Final = 60.0
 OVERTIME: Final = 30.0
 """Seconds past `attemptSeconds` after which the operator steps in."""
 
@@ -129,15 +126,8 @@ def lost(job: MediaJob, board: Board, clock: Clock) -> WriteStatus:
 def _shared(job: MediaJob, board: Board) -> bool:
     """Whether another job was in the same pod: it runs there, or was just found lost with it."""
     pod = job.status.worker or ""
-    beside = chain(
-        board.by_worker.get(pod, {}).values(),
-        (
-            other
-            for other in board.resting.values()
-            if other.status.reason is FailureReason.WORKER_LOST and other.status.worker == pod
-        ),
-    )
-    return any(other.uid != job.uid for other in beside)
+    beside = chain(board.by_worker.get(pod, ()), board.lost_with.get(pod, ()))
+    return any(uid != job.uid for uid in beside)
 
 
 def attempt_seconds(job: MediaJob, board: Board) -> int:
@@ -145,17 +135,6 @@ def attempt_seconds(job: MediaJob, board: Board) -> int:
     pool = board.pools.get(job.spec.pool)
     longest = pool.spec.max_attempt_seconds if pool else job.spec.attempt_seconds
     return min(job.spec.attempt_seconds, longest)
-
-
-def ready_at(job: MediaJob, board: Board) -> float:
-    """When (monotonic seconds) a queued job may run: after a failure, or a return to the queue at no
-    cost, it waits, longer each time, and never less than the site asked for.
-    """
-    failures = job.status.failures
-    wait = rest(board.returned.get(job.uid, 0))
-    if failures:
-        wait = max(wait, grown(FIRST_WAIT, LONGEST_WAIT, failures - 1), not_before(job))
-    return board.since.get(job.uid, 0.0) + wait if wait else 0.0
 
 
 def failed(
@@ -290,14 +269,15 @@ def within_limits(job: MediaJob, sizes: list[int]) -> bool:
     return 0 < len(sizes) <= limits.max_files and sum(sizes) <= limits.max_bytes
 
 
-def strays(board: Board) -> list[Cancel]:
+def strays(board: Board, clock: Clock) -> list[Cancel]:
     """What pods hold and should not: level-based, so a lost cancel is said again. Who only reports any
-    more is told *stale* when it does; a pod that is ending takes all it holds along.
+    more is told *stale* when it does; a pod that is ending takes all it holds along, and one that has
+    not been heard for a whole lease is told when it is heard again.
     """
     return [
         Cancel(pod=pod.name, uid=uid, attempt=attempt)
         for pod in board.pods.values()
-        if pod.phase is not PodPhase.ENDED
+        if pod.phase is not PodPhase.ENDED and not clock.silent(pod)
         for (uid, attempt), held in pod.held.items()
         if held.stage is not Stage.REPORTING
         and not concerns(board.jobs.get(uid), pod=pod.name, attempt=attempt)

@@ -51,7 +51,7 @@ def _pace(board: Board, clock: Clock, pool: str) -> float | None:
     """Seconds between two slots that become free, by how long the last jobs took; None where nothing was
     finished yet: rather no estimate than an invention.
     """
-    pods = [pod for pod in board.pods.values() if pod.pool == pool and usable(pod, clock)]
+    pods = [pod for pod in board.pods_of(pool) if usable(pod, clock)]
     slots = sum(pod.free + pod.taken for pod in pods)
     each = board.seconds_per_job.get(pool)
     return None if each is None or slots == 0 else each / slots

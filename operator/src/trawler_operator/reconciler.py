@@ -93,6 +93,8 @@ class Reconciler:
         self._freed: dict[str, asyncio.Event] = {}
         """Key → set when it is let go; only where somebody waits for it."""
         self._changed = asyncio.Event()
+        self._tended = ""
+        """The pool that was tended last."""
         self._pool_written: dict[str, float] = {}
         self._set_aside: dict[str, tuple[str, float]] = {}
         """Pool → the version that could not be shaped, and when (monotonic) that is tried again."""
@@ -158,8 +160,7 @@ class Reconciler:
             ):
                 self._do(key, action)
         finally:  # whatever went wrong there, pools are tended
-            for pool in tuple(board.pools.values()):
-                self._tend(pool, clock)
+            self._tend_pools(clock, turn)
         if board.dirty:
             self._changed.set()
         self._scaler.forget(board.pools)
@@ -176,14 +177,26 @@ class Reconciler:
 
     # pools ------------------------------------------------------------------------------------
 
-    def _tend(self, pool: WorkerPool, clock: Clock) -> None:
+    def _tend_pools(self, clock: Clock, turn: Turn) -> None:
+        """All of them, or as many as the turn has time for, and at least one; the others come first in the next."""
+        in_hand = scheduling.InHand(self._board)
+        names = list(self._board.pools)
+        begin = names.index(self._tended) + 1 if self._tended in self._board.pools else 0
+        for number, name in enumerate(names[begin:] + names[:begin]):
+            if number and turn.spent():
+                self._changed.set()
+                return
+            self._tended = name
+            self._tend(self._board.pools[name], clock, in_hand)
+
+    def _tend(self, pool: WorkerPool, clock: Clock, in_hand: scheduling.InHand) -> None:
         """Bring one pool to its pods. One that cannot be shaped is set aside until it changes."""
         version, until = self._set_aside.get(pool.name, ("", 0.0))
         if version == pool.metadata.resource_version and clock.now < until:
             return
         try:
             template = self._template(pool)
-            shape = self._scaler.shape(pool, self._board, clock, template=template)
+            shape = self._scaler.shape(pool, self._board, clock, template=template, in_hand=in_hand)
             self._shape(pool, shape, clock)
         except Exception:
             if pool.name not in self._set_aside:

@@ -13,7 +13,7 @@ from trawler_crds.messages import Stage
 from trawler_crds.worker_pool import Scaling, WorkerPool, WorkerPoolSpec, WorkerPoolStatus
 from trawler_operator.actions import Action, CreatePod, DeletePod, DrainPod, WritePool
 from trawler_operator.board import UNSCHEDULABLE, Board, Clock, Pod, PodPhase
-from trawler_operator.scheduling import runnable, usable
+from trawler_operator.scheduling import InHand, runnable, usable
 from trawler_operator.wording import stamp
 
 FIRST_WAIT: Final = 5.0
@@ -85,11 +85,21 @@ class Scaler:
         self.misconfigured: dict[str, str] = {}
         """Pool → why its configuration could not be applied: it goes on as it was."""
 
-    def shape(self, pool: WorkerPool, board: Board, clock: Clock, *, template: str) -> Shape:
-        """What brings a pool to its wanted pods; those of an older template make way for new ones."""
+    def shape(
+        self,
+        pool: WorkerPool,
+        board: Board,
+        clock: Clock,
+        *,
+        template: str,
+        in_hand: InHand | None = None,
+    ) -> Shape:
+        """What brings a pool to its wanted pods; those of an older template make way for new ones. Whoever
+        shapes many pools gives what is `in_hand`, counted once.
+        """
         pods = _sort(pool, board, clock, template)
         leaving = pool.metadata.deletion_timestamp is not None  # it is deleted, its pods first
-        needs = 0 if leaving else _needed(pool, board, clock, pods.staying)
+        needs = 0 if leaving else _needed(pool, board, pods.staying, in_hand or InHand(board))
         manual = pool.spec.scaling is Scaling.MANUAL and not leaving
         wanted = pool.spec.replicas if manual else needs
         actions: list[Action] = [
@@ -164,17 +174,18 @@ class Scaler:
         return max(0, 1 - unproved) if starts.waves else MOST_AT_ONCE
 
     def _status(self, pool: WorkerPool, board: Board, clock: Clock, needs: int) -> WorkerPoolStatus:
-        mine = [pod for pod in board.pods.values() if pod.pool == pool.name]
+        mine = board.pods_of(pool.name)
         staying = [
             pod
             for pod in mine
             if pod.phase is not PodPhase.ENDED and not pod.leaving and not pod.draining
         ]
         ready = sum(usable(pod, clock) for pod in mine)
+        heard = [pod for pod in mine if not clock.silent(pod)]  # a lost node holds nothing any more
         return WorkerPoolStatus(
             replicas=len(staying),
             ready_replicas=ready,
-            busy=sum(held.stage in AT_THE_SITE for pod in mine for held in pod.held.values()),
+            busy=sum(held.stage in AT_THE_SITE for pod in heard for held in pod.held.values()),
             wanted=needs,
             selector=f"{LABEL_POOL}={pool.name}",
             conditions=self._conditions(pool, staying, ready, clock),
@@ -220,20 +231,20 @@ def _condition(
     )
 
 
-def _needed(pool: WorkerPool, board: Board, clock: Clock, staying: list[Pod]) -> int:
+def _needed(pool: WorkerPool, board: Board, staying: list[Pod], in_hand: InHand) -> int:
     """Pods for all that runs, may run and is kept spare, within the pool's bounds."""
     spec = pool.spec
     slots = min(spec.slots_per_pod, spec.jobs_per_pod or spec.slots_per_pod)
     most = spec.max_replicas * slots
     busy = sum(board.load(pod) for pod in staying)
-    jobs = busy + runnable(board, clock, pool.name, most=most) + spec.spare_slots
+    jobs = busy + runnable(board, pool.name, in_hand, most=most) + spec.spare_slots
     return max(spec.min_replicas, min(spec.max_replicas, math.ceil(jobs / slots)))
 
 
 def _sort(pool: WorkerPool, board: Board, clock: Clock, template: str) -> _Sorted:
     found = _Sorted(over=[], late=[], draining=[], outdated=[], staying=[])
-    for pod in board.pods.values():
-        if pod.pool != pool.name or pod.leaving:
+    for pod in board.pods_of(pool.name):
+        if pod.leaving:
             continue
         if pod.phase is PodPhase.ENDED or (pod.heard_at is not None and clock.silent(pod)):
             found.over.append(pod)

@@ -1,17 +1,17 @@
 """Whose turn it is and which pod takes it: by share, then by turn; the emptiest pod first. Pure."""
 
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from copy import copy
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Final
 
 from trawler_crds.failures import FailureReason
-from trawler_crds.media_job import MediaJob, Phase, Reuse
+from trawler_crds.media_job import MediaJob, Phase
 from trawler_operator.actions import Dispatch
 from trawler_operator.board import Board, Clock, Pod, PodPhase
-from trawler_operator.lifecycle import ready_at
 from trawler_operator.shares import Hand, Shares
-from trawler_operator.waiting import Turn
 
 ALONE: Final = frozenset({FailureReason.OUT_OF_MEMORY, FailureReason.WORKER_LOST})
 """What a job may do to its neighbours: it is tried again without any."""
@@ -25,6 +25,43 @@ class _Kept:
     pod: str
 
 
+class InHand:
+    """What runs or is being handed to a pod, counted once for all pools."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self.running = board.running()
+        """Queue → jobs."""
+        self.uids = {uid for uid, _ in board.reserved}
+        handed = (board.shared(job) for uid in self.uids if (job := board.jobs.get(uid)))
+        self._marks = {mark for mark in handed if mark is not None}
+        self.foreseen: set[str] = set()
+        """Fingerprints that somebody will fetch for others too."""
+
+    def fork(self) -> "InHand":
+        """To look ahead in: what is foreseen there is not so here."""
+        fork = copy(self)
+        fork.foreseen = set()
+        return fork
+
+    def take(self, job: MediaJob) -> None:
+        """Another one is handed to a pod."""
+        self.running[self._board.waiting.queue_of(job)] += 1
+        self.uids.add(job.uid)
+        mark = self._board.shared(job)
+        if mark is not None:
+            self._marks.add(mark)
+
+    def fetches(self, mark: str) -> bool:
+        """Whether somebody fetches this for others too, or will try it again after a rest."""
+        return (
+            mark in self._marks
+            or mark in self.foreseen
+            or mark in self._board.fetched()
+            or self._board.resting.shares(mark)
+        )
+
+
 class Scheduler:
     """Deals free slots to queues. Remembers what the queues of each pool have saved up, and which
     pod is kept for whom.
@@ -36,11 +73,16 @@ class Scheduler:
 
     def assign(self, board: Board, clock: Clock, *, skip: set[str]) -> list[Dispatch]:
         """As many dispatches as there are free slots; jobs in `skip` are being worked on."""
+        board.wake(clock.now)
         found: list[Dispatch] = []
-        for pool in tuple(board.waiting.pools()):
+        in_hand = InHand(board)
+        for pool in board.waiting.pools():
             slots = _slots(board, clock, pool)
             if any(slots.values()):
-                found += self._deal(board, clock, pool, slots, skip)
+                dealt = self._deal(board, pool, slots, skip, in_hand.fork())
+                for dispatch in dealt:
+                    in_hand.take(board.jobs[dispatch.uid])
+                found += dealt
         return found
 
     def order(self, board: Board, pool: str) -> Iterator[str]:
@@ -54,19 +96,19 @@ class Scheduler:
         return shares.deal(hands)
 
     def _deal(
-        self, board: Board, clock: Clock, pool: str, slots: dict[str, int], skip: set[str]
+        self, board: Board, pool: str, slots: dict[str, int], skip: set[str], in_hand: InHand
     ) -> list[Dispatch]:
         found: list[Dispatch] = []
-        fetched = _being_fetched(board, clock)
-        kept = self._still_kept(board, clock, pool, slots, fetched)
+        kept = self._still_kept(board, pool, slots, in_hand)
         if kept is not None:
             job, room = board.jobs[kept.uid], slots[kept.pod]
             slots[kept.pod] = 0
             if room and job.uid not in skip and _empty(kept.pod, board):
                 found.append(_dispatch(job, kept.pod))
             skip = {*skip, job.uid}
-            fetched.add(board.twins.mark(job))
-        hands = _hands(board, clock, pool, skip, fetched, alone_too=kept is None)
+            if (mark := board.shared(job)) is not None:
+                in_hand.foreseen.add(mark)
+        hands = _hands(board, pool, skip, in_hand, alone_too=kept is None)
         for job in (
             self._shares.setdefault(pool, Shares()).deal(hands) if any(slots.values()) else ()
         ):
@@ -81,7 +123,7 @@ class Scheduler:
         return found
 
     def _still_kept(
-        self, board: Board, clock: Clock, pool: str, slots: dict[str, int], fetched: set[str]
+        self, board: Board, pool: str, slots: dict[str, int], in_hand: InHand
     ) -> _Kept | None:
         """Who waits for which pod to empty; nobody where the pod is gone or the job may not go."""
         kept = self._kept.pop(pool, None)
@@ -91,9 +133,9 @@ class Scheduler:
         if (
             job.status.phase is not Phase.QUEUED
             or board.handing(job)
-            or not _may_go(job, board, clock)
-            or board.twins.mark(job) in fetched
-            or _full(board, board.waiting.queue_of(job))
+            or not _may_go(job, board)
+            or ((mark := board.shared(job)) is not None and in_hand.fetches(mark))
+            or _room(board, board.waiting.queue_of(job), in_hand.running) == 0
         ):
             return None
         self._kept[pool] = kept
@@ -102,11 +144,6 @@ class Scheduler:
 
 def _dispatch(job: MediaJob, pod: str) -> Dispatch:
     return Dispatch(uid=job.uid, version=job.version, pod=pod, attempt=job.status.attempt + 1)
-
-
-def _full(board: Board, queue: str) -> bool:
-    """Whether no more of a queue may run now."""
-    return _room(board, queue, {queue: board.running_in(queue)}) == 0
 
 
 def _room(board: Board, queue: str, running: Mapping[str, int]) -> int | None:
@@ -118,28 +155,24 @@ def _room(board: Board, queue: str, running: Mapping[str, int]) -> int | None:
 
 
 def _hands(
-    board: Board, clock: Clock, pool: str, skip: set[str], fetched: set[str], *, alone_too: bool
+    board: Board, pool: str, skip: AbstractSet[str], in_hand: InHand, *, alone_too: bool
 ) -> dict[str, Hand[MediaJob]]:
-    running = board.running()
     hands: dict[str, Hand[MediaJob]] = {}
-    for queue, lane in board.waiting.lanes(pool).items():
-        room = _room(board, queue, running)
+    for queue in board.waiting.ready(pool):
+        room = _room(board, queue, in_hand.running)
         if room != 0:
-            items = _ready(board, clock, lane, skip, fetched, alone_too=alone_too)
+            items = _ready(board, pool, queue, skip, in_hand, alone_too=alone_too)
             hands[queue] = Hand(weight=board.share(queue).weight, items=items, room=room)
     return hands
 
 
-def runnable(board: Board, clock: Clock, pool: str, *, most: int) -> int:
+def runnable(board: Board, pool: str, in_hand: InHand, *, most: int) -> int:
     """Jobs (up to `most`) that would go with slots without end."""
-    running = board.running()
-    lanes = board.waiting.lanes(pool)
-    fetched = _being_fetched(board, clock)
-    under_way = {uid for uid, _ in board.reserved}
+    in_hand = in_hand.fork()
     found = 0
-    for queue, lane in lanes.items():
-        room = _room(board, queue, running)
-        ready = _ready(board, clock, lane, under_way, fetched)
+    for queue in board.waiting.ready(pool):
+        room = _room(board, queue, in_hand.running)
+        ready = _ready(board, pool, queue, in_hand.uids, in_hand)
         bound = most - found if room is None else min(room, most - found)
         found += sum(1 for _ in islice(ready, bound))
         if found >= most:
@@ -147,56 +180,49 @@ def runnable(board: Board, clock: Clock, pool: str, *, most: int) -> int:
     return found
 
 
-def _being_fetched(board: Board, clock: Clock) -> set[str]:
-    """What is being fetched for somebody who shares it."""
-    handed = (board.jobs[uid] for uid, _ in board.reserved if uid in board.jobs)
-    # who waits after a failure has not given up: else every twin would try the broken site at once
-    trying = (job for job in board.resting.values() if ready_at(job, board) > clock.now)
-    waiting = {
-        board.twins.mark(job) for job in chain(handed, trying) if job.spec.reuse is Reuse.ALWAYS
-    }
-    return waiting.union(board.fetched())
-
-
-def _may_go(job: MediaJob, board: Board, clock: Clock) -> bool:
-    """Whether nobody holds it back and its wait after a failure is over."""
-    return not (job.unwanted or job.spec.suspend) and ready_at(job, board) <= clock.now
+def _may_go(job: MediaJob, board: Board) -> bool:
+    """Whether nobody holds it back and its rest is over."""
+    return not (job.unwanted or job.spec.suspend or job.uid in board.resting)
 
 
 def _ready(
     board: Board,
-    clock: Clock,
-    lane: list[Turn],
-    skip: set[str],
-    fetched: set[str],
+    pool: str,
+    queue: str,
+    skip: AbstractSet[str],
+    in_hand: InHand,
     *,
     alone_too: bool = True,
 ) -> Iterator[MediaJob]:
-    """Those of a lane that may go now, in turn; of twins only one, added to what is fetched."""
-    for _, _, uid in lane:
-        job = board.jobs[uid]
-        if uid in skip or not _may_go(job, board, clock) or (alone(job) and not alone_too):
+    """Those of a queue that may go now, in turn. Of twins that is only one, for whom the others wait: the
+    first of them that nothing holds back.
+    """
+    for _, _, uid in board.waiting.ready(pool)[queue]:
+        mark = board.shared(board.jobs[uid])
+        if mark is not None and in_hand.fetches(mark):
             continue
-        if job.spec.reuse is Reuse.ALWAYS:
-            mark = board.twins.mark(job)
-            if mark in fetched:
-                continue
-            fetched.add(mark)
-        yield job
+        for each in chain([uid], board.waiting.behind(uid)):
+            job = board.jobs[each]
+            if each not in skip and _may_go(job, board) and (alone_too or not alone(job)):
+                if mark is not None:
+                    in_hand.foreseen.add(mark)
+                yield job
+                break
 
 
 def _slots(board: Board, clock: Clock, pool: str) -> dict[str, int]:
     """Pod → orders it may be given. A pod with a job that must be alone takes no second one."""
-    lonely = {job.status.worker for job in board.by_phase[Phase.RUNNING].values() if alone(job)} | {
-        pod
-        for (uid, _), pod in board.reserved.items()
-        if (job := board.jobs.get(uid)) is not None and alone(job)
-    }
     return {
-        pod.name: 0 if pod.name in lonely else board.free(pod)
-        for pod in board.pods.values()
-        if pod.pool == pool and takes_orders(pod, clock)
+        pod.name: 0 if _lonely(pod, board) else board.free(pod)
+        for pod in board.pods_of(pool)
+        if takes_orders(pod, clock)
     }
+
+
+def _lonely(pod: Pod, board: Board) -> bool:
+    """Whether a pod has a job that must be alone, or is being handed one."""
+    handed = (board.jobs[uid] for uid, _ in board.reserved.of(pod.name) if uid in board.jobs)
+    return any(alone(job) for job in chain(board.by_worker.get(pod.name, {}).values(), handed))
 
 
 def _choose(job: MediaJob, board: Board, slots: Mapping[str, int]) -> str:
@@ -241,7 +267,5 @@ def takes_orders(pod: Pod, clock: Clock) -> bool:
 
 def next_wake(board: Board, clock: Clock) -> float | None:
     """Seconds until the next waiting job may run; None where none waits for a time."""
-    later = [
-        at - clock.now for job in board.resting.values() if (at := ready_at(job, board)) > clock.now
-    ]
-    return min(later, default=None)
+    at = board.resting.next_at()
+    return None if at is None else max(0.0, at - clock.now)

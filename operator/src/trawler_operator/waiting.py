@@ -7,7 +7,8 @@ order of two jobs never changes by waiting: each is sorted once, when it begins 
 from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Callable, Iterator, KeysView, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final
 
 from trawler_crds.media_job import MediaJob
@@ -33,14 +34,43 @@ class _Place:
     pool: str
     queue: str
     turn: Turn
+    mark: str | None
+    """Fingerprint of what it shares with its twins."""
+    rests: bool
+
+
+class _Lanes:
+    """Turns in order, by pool and queue; only where somebody waits."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, dict[str, list[Turn]]] = {}
+
+    def add(self, place: _Place, turn: Turn) -> None:
+        insort(self.of.setdefault(place.pool, {}).setdefault(place.queue, []), turn)
+
+    def remove(self, place: _Place, turn: Turn) -> None:
+        lanes = self.of[place.pool]
+        lane = lanes[place.queue]
+        del lane[bisect_left(lane, turn)]
+        if not lane:
+            del lanes[place.queue]
+        if not lanes:
+            del self.of[place.pool]
 
 
 class Waiting:
-    """Jobs that wait, by pool and queue. A queue that nobody declared counts as `default`."""
+    """Jobs that wait, by pool and queue. A queue that nobody declared counts as `default`. All keep their turn;
+    who looks for work sees neither those that rest after a failure, nor of twins more than the first.
+    """
 
     def __init__(self, declared: Callable[[str], bool]) -> None:
         self._declared = declared
-        self._lanes: dict[str, dict[str, list[Turn]]] = {}
+        self._all = _Lanes()
+        self._ready = _Lanes()
+        self._twins: dict[tuple[str, str, str], list[Turn]] = {}
+        """Pool, queue and fingerprint → turns in order of twins that do not rest; the first is among those
+        that are ready.
+        """
         self._places: dict[str, _Place] = {}
         self._counts: Counter[str] = Counter()
         self._entering: dict[str, dict[str, MediaJob]] = {}
@@ -53,16 +83,18 @@ class Waiting:
         """The queue whose share a job uses."""
         return job.spec.queue if self._declared(job.spec.queue) else DEFAULT
 
-    def put(self, job: MediaJob) -> None:
+    def put(self, job: MediaJob, *, mark: str | None = None, rests: bool = False) -> None:
         """It waits, or something about its turn changed."""
         self._through(job.uid)
-        place = _Place(job.spec.pool, self.queue_of(job), turn(job))
+        place = _Place(job.spec.pool, self.queue_of(job), turn(job), mark, rests)
         if self._places.get(job.uid) == place:
             return
         self.drop(job.uid)
-        insort(self._lanes.setdefault(place.pool, {}).setdefault(place.queue, []), place.turn)
         self._places[job.uid] = place
         self._counts[place.queue] += 1
+        self._all.add(place, place.turn)
+        if not rests:
+            self._stand(place)
 
     def drop(self, uid: str) -> None:
         """It waits no more."""
@@ -70,26 +102,59 @@ class Waiting:
         place = self._places.pop(uid, None)
         if place is None:
             return
-        lanes = self._lanes[place.pool]
-        lane = lanes[place.queue]
-        del lane[bisect_left(lane, place.turn)]
         self._counts[place.queue] -= 1
-        if not lane:
-            del lanes[place.queue]
+        if not self._counts[place.queue]:
+            del self._counts[place.queue]
+        self._all.remove(place, place.turn)
+        if not place.rests:
+            self._step_out(place)
 
-    def enter(self, job: MediaJob) -> None:
+    def wake(self, uid: str) -> None:
+        """It has rested."""
+        place = self._places[uid] = replace(self._places[uid], rests=False)
+        self._stand(place)
+
+    def _stand(self, place: _Place) -> None:
+        """Among those that are ready, or behind a twin of the same queue."""
+        if place.mark is not None:
+            twins = self._twins.setdefault((place.pool, place.queue, place.mark), [])
+            insort(twins, place.turn)
+            if twins[0] != place.turn:
+                return
+            if len(twins) > 1:
+                self._ready.remove(place, twins[1])
+        self._ready.add(place, place.turn)
+
+    def _step_out(self, place: _Place) -> None:
+        """Where it was the first of twins, the next takes its place."""
+        if place.mark is None:
+            self._ready.remove(place, place.turn)
+            return
+        key = (place.pool, place.queue, place.mark)
+        twins = self._twins[key]
+        first = twins[0] == place.turn
+        del twins[bisect_left(twins, place.turn)]
+        if first:
+            self._ready.remove(place, place.turn)
+            if twins:
+                self._ready.add(place, twins[0])
+            else:
+                del self._twins[key]
+
+    def enter(self, job: MediaJob, *, mark: str | None = None) -> None:
         """It is let in and waits for its turn, but its status does not say so yet."""
-        self.put(job)
+        self.put(job, mark=mark)
         queue = self._doors[job.uid] = self.queue_of(job)
         self._entering.setdefault(queue, {})[job.uid] = job
         self._entering_bytes[queue] += job.spec.limits.max_bytes
 
     def move(self, job: MediaJob) -> None:
         """The queue whose share it uses may have changed."""
-        if job.uid in self._doors:
-            self.enter(job)
-        elif job.uid in self._places:
-            self.put(job)
+        place = self._places.get(job.uid)
+        if job.uid in self._doors and place is not None:
+            self.enter(job, mark=place.mark)
+        elif place is not None:
+            self.put(job, mark=place.mark, rests=place.rests)
 
     def _through(self, uid: str) -> None:
         queue = self._doors.pop(uid, None)
@@ -113,10 +178,22 @@ class Waiting:
         """Jobs that wait in a queue, whichever pool they wait for."""
         return self._counts[queue]
 
-    def lanes(self, pool: str) -> Mapping[str, list[Turn]]:
-        """Queue → turns in order, for one pool; only queues in which somebody waits."""
-        return self._lanes.get(pool, {})
+    def ready(self, pool: str) -> Mapping[str, list[Turn]]:
+        """Queue → turns in order, for one pool, of those among whom to look for work."""
+        return self._ready.of.get(pool, {})
 
-    def pools(self) -> Iterator[str]:
+    def behind(self, uid: str) -> Iterator[str]:
+        """Uids of the twins that stand behind one that is ready, in turn."""
+        place = self._places[uid]
+        if place.mark is None:
+            return iter(())
+        twins = self._twins[place.pool, place.queue, place.mark]
+        return (uid for _, _, uid in islice(twins, 1, None))
+
+    def lanes(self, pool: str) -> Mapping[str, list[Turn]]:
+        """Queue → turns in order of all who wait for one pool; only queues in which somebody waits."""
+        return self._all.of.get(pool, {})
+
+    def pools(self) -> KeysView[str]:
         """Pools for which somebody waits."""
-        return (pool for pool, lanes in self._lanes.items() if lanes)
+        return self._all.of.keys()

@@ -11,6 +11,8 @@ from trawler_crds.messages import Outcome, Result
 from trawler_operator import lifecycle, wording
 from trawler_operator.actions import Cancel, Order, WriteStatus
 from trawler_operator.scheduling import Scheduler
+from trawler_operator.state import resting
+from trawler_operator.state.finished import keep_until
 
 
 def _write(action: object) -> dict[str, object]:
@@ -57,6 +59,22 @@ def test_a_finished_job_that_a_finalizer_holds_is_not_deleted_again() -> None:
     )
     assert 1 == len(board(ended).finished.due(NOON * 2, most=9))
     assert [] == board(_deleted(ended)).finished.due(NOON * 2, most=9)
+
+
+@pytest.mark.parametrize("year", [9999, 2029])
+def test_a_time_written_by_hand_keeps_no_job_for_ever(year: int) -> None:
+    """It counts from the end, or from its creation where that is not to be believed either."""
+    late, soon = f"{year}-01-01T00:00:00Z", "2027-01-15T08:00:00Z"
+    discord = {"discord": {"channelId": "1" * 18, "requesterId": "2" * 18}}
+    for delivered, ended in ((late, soon), (late, late)):
+        found = job(
+            status_phase="Succeeded",
+            status_completionTime=ended,
+            status_delivery={"messageId": "3" * 18, "time": delivered},
+            delivery=discord,
+            ttlSecondsAfterFinished=60,
+        )
+        assert wording.parse(soon) + 60 == keep_until(found)
 
 
 def test_a_figure_written_by_hand_is_not_counted_past_what_can_be_written() -> None:
@@ -178,7 +196,7 @@ def test_waits_double_up_to_a_minute(failures: int, wait: int | None) -> None:
         status_failures=failures,
         status_queuedTime=wording.stamp(NOON),
     )
-    assert (0.0 if wait is None else 1000.0 + wait) == lifecycle.ready_at(found, board(found))
+    assert (wait or 0.0) == resting.wait(found, 0)
 
 
 def test_a_site_that_asks_for_time_gets_it() -> None:
@@ -191,7 +209,7 @@ def test_a_site_that_asks_for_time_gets_it() -> None:
         status_queuedTime=written.changes["queuedTime"],
         status_notBefore=written.changes["notBefore"],
     )
-    assert 1090.0 == lifecycle.ready_at(found, board(found))
+    assert 90.0 == resting.wait(found, 0)
 
 
 def test_a_site_that_asks_for_more_time_than_the_job_has_ends_it_at_once() -> None:
@@ -357,9 +375,10 @@ def test_what_a_pod_holds_without_right_is_cancelled() -> None:
     state = board(
         running("u1", attempt=2), pod(held=held("u1", 1) | held("u1", 2) | held("gone", 1))
     )
-    found = {(stray.uid, stray.attempt) for stray in lifecycle.strays(state)}
+    found = {(stray.uid, stray.attempt) for stray in lifecycle.strays(state, clock())}
     assert {("u1", 1), ("gone", 1)} == found
-    assert all(isinstance(stray, Cancel) for stray in lifecycle.strays(state))
+    assert all(isinstance(stray, Cancel) for stray in lifecycle.strays(state, clock()))
+    assert [] == lifecycle.strays(state, clock(2000.0)), "who is silent hears nothing"
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from trawler_crds.media_job import TERMINAL, MediaFile, Phase, Reuse
 from trawler_crds.messages import Outcome, Result, Stage
 from trawler_operator.board import WAITS
 from trawler_operator.ledger import Ledger
+from trawler_operator.state.resting import wait
 from world import Operator, World
 
 INDEX = st.integers(0, 40)
@@ -310,6 +311,18 @@ class Machine(RuleBasedStateMachine):
             for _, _, uid in lane
         ]
         assert sorted(lanes) == sorted(queued)
+        ready = [
+            each
+            for p in board.waiting.pools()
+            for lane in board.waiting.ready(p).values()
+            for _, _, uid in lane
+            for each in (uid, *board.waiting.behind(uid))
+        ]
+        assert sorted(ready) == sorted(uid for uid in queued if uid not in board.resting)
+        for uid in ready:
+            rest = wait(queued[uid], board.returned.get(uid, 0))
+            assert board.since[uid] + rest <= self.world.now
+        assert board.pods.keys() == {found.name for found in board.pods_of("default")}
         for name in QUEUES:
             mine = [found for found in queued.values() if board.waiting.queue_of(found) == name]
             assert board.waiting.count(name) == len(mine)
@@ -393,6 +406,9 @@ class Machine(RuleBasedStateMachine):
         }
         assert held == set()
         assert world.operator.board.reserved == {}
+        world.now += 300.0
+        for _ in range(8):  # what was kept long enough goes, some of it in each turn
+            self._round()
         for _ in range(3):  # nothing that nobody names stays in the store
             world.now += 300.0
             world.operator.sweep()

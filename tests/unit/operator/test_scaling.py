@@ -98,7 +98,9 @@ def queued(count: int, **more: Any) -> list[MediaJob]:
 
 
 def replicas(mine: Any, *things: Any, at: float = 1001.0) -> int:
-    return Scaler().shape(mine, board(mine, *things), clock(at), template="t").wanted
+    state = board(mine, *things)
+    state.wake(at)
+    return Scaler().shape(mine, state, clock(at), template="t").wanted
 
 
 @pytest.mark.parametrize(
@@ -190,12 +192,12 @@ def test_a_pod_that_does_not_start_is_replaced_ever_more_slowly_and_the_pool_say
     assert [] == late_pods(state, scaler, mine, 1030.0)
     assert [DeletePod(pod="p1", heard=False)] == late_pods(state, scaler, mine, 1030.1)
     assert not ready(state, scaler, mine, 1030.2)
-    state.pods.clear()
+    state.see_pod(state.pods["p1"], gone=True)
     assert [] == late_pods(state, scaler, mine, 1035.0)
     assert [CreatePod(pool="default")] == late_pods(state, scaler, mine, 1035.1)
     state.see_pod(pod("p2", phase="Pending", heard_at=None, seen_at=1036.0))
     assert [DeletePod(pod="p2", heard=False)] == late_pods(state, scaler, mine, 1066.1)
-    state.pods.clear()
+    state.see_pod(state.pods["p2"], gone=True)
     assert [] == late_pods(state, scaler, mine, 1076.0)
     assert [CreatePod(pool="default")] == late_pods(state, scaler, mine, 1076.2)
     state.see_pod(pod("p3", heard_at=1080.0))
@@ -306,3 +308,12 @@ def test_a_start_is_not_judged_while_we_could_not_have_heard_it() -> None:
     state = board(mine, pod("p1", phase="Pending", heard_at=None, seen_at=1000.0))
     assert [] == Scaler().shape(mine, state, clock(1100.0, since=None), template="t").actions
     assert [] == Scaler().shape(mine, state, clock(1100.0, since=1080.0), template="t").actions
+
+
+def test_what_a_lost_node_held_is_not_busy_any_more() -> None:
+    """Its pod is Terminating until somebody removes the node, which may be never."""
+    mine = pool(replicas=1)
+    state = board(mine, pod(held=held(), taken=1, leaving=True), pod("p2", heard_at=1100.0))
+    at = {now: Scaler().shape(mine, state, clock(now), template="t") for now in (1010.0, 1110.0)}
+    assert (1, 0) == (at[1010.0].status.busy, at[1110.0].status.busy)
+    assert [] == at[1110.0].actions

@@ -82,8 +82,9 @@ def test_a_failed_job_waits_its_time_and_does_not_hold_up_others() -> None:
     )
     early, late = clock(1001.0), clock(1002.0)
     assert ["b"] == [found.uid for found in assign(state, early)]
-    assert ["a", "b"] == [found.uid for found in assign(state, late)]
     assert 1.0 == scheduling.next_wake(state, early)
+    assert ["a", "b"] == [found.uid for found in assign(state, late)]
+    assert scheduling.next_wake(state, late) is None
 
 
 def test_jobs_that_are_being_worked_on_are_skipped() -> None:
@@ -249,3 +250,60 @@ def test_who_else_must_be_alone_waits_until_the_first_has_its_pod() -> None:
     state.see_job(queued("m", queue="q3", status_reason="OutOfMemory", status_attempt=1))
     state.see_pod(pod("p2", free=1))
     assert ["a0"] == _names(scheduler.assign(state, clock(), skip=set()))
+
+
+def test_the_cap_of_a_queue_holds_over_all_pools_together() -> None:
+    """Two pools that each had a slot for it let one more run than may."""
+    state = board(
+        queued("a", queue="q"),
+        queued("b", queue="q", pool="other"),
+        queue("q", maxRunning=1),
+        pod(),
+        pod("p2", pool="other"),
+    )
+    assert 1 == len(assign(state))
+
+
+def test_of_twins_in_two_pools_one_goes() -> None:
+    """The other takes what it brings, wherever it was fetched."""
+    same: dict[str, Any] = {"url": "http://site:8080/same.mp4"}
+    state = board(
+        queued("a", **same), queued("b", pool="other", **same), pod(), pod("p2", pool="other")
+    )
+    assert 1 == len(assign(state))
+
+
+def test_a_twin_that_something_holds_back_keeps_none_behind_it_from_going() -> None:
+    """Its status cannot be written, say: that is about this one object."""
+    same: dict[str, Any] = {"url": "http://site:8080/same.mp4"}
+    first, second = queued("a", **same), queued("b", "2027-01-15T09:00:00Z", **same)
+    state = board(first, second, pod())
+    assert ["a"] == [found.uid for found in assign(state)]
+    assert ["b"] == [found.uid for found in Scheduler().assign(state, clock(), skip={"a"})]
+    suspended = queued("a", suspend=True, version=2, **same)
+    state.see_job(suspended)
+    assert ["b"] == [found.uid for found in assign(state)]
+
+
+def test_those_that_rest_or_follow_a_twin_are_not_looked_at_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A turn took a fifth of a second for thirty thousand of them."""
+    same: dict[str, Any] = {"url": "http://site:8080/same.mp4"}
+    state = board(
+        *(queued(f"r{n}", status_failures=3) for n in range(300)),
+        *(queued(f"t{n}", **same) for n in range(300)),
+        running("leader", **same),
+        pod(held=held("leader"), taken=1),
+    )
+    looked: list[str] = []
+    shared = Board.shared
+
+    def counting(self: Board, known: MediaJob) -> str | None:
+        looked.append(known.uid)
+        return shared(self, known)
+
+    monkeypatch.setattr(Board, "shared", counting)
+    assert [] == assign(state)
+    assert 0 == scheduling.runnable(state, "default", scheduling.InHand(state), most=9)
+    assert len(looked) < 10

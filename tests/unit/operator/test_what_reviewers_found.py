@@ -11,6 +11,7 @@ from trawler_operator.actions import WriteStatus
 from trawler_operator.board import Board, Pod
 from trawler_operator.deciding import Decider, Repeats
 from trawler_operator.scheduling import Scheduler
+from trawler_operator.state import resting
 
 
 def test_no_number_of_tries_is_too_many() -> None:
@@ -51,7 +52,7 @@ def test_a_job_that_breaks_half_way_leaves_no_trace_in_any_count(
     assert 0 == state.waiting.count("q")
     assert {"other"} == set(state.jobs) == set(state.since)
     assert 1 == len(state.fetched())
-    assert 0 == scheduling.runnable(state, clock(), "default", most=9)
+    assert 0 == scheduling.runnable(state, "default", scheduling.InHand(state), most=9)
 
 
 def test_who_waited_too_long_ends_though_an_answer_could_be_copied() -> None:
@@ -120,12 +121,8 @@ def test_the_time_in_the_queue_counts_over_returns_that_cost_nothing() -> None:
 
 def test_what_returns_at_no_cost_rests_for_longer_each_time() -> None:
     """1,535 attempts of one job were made in thirty seconds."""
-    state = board(job("a", status_phase="Queued"))
-    waits = []
-    for returned in (0, 1, 2, 5, 50):
-        state.returned["a"] = returned
-        waits.append(lifecycle.ready_at(state.jobs["a"], state) - 1000.0)
-    assert [-1000.0, 0.5, 1.0, 8.0, 60.0] == waits
+    waits = [resting.wait(job("a"), returned) for returned in (0, 1, 2, 5, 50)]
+    assert [0.0, 0.5, 1.0, 8.0, 60.0] == waits
 
 
 def test_sizes_written_by_hand_make_no_sum_that_cannot_be_written() -> None:

@@ -14,6 +14,8 @@ from trawler_operator.wording import parse
 
 DELIVERY_GRACE: Final = 3600.0
 """Seconds that a finished job's delivery may take before its time to live begins without it."""
+LONGEST_LIFE: Final = 366 * 86400.0
+"""Seconds from a job's creation within which it ends and is delivered; a later time was written by hand."""
 OFFER_AGAIN: Final = 30.0
 """Seconds after which a job whose deletion was offered, and that is still there, is offered again."""
 
@@ -58,9 +60,9 @@ def condense(job: MediaJob, mark: str | None) -> FinishedJob:
 
 
 def keep_until(job: MediaJob) -> float:
-    """When (Unix seconds) a finished job was kept long enough, from its delivery or else its end. A time
-    that nobody can read counts from its creation. Never where it is deleted already, and only a
-    finalizer still holds it.
+    """When (Unix seconds) a finished job was kept long enough, from its delivery or else its end; from its
+    creation where its status, which others may write, says a time that nobody can read or believe.
+    Never where it is deleted already, and only a finalizer still holds it.
     """
     if job.metadata.deletion_timestamp is not None:
         return math.inf
@@ -68,14 +70,18 @@ def keep_until(job: MediaJob) -> float:
     discord = job.spec.delivery is not None and job.spec.delivery.discord is not None
     delivered = status.delivery.time if status.delivery is not None else None
     grace = DELIVERY_GRACE if discord and delivered is None else 0.0
-    kept_from = 0.0
-    for time in (delivered, status.completion_time, job.metadata.creation_timestamp):
-        try:
-            kept_from = parse(time or "")
-        except ValueError:
-            continue
-        break
+    created = _seconds(job.metadata.creation_timestamp)
+    latest = math.inf if created is None else created + LONGEST_LIFE
+    said = (_seconds(time) for time in (delivered, status.completion_time))
+    kept_from = next((at for at in said if at is not None and at < latest), created or 0.0)
     return kept_from + grace + job.spec.ttl_seconds_after_finished
+
+
+def _seconds(time: str | None) -> float | None:
+    try:
+        return parse(time or "")
+    except ValueError:
+        return None
 
 
 class FinishedJobs:

@@ -33,7 +33,7 @@ class _Ended(Exception):
 
 
 async def serve(stop: asyncio.Event, settings: Settings) -> None:
-    """Work until stopped, or until the fetcher or the bus is gone for good."""
+    """Work until stopped, or until the fetcher is gone for good."""
     tracing = telemetry.setup(
         "trawler-worker", endpoint=settings.otlp_endpoint, install=settings.install
     )
@@ -47,9 +47,7 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
             )
             last.callback(fetcher.close)
             tasks.create_task(fetcher.run(), name="hear the fetcher")
-            bus = await lifecycle.unless_stopped(
-                stop, Bus.connect(settings.nats_url, name=settings.pod, tasks=tasks)
-            )
+            bus = Bus.opening(settings.nats_url, name=settings.pod, tasks=tasks)
             names = {"install": settings.install, "pod": settings.pod}
             uploader = Uploader(bus, session, **names)
             runner = Runner(
@@ -63,15 +61,20 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
             )
             herald = Herald(bus, board, pool=settings.pool, **names)
             intake = Intake(board, runner, herald, tasks)
-            await bus.serve(subjects.orders(**names), Order, intake.order)
-            await bus.serve(subjects.control(**names), Control, intake.control)
-            tasks.create_task(herald.run(), name="presence")
+
+            async def listen() -> None:
+                await bus.serve(subjects.orders(**names), Order, intake.order)
+                await bus.serve(subjects.control(**names), Control, intake.control)
+
             async with health.serve(
                 port=settings.health_port,
                 live={"fetcher": lambda: not fetcher.lost.is_set()},
                 ready={"bus": lambda: bus.connected, "operator": lambda: herald.seen_once},
                 metrics=_metrics(board),
             ):
+                # a bus that is away is waited for: a container that ends is begun again ever later
+                await lifecycle.unless_stopped(stop, listen())
+                tasks.create_task(herald.run(), name="presence")
                 log.info("agent_ready")
                 await _until_the_end(stop, fetcher)
                 if stop.is_set():

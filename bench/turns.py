@@ -1,0 +1,72 @@
+"""How long one turn of the operator takes with much to look at, decided purely: no API server, no pods."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from objects import NOON, board, clock, job, pod, pool, running
+from trawler_crds.media_job import MediaJob
+from trawler_operator import wording
+from trawler_operator.board import Board
+from trawler_operator.deciding import Decider
+from trawler_operator.scaling import Scaler
+from trawler_operator.scheduling import InHand, Scheduler, next_wake
+
+MANY: Final = 30_000
+POOLS: Final = 50
+TURNS: Final = 9
+BAR: Final = 0.05
+"""Seconds of processor time: what a turn may take at most."""
+SPENT: Final = 0.03
+Show = Callable[..., None]
+
+
+def _queued(number: int, **more: object) -> MediaJob:
+    address = f"http://site:8080/video/{number}.mp4"
+    return job(f"u{number}", **{"url": address, "status_phase": "Queued", **more})
+
+
+def _scenes() -> Iterator[tuple[str, float, Board]]:
+    """What is looked at, from when (monotonic seconds) on, and how it stands."""
+    failed = {"status_failures": 3, "status_queuedTime": wording.stamp(NOON)}
+    same: dict[str, Any] = {"url": "http://site:8080/same.mp4"}
+    resting = [_queued(n, **failed) for n in range(MANY)]
+    yield f"{MANY} wait for a retry", 1001.0, board(*resting, pool(), pod())
+    yield f"{MANY} whose retry is due", 1010.0, board(*resting, pool(), pod())
+    twins = [_queued(n, **same) for n in range(MANY)]
+    leader = running("leader", **same)
+    yield f"{MANY} wait for one link", 1001.0, board(*twins, leader, pool(), pod(), pod("p2"))
+    names = [f"pool-{n}" for n in range(POOLS)]
+    yield (
+        f"{POOLS} pools, 500 pods, 1500 jobs",
+        1001.0,
+        board(
+            *(_queued(n, pool=names[n % POOLS], **failed) for n in range(1000)),
+            *(running(f"r{n}", pool=names[n % POOLS], worker=f"w{n}") for n in range(500)),
+            *(pod(f"w{n}", pool=names[n % POOLS]) for n in range(500)),
+            *(pool(name) for name in names),
+        ),
+    )
+
+
+def _turn(state: Board, decider: Decider, scaler: Scaler, at: float) -> float:
+    """Seconds of processor time of what the reconciler does in one turn, but for beginning it."""
+    begun = time.thread_time()
+    now = clock(at)
+    next_wake(state, now)
+    for _ in decider.due(state, now, set(), spent=lambda: time.thread_time() - begun > SPENT):
+        pass
+    in_hand = InHand(state)
+    for each in tuple(state.pools.values()):
+        scaler.shape(each, state, now, template="t", in_hand=in_hand)
+    return time.thread_time() - begun
+
+
+def run(show: Show) -> None:
+    """Print the median of some turns of each scene beside the bar."""
+    for what, at, state in _scenes():
+        state.dirty.clear()
+        decider, scaler = Decider(Scheduler()), Scaler()
+        took = statistics.median(_turn(state, decider, scaler, at + n) for n in range(TURNS))
+        show(f"a turn: {what}", f"{took * 1000:.1f} ms", f"<= {BAR * 1000:.0f} ms", met=took <= BAR)
