@@ -3,6 +3,9 @@ delays nobody else.
 """
 
 import asyncio
+import os
+import signal
+import sys
 from typing import Any
 
 import pytest
@@ -152,3 +155,27 @@ async def test_an_operator_that_starts_without_a_bus_does_all_that_needs_no_pod(
     assert [] == pod.orders
     bus_server.start()
     assert wanted.uid == (await ordered(pod)).uid
+
+
+@pytest.mark.proxied
+async def test_an_uninstall_goes_on_past_a_pod_that_may_not_be_deleted(
+    operator: Operator, proxy: ApiProxy
+) -> None:
+    """And comes back to it, for as long as a hook may take."""
+    await asyncio.to_thread(wait_until, lambda: len(operator.pods()) == 1, what="a pod")
+    operator.edit("default", "workerpools", replicas=2)
+    await asyncio.to_thread(wait_until, lambda: len(operator.pods()) == 2, what="two pods")
+    operator.kill(signal.SIGTERM)
+    kept = min(pod["metadata"]["name"] for pod in operator.pods())
+    proxy.protected.add(f"/api/v1/namespaces/{operator.namespace}/pods/{kept}")
+    last = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "trawler_operator.uninstall"), env={**os.environ, **operator._env}
+    )
+    await asyncio.to_thread(
+        wait_until,
+        lambda: [kept] == [pod["metadata"]["name"] for pod in operator.pods()],
+        what="one pod less",
+    )
+    proxy.protected.clear()
+    assert 0 == await asyncio.wait_for(last.wait(), 30)
+    assert [] == operator.pods()

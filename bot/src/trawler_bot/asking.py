@@ -315,7 +315,7 @@ class Asking:
         try:
             job = await self._desk.jobs.note_message(job, message_id)
             reach(CrashPoint.BOT_NOTED)
-        except (ApiAway, Conflict, Missing) as error:
+        except (ApiAway, Conflict, Missing, Refused) as error:
             gone = isinstance(error, Missing)  # the watch will not tell of it once more
             log.warning("message_not_noted", extra={"job": job.uid, "error": str(error)})
         self._following.follow(job, message_id, held, gone=gone)

@@ -24,7 +24,7 @@ class Delivery:
     def __init__(self, store: Store, scratch: Path, room: int) -> None:
         self._store = store
         self._scratch = scratch
-        self._room = _Room(room)
+        self._room = Room(room)
 
     @asynccontextmanager
     async def files(
@@ -49,17 +49,20 @@ class Delivery:
                         sent.close()
 
 
-class _Room:
-    """Bytes of disk, shared by all deliveries; who finds none left waits."""
+class Room:
+    """Bytes of disk, shared by all deliveries. Who finds too few waits, and those who come later wait behind:
+    else small ones would keep a large one waiting for ever.
+    """
 
     def __init__(self, size: int) -> None:
         self._size = self._free = size
         self._changed = asyncio.Condition()
+        self._line = asyncio.Lock()
 
     @asynccontextmanager
     async def taken(self, wanted: int) -> AsyncIterator[None]:
         mine = min(wanted, self._size)  # more than there is goes alone
-        async with self._changed:
+        async with self._line, self._changed:
             await self._changed.wait_for(lambda: self._free >= mine)
             self._free -= mine
         try:

@@ -245,7 +245,8 @@ async def _lead(
     parts.start("watch", lambda: _watch(settings.install, settings.identity, memo, stop))
     log.info("leading")
     parts.start("review pools", mirrors.review_pools)
-    parts.start("queues", queues.run)
+    parts.start("places", queues.tell)
+    parts.start("checkpoints", queues.keep)
     broom = Broom(
         board=board,
         pins=pins,

@@ -23,6 +23,8 @@ TELL_EVERY: Final = 2.0
 WRITE_EVERY: Final = 30.0
 MOST_BYTES: Final = 2**62
 """More cannot be written: somebody else wrote sizes by hand."""
+AT_ONCE: Final = 4
+"""Checkpoints that are written together."""
 LOOKED_AT: Final = 1000
 """Queues whose figures are compared with what their status says in one go."""
 
@@ -49,21 +51,41 @@ class QueueDesk:
         self._written: dict[str, float] = {}
         self._next = 0
 
-    async def run(self) -> None:
-        """Speak for ever."""
+    async def tell(self) -> None:
+        """Say on the bus where everybody stands, for ever."""
         while True:
             await asyncio.sleep(TELL_EVERY)
-            clock = Clock(now=time.monotonic(), wall=time.time(), listening_since=None)
+            turn = Turn()
+            for message in positions(self._board, self._clock(), self._scheduler):
+                await turn.breathe()
+                if message is not None:
+                    await self._bus.publish(
+                        subjects.positions(self._install, message.queue), message
+                    )
+
+    async def keep(self) -> None:
+        """Write the figures of queues into their status, for ever: some together, so that one that is not
+        answered delays few others.
+        """
+        while True:
+            await asyncio.sleep(TELL_EVERY)
+            clock = self._clock()
             self._board.ledger.turn_over(stamp(clock.wall - 86400)[:10])
             turn = Turn()
-            for message in positions(self._board, clock, self._scheduler):
-                await turn.breathe()
-                if message is None:
-                    continue
-                await self._bus.publish(subjects.positions(self._install, message.queue), message)
+            due: list[str] = []
             for queue in self._some():
-                await self._checkpoint(queue, clock)
+                if self._due(queue, clock):
+                    due.append(queue.name)
                 await turn.breathe()
+            while due:
+                some, due = due[:AT_ONCE], due[AT_ONCE:]
+                await asyncio.gather(*(self._checkpoint(name) for name in some))
+            for gone in self._written.keys() - self._board.queues.keys():
+                del self._written[gone]
+
+    @staticmethod
+    def _clock() -> Clock:
+        return Clock(now=time.monotonic(), wall=time.time(), listening_since=None)
 
     def _some(self) -> list[MediaQueue]:
         """All queues where there are few; of many some each time, all of them in turn."""
@@ -72,18 +94,25 @@ class QueueDesk:
         self._next = begin + LOOKED_AT
         return [self._board.queues[name] for name in names[begin : begin + LOOKED_AT]]
 
-    async def _checkpoint(self, queue: MediaQueue, clock: Clock) -> None:
+    def _due(self, queue: MediaQueue, clock: Clock) -> bool:
+        """Whether its status says other figures than there are, and was not written just now."""
         if clock.now - self._written.get(queue.name, 0.0) < WRITE_EVERY:
+            return False
+        has = queue.status
+        said = (has.queued, has.running, has.day, has.day_bytes)
+        return counts(queue.name, self._board, clock) != said
+
+    async def _checkpoint(self, name: str) -> None:
+        queue, clock = self._board.queues.get(name), self._clock()
+        if queue is None:
             return
-        wanted, has = counts(queue.name, self._board, clock), queue.status
-        if wanted == (has.queued, has.running, has.day, has.day_bytes):
-            return
-        self._written[queue.name] = clock.now
+        self._written[name] = clock.now
         self._leader.require()
+        has = status(counts(name, self._board, clock))
         try:
-            self._board.see_queue(await self._cluster.write_queue(queue, status(wanted).wire()))
+            self._board.see_queue(await self._cluster.write_queue(queue, has.wire()))
         except (ApiAway, Conflict, Missing, Refused) as error:
-            log.info("checkpoint_waits", extra={"queue": queue.name, "error": str(error)})
+            log.info("checkpoint_waits", extra={"queue": name, "error": str(error)})
 
 
 def restore(board: Board, wall: float) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trawler_common import lifecycle, logs
-from trawler_common.kube import ApiAway, Missing
+from trawler_common.kube import ApiAway, Missing, Refused
 from trawler_operator.cluster import Cluster
 from trawler_operator.leader import NAME
 
@@ -32,7 +32,8 @@ class Settings(BaseSettings):
 
 async def clean(cluster: Cluster, deployment: str) -> None:
     """Delete every worker pod and the Lease, unless the operator is still installed: whoever applies the
-    chart's manifests without Helm runs this, too. Raises ApiAway.
+    chart's manifests without Helm runs this, too. What may not be deleted keeps nothing else from it. Raises
+    ApiAway, Refused.
     """
     try:
         found = await cluster.get_deployment(deployment)
@@ -42,12 +43,19 @@ async def clean(cluster: Cluster, deployment: str) -> None:
         if "deletionTimestamp" not in found["metadata"]:
             log.info("still_installed")
             return
+    refused: Refused | None = None
     for pod in await cluster.list_pods():
-        log.info("worker_deleted", extra={"pod": pod.name})
-        with suppress(Missing):
+        try:
             await cluster.delete_pod(pod.name)
+            log.info("worker_deleted", extra={"pod": pod.name})
+        except Missing:
+            pass
+        except Refused as error:
+            refused = error
     with suppress(Missing):
         await cluster.delete_lease(NAME)
+    if refused is not None:
+        raise refused
 
 
 async def serve(_: asyncio.Event, settings: Settings) -> None:
@@ -58,7 +66,7 @@ async def serve(_: asyncio.Event, settings: Settings) -> None:
             while True:
                 try:
                     return await clean(cluster, settings.deployment)
-                except ApiAway as error:
+                except (ApiAway, Refused) as error:
                     log.warning("uninstall_waits", extra={"error": str(error)})
                     await asyncio.sleep(1)
     except TimeoutError:
