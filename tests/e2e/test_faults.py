@@ -3,6 +3,7 @@
 import secrets
 import subprocess
 import time
+from collections.abc import Container
 from typing import Any
 
 import pytest
@@ -143,26 +144,53 @@ def test_pods_that_are_told_to_go_while_they_start_are_gone_at_once(
     """As PID 1 Python was deaf until it had handlers: 1 of 8 was still there after eleven minutes."""
     release.wait_for_workers(1, timeout=90)
     for _ in range(3):
-        known = {pod["metadata"]["name"] for pod in release.workers()}
+        known = _uids(release, "worker")
         release.kubectl.run("scale", "wp/default", "--replicas=2")
-        new = _starting(release, known)
+        name, uid = _starting(release, "worker", known)
         begun = time.monotonic()
         release.kubectl.run("scale", "wp/default", "--replicas=1")
         if by == "kubectl":
-            release.kubectl.run("delete", "pod", new, "--wait=false", check=False)
-        while new in {pod["metadata"]["name"] for pod in release.workers()}:
-            assert time.monotonic() - begun < 15, release.report()
-            time.sleep(0.1)
+            release.kubectl.run("delete", "pod", name, "--wait=false", check=False)
+        _gone(release, "worker", uid, begun + 15)
     release.wait_for_workers(1, timeout=90)
 
 
-def _starting(release: Installed, known: set[str]) -> str:
-    """A new pod in which a container has just been started."""
+@pytest.mark.parametrize(
+    ("component", "owner"),
+    [("operator", "deployment/trawler-operator"), ("bot", "statefulset/trawler-bot")],
+)
+def test_operator_and_bot_are_gone_at_once_when_they_are_told_to_go_while_they_start(
+    release: Installed, component: str, owner: str
+) -> None:
+    """Long before their grace is over, which is 15 s and 30 s."""
+    for _ in range(2):
+        known = _uids(release, component)
+        release.kubectl.run("delete", "pod", *known.values(), "--wait=false")
+        name, uid = _starting(release, component, known)
+        begun = time.monotonic()
+        release.kubectl.run("delete", "pod", name, "--wait=false")
+        _gone(release, component, uid, begun + 10)
+    release.kubectl.run("rollout", "status", owner, "--timeout=120s")
+
+
+def _uids(release: Installed, component: str) -> dict[str, str]:
+    """Uid → name of each pod."""
+    return {pod["metadata"]["uid"]: pod["metadata"]["name"] for pod in release.pods(component)}
+
+
+def _starting(release: Installed, component: str, known: Container[str]) -> tuple[str, str]:
+    """Name and uid of a new pod in which a container has just been started."""
     end = time.monotonic() + 60
     while time.monotonic() < end:
-        for pod in release.workers():
+        for pod in release.pods(component):
             states = [s["state"] for s in pod["status"].get("containerStatuses", [])]
-            if pod["metadata"]["name"] not in known and any("running" in s for s in states):
-                return str(pod["metadata"]["name"])
+            if pod["metadata"]["uid"] not in known and any("running" in s for s in states):
+                return str(pod["metadata"]["name"]), str(pod["metadata"]["uid"])
         time.sleep(0.02)
     raise AssertionError("no container of a new pod was started")
+
+
+def _gone(release: Installed, component: str, uid: str, end: float) -> None:
+    while uid in _uids(release, component):
+        assert time.monotonic() < end, release.report()
+        time.sleep(0.1)

@@ -5,6 +5,8 @@ import hashlib
 import json
 import socket
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -15,7 +17,7 @@ from aiohttp import web
 from servers import free_port, http_ok, nats, ready_store, store
 from trawler_common.bus import Bus, NoAnswer
 from trawler_common.grants import Credentials
-from trawler_common.store import Store, StoreAway, StoreSettings
+from trawler_common.store import Store, StoreAway, StoreRefused, StoreSettings
 from trawler_crds import subjects
 from trawler_crds.keys import object_key
 from trawler_crds.messages import Presence, Seen, UploadFile, UploadGrant
@@ -243,38 +245,44 @@ async def test_a_store_that_is_away_is_not_an_object_that_is_missing(tmp_path: P
         await found.ensure_bucket()
 
 
+@asynccontextmanager
+async def _answering(
+    answer: Callable[[web.Request], Awaitable[web.Response]], *, region: str = "us-east-1"
+) -> AsyncIterator[Store]:
+    """A store of which only the answers are made up, as S3 gives them to credentials that may do little."""
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield Store(
+        StoreSettings(
+            endpoint=f"http://127.0.0.1:{runner.addresses[0][1]}",
+            bucket="bucket",
+            region=region,
+            prefix="mine",
+            credentials=lambda: Credentials(access_key="a", secret_key="s", session_token="t/1"),
+        )
+    )
+    await runner.cleanup()
+
+
+def _error(status: int, code: str) -> web.Response:
+    body = f"<Error><Code>{code}</Code><Message>no</Message></Error>"
+    return web.Response(status=status, text=body, content_type="application/xml")
+
+
 async def test_credentials_for_our_own_prefix_only_are_enough(tmp_path: Path) -> None:
     """What lies below the prefix of before is refused to them: then it is not there, and the store is not
     away. Where many asked at once the refusals opened the breaker, and somebody else's object was away.
     """
 
     async def answer(request: web.Request) -> web.Response:
-        ours = "/bucket/mine/" in request.path
-        if not ours:
-            body = "<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
-            return web.Response(status=403, text=body, content_type="application/xml")
-        if THERE in request.path:
-            return web.Response(body=BODY)
-        body = "<Error><Code>NoSuchKey</Code><Message>no</Message></Error>"
-        return web.Response(status=404, text=body, content_type="application/xml")
+        if "/bucket/mine/" not in request.path:
+            return _error(403, "AccessDenied")
+        return web.Response(body=BODY) if THERE in request.path else _error(404, "NoSuchKey")
 
-    app = web.Application()
-    app.router.add_route("*", "/{tail:.*}", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
-    found = Store(
-        StoreSettings(
-            endpoint=f"http://127.0.0.1:{port}",
-            bucket="bucket",
-            region="us-east-1",
-            prefix="mine",
-            credentials=lambda: Credentials(access_key="a", secret_key="s", session_token=""),
-        )
-    )
-    try:
+    async with _answering(answer) as found:
         assert [False] * 20 == await asyncio.gather(*(found.has("0" * 64, 5) for _ in range(20)))
         assert not found.breaker.open
         with pytest.raises(FileNotFoundError):
@@ -282,8 +290,48 @@ async def test_credentials_for_our_own_prefix_only_are_enough(tmp_path: Path) ->
         with pytest.raises(FileNotFoundError):
             await found.save("0" * 64, 5, tmp_path / "file", timeout=5)
         assert BODY == await found.get(THERE)
-    finally:
-        await runner.cleanup()
+
+
+@pytest.mark.parametrize("may", ["read", "nothing"])
+async def test_credentials_that_may_make_no_bucket_are_enough_where_they_may_read_it(
+    may: str,
+) -> None:
+    """The rule outside of tests; it was asked for once a second, for ever."""
+    listing = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.method == "GET" and may == "read":
+            return web.Response(text=listing, content_type="application/xml")
+        return _error(403, "AccessDenied")
+
+    async with _answering(answer) as found:
+        if may == "read":
+            await found.ensure_bucket()
+        else:
+            with pytest.raises(StoreRefused, match="refused to make the bucket"):
+                await found.ensure_bucket()
+
+
+@pytest.mark.parametrize(
+    ("region", "said"), [("us-east-1", ""), ("eu-central-1", "eu-central-1"), ("a&b", "a&amp;b")]
+)
+async def test_a_bucket_is_made_in_its_region_by_whoever_has_a_session(
+    region: str, said: str
+) -> None:
+    """Everywhere but in the oldest one it has to be said; temporary credentials sign with their token."""
+    asked: list[tuple[str, str]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append((await request.text(), request.query["X-Amz-Security-Token"]))
+        assert f"/{region}/s3/" in request.query["X-Amz-Credential"]
+        return web.Response()
+
+    async with _answering(answer, region=region) as found:
+        await found.ensure_bucket()
+    ((body, token),) = asked
+    constraint = f"<LocationConstraint>{said}</LocationConstraint>"
+    assert (constraint in body) if said else body == ""
+    assert token == "t/1"
 
 
 async def test_an_error_after_which_the_client_does_not_come_back_is_no_end(

@@ -20,6 +20,10 @@ from stubpod import StubPod
 from trawler_common.store import Store, StoreAway, StoreSettings
 from trawler_crds.keys import OWNER_OBJECT, SHARED_PREFIX, object_key
 from trawler_crds.messages import Order, UploadFile
+from trawler_operator.board import Board, Unreadable
+from trawler_operator.broom import Broom
+from trawler_operator.metrics import Metrics
+from trawler_operator.sweeping import Pins
 
 
 def ask(operator: Operator, url: str) -> str:
@@ -231,3 +235,39 @@ async def _stored_as(settings: StoreSettings, body: bytes) -> str:
     ):
         assert answer.status == 200
     return digest
+
+
+class _Leads:
+    """For as long as the test lasts."""
+
+    def require(self) -> None:
+        """It does."""
+
+    def remaining(self) -> float:
+        return 10.0
+
+
+async def test_nothing_is_swept_while_one_job_is_not_understood(
+    store_settings: StoreSettings, ready: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows which objects it names."""
+    monkeypatch.setattr("trawler_operator.broom.longest_attempt", lambda _: 0.0)
+    digest = await _stored_as(store_settings, b"named by nobody")
+    board, leads = Board(), _Leads()
+    broom = Broom(
+        board=board,
+        pins=Pins(),
+        store=ready,
+        owned=lambda: True,
+        exclusive=False,
+        leader=leads,  # type: ignore[arg-type]
+        metrics=Metrics(board),
+    )
+    odd = Unreadable(uid="u", name="odd", version=1, ended=True, why="another version")
+    board.see_job(odd)
+    await broom._sweep("mine", digest[:2])
+    await broom._sweep("mine", digest[:2])
+    assert object_key("mine", digest) in await ready.keys("mine/")
+    board.see_job(odd, gone=True)
+    await broom._sweep("mine", digest[:2])
+    assert [] == [key for key in await ready.keys("mine/") if digest in key]

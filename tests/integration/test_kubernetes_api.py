@@ -27,6 +27,7 @@ async def connected(kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncI
         yield found
     finally:
         await found.close()
+        await asyncio.sleep(0.1)  # TLS closes only then (aiohttp's docs, Graceful Shutdown)
 
 
 @pytest_asyncio.fixture

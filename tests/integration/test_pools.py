@@ -5,8 +5,11 @@ import secrets
 import time
 from typing import Any
 
+import pytest
 import yaml
 
+from apiclient import MERGE
+from apiproxy import ApiProxy
 from operating import Operator, ordered, stored, upload
 from servers import wait_until
 from stubpod import StubPod
@@ -31,6 +34,12 @@ def pods_of(operator: Operator, pool: str) -> list[str]:
         for pod in operator.pods()
         if pod["metadata"]["labels"]["trawler.dev/pool"] == pool
     ]
+
+
+def condition(operator: Operator, pool: str, kind: str) -> dict[str, Any]:
+    """One condition of a pool; empty where there is none yet."""
+    status = operator.read("workerpools", pool).get("status", {})
+    return next((c for c in status.get("conditions", []) if c["type"] == kind), {})
 
 
 def replicas(operator: Operator, pool: str) -> int:
@@ -73,15 +82,73 @@ async def test_a_pool_whose_pods_do_not_start_says_so_and_makes_no_storm(
     pool = make_pool(operator, startSeconds=1)
     operator.ask(pool=pool)
 
-    def condition() -> dict[str, Any]:
-        status = operator.read("workerpools", pool).get("status", {})
-        return next((c for c in status.get("conditions", []) if c["type"] == "Ready"), {})
-
     seen: set[str] = set()
     end = time.monotonic() + 30
-    while condition().get("status") != "False":
+    while condition(operator, pool, "Ready").get("status") != "False":
         seen |= set(pods_of(operator, pool))
         assert time.monotonic() < end
         await asyncio.sleep(0.2)
-    assert "PodsDoNotStart" == condition()["reason"]
+    assert "PodsDoNotStart" == condition(operator, pool, "Ready")["reason"]
     assert 1 <= len(seen) <= 3
+
+
+def _fill_quota(operator: Operator) -> None:
+    """No pod more than there is; who counts that on a cluster is not here, so we say it."""
+    operator.kubectl("create", "quota", "full", "--hard=pods=1")
+    path = f"/api/v1/namespaces/{operator.namespace}/resourcequotas/full/status"
+    status = {"hard": {"pods": "1"}, "used": {"pods": "1"}}
+    operator.api.send("PATCH", path, {"status": status}, kind=MERGE)
+    words = ("-n", operator.namespace, "run", "probe", "--image=none", "--dry-run=server")
+    wait_until(
+        lambda: "exceeded quota" in operator.api.kubectl(*words, check=False).stderr,
+        what="a quota that is heeded",
+    )
+
+
+@pytest.mark.proxied
+async def test_a_full_quota_is_told_once_and_asked_ever_more_slowly(
+    operator: Operator, pod: StubPod, proxy: ApiProxy
+) -> None:
+    """A refused POST each second, for ever, was what people met elsewhere."""
+    job = operator.ask()
+    await ordered(pod)
+    await upload(pod, job.uid)
+    await pod.report(job.uid, stored())
+    await operator.until(job.name, phase="Succeeded")  # so pods of this pool do work
+    await asyncio.to_thread(_fill_quota, operator)
+    path = f"/api/v1/namespaces/{operator.namespace}/pods"
+
+    def asked() -> list[float]:
+        return [at for at, where in proxy.creations if where == path]
+
+    before = len(asked())
+    operator.edit("default", "workerpools", replicas=6)
+    await asyncio.to_thread(wait_until, lambda: len(asked()) == before + 3, what="a third try")
+    first, second, third = asked()[before:]
+    assert second - first > 4
+    assert third - second > 8
+    found = condition(operator, "default", "PodsStart")
+    assert ("False", "PodsRefused") == (found["status"], found["reason"])
+    assert "exceeded quota" in found["message"]
+    assert "True" == condition(operator, "default", "Ready")["status"], "one pod works"
+    assert 1 == operator.kubectl("get", "events").count("PodsRefused")
+
+
+async def test_a_pool_whose_pod_finds_no_room_says_so_in_the_schedulers_words(
+    operator: Operator,
+) -> None:
+    """It is waited for: another in its place would wait behind it."""
+    await asyncio.to_thread(wait_until, lambda: len(operator.pods()) == 1, what="a pod")
+    name = operator.pods()[0]["metadata"]["name"]
+    why = "0/1 nodes are available: 1 Insufficient cpu."
+    said = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": why}
+    path = f"/api/v1/namespaces/{operator.namespace}/pods/{name}/status"
+    operator.api.send("PATCH", path, {"status": {"conditions": [said]}}, kind=MERGE)
+    await asyncio.to_thread(
+        wait_until,
+        lambda: why in condition(operator, "default", "Ready").get("message", ""),
+        what="a condition that says why",
+    )
+    found = condition(operator, "default", "Ready")
+    assert ("False", "Unschedulable") == (found["status"], found["reason"])
+    assert name == operator.pods()[0]["metadata"]["name"]

@@ -42,6 +42,7 @@ async def connected(
         yield found
     finally:
         await found.close()
+        await asyncio.sleep(0.1)  # TLS closes only then (aiohttp's docs, Graceful Shutdown)
 
 
 @asynccontextmanager

@@ -56,6 +56,8 @@ class ApiProxy:
         """Watches stay open and say nothing more."""
         self.asked: list[float] = []
         """When (monotonic) each request came."""
+        self.creations: list[tuple[float, str]] = []
+        """When (monotonic) and where each POST came."""
         self.deletions: list[str] = []
         """The path of each DELETE."""
         self.protected: set[str] = set()
@@ -69,35 +71,17 @@ class ApiProxy:
         self._cut += 1
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        self.asked.append(time.monotonic())
+        self._note(request)
         assert request.transport is not None
-        self.connections.add(request.transport.get_extra_info("peername"))
         if self.away:
             request.transport.abort()
             return web.Response()
         watch = request.query.get("watch") == "true"
-        status = request.path.endswith("/status") and "mediajobs" in request.path
-        if time.monotonic() < self.busy_until and not watch:
-            return web.json_response(
-                {"message": "too many requests"}, status=429, headers={"Retry-After": "2"}
-            )
-        if "limit" in request.query and not watch:
-            refusal = self._refuse_list(request)
-            if refusal is not None:
-                return refusal
-        if request.method == "DELETE":
-            self.deletions.append(request.path)
-            if request.path in self.protected:
-                return web.json_response({"message": "a policy forbids that"}, status=403)
-        pool = "/workerpools" in request.path and request.method in {"PATCH", "PUT", "POST"}
-        if pool and self.pool_conflicts > 0:
-            self.pool_conflicts -= 1
-            return web.json_response({"message": "the object was changed"}, status=409)
-        if self.pools_hang and pool and not request.path.endswith("/status"):
+        if not watch and (refusal := self._refuse(request)) is not None:
+            return refusal
+        if self.pools_hang and _writes_pool(request) and not request.path.endswith("/status"):
             await asyncio.sleep(3600)
-        if status and request.method == "PATCH" and self.conflicts > 0:
-            self.conflicts -= 1
-            return web.json_response({"message": "the object was changed"}, status=409)
+        status = _is_status(request)
         if status and request.method == "PATCH" and self.unanswered > 0:
             self.unanswered -= 1
             return await self._lose(request)
@@ -106,6 +90,34 @@ class ApiProxy:
             return await self._lose(request, after=self.lost_after)
         late = self.late if status else 0.0
         return await self._pass(request, watch=watch, late=late)
+
+    def _note(self, request: web.Request) -> None:
+        now = time.monotonic()
+        self.asked.append(now)
+        assert request.transport is not None
+        self.connections.add(request.transport.get_extra_info("peername"))
+        if request.method == "POST":
+            self.creations.append((now, request.path))
+        if request.method == "DELETE":
+            self.deletions.append(request.path)
+
+    def _refuse(self, request: web.Request) -> web.Response | None:
+        """What is answered undone."""
+        if time.monotonic() < self.busy_until:
+            return web.json_response(
+                {"message": "too many requests"}, status=429, headers={"Retry-After": "2"}
+            )
+        if "limit" in request.query:
+            return self._refuse_list(request)
+        if request.method == "DELETE" and request.path in self.protected:
+            return web.json_response({"message": "a policy forbids that"}, status=403)
+        if _writes_pool(request) and self.pool_conflicts > 0:
+            self.pool_conflicts -= 1
+            return web.json_response({"message": "the object was changed"}, status=409)
+        if _is_status(request) and request.method == "PATCH" and self.conflicts > 0:
+            self.conflicts -= 1
+            return web.json_response({"message": "the object was changed"}, status=409)
+        return None
 
     def _refuse_list(self, request: web.Request) -> web.Response | None:
         later = "continue" in request.query
@@ -210,3 +222,11 @@ def api_proxy(api: ApiServer, kubeconfig: Path) -> Iterator[ApiProxy]:
         loop.call_soon_threadsafe(stop.set)
         thread.join(20)
         loop.close()
+
+
+def _is_status(request: web.Request) -> bool:
+    return request.path.endswith("/status") and "mediajobs" in request.path
+
+
+def _writes_pool(request: web.Request) -> bool:
+    return "/workerpools" in request.path and request.method in {"PATCH", "PUT", "POST"}

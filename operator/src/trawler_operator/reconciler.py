@@ -44,6 +44,8 @@ TURN: Final = 0.03
 """Seconds of one turn after which what is left goes into the next; what is begun then ends soon, so that
 no turn lasts longer than 50 ms.
 """
+POOLS_TURN: Final = 0.015
+"""Seconds of that for pools: jobs without end do not keep them from being tended."""
 POOL_STATUS_EVERY: Final = 3.0
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 60.0
@@ -160,7 +162,7 @@ class Reconciler:
             ):
                 self._do(key, action)
         finally:  # whatever went wrong there, pools are tended
-            self._tend_pools(clock, turn)
+            self._tend_pools(clock)
         if board.dirty:
             self._changed.set()
         self._scaler.forget(board.pools)
@@ -177,9 +179,9 @@ class Reconciler:
 
     # pools ------------------------------------------------------------------------------------
 
-    def _tend_pools(self, clock: Clock, turn: Turn) -> None:
-        """All of them, or as many as the turn has time for, and at least one; the others come first in the next."""
-        in_hand = scheduling.InHand(self._board)
+    def _tend_pools(self, clock: Clock) -> None:
+        """All of them, or as many as there is time for, and at least one; the others come first in the next turn."""
+        in_hand, turn = scheduling.InHand(self._board), Turn(POOLS_TURN)
         names = list(self._board.pools)
         begin = names.index(self._tended) + 1 if self._tended in self._board.pools else 0
         for number, name in enumerate(names[begin:] + names[:begin]):
