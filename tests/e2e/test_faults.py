@@ -163,9 +163,10 @@ def test_operator_and_bot_are_gone_at_once_when_they_are_told_to_go_while_they_s
     release: Installed, component: str, owner: str
 ) -> None:
     """Long before their grace is over, which is 15 s and 30 s."""
+    ours = f"app.kubernetes.io/component={component}"
     for _ in range(2):
         known = _uids(release, component)
-        release.kubectl.run("delete", "pod", *known.values(), "--wait=false")
+        release.kubectl.run("delete", "pod", "-l", ours, "--wait=false")
         name, uid = _starting(release, component, known)
         begun = time.monotonic()
         release.kubectl.run("delete", "pod", name, "--wait=false")

@@ -399,11 +399,13 @@ class Machine(RuleBasedStateMachine):
             self._round()
         left = [found for found in world.active() if not world.waits_for_a_person(found)]
         assert left == [], [(f.uid, f.status) for f in left]
-        for _ in range(3):
+        for _ in range(40):  # a lost cancel is said again after 30 s at most
             self._round()
-        held = {
-            key for worker in world.workers.values() if not worker.frozen for key in worker.held
-        }
+            held = {
+                key for worker in world.workers.values() if not worker.frozen for key in worker.held
+            }
+            if not held:
+                break
         assert held == set()
         assert world.operator.board.reserved == {}
         world.now += 300.0
