@@ -2,7 +2,7 @@
 
 import json
 import os
-import random
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chart import CHART, render, template
+from generate import Generator
 from trawler_bot.settings import Settings as BotSettings
 from trawler_operator import configured
 from trawler_operator.settings import Settings
@@ -46,49 +47,29 @@ MATCHING = {
 """Some of what each pattern lets in."""
 
 
-class Chooser:
-    """Values at random, from the schema; the same seed makes the same ones."""
+class Values(Generator):
+    """Values as strangers may write them: whatever their schema lets in, at random."""
 
-    def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)
-
-    def of(self, node: dict[str, Any]) -> Any:
-        """A value that one part of the schema accepts."""
-        if "$ref" in node:
-            return self.of(SCHEMA["$defs"][node["$ref"].rpartition("/")[2]])
-        if "enum" in node:
-            return self._random.choice(node["enum"])
-        kind = node.get("type", "object" if "properties" in node else "string")
-        match kind if isinstance(kind, str) else self._random.choice(kind):
-            case "object":
-                return self._object(node)
-            case "array":
-                most = min(node.get("maxItems", 3), 3)
-                return [self.of(node["items"]) for _ in range(self._random.randint(0, most))]
-            case "integer" | "number":
-                low, high = node.get("minimum", 0), node.get("maximum", 10**6)
-                return self._random.choice((low, high, self._random.randint(low, high)))
-            case "boolean":
-                return self._random.random() < 0.5
-            case _:
-                return self._text(node)
-
-    def _object(self, node: dict[str, Any]) -> dict[str, Any]:
-        needed = set(node.get("required", ()))
-        found = {
-            name: self.of(child)
-            for name, child in node.get("properties", {}).items()
-            if name in needed or self._random.random() < 0.5
-        }
-        if isinstance(more := node.get("additionalProperties"), dict):
-            names = MATCHING[node["propertyNames"]["pattern"]] if "propertyNames" in node else "ab"
-            found |= {self._random.choice(names): self.of(more) for _ in range(2)}
+    def values(self) -> dict[str, Any]:
+        """A whole file of them."""
+        found: dict[str, Any] = self._of(SCHEMA)
         return found
 
+    def _of(self, node: dict[str, Any]) -> Any:
+        if "$ref" in node:
+            return self._of(SCHEMA["$defs"][node["$ref"].rpartition("/")[2]])
+        kind = node.get("type", "object" if "properties" in node else "string")
+        return super()._of(
+            {**node, "type": kind if isinstance(kind, str) else self._random.choice(kind)}
+        )
+
+    def _names(self, node: dict[str, Any]) -> Iterable[str]:
+        if "propertyNames" not in node:
+            return super()._names(node)
+        return self._random.choices(MATCHING[node["propertyNames"]["pattern"]], k=2)
+
     def _text(self, node: dict[str, Any]) -> str:
-        if "pattern" in node:
-            return self._random.choice(MATCHING[node["pattern"]])
-        return self._random.choice(STRANGE)
+        return self._random.choice(MATCHING[node["pattern"]] if "pattern" in node else STRANGE)
 
 
 def _environment(objects: list[dict[str, Any]], kind: str, name: str) -> dict[str, str] | None:
@@ -105,7 +86,7 @@ def _environment(objects: list[dict[str, Any]], kind: str, name: str) -> dict[st
 def test_what_the_schema_accepts_is_rendered_and_read(tmp_path: Path, seed: int) -> None:
     """Or refused with a sentence of ours, before anything is installed."""
     values = tmp_path / "values.yaml"
-    values.write_text(json.dumps(Chooser(seed).of(SCHEMA)))
+    values.write_text(json.dumps(Values(seed).values()))
     done = template("-f", str(values))
     if done.returncode != 0:
         assert "execution error at" in done.stderr, done.stderr

@@ -14,6 +14,7 @@ from operating import Operator, ordered, stored, upload
 from servers import wait_until
 from stubpod import StubPod
 from trawler_common.bus import Bus
+from trawler_crds.keys import LABEL_CONFIGURED
 
 
 def make_pool(operator: Operator, **spec: Any) -> str:
@@ -152,3 +153,30 @@ async def test_a_pool_whose_pod_finds_no_room_says_so_in_the_schedulers_words(
     found = condition(operator, "default", "Ready")
     assert ("False", "Unschedulable") == (found["status"], found["reason"])
     assert name == operator.pods()[0]["metadata"]["name"]
+
+
+@pytest.mark.proxied
+async def test_a_pool_that_is_not_configured_any_more_is_removed_when_that_may_be(
+    operator: Operator, proxy: ApiProxy
+) -> None:
+    """It stayed until the next leader, and nothing said so."""
+    name = make_pool(operator)
+    operator.kubectl("label", "workerpool", name, f"{LABEL_CONFIGURED}=true")
+    operator.kill()
+    path = operator.ours("workerpools", name)
+    proxy.protected.add(path)
+    operator.start()
+    await asyncio.to_thread(
+        wait_until, lambda: proxy.deletions.count(path) == 2, what="a second refusal"
+    )
+    await asyncio.to_thread(
+        wait_until,
+        lambda: "cannot be removed" in condition(operator, name, "Configured").get("message", ""),
+        what="a condition that says why",
+    )
+    proxy.protected.clear()
+    await asyncio.to_thread(
+        wait_until,
+        lambda: name not in {p["metadata"]["name"] for p in operator.all("workerpools")},
+        what="a pool less",
+    )

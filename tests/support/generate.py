@@ -2,6 +2,7 @@
 
 import random
 import string
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -48,14 +49,16 @@ class Generator:
         match node.get("type"):
             case "object" if "properties" in node:
                 return self._object(node)
+            case "object" if isinstance(more := node.get("additionalProperties"), dict):
+                return {name: self._of(more) for name in self._names(node)}
             case "object":
-                return {f"k{n}": self._of(node["additionalProperties"]) for n in range(2)}
+                return {}
             case "array":
                 return self._array(node)
             case "integer":
                 return self._integer(node)
             case "number":
-                return self._random.choice((0, 0.5, 1e9))
+                return self._random.choice((0, 0.5, node.get("maximum", 1e9)))
             case "boolean":
                 return self._random.random() < 0.3
             case _:
@@ -68,6 +71,10 @@ class Generator:
             for name, child in node["properties"].items()
             if name in needed or self._random.random() < 0.4
         }
+
+    def _names(self, _: dict[str, Any]) -> Iterable[str]:
+        """Keys of a map."""
+        return "k0", "k1"
 
     def _array(self, node: dict[str, Any]) -> list[Any]:
         most = node.get("maxItems", 4)

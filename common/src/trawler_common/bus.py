@@ -162,7 +162,7 @@ class Bus:
     async def close(self) -> None:
         """Flush what was said and leave."""
         self._leaving = True
-        if not self._client.is_closed:
+        if self._opened.is_set() and not self._client.is_closed:
             try:
                 async with asyncio.timeout(2):
                     await self._client.flush(timeout=2)

@@ -276,6 +276,7 @@ class Condition(Contract):
 
 
 MOST_CONDITIONS: Final = 8
+"""Ours, and some that others may hang on an object."""
 
 Conditions = Annotated[
     list[Condition],
@@ -291,7 +292,7 @@ Conditions = Annotated[
 ACCEPTED: Final = "Accepted"
 STORED: Final = "Stored"
 DELIVERED: Final = "Delivered"
-CONDITIONS: Final = frozenset({ACCEPTED, STORED, DELIVERED})
+OUR_CONDITIONS: Final = frozenset({ACCEPTED, STORED, DELIVERED})
 
 
 def with_condition(known: list[Condition] | None, new: Condition) -> list[Condition]:
@@ -300,7 +301,7 @@ def with_condition(known: list[Condition] | None, new: Condition) -> list[Condit
     """
     others = [each for each in known or () if each.type != new.type]
     while len(others) >= MOST_CONDITIONS:
-        theirs = (at for at, each in enumerate(others) if each.type not in CONDITIONS)
+        theirs = (at for at, each in enumerate(others) if each.type not in OUR_CONDITIONS)
         del others[next(theirs, 0)]
     return [*others, new]
 

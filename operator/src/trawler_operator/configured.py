@@ -55,7 +55,7 @@ async def apply(cluster: Cluster, wanted: Configured, deployment: str) -> dict[s
     for name, spec in wanted.specs.items():
         try:
             await _apply(cluster, name, spec, owner, new=name not in there)
-        except (ApiAway, Refused, Missing, Conflict) as error:
+        except (ApiAway, Refused, Missing, Gone, Conflict) as error:
             faults[name] = str(error)
             log.error("pool_refused", extra={"pool": name, "error": str(error)})
     for name, pool in there.items():
@@ -66,7 +66,8 @@ async def apply(cluster: Cluster, wanted: Configured, deployment: str) -> dict[s
                 log.info("pool_removed", extra={"pool": name})
             except Missing:
                 log.info("pool_was_gone", extra={"pool": name})
-            except (ApiAway, Refused) as error:
+            except (ApiAway, Refused, Gone, Conflict) as error:
+                faults[name] = f"it is not configured any more, and cannot be removed: {error}"
                 log.error("pool_not_removed", extra={"pool": name, "error": str(error)})
     return faults
 
@@ -94,7 +95,7 @@ async def apply_all(
             faults = {name: why for name, why in faults.items() if why}
             tell(faults)
             left = faults.keys() & wanted.specs.keys()
-            if not left:
+            if not faults.keys() - wanted.faults.keys():
                 return
         await pause.pause()
 

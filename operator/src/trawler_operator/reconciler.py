@@ -261,8 +261,11 @@ class Reconciler:
         self._do(key, action)
 
     async def _create_all(self, actions: list[CreatePod]) -> None:
-        """One after the other, up to the first that is not had."""
+        """One after the other, up to the first that is not had, or until the pool is to go."""
         for action in actions:
+            pool = self._board.pools.get(action.pool)
+            if pool is None or pool.metadata.deletion_timestamp is not None:
+                return
             await self._performer.perform(action)
             self._scaler.created(action.pool)
 

@@ -111,7 +111,8 @@ class Scaler:
         creating = min(missing, self._may_create(pool, pods, clock))
         actions += [CreatePod(pool=pool.name) for _ in range(creating)]
         too_many = sorted(
-            (p for p in pods.staying if leaving or _may_go(p, pool.spec, clock)), key=_keep
+            (p for p in pods.staying if leaving or _may_go(p, pool.spec, board, clock)),
+            key=lambda pod: _keep(pod, board),
         )
         for pod in (*pods.outdated, *too_many[: max(0, -missing)]):
             never_heard = pod.heard_at is None
@@ -270,19 +271,23 @@ def _late(pod: Pod, spec: WorkerPoolSpec, clock: Clock) -> bool:
     return clock.now - max(pod.seen_at, clock.listening_since) > spec.start_seconds
 
 
-def _may_go(pod: Pod, spec: WorkerPoolSpec, clock: Clock) -> bool:
-    """Told by a person, any pod may; by itself, a pool lets go only of what has long been idle."""
+def _may_go(pod: Pod, spec: WorkerPoolSpec, board: Board, clock: Clock) -> bool:
+    """Told by a person, any pod may; by itself, a pool lets go only of what has long been idle, and was
+    not promised an order just now.
+    """
     if spec.scaling is Scaling.MANUAL:
         return True
+    if board.load(pod):
+        return False
     since = pod.seen_at if pod.heard_at is None else pod.idle_since
     return since is not None and clock.now - since >= spec.idle_seconds
 
 
-def _keep(pod: Pod) -> tuple[bool, bool, int, str]:
+def _keep(pod: Pod, board: Board) -> tuple[bool, bool, int, str]:
     """The pods worth least come first: told to go, not yet speaking, then idle, then the youngest."""
     return (
         not pod.told,
         pod.heard_at is not None,
-        len(pod.held),
+        board.load(pod),
         "".join(chr(0x10FFFF - ord(c)) for c in pod.created),
     )

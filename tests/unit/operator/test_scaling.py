@@ -317,3 +317,17 @@ def test_what_a_lost_node_held_is_not_busy_any_more() -> None:
     at = {now: Scaler().shape(mine, state, clock(now), template="t") for now in (1010.0, 1110.0)}
     assert (1, 0) == (at[1010.0].status.busy, at[1110.0].status.busy)
     assert [] == at[1110.0].actions
+
+
+def test_a_pod_that_was_just_promised_an_order_is_not_the_one_that_goes() -> None:
+    """Both were idle for long; told to drain, it would turn the order away."""
+    mine = pool(scaling="Auto", replicas=2, idleSeconds=1)
+    pods = [
+        pod(name, idle_since=1000.0, created=f"2027-01-15T0{name[-1]}:00:00Z")
+        for name in ("p1", "p2")
+    ]
+    for promised, goes in (("p1", "p2"), ("p2", "p1")):
+        state = board(mine, job("a", status_phase="Queued"), *pods)
+        state.reserved["a", 1] = promised
+        shape = Scaler().shape(mine, state, clock(1010.0), template="t")
+        assert [DrainPod(pod=goes)] == shape.actions

@@ -42,3 +42,14 @@ async def test_it_goes_at_once_while_no_bus_is_there(tmp_path: Path) -> None:
         assert not serving.done()
         stop.set()
         await asyncio.wait_for(serving, 5)
+
+
+async def test_it_ends_where_the_fetcher_does_while_no_bus_is_there(tmp_path: Path) -> None:
+    """Else it would take orders, once the bus is back, that nobody can fetch."""
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    settings = _settings(tmp_path)
+    async with await asyncio.start_unix_server(hang_up, settings.socket):
+        await asyncio.wait_for(serve(asyncio.Event(), settings), 5)

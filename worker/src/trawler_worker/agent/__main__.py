@@ -62,10 +62,14 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
             herald = Herald(bus, board, pool=settings.pool, **names)
             intake = Intake(board, runner, herald, tasks)
 
+            heard = asyncio.Event()
+
             async def listen() -> None:
                 await bus.serve(subjects.orders(**names), Order, intake.order)
                 await bus.serve(subjects.control(**names), Control, intake.control)
+                heard.set()
 
+            tasks.create_task(listen(), name="listen")
             async with health.serve(
                 port=settings.health_port,
                 live={"fetcher": lambda: not fetcher.lost.is_set()},
@@ -73,12 +77,13 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
                 metrics=_metrics(board),
             ):
                 # a bus that is away is waited for: a container that ends is begun again ever later
-                await lifecycle.unless_stopped(stop, listen())
-                tasks.create_task(herald.run(), name="presence")
-                log.info("agent_ready")
-                await _until_the_end(stop, fetcher)
-                if stop.is_set():
-                    await _leave(board, intake, herald, fetcher, settings.grace)
+                await _any(stop, fetcher.lost, heard)
+                if not (stop.is_set() or fetcher.lost.is_set()):
+                    tasks.create_task(herald.run(), name="presence")
+                    log.info("agent_ready")
+                    await _any(stop, fetcher.lost)
+                    if stop.is_set():
+                        await _leave(board, intake, herald, fetcher, settings.grace)
             await bus.close()
             raise _Ended
     except* (_Ended, lifecycle.Stopped):
@@ -87,8 +92,9 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
         last.close()
 
 
-async def _until_the_end(stop: asyncio.Event, fetcher: Fetcher) -> None:
-    waits = [asyncio.create_task(event.wait(), name="wait") for event in (stop, fetcher.lost)]
+async def _any(*events: asyncio.Event) -> None:
+    """Wait until one of them is set."""
+    waits = [asyncio.create_task(event.wait(), name="wait") for event in events]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for wait in waits:
         wait.cancel()
