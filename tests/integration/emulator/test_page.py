@@ -98,6 +98,30 @@ async def test_a_person_downloads_by_keyboard_and_plays_what_came(
 
 
 @pytest.mark.usefixtures("bot")
+async def test_what_is_typed_on_is_sent_and_not_what_was_offered_before(page: Page) -> None:
+    """Enter, while the list for the first letters is still in view."""
+    await page.reload()
+    await expect(page.get_by_role("heading", name="# general")).to_be_visible()
+    await page.get_by_role("combobox", name="Message").focus()
+    await page.keyboard.type("/dow")
+    await page.keyboard.press("Enter")
+    url = page.get_by_role("combobox", name="url")
+    await expect(url).to_be_focused()
+    await page.keyboard.type("http://site/")
+    offered = page.get_by_role("listbox", name="Suggestions for url").get_by_role("option")
+    await expect(offered).to_have_count(2)
+    await page.evaluate(
+        """() => {
+            const url = document.activeElement;
+            url.value = "http://site/second.mp4?t=9";
+            url.dispatchEvent(new Event("input", { bubbles: true }));
+        }"""
+    )
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_text("0 % of http://site/second.mp4?t=9")).to_be_visible()
+
+
+@pytest.mark.usefixtures("bot")
 async def test_an_answer_for_one_is_marked_and_dismissed(page: Page, ben: Person) -> None:
     """By right click, on what somebody else just wrote."""
     await page.reload()

@@ -75,18 +75,29 @@ function field(option, complete) {
   const input = element("input", { id, required: option.required, "aria-controls": list.id });
   if (option.autocomplete) {
     for (const [key, value] of Object.entries({ role: "combobox", "aria-expanded": "false", "aria-autocomplete": "list" })) input.setAttribute(key, value);
-    const suggestions = new Suggestions(input, list, (item) => (input.value = item.value));
+    const suggestions = new Suggestions(input, list, (item) => {
+      input.value = item.value;
+      forget();
+    });
     let waiting;
-    const ask = () => {
+    let asked = 0;
+    // What was found for a text that is no longer there must not be taken for the one that is.
+    const forget = () => {
       clearTimeout(waiting);
-      waiting = setTimeout(async () => suggestions.show(await complete(option, input.value)), 150);
+      asked += 1;
+      suggestions.show([]);
+    };
+    const ask = () => {
+      forget();
+      const mine = asked;
+      waiting = setTimeout(async () => {
+        const found = await complete(option, input.value);
+        if (mine === asked) suggestions.show(found);
+      }, 150);
     };
     input.addEventListener("input", ask);
     input.addEventListener("focus", ask);
-    input.addEventListener("blur", () => {
-      clearTimeout(waiting);
-      suggestions.show([]);
-    });
+    input.addEventListener("blur", forget);
   }
   return { option, input, node: element("div", { class: "field" }, label, input, list) };
 }
