@@ -222,15 +222,15 @@ class Following:
                 return None, age(job) < TOKEN_SECONDS
 
     async def _find(self, known: Known, sheet: Sheet, *, unknown: bool) -> bool:
-        """Whether all is there that is needed to tell of the job: its message, and for a private one the
-        answer whether there is a pass. Raises Lost.
+        """Whether all is there that is needed to tell of the job: its message, and where the bot cannot write
+        that by its own right, the answer whether there is a pass. Raises Lost.
         """
         job = known.job
         if unknown and sheet.where.private:
             return False
-        if sheet.message_id is not None:
-            return True
         try:
+            if sheet.message_id is not None:
+                return not unknown or await sheet.sees()
             await recover(self._client, job, sheet)
             if sheet.message_id is not None:
                 self.see(await self._desk.jobs.note_message(job, sheet.message_id))

@@ -167,6 +167,17 @@ class Sheet:
             self._pass = None
         return self.message_id
 
+    async def sees(self) -> bool:
+        """Whether the bot sees the message by its own right, which in the channels of others it does not.
+        Raises discord.HTTPException for what may pass.
+        """
+        assert self.message_id is not None
+        try:
+            await self.channel.fetch_message(self.message_id)
+        except (discord.Forbidden, discord.NotFound):
+            return False
+        return True
+
     def _hook(self, held: Pass) -> discord.Webhook:
         assert self._client.application_id is not None
         return discord.Webhook.partial(self._client.application_id, held.token, client=self._client)

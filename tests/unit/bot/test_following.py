@@ -43,9 +43,14 @@ class Recorded(Following):
 
 
 def job(
-    version: int, phase: Phase = Phase.PENDING, attempt: int = 0, *, private: bool = False
+    version: int,
+    phase: Phase = Phase.PENDING,
+    attempt: int = 0,
+    *,
+    private: bool = False,
+    noted: str | None = None,
 ) -> MediaJob:
-    """Asked for just now."""
+    """Asked for just now; `noted`: the id of its message."""
     where = {"channelId": "1", "requesterId": "2", "guildId": "3", "private": private}
     made = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return MediaJob.model_validate(
@@ -57,7 +62,7 @@ def job(
                 "creationTimestamp": made,
             },
             "spec": {"url": "https://a.example/x", "delivery": {"discord": where}},
-            "status": {"phase": phase, "attempt": attempt},
+            "status": {"phase": phase, "attempt": attempt, "delivery": {"messageId": noted}},
         }
     )
 
@@ -186,6 +191,33 @@ async def test_a_pass_that_the_database_did_not_tell_is_not_a_pass_that_is_not_t
     assert ([Route.TOKEN] if private else [Route.CHANNEL, Route.CHANNEL, Route.TOKEN]) == tried
     assert [77] == [sheet.message_id for sheet in told]
     jobs.note_delivered.assert_not_awaited()
+
+
+@pytest.mark.parametrize("visible", [False, True])
+async def test_a_noted_message_that_only_its_token_reaches_waits_for_the_database(
+    monkeypatch: pytest.MonkeyPatch, *, visible: bool
+) -> None:
+    """It ended at NoAccess while its token lived; one that the bot sees by its own right waits for nobody."""
+    told: list[Route] = []
+
+    class Told(Teller):
+        async def run(self) -> None:
+            told.append(self._sheet.route)
+
+    async def sees(_: Sheet) -> bool:
+        return visible
+
+    monkeypatch.setattr(following, "Teller", Told)
+    monkeypatch.setattr(following, "PAUSE", 0.01)
+    monkeypatch.setattr(Sheet, "sees", sees)
+    mine = job(5, Phase.RUNNING, noted="77")
+    desk = cast("Desk", SimpleNamespace(records=_Unsure(), jobs=AsyncMock()))
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        client = discord.Client(intents=discord.Intents.none())
+        found = Following(client, desk, tasks, lambda _: True)
+        found.connected.set()
+        found.recover(mine)
+    assert [Route.CHANNEL if visible else Route.TOKEN] == told
 
 
 async def test_all_jobs_of_a_start_do_not_ask_the_database_at_once() -> None:
