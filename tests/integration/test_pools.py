@@ -156,6 +156,23 @@ async def test_a_pool_whose_pod_finds_no_room_says_so_in_the_schedulers_words(
 
 
 @pytest.mark.proxied
+async def test_pods_that_are_not_wanted_any_more_are_not_made(
+    operator: Operator, proxy: ApiProxy
+) -> None:
+    """Whoever scaled up by mistake, and back at once, got all of them first."""
+    proxy.late_pods = 1.0
+    pool = make_pool(operator, scaling="Manual")
+    operator.edit(pool, "workerpools", replicas=30)
+    await asyncio.to_thread(wait_until, lambda: len(pods_of(operator, pool)) >= 2, what="two pods")
+    operator.edit(pool, "workerpools", replicas=0)
+    await asyncio.to_thread(wait_until, lambda: pods_of(operator, pool) == [], what="no pod")
+    path = f"/api/v1/namespaces/{operator.namespace}/pods"
+    made = sum(where == path for _, where in proxy.creations)
+    await asyncio.sleep(5)  # one would be made each second
+    assert sum(where == path for _, where in proxy.creations) <= made + 1
+
+
+@pytest.mark.proxied
 async def test_a_pool_that_is_not_configured_any_more_is_removed_when_that_may_be(
     operator: Operator, proxy: ApiProxy
 ) -> None:

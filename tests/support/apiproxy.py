@@ -36,6 +36,8 @@ class ApiProxy:
         """So many of the next status writes of MediaJobs are done, and their answers lost."""
         self.late = 0.0
         """Seconds by which answers to status writes of MediaJobs come late, when all is done."""
+        self.late_pods = 0.0
+        """Seconds by which answers to whoever makes a pod come late, when it is made."""
         self.lost_creates = 0
         """So many of the next MediaJobs are made, and the answers lost."""
         self.lost_after = 0.0
@@ -89,6 +91,8 @@ class ApiProxy:
             self.lost_creates -= 1
             return await self._lose(request, after=self.lost_after)
         late = self.late if status else 0.0
+        if request.method == "POST" and request.path.endswith("/pods"):
+            late = self.late_pods
         return await self._pass(request, watch=watch, late=late)
 
     def _note(self, request: web.Request) -> None:

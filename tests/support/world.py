@@ -165,6 +165,7 @@ class Operator:
         self.since = world.now
         self.pins = Pins()
         self.sweeper = Sweeper(since=world.now)
+        self.missing = 0
         self.effects: dict[str, Steps] = {}
         pods = [Pod(name=n, pool="default", template=TEMPLATE) for n in world.workers]
         for pod in pods:
@@ -181,9 +182,9 @@ class Operator:
         for key, action in self.decider.due(self.board, self.clock(), self.effects.keys()):
             self.effects[key] = self._perform(action)
         shape = self.scaler.shape(self.world.pool, self.board, self.clock(), template=TEMPLATE)
-        missing = [action for action in shape.actions if isinstance(action, CreatePod)]
-        if missing and "pods" not in self.effects:
-            self.effects["pods"] = self._perform_all(missing)
+        self.missing = sum(isinstance(action, CreatePod) for action in shape.actions)
+        if self.missing and "pods" not in self.effects:
+            self.effects["pods"] = self._create_missing()
         for action in shape.actions:
             if not isinstance(action, (DeletePod, DrainPod)):
                 continue
@@ -220,11 +221,13 @@ class Operator:
 
     # effects ----------------------------------------------------------------------------------
 
-    def _perform_all(self, actions: list[CreatePod]) -> Steps:
-        for action in actions:
-            yield from self._perform(action)
+    def _create_missing(self) -> Steps:
+        while self.missing > 0:
+            yield
+            self._see_pod(self.world.create_worker())
+            self.missing -= 1
 
-    def _perform(self, action: Action) -> Steps:  # noqa: C901 - a case per action
+    def _perform(self, action: Action) -> Steps:
         match action:
             case WriteStatus():
                 yield from self._write_surely(lambda: action)
@@ -244,9 +247,6 @@ class Operator:
                 if uid in self.world.api.jobs:
                     self.world.api.delete(uid, version)
                 self.board.job_sights.lose(uid, version)
-            case CreatePod():
-                yield
-                self._see_pod(self.world.create_worker())
             case DrainPod(pod=pod):
                 yield
                 if pod in self.world.workers and self.world.bus:

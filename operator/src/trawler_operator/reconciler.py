@@ -102,6 +102,8 @@ class Reconciler:
         """Pool → the version that could not be shaped, and when (monotonic) that is tried again."""
         self._marked: dict[tuple[str, str], float] = {}
         """Kind and name of what could not be read → when (monotonic) it is said again on the object."""
+        self._missing: dict[str, int] = {}
+        """Pool → pods that it was short of when it was looked at last: what is being made goes by that."""
         self._drains = Repeats()
         self._templates: dict[tuple[str, int], str] = {}
         self._longest = 0.0
@@ -166,6 +168,8 @@ class Reconciler:
         if board.dirty:
             self._changed.set()
         self._scaler.forget(board.pools)
+        for gone in self._missing.keys() - board.pools.keys():
+            del self._missing[gone]
         self._drains.keep(board.pods)
         for known in self._marked.keys() - board.not_understood.keys():
             del self._marked[known]
@@ -196,6 +200,7 @@ class Reconciler:
         version, until = self._set_aside.get(pool.name, ("", 0.0))
         if version == pool.metadata.resource_version and clock.now < until:
             return
+        self._missing[pool.name] = 0
         try:
             template = self._template(pool)
             shape = self._scaler.shape(pool, self._board, clock, template=template, in_hand=in_hand)
@@ -243,10 +248,11 @@ class Reconciler:
                 self._do(f"pod {action.pod}", action)
             elif isinstance(action, DrainPod):
                 self._drain(action, clock)
-        missing = [action for action in shape.actions if isinstance(action, CreatePod)]
+        missing = sum(isinstance(action, CreatePod) for action in shape.actions)
+        self._missing[pool.name] = missing
         if missing:
             key = f"pods of {pool.name}"
-            self._start(key, LaneName.PODS, lambda: self._create_all(missing))
+            self._start(key, LaneName.PODS, lambda: self._create_missing(pool.name))
         due = clock.now - self._pool_written.get(pool.name, 0.0) > POOL_STATUS_EVERY
         if shape.status != pool.status and due:
             self._pool_written[pool.name] = clock.now
@@ -260,14 +266,13 @@ class Reconciler:
         pod.told = True
         self._do(key, action)
 
-    async def _create_all(self, actions: list[CreatePod]) -> None:
-        """One after the other, up to the first that is not had, or until the pool is to go."""
-        for action in actions:
-            pool = self._board.pools.get(action.pool)
-            if pool is None or pool.metadata.deletion_timestamp is not None:
-                return
-            await self._performer.perform(action)
-            self._scaler.created(action.pool)
+    async def _create_missing(self, pool: str) -> None:
+        """One pod after the other, up to the first that is not had, or until none is missing any more."""
+        while self._missing.get(pool, 0) > 0:
+            await self._performer.perform(CreatePod(pool=pool))
+            self._scaler.created(pool)
+            # a look at the pool may have counted the new pod already; then the next look mends it
+            self._missing[pool] = self._missing.get(pool, 0) - 1
 
     # one at a time ----------------------------------------------------------------------------
 
