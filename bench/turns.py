@@ -37,6 +37,12 @@ def _scenes() -> Iterator[tuple[str, float, Board]]:
     twins = [_queued(n, **same) for n in range(MANY)]
     leader = running("leader", **same)
     yield f"{MANY} wait for one link", 1001.0, board(*twins, leader, pool(), pod(), pod("p2"))
+    cancelled = [_queued(n, cancel=True) for n in range(MANY)]
+    yield f"{MANY} cancelled together", 1001.0, board(*cancelled, pool(), pod())
+    lonely = [_queued(n, status_reason="WorkerLost") for n in range(MANY)]
+    at_work = (running("r", worker="p1"), running("r2", worker="p2"))
+    pods = (pod("p1"), pod("p2"))
+    yield f"{MANY} must be alone", 1001.0, board(*lonely, *at_work, pool(), *pods)
     names = [f"pool-{n}" for n in range(POOLS)]
     yield (
         f"{POOLS} pools, 500 pods, 1500 jobs",

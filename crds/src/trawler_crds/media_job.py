@@ -389,6 +389,11 @@ class MediaJob(Contract):
         return self.spec.cancel or self.metadata.deletion_timestamp is not None
 
     @property
+    def held_back(self) -> bool:
+        """It is not to begin, though its turn may have come."""
+        return self.unwanted or self.spec.suspend
+
+    @property
     def version(self) -> str:
         return self.metadata.resource_version
 

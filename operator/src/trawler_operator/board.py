@@ -302,7 +302,7 @@ class Board:
         rests, mark = until > self._now(), self.shared(job)
         if rests:
             self.resting.put(job.uid, until, mark)
-        self.waiting.put(job, mark=mark, rests=rests)
+        self.waiting.put(job, mark=mark, aside=rests or job.held_back)
 
     def shared(self, job: MediaJob) -> str | None:
         """The fingerprint of what a job fetches for others too; None where it fetches for itself alone."""
@@ -311,7 +311,17 @@ class Board:
     def wake(self, now: float) -> None:
         """Let those stand in line again whose time (monotonic seconds) has come."""
         for uid in self.resting.wake(now):
-            self.waiting.wake(uid)
+            self.offer(uid)
+
+    def withhold(self, uid: str) -> None:
+        """Something else is done about a waiting job: nobody looks at it for a slot meanwhile."""
+        self.waiting.step_aside(uid)
+
+    def offer(self, uid: str) -> None:
+        """A waiting job may be given a slot, unless it rests or is held back."""
+        job = self.jobs.get(uid)
+        if job is not None and not job.held_back and uid not in self.resting:
+            self.waiting.come_back(uid)
 
     def _place_finished(self, job: MediaJob) -> None:
         """The first time it is seen so, it leaves everything that goes on."""

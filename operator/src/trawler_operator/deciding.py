@@ -126,7 +126,10 @@ class Decider:
             except Exception as error:  # noqa: BLE001 - whatever it is, it is about this job alone
                 board.set_aside(uid, repr(error))
                 continue
-            if action is not None:
+            if action is None:
+                board.offer(uid)
+            else:
+                board.withhold(uid)
                 _promise(action, board)
                 yield uid, action
         for job in tuple(islice(board.to_end.values(), LOOKED_AT)):

@@ -105,7 +105,7 @@ def _running(job: MediaJob, board: Board, clock: Clock) -> Action | None:
 
 def lost(job: MediaJob, board: Board, clock: Clock) -> WriteStatus:
     """Its pod is gone. Who shared the pod may be innocent: that costs no failure, but the next
-    attempt is alone in a pod (`scheduling.alone`), so that who kills pods pays for it then.
+    attempt is alone in a pod (`waiting.alone`), so that who kills pods pays for it then.
     """
     if not _shared(job, board):
         return failed(job, FailureReason.WORKER_LOST, None, clock.wall)

@@ -5,16 +5,12 @@ from collections.abc import Set as AbstractSet
 from copy import copy
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Final
 
-from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import MediaJob, Phase
 from trawler_operator.actions import Dispatch
 from trawler_operator.board import Board, Clock, Pod, PodPhase
 from trawler_operator.shares import Hand, Shares
-
-ALONE: Final = frozenset({FailureReason.OUT_OF_MEMORY, FailureReason.WORKER_LOST})
-"""What a job may do to its neighbours: it is tried again without any."""
+from trawler_operator.waiting import alone
 
 
 @dataclass(frozen=True)
@@ -158,7 +154,7 @@ def _hands(
     board: Board, pool: str, skip: AbstractSet[str], in_hand: InHand, *, alone_too: bool
 ) -> dict[str, Hand[MediaJob]]:
     hands: dict[str, Hand[MediaJob]] = {}
-    for queue in board.waiting.ready(pool):
+    for queue in board.waiting.queues(pool):
         room = _room(board, queue, in_hand.running)
         if room != 0:
             items = _ready(board, pool, queue, skip, in_hand, alone_too=alone_too)
@@ -170,7 +166,7 @@ def runnable(board: Board, pool: str, in_hand: InHand, *, most: int) -> int:
     """Jobs (up to `most`) that would go with slots without end."""
     in_hand = in_hand.fork()
     found = 0
-    for queue in board.waiting.ready(pool):
+    for queue in board.waiting.queues(pool):
         room = _room(board, queue, in_hand.running)
         ready = _ready(board, pool, queue, in_hand.uids, in_hand)
         bound = most - found if room is None else min(room, most - found)
@@ -182,7 +178,7 @@ def runnable(board: Board, pool: str, in_hand: InHand, *, most: int) -> int:
 
 def _may_go(job: MediaJob, board: Board) -> bool:
     """Whether nobody holds it back and its rest is over."""
-    return not (job.unwanted or job.spec.suspend or job.uid in board.resting)
+    return not (job.held_back or job.uid in board.resting)
 
 
 def _ready(
@@ -195,19 +191,21 @@ def _ready(
     alone_too: bool = True,
 ) -> Iterator[MediaJob]:
     """Those of a queue that may go now, in turn. Of twins that is only one, for whom the others wait: the
-    first of them that nothing holds back.
+    first of them that is not being worked on.
     """
-    for _, _, uid in board.waiting.ready(pool)[queue]:
-        mark = board.shared(board.jobs[uid])
-        if mark is not None and in_hand.fetches(mark):
+    for first in board.waiting.ready(pool, queue, alone_too=alone_too):
+        uid: str | None = first
+        if first in skip:
+            uid = next((each for each in board.waiting.behind(first) if each not in skip), None)
+        if uid is None:
             continue
-        for each in chain([uid], board.waiting.behind(uid)):
-            job = board.jobs[each]
-            if each not in skip and _may_go(job, board) and (alone_too or not alone(job)):
-                if mark is not None:
-                    in_hand.foreseen.add(mark)
-                yield job
-                break
+        job = board.jobs[uid]
+        mark = board.shared(job)
+        if mark is not None:
+            if in_hand.fetches(mark):
+                continue
+            in_hand.foreseen.add(mark)
+        yield job
 
 
 def _slots(board: Board, clock: Clock, pool: str) -> dict[str, int]:
@@ -236,11 +234,6 @@ def _choose(job: MediaJob, board: Board, slots: Mapping[str, int]) -> str:
 def _empty(pod: str, board: Board) -> bool:
     """Whether a pod has nothing to do, orders under way included."""
     return board.load(board.pods[pod]) == 0
-
-
-def alone(job: MediaJob) -> bool:
-    """Whether its next attempt must not share a pod."""
-    return job.status.reason in ALONE
 
 
 def usable(pod: Pod, clock: Clock) -> bool:

@@ -8,9 +8,11 @@ from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Callable, Iterator, KeysView, Mapping
 from dataclasses import dataclass, replace
-from itertools import islice
+from heapq import merge
+from itertools import chain, islice
 from typing import Final
 
+from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import MediaJob
 from trawler_operator.wording import parse
 
@@ -18,8 +20,16 @@ DEFAULT: Final = "default"
 AGEING: Final = 60.0
 """Seconds of waiting that weigh as much as one step of priority."""
 
+ALONE: Final = frozenset({FailureReason.OUT_OF_MEMORY, FailureReason.WORKER_LOST})
+"""What a job may do to its neighbours: it is tried again without any."""
+
 Turn = tuple[float, str, str]
 """Sorts first: higher effective priority, then age, then name. The uid makes it unique."""
+
+
+def alone(job: MediaJob) -> bool:
+    """Whether its next attempt must not share a pod."""
+    return job.status.reason in ALONE
 
 
 def turn(job: MediaJob) -> Turn:
@@ -36,7 +46,15 @@ class _Place:
     turn: Turn
     mark: str | None
     """Fingerprint of what it shares with its twins."""
-    rests: bool
+    alone: bool
+    """Its next attempt must not share a pod."""
+    aside: bool
+    """It keeps its turn, and nobody who looks for work sees it."""
+
+    @property
+    def lane(self) -> tuple[str, str, bool]:
+        """Where it stands when it may go."""
+        return self.pool, self.queue, self.alone
 
 
 class _Lanes:
@@ -60,16 +78,18 @@ class _Lanes:
 
 class Waiting:
     """Jobs that wait, by pool and queue. A queue that nobody declared counts as `default`. All keep their turn;
-    who looks for work sees neither those that rest after a failure, nor of twins more than the first.
+    who looks for work sees neither those that rest or are held back, nor of twins more than the first, and
+    those that must be alone in a pod by themselves.
     """
 
     def __init__(self, declared: Callable[[str], bool]) -> None:
         self._declared = declared
         self._all = _Lanes()
-        self._ready = _Lanes()
-        self._twins: dict[tuple[str, str, str], list[Turn]] = {}
-        """Pool, queue and fingerprint → turns in order of twins that do not rest; the first is among those
-        that are ready.
+        self._ready = {alone: _Lanes() for alone in (False, True)}
+        """Whether they must be alone in a pod → those among whom to look for work."""
+        self._twins: dict[tuple[tuple[str, str, bool], str], list[Turn]] = {}
+        """Lane and fingerprint → turns in order of twins that stand there; the first is among those that
+        are ready.
         """
         self._places: dict[str, _Place] = {}
         self._counts: Counter[str] = Counter()
@@ -83,17 +103,19 @@ class Waiting:
         """The queue whose share a job uses."""
         return job.spec.queue if self._declared(job.spec.queue) else DEFAULT
 
-    def put(self, job: MediaJob, *, mark: str | None = None, rests: bool = False) -> None:
-        """It waits, or something about its turn changed."""
+    def put(self, job: MediaJob, *, mark: str | None = None, aside: bool = False) -> None:
+        """It waits, or something about its turn changed. Aside: nobody who looks for work is to see it."""
         self._through(job.uid)
-        place = _Place(job.spec.pool, self.queue_of(job), turn(job), mark, rests)
+        place = _Place(
+            job.spec.pool, self.queue_of(job), turn(job), mark, alone=alone(job), aside=aside
+        )
         if self._places.get(job.uid) == place:
             return
         self.drop(job.uid)
         self._places[job.uid] = place
         self._counts[place.queue] += 1
         self._all.add(place, place.turn)
-        if not rests:
+        if not aside:
             self._stand(place)
 
     def drop(self, uid: str) -> None:
@@ -106,38 +128,49 @@ class Waiting:
         if not self._counts[place.queue]:
             del self._counts[place.queue]
         self._all.remove(place, place.turn)
-        if not place.rests:
+        if not place.aside:
             self._step_out(place)
 
-    def wake(self, uid: str) -> None:
-        """It has rested."""
-        place = self._places[uid] = replace(self._places[uid], rests=False)
-        self._stand(place)
+    def step_aside(self, uid: str) -> None:
+        """It keeps its turn, but nobody who looks for work sees it."""
+        place = self._places.get(uid)
+        if place is not None and not place.aside:
+            self._step_out(place)
+            self._places[uid] = replace(place, aside=True)
+
+    def come_back(self, uid: str) -> None:
+        """Whoever looks for work sees it again."""
+        place = self._places.get(uid)
+        if place is not None and place.aside:
+            place = self._places[uid] = replace(place, aside=False)
+            self._stand(place)
 
     def _stand(self, place: _Place) -> None:
-        """Among those that are ready, or behind a twin of the same queue."""
+        """Among those that are ready, or behind a twin of the same lane."""
+        ready = self._ready[place.alone]
         if place.mark is not None:
-            twins = self._twins.setdefault((place.pool, place.queue, place.mark), [])
+            twins = self._twins.setdefault((place.lane, place.mark), [])
             insort(twins, place.turn)
             if twins[0] != place.turn:
                 return
             if len(twins) > 1:
-                self._ready.remove(place, twins[1])
-        self._ready.add(place, place.turn)
+                ready.remove(place, twins[1])
+        ready.add(place, place.turn)
 
     def _step_out(self, place: _Place) -> None:
         """Where it was the first of twins, the next takes its place."""
+        ready = self._ready[place.alone]
         if place.mark is None:
-            self._ready.remove(place, place.turn)
+            ready.remove(place, place.turn)
             return
-        key = (place.pool, place.queue, place.mark)
+        key = (place.lane, place.mark)
         twins = self._twins[key]
         first = twins[0] == place.turn
         del twins[bisect_left(twins, place.turn)]
         if first:
-            self._ready.remove(place, place.turn)
+            ready.remove(place, place.turn)
             if twins:
-                self._ready.add(place, twins[0])
+                ready.add(place, twins[0])
             else:
                 del self._twins[key]
 
@@ -154,7 +187,7 @@ class Waiting:
         if job.uid in self._doors and place is not None:
             self.enter(job, mark=place.mark)
         elif place is not None:
-            self.put(job, mark=place.mark, rests=place.rests)
+            self.put(job, mark=place.mark, aside=place.aside)
 
     def _through(self, uid: str) -> None:
         queue = self._doors.pop(uid, None)
@@ -178,16 +211,23 @@ class Waiting:
         """Jobs that wait in a queue, whichever pool they wait for."""
         return self._counts[queue]
 
-    def ready(self, pool: str) -> Mapping[str, list[Turn]]:
-        """Queue → turns in order, for one pool, of those among whom to look for work."""
-        return self._ready.of.get(pool, {})
+    def queues(self, pool: str) -> list[str]:
+        """Queues in which somebody is ready for one pool."""
+        lanes = [ready.of.get(pool, {}) for ready in self._ready.values()]
+        return list(dict.fromkeys(chain(*lanes)))
+
+    def ready(self, pool: str, queue: str, *, alone_too: bool = True) -> Iterator[str]:
+        """Uids in turn, for one pool and queue, of those among whom to look for work."""
+        kinds = (False, True) if alone_too else (False,)
+        lanes = [self._ready[alone].of.get(pool, {}).get(queue, []) for alone in kinds]
+        return (uid for _, _, uid in merge(*(lane for lane in lanes if lane)))
 
     def behind(self, uid: str) -> Iterator[str]:
         """Uids of the twins that stand behind one that is ready, in turn."""
         place = self._places[uid]
         if place.mark is None:
             return iter(())
-        twins = self._twins[place.pool, place.queue, place.mark]
+        twins = self._twins[place.lane, place.mark]
         return (uid for _, _, uid in islice(twins, 1, None))
 
     def lanes(self, pool: str) -> Mapping[str, list[Turn]]:

@@ -314,11 +314,14 @@ class Machine(RuleBasedStateMachine):
         ready = [
             each
             for p in board.waiting.pools()
-            for lane in board.waiting.ready(p).values()
-            for _, _, uid in lane
+            for queue in board.waiting.queues(p)
+            for uid in board.waiting.ready(p, queue)
             for each in (uid, *board.waiting.behind(uid))
         ]
-        assert sorted(ready) == sorted(uid for uid in queued if uid not in board.resting)
+        aside = {uid for uid, j in queued.items() if j.held_back or uid in board.resting}
+        assert sorted(ready) == sorted({*ready} - aside)
+        worked_on = self.world.operator.effects.keys() | board.dirty.keys()
+        assert queued.keys() - aside - worked_on <= {*ready}
         for uid in ready:
             rest = wait(queued[uid], board.returned.get(uid, 0))
             assert board.since[uid] + rest <= self.world.now
