@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,19 @@ from trawler_cluster import binaries
 
 STATE = ("secret", "persistentvolumeclaim")
 WORKLOADS = ("statefulset", "deployment")
+RENDERED = """
+{{- range $name, $key := dict "trawler-store" "accessKey" "trawler-bot" "key" "trawler-postgres" "password" }}
+{{- $old := lookup "v1" "Secret" $.Release.Namespace $name }}
+---
+apiVersion: v1
+kind: Secret
+metadata:
+  name: {{ $name }}
+data:
+  {{ $key }}: {{ dig "data" $key (randAlphaNum 20 | b64enc) $old }}
+{{- end }}
+"""
+"""How Secrets were made until they were made once, by a Job: by Helm, anew unless it looks and finds them."""
 
 
 class Release:
@@ -45,10 +59,10 @@ class Release:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def install(self, *words: str) -> None:
+    def install(self, *words: str, chart: Path = CHART) -> None:
         """Install or upgrade; the chart's Job makes secrets before anything else is there."""
         given = ("--set", "crds.install=false", *words)
-        words = ("upgrade", "--install", "trawler", str(CHART), *given)
+        words = ("upgrade", "--install", "trawler", str(chart), *given)
         # a dry run looks things up in the cluster, as the real one does
         self.make_secrets(self.helm(*words, "--dry-run=server", "-o", "json"))
         self.helm(*words, "--no-hooks")
@@ -219,6 +233,24 @@ def test_secrets_that_an_earlier_release_rendered_stay_as_they_are(release: Rele
         "old trawler-store" == base64.b64decode(found["Secret trawler-store"]["accessKey"]).decode()
     )
     assert "old trawler-bot" == base64.b64decode(found["Secret trawler-bot"]["key"]).decode()
+
+
+def test_a_rollback_to_a_release_that_rendered_secrets_changes_nothing_of_state(
+    release: Release, tmp_path: Path
+) -> None:
+    """And the upgrade after it finds them again."""
+    earlier = shutil.copytree(CHART, tmp_path / "earlier")
+    shutil.rmtree(earlier / "templates" / "secrets")
+    (earlier / "templates" / "rendered.yaml").write_text(RENDERED)
+    release.install("--set", "bot.token=first", chart=earlier)
+    state = release.all(*STATE)
+    assert {"Secret trawler-store", "Secret trawler-bot", "Secret trawler-postgres"} <= set(state)
+    release.install("--set", "operator.replicas=2")
+    assert state == release.all(*STATE)
+    release.helm("rollback", "trawler", "1", "--no-hooks")
+    assert state == release.all(*STATE)
+    release.install("--set", "operator.replicas=2")
+    assert state == release.all(*STATE)
 
 
 def test_another_token_is_taken_and_a_token_of_the_sandbox_is_never_for_discord(
