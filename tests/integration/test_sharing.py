@@ -3,10 +3,12 @@
 import asyncio
 import hashlib
 import secrets
+import time
 
 import pytest
 
 from operating import BODY, Operator, ordered, stored, upload
+from servers import Server
 from stubpod import StubPod
 from trawler_common.store import Store, StoreSettings
 from trawler_crds.failures import FailureReason
@@ -50,6 +52,28 @@ async def test_a_stored_result_answers_until_its_object_is_gone(
     )
     third = operator.ask(url=url)
     assert third.uid == (await ordered(pod, 2)).uid
+
+
+async def test_twins_whose_store_hangs_delay_nobody_else(
+    operator: Operator, pod: StubPod, s3_server: Server
+) -> None:
+    """Two hundred answers that waited for the store kept an unrelated job from its pod for 20 s."""
+    url = address()
+    operator.ask(url=url)
+    order = await ordered(pod)
+    await upload(pod, order.uid)
+    await pod.report(order.uid, stored())
+    await operator.until(order.name, phase="Succeeded")
+    with s3_server.frozen():
+        twins = [operator.ask(url=url) for _ in range(200)]
+        begun = time.monotonic()
+        other = operator.ask(url=address())
+        assert other.uid == (await ordered(pod, 2)).uid
+        assert time.monotonic() - begun < 10
+    for twin in twins:
+        done = await operator.until(twin.name, phase="Succeeded")
+        assert 0 == done.status.attempt
+    assert 2 == len(pod.orders), "what is stored is fetched once"
 
 
 async def test_when_the_leader_is_cancelled_another_one_is_fetched(
