@@ -189,7 +189,8 @@ class Operator:
             if not isinstance(action, (DeletePod, DrainPod)):
                 continue
             if f"pod {action.pod}" not in self.effects:
-                self.board.pods[action.pod].told |= isinstance(action, DrainPod)
+                if isinstance(action, DrainPod):
+                    self.board.pods[action.pod].told_at = self.world.now
                 self.effects[f"pod {action.pod}"] = self._perform(action)
 
     def step(self, key: str) -> None:

@@ -199,7 +199,7 @@ class Following:
         while True:
             if unknown:
                 held, unknown = await self._pass_of(job)
-                sheet = Sheet(self._client, where_of(job), sheet.message_id, held)
+                sheet.hold(held)
             try:
                 if await self._find(known, sheet, unknown=unknown):
                     break

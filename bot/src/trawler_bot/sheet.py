@@ -45,6 +45,7 @@ class Sheet:
         self.where = where
         self.message_id = message_id
         self._pass = held
+        self._sees: bool | None = None
         self.guild = client.get_guild(int(where.guild_id)) if where.guild_id else None
 
     @property
@@ -167,16 +168,22 @@ class Sheet:
             self._pass = None
         return self.message_id
 
+    def hold(self, held: Pass | None) -> None:
+        """What was found out of its pass."""
+        self._pass = held
+
     async def sees(self) -> bool:
-        """Whether the bot sees the message by its own right, which in the channels of others it does not.
-        Raises discord.HTTPException for what may pass.
+        """Whether the bot sees the channel by its own right, which it does not in those of others. Asked once:
+        refusals are counted by Discord. Raises discord.HTTPException for what may pass.
         """
-        assert self.message_id is not None
-        try:
-            await self.channel.fetch_message(self.message_id)
-        except (discord.Forbidden, discord.NotFound):
-            return False
-        return True
+        if self._sees is None:
+            try:
+                await self._client.fetch_channel(int(self.where.channel_id))
+            except (discord.Forbidden, discord.NotFound):
+                self._sees = False
+            else:
+                self._sees = True
+        return self._sees
 
     def _hook(self, held: Pass) -> discord.Webhook:
         assert self._client.application_id is not None

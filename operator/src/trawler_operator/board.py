@@ -29,6 +29,11 @@ LEASE_SECONDS: Final = 30.0
 WAITS: Final = frozenset({Phase.PENDING, Phase.QUEUED, Phase.SUSPENDED})
 """Phases from which an attempt may begin."""
 
+TOLD: Final = 10.0
+"""Seconds after which a pod that goes on as before was not told to take no more: what it says sooner may
+have been on its way. It speaks every five.
+"""
+
 PROVED: Final = 15.0
 """Seconds over which a pod has to be heard before its start counts as a good one."""
 NEWEST_SHARE: Final = 0.1
@@ -69,9 +74,9 @@ class Pod:
     free: int = 0
     taken: int = 0
     draining: bool = False
-    told: bool = False
-    """It was told to take no more, and was not heard since: it is given nothing, and no other is told in
-    its place.
+    told_at: float | None = None
+    """Monotonic seconds of when it was told to take no more, while it may still do so: it is given nothing,
+    and no other is told in its place.
     """
     mute: bool = False
     """It did not answer an order: it is given none until it is heard again."""
@@ -98,7 +103,8 @@ class Pod:
         self.free = presence.free
         self.taken = presence.taken
         self.draining = presence.draining
-        self.told = False
+        if self.draining or (self.told_at is not None and now - self.told_at > TOLD):
+            self.told_at = None
         self.held = {(held.uid, held.attempt): held for held in presence.held}
         if self.held or self.taken:
             self.idle_since = None
@@ -561,8 +567,10 @@ class Board:
         return max(0, pod.free - waiting)
 
     def load(self, pod: Pod) -> int:
-        """Jobs that a pod has, orders under way included."""
-        return max(pod.taken, len(pod.held.keys() | self.reserved.of(pod.name)))
+        """Jobs that a pod has, by its own account and by theirs, orders under way included."""
+        running = self.by_worker.get(pod.name, {})
+        theirs = {(uid, job.status.attempt) for uid, job in running.items()}
+        return max(pod.taken, len(pod.held.keys() | self.reserved.of(pod.name) | theirs))
 
     def handing(self, job: MediaJob) -> bool:
         """Whether its next attempt is being handed to a pod."""

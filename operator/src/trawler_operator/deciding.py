@@ -56,7 +56,8 @@ class _Said:
 class Repeats:
     """What is said again and again because it may have been lost; each time after a longer pause."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, longest: float = LONGEST_REPEAT) -> None:
+        self._longest = longest
         self._said: dict[Hashable, _Said] = {}
 
     def may(self, what: Hashable, now: float) -> bool:
@@ -64,7 +65,7 @@ class Repeats:
         said = self._said.setdefault(what, _Said())
         if now < said.again:
             return False
-        said.again = now + grown(FIRST_REPEAT, LONGEST_REPEAT, said.times)
+        said.again = now + grown(FIRST_REPEAT, self._longest, said.times)
         said.times += 1
         return True
 
@@ -104,7 +105,8 @@ class Decider:
             self._looked_at = clock.now
             self._look_at_clocks(board, clock)
         yield from self._changed(board, clock, busy, spent)
-        for dispatch in self._scheduler.assign(board, clock, skip=set(busy)):
+        # who was not looked at yet may have an answer already
+        for dispatch in self._scheduler.assign(board, clock, skip={*busy, *board.dirty}):
             _promise(dispatch, board)
             yield dispatch.uid, dispatch
         yield from self._strays(board, clock, busy)

@@ -447,6 +447,9 @@ class Performer:
         log.info("pod_created", extra={"pod": name, "pool": pool.name})
 
     async def _drain_pod(self, action: DrainPod) -> None:
+        pod = self._board.pods.get(action.pod)
+        if pod is not None:
+            pod.told_at = time.monotonic()  # it may have been decided long ago
         await self._control(action.pod, Control(action=ControlAction.DRAIN))
 
     async def _delete_pod(self, action: DeletePod) -> None:

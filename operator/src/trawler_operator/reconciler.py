@@ -23,7 +23,7 @@ from trawler_operator.actions import (
     ScalePool,
     WritePool,
 )
-from trawler_operator.board import Board, Clock, NotUnderstood
+from trawler_operator.board import TOLD, Board, Clock, NotUnderstood
 from trawler_operator.control.lanes import Lane, LaneName, lane_of, lanes
 from trawler_operator.deciding import Decider, Repeats
 from trawler_operator.leader import Leader, NotLeader
@@ -104,7 +104,7 @@ class Reconciler:
         """Kind and name of what could not be read → when (monotonic) it is said again on the object."""
         self._missing: dict[str, int] = {}
         """Pool → pods that it was short of when it was looked at last: what is being made goes by that."""
-        self._drains = Repeats()
+        self._drains = Repeats(longest=TOLD / 2)
         self._templates: dict[tuple[str, int], str] = {}
         self._longest = 0.0
         self.turned_at = time.monotonic()
@@ -263,7 +263,7 @@ class Reconciler:
         key, pod = f"pod {action.pod}", self._board.pods[action.pod]
         if key in self._busy or not self._drains.may(action.pod, clock.now):
             return
-        pod.told = True
+        pod.told_at = clock.now
         self._do(key, action)
 
     async def _create_missing(self, pool: str) -> None:

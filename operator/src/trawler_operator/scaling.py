@@ -13,7 +13,7 @@ from trawler_crds.messages import Stage
 from trawler_crds.worker_pool import Scaling, WorkerPool, WorkerPoolSpec, WorkerPoolStatus
 from trawler_operator.actions import Action, CreatePod, DeletePod, DrainPod, WritePool
 from trawler_operator.board import UNSCHEDULABLE, Board, Clock, Pod, PodPhase
-from trawler_operator.scheduling import InHand, runnable, usable
+from trawler_operator.scheduling import InHand, lonely, usable, wanted_slots
 from trawler_operator.wording import stamp
 
 FIRST_WAIT: Final = 5.0
@@ -237,9 +237,10 @@ def _needed(pool: WorkerPool, board: Board, staying: list[Pod], in_hand: InHand)
     spec = pool.spec
     slots = min(spec.slots_per_pod, spec.jobs_per_pod or spec.slots_per_pod)
     most = spec.max_replicas * slots
-    busy = sum(board.load(pod) for pod in staying)
-    jobs = busy + runnable(board, pool.name, in_hand, most=most) + spec.spare_slots
-    return max(spec.min_replicas, min(spec.max_replicas, math.ceil(jobs / slots)))
+    busy = sum(slots if lonely(pod, board) else board.load(pod) for pod in staying)
+    waiting = wanted_slots(board, pool.name, in_hand, per_pod=slots, most=most)
+    wanted = math.ceil((busy + waiting + spec.spare_slots) / slots)
+    return max(spec.min_replicas, min(spec.max_replicas, wanted))
 
 
 def _sort(pool: WorkerPool, board: Board, clock: Clock, template: str) -> _Sorted:
@@ -286,7 +287,7 @@ def _may_go(pod: Pod, spec: WorkerPoolSpec, board: Board, clock: Clock) -> bool:
 def _keep(pod: Pod, board: Board) -> tuple[bool, bool, int, str]:
     """The pods worth least come first: told to go, not yet speaking, then idle, then the youngest."""
     return (
-        not pod.told,
+        pod.told_at is None,
         pod.heard_at is not None,
         board.load(pod),
         "".join(chr(0x10FFFF - ord(c)) for c in pod.created),

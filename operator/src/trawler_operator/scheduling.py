@@ -1,5 +1,6 @@
 """Whose turn it is and which pod takes it: by share, then by turn; the emptiest pod first. Pure."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from copy import copy
@@ -33,6 +34,8 @@ class InHand:
         self._marks = {mark for mark in handed if mark is not None}
         self.foreseen: set[str] = set()
         """Fingerprints that somebody will fetch for others too."""
+        self._given: Counter[str] = Counter()
+        """Pod → orders that are given now, and are not yet promised."""
 
     def fork(self) -> "InHand":
         """To look ahead in: what is foreseen there is not so here."""
@@ -40,8 +43,13 @@ class InHand:
         fork.foreseen = set()
         return fork
 
-    def take(self, job: MediaJob) -> None:
+    def load(self, pod: str) -> int:
+        """What a pod has to do, and is given now."""
+        return self._board.load(self._board.pods[pod]) + self._given[pod]
+
+    def take(self, job: MediaJob, pod: str) -> None:
         """Another one is handed to a pod."""
+        self._given[pod] += 1
         self.running[self._board.waiting.queue_of(job)] += 1
         self.uids.add(job.uid)
         mark = self._board.shared(job)
@@ -75,10 +83,7 @@ class Scheduler:
         for pool in board.waiting.pools():
             slots = _slots(board, clock, pool)
             if any(slots.values()):
-                dealt = self._deal(board, pool, slots, skip, in_hand.fork())
-                for dispatch in dealt:
-                    in_hand.take(board.jobs[dispatch.uid])
-                found += dealt
+                found += self._deal(board, pool, slots, skip, in_hand.fork())
         return found
 
     def order(self, board: Board, pool: str) -> Iterator[str]:
@@ -95,12 +100,20 @@ class Scheduler:
         self, board: Board, pool: str, slots: dict[str, int], skip: set[str], in_hand: InHand
     ) -> list[Dispatch]:
         found: list[Dispatch] = []
-        kept = self._still_kept(board, pool, slots, in_hand)
+
+        def give(job: MediaJob, pod: str) -> None:
+            in_hand.take(job, pod)
+            found.append(_dispatch(job, pod))
+
+        kept = self._still_kept(board, pool, slots, skip, in_hand)
         if kept is not None:
             job, room = board.jobs[kept.uid], slots[kept.pod]
             slots[kept.pod] = 0
-            if room and job.uid not in skip and _empty(kept.pod, board):
-                found.append(_dispatch(job, kept.pod))
+            if room and in_hand.load(kept.pod) == 0:
+                del self._kept[
+                    pool
+                ]  # whatever becomes of this order, the pod waits for nobody more
+                give(job, kept.pod)
             skip = {*skip, job.uid}
             if (mark := board.shared(job)) is not None:
                 in_hand.foreseen.add(mark)
@@ -108,18 +121,18 @@ class Scheduler:
         for job in (
             self._shares.setdefault(pool, Shares()).deal(hands) if any(slots.values()) else ()
         ):
-            pod = _choose(job, board, slots)
+            pod = _choose(job, slots, in_hand)
             slots[pod] = 0 if alone(job) else slots[pod] - 1
-            if alone(job) and not _empty(pod, board):
+            if alone(job) and in_hand.load(pod):
                 self._kept[pool] = _Kept(job.uid, pod)
                 break  # the next pass knows of it
-            found.append(_dispatch(job, pod))
+            give(job, pod)
             if not any(slots.values()):
                 break
         return found
 
     def _still_kept(
-        self, board: Board, pool: str, slots: dict[str, int], in_hand: InHand
+        self, board: Board, pool: str, slots: dict[str, int], skip: set[str], in_hand: InHand
     ) -> _Kept | None:
         """Who waits for which pod to empty; nobody where the pod is gone or the job may not go."""
         kept = self._kept.pop(pool, None)
@@ -128,6 +141,7 @@ class Scheduler:
             return None
         if (
             job.status.phase is not Phase.QUEUED
+            or job.uid in skip
             or board.handing(job)
             or not _may_go(job, board)
             or ((mark := board.shared(job)) is not None and in_hand.fetches(mark))
@@ -162,17 +176,19 @@ def _hands(
     return hands
 
 
-def runnable(board: Board, pool: str, in_hand: InHand, *, most: int) -> int:
-    """Jobs (up to `most`) that would go with slots without end."""
+def wanted_slots(board: Board, pool: str, in_hand: InHand, *, per_pod: int, most: int) -> int:
+    """Slots (some more than `most` at most) for all jobs that would go had they slots without end; one that
+    must be alone takes all of a pod.
+    """
     in_hand = in_hand.fork()
     found = 0
     for queue in board.waiting.queues(pool):
         room = _room(board, queue, in_hand.running)
         ready = _ready(board, pool, queue, in_hand.uids, in_hand)
-        bound = most - found if room is None else min(room, most - found)
-        found += sum(1 for _ in islice(ready, bound))
-        if found >= most:
-            break
+        for job in islice(ready, room):
+            found += per_pod if alone(job) else 1
+            if found >= most:
+                return found
     return found
 
 
@@ -211,29 +227,24 @@ def _ready(
 def _slots(board: Board, clock: Clock, pool: str) -> dict[str, int]:
     """Pod → orders it may be given. A pod with a job that must be alone takes no second one."""
     return {
-        pod.name: 0 if _lonely(pod, board) else board.free(pod)
+        pod.name: 0 if lonely(pod, board) else board.free(pod)
         for pod in board.pods_of(pool)
         if takes_orders(pod, clock)
     }
 
 
-def _lonely(pod: Pod, board: Board) -> bool:
+def lonely(pod: Pod, board: Board) -> bool:
     """Whether a pod has a job that must be alone, or is being handed one."""
     handed = (board.jobs[uid] for uid, _ in board.reserved.of(pod.name) if uid in board.jobs)
     return any(alone(job) for job in chain(board.by_worker.get(pod.name, {}).values(), handed))
 
 
-def _choose(job: MediaJob, board: Board, slots: Mapping[str, int]) -> str:
+def _choose(job: MediaJob, slots: Mapping[str, int], in_hand: InHand) -> str:
     """The pod with the most room; for a job that must be alone, the one with the least to do."""
     free = [name for name, count in slots.items() if count > 0]
     if alone(job):
-        return min(free, key=lambda name: (board.load(board.pods[name]), name))
+        return min(free, key=lambda name: (in_hand.load(name), name))
     return max(free, key=lambda name: (slots[name], name))
-
-
-def _empty(pod: str, board: Board) -> bool:
-    """Whether a pod has nothing to do, orders under way included."""
-    return board.load(board.pods[pod]) == 0
 
 
 def usable(pod: Pod, clock: Clock) -> bool:
@@ -252,7 +263,7 @@ def takes_orders(pod: Pod, clock: Clock) -> bool:
     """Whether it may be given one now: it did not just decline some, and orders reach it at all."""
     return (
         usable(pod, clock)
-        and not pod.told
+        and pod.told_at is None
         and pod.rests_until <= clock.now
         and clock.listening_since is not None
     )

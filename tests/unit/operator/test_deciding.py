@@ -1,9 +1,13 @@
 """What is due now: when it is written that a job waits."""
 
+from collections import Counter
+from typing import Any
+
 import pytest
 
-from objects import board, clock, job
-from trawler_operator.actions import WriteStatus
+from objects import NOON, board, clock, held, job, pod, running
+from trawler_operator import wording
+from trawler_operator.actions import Action, Copy, Dispatch, WriteStatus
 from trawler_operator.deciding import QUIET, SETTLE, Decider
 from trawler_operator.scheduling import Scheduler
 
@@ -25,3 +29,25 @@ def test_that_somebody_waits_is_written_a_little_later_and_when_there_is_room(
     due = list(decider.due(state, clock(NOW + waited), busy))
     assert written == len(due)
     assert all(isinstance(action, WriteStatus) for _, action in due)
+
+
+def test_a_twin_that_was_not_looked_at_yet_is_not_sent_for_what_is_stored() -> None:
+    """The turn was spent after some of a thousand answers; one of the others fetched it all again."""
+    same: dict[str, Any] = {"url": "http://site/same.mp4"}
+    twins = [job(f"t{number}", status_phase="Queued", **same) for number in range(9)]
+    at_work = pod(held=held("leader"), taken=1, free=1)
+    state = board(*twins, running("leader", **same), at_work, pod("p2"), now=NOW)
+    decider, busy = Decider(Scheduler()), set[str]()
+    assert [] == list(decider.due(state, clock(NOW), busy))
+    files = [{"name": "a.mp4", "bytes": 1, "sha256": "a" * 64, "type": "video/mp4"}]
+    done = {"status_phase": "Succeeded", "status_attempt": 1, "status_files": files, **same}
+    ended = wording.stamp(NOON - 1)
+    state.see_job(job("leader", version=2, status_completionTime=ended, **done))
+    seen: list[Action] = []
+    for _ in range(9):
+        steps = iter((False, False, True))
+        for key, action in decider.due(state, clock(NOW), busy, lambda: next(steps, True)):  # noqa: B023
+            busy.add(key)
+            seen.append(action)
+    kinds = Counter(type(action) for action in seen)
+    assert (9, 0) == (kinds[Copy], kinds[Dispatch])

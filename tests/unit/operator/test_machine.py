@@ -19,6 +19,7 @@ from trawler_crds.messages import Outcome, Result, Stage
 from trawler_operator.board import WAITS
 from trawler_operator.ledger import Ledger
 from trawler_operator.state.resting import wait
+from trawler_operator.waiting import alone
 from world import Operator, World
 
 INDEX = st.integers(0, 40)
@@ -296,6 +297,18 @@ class Machine(RuleBasedStateMachine):
         for found in self.world.api.jobs.values():
             if found.status.phase is Phase.SUCCEEDED:
                 assert {file.sha256 for file in found.status.files or ()} <= self.world.store
+
+    @invariant()
+    def who_must_be_alone_is(self) -> None:
+        if self.world.operator is None:
+            return
+        board = self.world.operator.board
+        for name in board.pods:
+            there = {uid for uid, _ in board.reserved.of(name)} | board.by_worker.get(
+                name, {}
+            ).keys()
+            if any(alone(board.jobs[uid]) for uid in there & board.jobs.keys()):
+                assert 1 == len(there & board.jobs.keys())
 
     @invariant()
     def counters_equal_a_recount(self) -> None:

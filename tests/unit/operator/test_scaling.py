@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 
-from objects import board, clock, held, job, pod, pool, queue
+from objects import board, clock, held, job, pod, pool, queue, running
 from trawler_crds.media_job import Condition, ConditionStatus, MediaJob
 from trawler_crds.messages import Presence, Stage
 from trawler_operator.actions import Action, CreatePod, DeletePod, DrainPod
 from trawler_operator.board import PROVED, Board, Pod
 from trawler_operator.scaling import Scaler
+from trawler_operator.scheduling import takes_orders
 
 
 def shape(wanted: int, *pods: Pod) -> list[Action]:
@@ -331,3 +332,32 @@ def test_a_pod_that_was_just_promised_an_order_is_not_the_one_that_goes() -> Non
         state.reserved["a", 1] = promised
         shape = Scaler().shape(mine, state, clock(1010.0), template="t")
         assert [DrainPod(pod=goes)] == shape.actions
+
+
+def test_what_a_pod_said_before_it_heard_to_go_does_not_make_it_stay() -> None:
+    """It was given an order that it turned away, and another pod was told to go in its place."""
+    told = pod("p1", told_at=1000.0)
+
+    def says(number: int, now: float, *, draining: bool = False) -> bool:
+        words = {"pool": "default", "taken": 0}
+        told.hear(
+            Presence.model_validate({**words, "sequence": number, "free": 2, "draining": draining}),
+            now,
+        )
+        return takes_orders(told, clock(now))
+
+    assert [False, False] == [says(1, 1000.1), says(2, 1005.0, draining=True)]
+    told.told_at, told.draining = 1010.0, False
+    assert [False, True] == [says(3, 1015.0), says(4, 1021.0)], "the drain was lost"
+
+
+@pytest.mark.parametrize(("slots", "waiting", "wanted"), [(2, 1, 2), (4, 3, 2), (4, 5, 3)])
+def test_a_job_that_must_be_alone_takes_all_of_a_pod(slots: int, waiting: int, wanted: int) -> None:
+    """Others waited for its end, because its pod seemed to have room."""
+    lost: dict[str, Any] = {"status_reason": "WorkerLost"}
+    others = [job(f"n{number}", status_phase="Queued") for number in range(waiting)]
+    mine = pool(scaling="Auto", replicas=1, slotsPerPod=slots)
+    runs = board(mine, running("a", **lost), pod(held=held("a"), taken=1, free=1), *others)
+    assert wanted == Scaler().shape(mine, runs, clock(), template="t").wanted
+    waits = board(mine, job("a", status_phase="Queued", **lost), *others)
+    assert wanted == Scaler().shape(mine, waits, clock(), template="t").wanted

@@ -252,6 +252,39 @@ def test_who_else_must_be_alone_waits_until_the_first_has_its_pod() -> None:
     assert ["a0"] == _names(scheduler.assign(state, clock(), skip=set()))
 
 
+@pytest.mark.parametrize("first", ["n", "l"])
+def test_who_must_be_alone_has_no_neighbour_who_goes_at_the_same_moment(first: str) -> None:
+    """A pod was empty as long as nobody in it was promised: two who went together met there."""
+    at = {name: f"2027-01-15T0{7 if name == first else 8}:00:00Z" for name in ("n", "l")}
+    state = board(
+        queued("n", at["n"]), queued("l", at["l"], status_reason="WorkerLost"), pod("p1", free=2)
+    )
+    assert [first] == _names(assign(state))
+
+
+def test_the_cap_of_a_queue_counts_who_goes_to_the_pod_that_was_kept() -> None:
+    """One of the same queue went beside, to another pod."""
+    state, scheduler = _alone_among_many()
+    assert [] == scheduler.assign(state, clock(), skip=set())
+    state.see_queue(queue("q2", maxRunning=1))
+    state.see_job(queued("n", queue="q2"))
+    for name in ("a0", "a1", "a2"):
+        state.see_job(queued(name), gone=True)
+    state.pods["p1"].hear(Presence(pool="default", sequence=1, free=2, taken=0), 1000.5)
+    state.see_pod(pod("p2"))
+    found = _names(scheduler.assign(state, clock(), skip=set()))
+    assert 1 == sum(state.jobs[uid].spec.queue == "q2" for uid in found)
+
+
+def test_a_pod_is_not_kept_for_whom_it_was_given_once() -> None:
+    """Where the order fails, as by a policy, again and again, all others go meanwhile."""
+    state, scheduler = _alone_among_many()
+    assert [] == scheduler.assign(state, clock(), skip=set())
+    state.pods["p1"].hear(Presence(pool="default", sequence=1, free=2, taken=0), 1000.5)
+    assert ["l"] == _names(scheduler.assign(state, clock(), skip=set()))
+    assert ["a0", "a1"] == _names(scheduler.assign(state, clock(), skip={"l"}))
+
+
 def test_the_cap_of_a_queue_holds_over_all_pools_together() -> None:
     """Two pools that each had a slot for it let one more run than may."""
     state = board(
@@ -305,5 +338,7 @@ def test_those_that_rest_or_follow_a_twin_are_not_looked_at_one_by_one(
 
     monkeypatch.setattr(Board, "shared", counting)
     assert [] == assign(state)
-    assert 0 == scheduling.runnable(state, "default", scheduling.InHand(state), most=9)
+    assert 0 == scheduling.wanted_slots(
+        state, "default", scheduling.InHand(state), per_pod=1, most=9
+    )
     assert len(looked) < 10

@@ -52,7 +52,9 @@ def test_a_job_that_breaks_half_way_leaves_no_trace_in_any_count(
     assert 0 == state.waiting.count("q")
     assert {"other"} == set(state.jobs) == set(state.since)
     assert 1 == len(state.fetched())
-    assert 0 == scheduling.runnable(state, "default", scheduling.InHand(state), most=9)
+    assert 0 == scheduling.wanted_slots(
+        state, "default", scheduling.InHand(state), per_pod=1, most=9
+    )
 
 
 def test_who_waited_too_long_ends_though_an_answer_could_be_copied() -> None:

@@ -46,6 +46,7 @@ export class Suggestions {
       this.at = (this.at + step + this.items.length) % this.items.length;
       this.mark();
     } else if (event.key === "Escape") {
+      event.preventDefault(); // it closes the list, and not also the form
       this.show([]);
     } else if (event.key === "Enter" || event.key === "Tab") {
       this.take(event, this.at);
