@@ -54,7 +54,7 @@ def _entry(job: MediaJob, board: Board, wall: float) -> dict[str, Any]:
         "queuedTime": now,
         "attempt": job.status.attempt,
         "failures": job.status.failures,
-        "conditions": conditions(job, {ACCEPTED: "Accepted"}, now),
+        "conditions": conditions(job, {ACCEPTED: ("Accepted", now)}),
     }
 
 

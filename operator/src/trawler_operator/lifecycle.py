@@ -15,6 +15,7 @@ from trawler_crds.media_job import (
 from trawler_crds.messages import Outcome, Result, Stage
 from trawler_operator.actions import Action, Cancel, Order, WriteStatus
 from trawler_operator.board import Board, Clock, PodPhase
+from trawler_operator.waiting import alone
 from trawler_operator.wording import conditions, human, stamp
 
 OVERTIME: Final = 30.0
@@ -152,9 +153,7 @@ def failed(
         message = f"The site asks us to wait {asked} s, longer than this request may."
         return end(job, Phase.FAILED, reason, message, wall, failures=failures)
     retry = FAILURES[reason].retry
-    again = retry in {Retry.YES, Retry.NOT_BEFORE} or (
-        retry is Retry.ONCE_ALONE and job.status.failures == 0
-    )
+    again = retry in {Retry.YES, Retry.NOT_BEFORE} or (retry is Retry.ONCE_ALONE and not alone(job))
     if not again or failures > job.spec.backoff_limit:
         return end(job, Phase.FAILED, reason, message, wall, failures=failures)
     return WriteStatus(
@@ -258,7 +257,7 @@ def settle(job: MediaJob, result: Result, wall: float) -> WriteStatus:
             "fileCount": len(result.files),
             "size": human(total),
             "completionTime": now,
-            "conditions": conditions(job, {STORED: "Stored"}, now),
+            "conditions": conditions(job, {STORED: ("Stored", now)}),
         },
     )
 

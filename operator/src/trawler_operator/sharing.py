@@ -8,6 +8,7 @@ from trawler_operator.actions import Copy, WriteStatus
 from trawler_operator.board import Board, Clock
 from trawler_operator.ledger import REUSED
 from trawler_operator.lifecycle import end
+from trawler_operator.state.finished import stored_at
 from trawler_operator.wording import conditions, host, stamp
 
 
@@ -37,7 +38,8 @@ def reuse(job: MediaJob, source: MediaJob, wall: float) -> WriteStatus:
     now = stamp(wall)
     stored = source.status
     known = any(each.type == ACCEPTED for each in job.status.conditions or ())
-    reasons = {STORED: REUSED} if known else {ACCEPTED: "Accepted", STORED: REUSED}
+    since = {STORED: (REUSED, stored_at(source) or now)}
+    accepted = {} if known else {ACCEPTED: ("Accepted", now)}
     changes: dict[str, Any] = {
         "phase": Phase.SUCCEEDED,
         "reason": None,
@@ -51,7 +53,7 @@ def reuse(job: MediaJob, source: MediaJob, wall: float) -> WriteStatus:
         "fileCount": stored.file_count,
         "size": stored.size,
         "completionTime": now,
-        "conditions": conditions(job, reasons, now),
+        "conditions": conditions(job, {**accepted, **since}),
     }
     return WriteStatus(
         uid=job.uid,

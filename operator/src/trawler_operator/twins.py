@@ -126,13 +126,18 @@ class Twins:
         return next(running, None) or next(queued, None)
 
     def source(self, job: MediaJob, *, since: str) -> FinishedJob | None:
-        """The twin that was stored last, at or after a time (RFC 3339, UTC), if it may answer."""
+        """The twin whose files were stored last, at or after a time (RFC 3339, UTC), if it may answer. One that
+        was answered itself has files that are older than its end.
+        """
         found = [
             twin
             for twin in self._finished(job, since)
-            if twin.phase is Phase.SUCCEEDED and twin.hashes and twin.uid not in self._without_bytes
+            if twin.phase is Phase.SUCCEEDED
+            and twin.stored >= since
+            and twin.hashes
+            and twin.uid not in self._without_bytes
         ]
-        return found[-1] if found else None
+        return max(found, key=lambda twin: twin.stored, default=None)
 
     def failed(self, job: MediaJob) -> FinishedJob | None:
         """A twin that failed while this one waited for it, and would have failed for this one too."""
@@ -152,5 +157,7 @@ def _same_end(twin: FinishedJob, job: MediaJob) -> bool:
     """What the site did to one it would do to the other, who would not have tried more often."""
     if twin.phase is not Phase.FAILED or twin.reason not in SAME_FOR_ALL:
         return False
+    if twin.reason is FailureReason.THROTTLED and twin.gave_up_early:
+        return True  # the site asked for more time than there is
     final = FAILURES[twin.reason].retry is Retry.NEVER
     return final or twin.failures > job.spec.backoff_limit

@@ -16,15 +16,15 @@ def host(job: MediaJob) -> str:
         return ""
 
 
-def conditions(job: MediaJob, reasons: dict[str, str], now: str) -> list[dict[str, Any]]:
-    """The conditions of a job with some of them, each named with its reason, true from now on."""
+def conditions(job: MediaJob, true: dict[str, tuple[str, str]]) -> list[dict[str, Any]]:
+    """The conditions of a job with some of them true, each named with its reason and since when."""
     found = job.status.conditions
-    for kind, reason in reasons.items():
+    for kind, (reason, since) in true.items():
         mine = Condition(
             type=kind,
             status=ConditionStatus.TRUE,
             reason=reason,
-            last_transition_time=now,
+            last_transition_time=since,
             observed_generation=job.metadata.generation,
         )
         found = with_condition(found, mine)

@@ -102,7 +102,8 @@ def test_a_list_of_conditions_that_others_filled_makes_room_for_ours() -> None:
     ]
     full = job(status_conditions=[{**theirs[0], "type": "Accepted"}, *theirs[1:]])
     written = [
-        each["type"] for each in wording.conditions(full, {"Stored": "Stored"}, wording.stamp(NOON))
+        each["type"]
+        for each in wording.conditions(full, {"Stored": ("Stored", wording.stamp(NOON))})
     ]
     assert ["Accepted", *(f"Theirs{n}" for n in range(2, MOST_CONDITIONS)), "Stored"] == written
 
@@ -174,7 +175,7 @@ def test_the_pool_may_shorten_an_attempt() -> None:
         ("SiteError", 0, 1, "Queued"),
         ("SiteError", 1, 1, "Failed"),
         ("OutOfMemory", 0, 5, "Queued"),
-        ("OutOfMemory", 1, 5, "Failed"),
+        ("OutOfMemory", 1, 5, "Queued"),
         ("Throttled", 1, 2, "Queued"),
     ],
 )
@@ -186,6 +187,14 @@ def test_the_table_and_backoff_limit_decide_on_another_attempt(
     action = lifecycle.failed(found, FailureReason(reason), None, NOON)
     assert phase == action.changes["phase"]
     assert failures + 1 == action.changes["failures"]
+
+
+@pytest.mark.parametrize("before", ["OutOfMemory", "WorkerLost", "SiteError"])
+def test_who_takes_too_much_memory_alone_is_not_tried_again(before: str) -> None:
+    """Whatever failed before: an attempt beside others proves nothing."""
+    found = running(backoffLimit=5, status_failures=1, status_reason=before)
+    action = lifecycle.failed(found, FailureReason.OUT_OF_MEMORY, None, NOON)
+    assert ("Queued" if before == "SiteError" else "Failed") == action.changes["phase"]
 
 
 @pytest.mark.parametrize(("failures", "wait"), [(0, None), (1, 2), (2, 4), (3, 8), (9, 60)])

@@ -209,6 +209,12 @@ def _alone_among_many(**spec: Any) -> tuple[Board, Scheduler]:
     return state, scheduler
 
 
+def _empties(state: Board) -> None:
+    """The pod has done what it had."""
+    state.see_job(running("r"), gone=True)
+    state.pods["p1"].hear(Presence(pool="default", sequence=1, free=2, taken=0), 1000.5)
+
+
 def _names(found: list[Dispatch]) -> list[str]:
     return [dispatch.uid for dispatch in found]
 
@@ -218,7 +224,7 @@ def test_a_pod_is_kept_free_for_who_must_be_alone_until_it_is_empty() -> None:
     state, scheduler = _alone_among_many()
     for _ in range(3):
         assert [] == scheduler.assign(state, clock(), skip=set())
-    state.pods["p1"].hear(Presence(pool="default", sequence=1, free=2, taken=0), 1000.5)
+    _empties(state)
     assert ["l"] == _names(scheduler.assign(state, clock(), skip=set()))
 
 
@@ -270,7 +276,7 @@ def test_the_cap_of_a_queue_counts_who_goes_to_the_pod_that_was_kept() -> None:
     state.see_job(queued("n", queue="q2"))
     for name in ("a0", "a1", "a2"):
         state.see_job(queued(name), gone=True)
-    state.pods["p1"].hear(Presence(pool="default", sequence=1, free=2, taken=0), 1000.5)
+    _empties(state)
     state.see_pod(pod("p2"))
     found = _names(scheduler.assign(state, clock(), skip=set()))
     assert 1 == sum(state.jobs[uid].spec.queue == "q2" for uid in found)
@@ -280,7 +286,7 @@ def test_a_pod_is_not_kept_for_whom_it_was_given_once() -> None:
     """Where the order fails, as by a policy, again and again, all others go meanwhile."""
     state, scheduler = _alone_among_many()
     assert [] == scheduler.assign(state, clock(), skip=set())
-    state.pods["p1"].hear(Presence(pool="default", sequence=1, free=2, taken=0), 1000.5)
+    _empties(state)
     assert ["l"] == _names(scheduler.assign(state, clock(), skip=set()))
     assert ["a0", "a1"] == _names(scheduler.assign(state, clock(), skip={"l"}))
 

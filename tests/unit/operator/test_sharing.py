@@ -13,6 +13,7 @@ from trawler_operator.actions import Action, Copy, Dispatch, WriteStatus
 from trawler_operator.admission import admit
 from trawler_operator.board import Board
 from trawler_operator.scheduling import Scheduler
+from trawler_operator.state import finished
 from trawler_operator.twins import REMEMBERED, fingerprint
 
 SAME = "http://site:8080/video/same.mp4"
@@ -114,6 +115,18 @@ def test_what_does_not_fit_answers_nobody(new: MediaJob, old: MediaJob) -> None:
     assert answer(new, board(new, old)) is None
 
 
+def test_what_answered_one_is_as_old_for_the_next() -> None:
+    """Asked for once an hour, a page that changes was shown as it had been half a day ago."""
+    copied = sharing.reuse(same("first"), stored(when=-3000), NOON).changes
+    status = {f"status_{key}": value for key, value in copied.items()}
+    first = same("first", **status)
+    assert at(-3000) == finished.stored_at(first)
+    later = sharing.answer(same("new"), board(first, same("new")), clock(wall=NOON + 500))
+    assert isinstance(later, Copy)
+    too_late = sharing.answer(same("new"), board(first, same("new")), clock(wall=NOON + 700))
+    assert too_late is None
+
+
 def test_a_result_whose_objects_are_gone_answers_nobody_any_more() -> None:
     """The performer looked."""
     state = board(new := same("new"), stored())
@@ -177,6 +190,7 @@ def _failed(reason: str, failures: int = 3) -> MediaJob:
         ("NothingFound", 1, 2, True),
         ("SiteError", 3, 2, True),
         ("SiteError", 1, 2, False),
+        ("Throttled", 1, 2, True),
         ("WorkerLost", 3, 2, False),
         ("Busy", 0, 2, False),
         ("TooLong", 1, 2, False),

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from trawler_crds.failures import FailureReason
-from trawler_crds.media_job import MediaJob, Phase
+from trawler_crds.media_job import STORED, MediaJob, Phase
 from trawler_operator.wording import parse
 
 DELIVERY_GRACE: Final = 3600.0
 """Seconds that a finished job's delivery may take before its time to live begins without it."""
 LONGEST_LIFE: Final = 366 * 86400.0
 """Seconds from a job's creation within which it ends and is delivered; a later time was written by hand."""
+SPARE: Final = 1000
+"""Entries of the heap that may be outdated before it is made anew."""
 OFFER_AGAIN: Final = 30.0
 """Seconds after which a job whose deletion was offered, and that is still there, is offered again."""
 
@@ -31,8 +33,12 @@ class FinishedJob:
     reason: FailureReason | None
     message: str | None
     failures: int
+    gave_up_early: bool
+    """It might have failed more often, and ended all the same."""
     completed: str
     """RFC 3339, UTC; empty where the status does not say."""
+    stored: str
+    """When its files were stored, which for those of a twin was before; as `completed`."""
     keep_until: float
     """Unix seconds; then it is deleted."""
     hashes: tuple[bytes, ...]
@@ -52,11 +58,20 @@ def condense(job: MediaJob, mark: str | None) -> FinishedJob:
         reason=status.reason,
         message=sys.intern(status.message) if status.message else None,
         failures=status.failures,
+        gave_up_early=status.failures <= job.spec.backoff_limit,
         completed=sys.intern(status.completion_time or ""),
+        stored=sys.intern(stored_at(job)),
         keep_until=keep_until(job),
         hashes=tuple(bytes.fromhex(file.sha256) for file in status.files or ()),
         mark=mark,
     )
+
+
+def stored_at(job: MediaJob) -> str:
+    """When the files of a job that has ended were stored (RFC 3339, UTC); empty where its status does not say."""
+    completed = job.status.completion_time or ""
+    said = [c.last_transition_time for c in job.status.conditions or () if c.type == STORED]
+    return min([completed, *said])
 
 
 def keep_until(job: MediaJob) -> float:
@@ -116,8 +131,13 @@ class FinishedJobs:
         self.count[job.phase] += 1
         for sha256 in job.hashes:
             self._named[sha256] = self._named.get(sha256, 0) + 1
-        if known is None or known.keep_until != job.keep_until:
+        if job.keep_until < math.inf and (known is None or known.keep_until != job.keep_until):
             heapq.heappush(self._ends, (job.keep_until, job.uid))
+        if len(self._ends) > 2 * len(self._jobs) + SPARE:
+            self._ends = [
+                (each.keep_until, each.uid) for each in self if each.keep_until < math.inf
+            ]
+            heapq.heapify(self._ends)
 
     def drop(self, uid: str) -> FinishedJob | None:
         """It was deleted. Answers with what it was."""
