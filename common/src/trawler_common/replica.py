@@ -14,6 +14,11 @@ Thing = TypeVar("Thing")
 BURIED: Final = 120.0
 """Seconds for which a deleted object is remembered: longer than any answer may be under way."""
 
+FOREVER: Final = 2**63
+"""In place of the version at which an object was gone: its key is never used again, and a list that still
+shows it was begun before.
+"""
+
 
 class Replica(Generic[Thing]):
     """The newest sight of each object of a kind. Keys are uids, or names where a kind is kept by name.

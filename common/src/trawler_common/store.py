@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from trawler_common.grants import Credentials, Signer, put_headers
 from trawler_crds.keys import OWNER_OBJECT, SHARED_PREFIX, folder, object_key
 from trawler_crds.messages import UploadFile, UploadGrant
 
+HASH: Final = re.compile("[0-9a-f]{64}")
 TIMEOUT: Final = 10.0
 """Seconds for one small request to the store."""
 
@@ -271,11 +273,12 @@ class Store:
             return
 
     async def hashes(self, shard: str, *, prefix: str) -> list[str]:
-        """The hashes of all objects below a prefix whose hash begins with these two digits. Raises
-        StoreAway.
+        """The hashes of all objects below a prefix whose hash begins with these two digits; what has another
+        name is not ours. Raises StoreAway.
         """
         keys = await self.keys(folder(prefix, shard))
-        return [name for key in keys if object_key(prefix, name := key.rpartition("/")[2]) == key]
+        names = ((key, key.rpartition("/")[2]) for key in keys)
+        return [n for key, n in names if HASH.fullmatch(n) and object_key(prefix, n) == key]
 
     async def keys(self, prefix: str = "") -> list[str]:
         """Every key below a prefix. Raises StoreAway."""

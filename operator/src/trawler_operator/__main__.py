@@ -228,6 +228,7 @@ async def _lead(
         leader=leader,
         performer=performer,
         reconciler=reconciler,
+        pins=pins,
         metrics=metrics,
     )
     install = settings.install

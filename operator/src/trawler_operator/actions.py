@@ -134,6 +134,8 @@ class MarkNotUnderstood:
     uid: str
     time: str
     """RFC 3339, UTC."""
+    others: tuple[Mapping[str, Any], ...] = ()
+    """Conditions that stay as they are."""
 
 
 Action = (

@@ -1,13 +1,14 @@
 """The picture of the cluster in memory: what the API server and the pods said last."""
 
+import math
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from trawler_common.pauses import grown
 from trawler_common.replica import Replica
@@ -17,7 +18,7 @@ from trawler_crds.media_queue import MediaQueue, MediaQueueSpec
 from trawler_crds.messages import Held, Presence, Stage
 from trawler_crds.worker_pool import WorkerPool
 from trawler_operator.ledger import Ledger
-from trawler_operator.state.finished import FinishedJobs, condense
+from trawler_operator.state.finished import FinishedJobs, condense, keep_until
 from trawler_operator.state.reservations import Reservations
 from trawler_operator.state.resting import FIRST_REST, LONGEST_REST, Resting, not_before, wait
 from trawler_operator.twins import Twins
@@ -160,6 +161,8 @@ class Unreadable:
     """For the log; a person is told a sentence of ours."""
     understood: bool = False
     """Whether at least its fields were read; else nobody knows which objects it names."""
+    keep_until: float = math.inf
+    """Unix seconds; then it is deleted. Never where it has not ended, or nobody can read until when."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +173,10 @@ class NotUnderstood:
     name: str
     uid: str
     version: int
+    marked: bool = False
+    """Whether it says so already."""
+    others: tuple[Mapping[str, Any], ...] = ()
+    """What else its conditions say, as others wrote it."""
 
 
 class Board:
@@ -296,12 +303,19 @@ class Board:
             self._enter_phase(job, known)
         if job.status.phase is Phase.QUEUED:
             self._queue(job)
+        elif self._stays_let_in(job):
+            self.waiting.enter(job, mark=self.shared(job))
         else:
             self.waiting.drop(job.uid)
         self.ledger.see(job)
         self.twins.see(job)
         self._index(job)
         self.touch([job.uid])
+
+    def _stays_let_in(self, job: MediaJob) -> bool:
+        """Whether it was let in already, and what changed is something else: it is not judged again."""
+        new = job.status.phase in {Phase.PENDING, Phase.SUSPENDED} and not job.status.queued_time
+        return new and not job.held_back and job.uid in self.waiting.let_in()
 
     def _queue(self, job: MediaJob) -> None:
         until = self.since[job.uid] + wait(job, self.returned.get(job.uid, 0))
@@ -611,7 +625,15 @@ def _unreadable(job: MediaJob, why: str) -> Unreadable:
         ended=job.status.phase in TERMINAL,
         why=why,
         understood=True,
+        keep_until=_kept(job),
     )
+
+
+def _kept(job: MediaJob) -> float:
+    try:
+        return keep_until(job) if job.status.phase in TERMINAL else math.inf
+    except Exception:  # noqa: BLE001 - it is set aside because something about it raises
+        return math.inf
 
 
 def _pop(table: dict[str, dict[str, MediaJob]], key: str, uid: str) -> None:

@@ -5,6 +5,7 @@ only below a prefix that is marked as this install's, and only while every Media
 import asyncio
 import time
 from collections.abc import Callable
+from itertools import cycle
 from typing import Final
 
 from trawler_common import logs
@@ -49,18 +50,19 @@ class Broom:
         self._leader = leader
         self._metrics = metrics
         self._sweeper = Sweeper(since=time.monotonic())
+        self._shards = cycle(SHARDS)
         self._said = 0.0
 
     async def run(self) -> None:
         """Sweep for ever: every folder once in each time of a longest attempt."""
-        while True:
-            for shard in SHARDS:
-                await asyncio.sleep(longest_attempt(self._board) / len(SHARDS))
-                for prefix in self._prefixes:
-                    try:
-                        await self._sweep(prefix, shard)
-                    except StoreAway as error:
-                        log.info("sweep_waits", extra={"error": str(error)})
+        for shard in self._shards:  # begun anew after a fault, it goes on with the next folder
+            await asyncio.sleep(longest_attempt(self._board) / len(SHARDS))
+            self._pins.forget_ended(self._board)  # also where nothing may be swept
+            for prefix in self._prefixes:
+                try:
+                    await self._sweep(prefix, shard)
+                except StoreAway as error:
+                    log.info("sweep_waits", extra={"error": str(error)})
 
     def _hindrance(self) -> str:
         """Why nothing may be deleted now; empty where nothing hinders."""

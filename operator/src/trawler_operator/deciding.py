@@ -16,6 +16,7 @@ from trawler_operator import admission, lifecycle, sharing
 from trawler_operator.actions import Action, DeleteJob, Dispatch, Order, SetAside
 from trawler_operator.board import Board, Clock, Unreadable
 from trawler_operator.scheduling import Scheduler
+from trawler_operator.state.finished import FinishedJob
 from trawler_operator.wording import stamp
 
 AT_ONCE: Final = 32
@@ -36,6 +37,8 @@ EXPIRED_AT_ONCE: Final = 16
 """Deletions of expired jobs that are begun in one turn."""
 MOST_ORDERS: Final = 6
 """Orders of one attempt to one pod that does not show it; with their pauses some eight seconds."""
+SPARE: Final = 1000
+"""Deadlines that may be outdated before they are forgotten."""
 FIRST_REPEAT: Final = 0.25
 LONGEST_REPEAT: Final = 30.0
 """Bounds of the pause before the same thing is said to the same pod again."""
@@ -86,6 +89,8 @@ class Decider:
         self._looked_at = 0.0
         self._cancels = Repeats()
         self._orders = Repeats()
+        self._expired: list[Unreadable] = []
+        """Jobs that nobody can read, and whose time is over."""
         self._deadlines: list[tuple[float, str]] = []
         self._deadline_of: dict[str, float] = {}
 
@@ -111,7 +116,12 @@ class Decider:
             yield dispatch.uid, dispatch
         yield from self._strays(board, clock, busy)
         yield from _admissions(board, clock, busy, quiet or (lambda: len(busy) < QUIET))
-        for job in board.finished.due(clock.wall, most=EXPIRED_AT_ONCE):
+        expired: list[FinishedJob | Unreadable] = [
+            *board.finished.due(clock.wall, most=EXPIRED_AT_ONCE),
+            *self._expired,
+        ]
+        self._expired = []
+        for job in expired:
             if job.uid not in busy:
                 yield job.uid, DeleteJob(uid=job.uid, name=job.name, version=job.version)
 
@@ -192,8 +202,19 @@ class Decider:
             del self._deadline_of[uid]
             if uid in board.by_phase[Phase.QUEUED]:
                 board.touch([uid])
+        self._forget_deadlines(board)
+        old = (job for job in board.unreadable.values() if job.keep_until <= clock.wall)
+        self._expired = list(islice(old, EXPIRED_AT_ONCE))
         running = board.by_phase[Phase.RUNNING]
         self._orders.keep({(uid, job.status.attempt) for uid, job in running.items()})
+
+    def _forget_deadlines(self, board: Board) -> None:
+        """Of jobs that wait no more, once they are the most."""
+        queued = board.by_phase[Phase.QUEUED]
+        if len(self._deadlines) > 2 * len(queued) + SPARE:
+            self._deadline_of = {u: at for u, at in self._deadline_of.items() if u in queued}
+            self._deadlines = [(at, uid) for uid, at in self._deadline_of.items()]
+            heapq.heapify(self._deadlines)
 
     def _strays(
         self, board: Board, clock: Clock, busy: AbstractSet[str]

@@ -14,6 +14,7 @@ from trawler_common.backoff import Backoff
 from trawler_common.bus import Bus, NoAnswer
 from trawler_common.crashing import CrashPoint, reach
 from trawler_common.kube import ApiAway, Conflict, Missing, Refused
+from trawler_common.replica import FOREVER
 from trawler_common.store import Store, StoreAway
 from trawler_crds import subjects
 from trawler_crds.keys import ANNOTATION_TRACEPARENT
@@ -44,6 +45,7 @@ from trawler_operator.leader import Leader
 from trawler_operator.metrics import Metrics
 from trawler_operator.pods import PodSettings, make
 from trawler_operator.sweeping import Pins
+from trawler_operator.wording import MARKED_BY, NOT_UNDERSTOOD
 
 log = logs.get("performer")
 
@@ -158,8 +160,8 @@ class Performer:
         """
         pause = Backoff(first=0.5, longest=LONGEST_PAUSE)
         with self._promised(action):
-            while not await self._tried(action):
-                await pause.pause()
+            while (asked := await self._tried(action)) is not None:
+                await pause.pause(at_least=asked)
                 if pause.tries >= MOST_TRIES and await self._look_again(action):
                     raise Failed("its status cannot be written, though it can be read")
 
@@ -169,9 +171,9 @@ class Performer:
             return self._board.reserving(action.uid, action.attempt, action.pod)
         return nullcontext()
 
-    async def _tried(self, action: Action) -> bool:
-        """Do one thing; False where it is a status write of which nobody knows whether it was done. Raises
-        Failed.
+    async def _tried(self, action: Action) -> float | None:
+        """Do one thing. Where it is a status write of which nobody knows whether it was done: the seconds
+        that the API server asks to wait first. Raises Failed.
         """
         self._leader.require()
         try:
@@ -193,13 +195,13 @@ class Performer:
             log.warning(
                 "effect_failed", extra={"action": type(action).__name__, "error": str(error)}
             )
+            asked = error.retry_after if isinstance(error, ApiAway) else 0.0
             if isinstance(error, ApiAway) and isinstance(action, _WRITES):
-                return False
+                return asked
             if isinstance(error, Refused) and isinstance(action, CreatePod):
                 raise PodRefused(action.pool, str(error)) from error
-            asked = error.retry_after if isinstance(error, ApiAway) else 0.0
             raise Failed(str(error), retry_after=asked) from error
-        return True
+        return None
 
     # jobs -----------------------------------------------------------------------------------
 
@@ -322,7 +324,8 @@ class Performer:
         job = self._known(action.uid, action.version)
         source = await self._source(action)
         if source is None:
-            self._board.twins.disbelieve(action.source)
+            if action.source in self._board.finished:
+                self._board.twins.disbelieve(action.source)
             return
         files = source.status.files or []
         hashes = [file.sha256 for file in files]
@@ -362,7 +365,7 @@ class Performer:
         reach(CrashPoint.AFTER_EXPIRY)
         if not gone:
             return  # somebody's finalizer holds it: it still names its objects
-        self._board.job_sights.lose(action.uid, action.version)
+        self._board.job_sights.lose(action.uid, FOREVER)
         log.info("job_expired", extra={"job": action.uid, "name_": action.name})
 
     async def _cancel(self, action: Cancel) -> None:
@@ -480,14 +483,14 @@ class Performer:
 
     async def _mark(self, action: MarkNotUnderstood) -> None:
         condition = Condition(
-            type="Ready" if action.kind == "WorkerPool" else "Accepted",
+            type=MARKED_BY[action.kind],
             status=ConditionStatus.FALSE,
-            reason="NotUnderstood",
+            reason=NOT_UNDERSTOOD,
             message="This version of the operator cannot read this object and leaves it alone.",
             last_transition_time=action.time,
         )
         await self._cluster.write_conditions(
-            action.kind, action.name, action.uid, [condition.wire()]
+            action.kind, action.name, action.uid, [*map(dict, action.others), condition.wire()]
         )
 
     def _span(self, name: str, job: MediaJob, **attributes: Any) -> Any:

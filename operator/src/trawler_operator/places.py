@@ -20,31 +20,44 @@ ESTIMATED: Final = 5000
 
 def positions(board: Board, clock: Clock, scheduler: Scheduler) -> Iterator[Positions | None]:
     """For every queue in which somebody waits, as it is when the first is asked for; made piece by piece,
-    so that nobody has to wait for all of them. None where there is only a pause.
+    so that nobody has to wait for all of them. None where there is only a pause. A place counts those of
+    the same queue and pool.
     """
     seconds: dict[str, int | None] = {}
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[tuple[int, str]]] = {}
     waiting: Counter[str] = Counter()
     for pool in tuple(board.waiting.pools()):
         order = scheduler.order(board, pool)
+        capped: dict[str, float] = {}
         for queue, lane in board.waiting.lanes(pool).items():
-            known = found.setdefault(queue, [])
-            known.extend(uid for _, _, uid in lane[: NAMED - len(known)])
+            named = [(place, uid) for place, (_, _, uid) in enumerate(lane[:NAMED], 1)]
+            found.setdefault(queue, []).extend(named)
             waiting[queue] += len(lane)
+            capped |= _capped(board, pool, queue, named)
         pace = _pace(board, clock, pool)
         for number, uid in enumerate(islice(order, ESTIMATED), 1):
-            seconds[uid] = None if pace is None else math.ceil(number * pace)
+            if pace is not None:
+                seconds[uid] = math.ceil(max(number * pace, capped.get(uid, 0.0)))
             if number % PIECE == 0:
                 yield None
-    for queue, uids in sorted(found.items()):
+    for queue, places in sorted(found.items()):
         yield Positions(
             queue=queue,
             waiting=waiting[queue],
             places=[
                 Place(uid=uid, place=place, seconds=seconds.get(uid))
-                for place, uid in enumerate(uids, 1)
+                for place, uid in sorted(places)[:NAMED]
             ],
         )
+
+
+def _capped(board: Board, pool: str, queue: str, named: list[tuple[int, str]]) -> dict[str, float]:
+    """Uid → seconds within which nobody of a queue can go that may run only so many at once."""
+    most, each = board.share(queue).max_running, board.seconds_per_job.get(pool)
+    if not most or each is None:
+        return {}
+    running = board.running_in(queue)
+    return {uid: (place + running - most) * each / most for place, uid in named}
 
 
 def _pace(board: Board, clock: Clock, pool: str) -> float | None:

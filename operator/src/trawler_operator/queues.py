@@ -9,13 +9,14 @@ from trawler_common.bus import Bus
 from trawler_common.kube import ApiAway, Conflict, Missing, Refused
 from trawler_common.turns import Turn
 from trawler_crds import subjects
+from trawler_crds.media_job import Condition
 from trawler_crds.media_queue import MediaQueue, MediaQueueStatus
 from trawler_operator.board import Board, Clock
 from trawler_operator.cluster import Cluster
 from trawler_operator.leader import Leader
 from trawler_operator.places import positions
 from trawler_operator.scheduling import Scheduler
-from trawler_operator.wording import stamp
+from trawler_operator.wording import MARKED_BY, NOT_UNDERSTOOD, stamp
 
 log = logs.get("queues")
 
@@ -95,12 +96,12 @@ class QueueDesk:
         return [self._board.queues[name] for name in names[begin : begin + LOOKED_AT]]
 
     def _due(self, queue: MediaQueue, clock: Clock) -> bool:
-        """Whether its status says other figures than there are, and was not written just now."""
+        """Whether its status says something else than there is, and was not written just now."""
         if clock.now - self._written.get(queue.name, 0.0) < WRITE_EVERY:
             return False
         has = queue.status
         said = (has.queued, has.running, has.day, has.day_bytes)
-        return counts(queue.name, self._board, clock) != said
+        return counts(queue.name, self._board, clock) != said or _still_marked(queue)
 
     async def _checkpoint(self, name: str) -> None:
         queue, clock = self._board.queues.get(name), self._clock()
@@ -108,11 +109,23 @@ class QueueDesk:
             return
         self._written[name] = clock.now
         self._leader.require()
-        has = status(counts(name, self._board, clock))
+        has = status(counts(name, self._board, clock)).wire()
+        if _still_marked(queue):
+            has["conditions"] = [c.wire() for c in queue.status.conditions or () if not _marks(c)]
         try:
-            self._board.see_queue(await self._cluster.write_queue(queue, has.wire()))
+            self._board.see_queue(await self._cluster.write_queue(queue, has))
         except (ApiAway, Conflict, Missing, Refused) as error:
             log.info("checkpoint_waits", extra={"queue": name, "error": str(error)})
+
+
+def _marks(condition: Condition) -> bool:
+    """Whether it says that this queue cannot be read."""
+    return (condition.type, condition.reason) == (MARKED_BY["MediaQueue"], NOT_UNDERSTOOD)
+
+
+def _still_marked(queue: MediaQueue) -> bool:
+    """Whether it says so although it could be read."""
+    return any(_marks(condition) for condition in queue.status.conditions or ())
 
 
 def restore(board: Board, wall: float) -> None:

@@ -224,10 +224,16 @@ class Reconciler:
             self._metrics.set_aside.labels(thing.kind).inc()
             log.error("object_set_aside", extra={"kind": thing.kind, "name_": thing.name})
         self._marked[thing.kind, thing.name] = clock.now + ASIDE_AGAIN
+        if thing.marked:
+            return
         self._do(
             f"{thing.kind} {thing.name}",
             MarkNotUnderstood(
-                kind=thing.kind, name=thing.name, uid=thing.uid, time=stamp(clock.wall)
+                kind=thing.kind,
+                name=thing.name,
+                uid=thing.uid,
+                time=stamp(clock.wall),
+                others=thing.others,
             ),
         )
 

@@ -20,6 +20,7 @@ from trawler_operator.leader import Leader
 from trawler_operator.metrics import Metrics
 from trawler_operator.performer import Performer
 from trawler_operator.reconciler import Reconciler
+from trawler_operator.sweeping import Pins
 
 log = logs.get("results")
 
@@ -43,9 +44,11 @@ class ResultDesk:
         leader: Leader,
         performer: Performer,
         reconciler: Reconciler,
+        pins: Pins,
         metrics: Metrics,
     ) -> None:
         self._board = board
+        self._pins = pins
         self._cluster = cluster
         self._store = store
         self._leader = leader
@@ -71,9 +74,13 @@ class ResultDesk:
                 ):
                     self._metrics.results.labels("stale").inc()
                     return Recorded(stale=True)
+                hashes = [file.sha256 for file in result.files]
+                if self._pins.going(hashes):
+                    return None  # the pod says it again, and then they are gone
                 try:
-                    believed = await self._look(job, result)
-                    await self._performer.write(lifecycle.settle(job, believed, time.time()))
+                    with self._pins.held(hashes):
+                        believed = await self._look(job, result)
+                        await self._performer.write(lifecycle.settle(job, believed, time.time()))
                 except Conflict:
                     await self._refresh(job)
                     continue

@@ -49,8 +49,8 @@ class Pins:
         """Whether one of these is just being deleted."""
         return not self._going.isdisjoint(hashes)
 
-    def kept(self, board: Board) -> set[str]:
-        """All pinned objects. An attempt's grants end with the attempt."""
+    def forget_ended(self, board: Board) -> None:
+        """An attempt's grants end with the attempt."""
         for uid, attempt in tuple(self._granted):
             job = board.jobs.get(uid)
             if (
@@ -59,6 +59,10 @@ class Pins:
                 or job.status.attempt != attempt
             ):
                 del self._granted[uid, attempt]
+
+    def kept(self, board: Board) -> set[str]:
+        """All pinned objects."""
+        self.forget_ended(board)
         return set().union(*self._granted.values(), *self._held)
 
 

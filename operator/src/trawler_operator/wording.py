@@ -2,10 +2,15 @@
 
 import math
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from trawler_crds import addresses
 from trawler_crds.media_job import Condition, ConditionStatus, MediaJob, with_condition
+
+NOT_UNDERSTOOD: Final = "NotUnderstood"
+"""Reason of the condition of what this version of the operator cannot read."""
+MARKED_BY: Final = {"WorkerPool": "Ready", "MediaQueue": "Accepted"}
+"""Kind → the condition that says so."""
 
 
 def host(job: MediaJob) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trawler_common.replica import Replica
+from trawler_common.replica import FOREVER, Replica
 
 
 @dataclass
@@ -181,3 +181,15 @@ def test_lists_watches_and_answers_in_any_order_end_in_what_is_there(
         assert found.shown_and_there() <= found.mirror.has.keys()
     found.finish()
     assert found.store.objects == found.mirror.has
+
+
+def test_what_we_deleted_ourselves_is_not_brought_back_by_a_list_begun_before() -> None:
+    """Its bytes were counted into the day a second time."""
+    mirror = Mirror()
+    mirror.replica.see("a", 10, 10)
+    mirror.replica.begin_list()
+    mirror.replica.lose("a", FOREVER)
+    mirror.replica.list_one("a")
+    assert not mirror.replica.see("a", 10, 10, as_of=15)
+    mirror.replica.end_list(15)
+    assert {} == mirror.has

@@ -9,7 +9,9 @@ from trawler_crds.media_queue import MediaQueue
 from trawler_operator import wording
 from trawler_operator.admission import admit, begin, refuse
 from trawler_operator.board import Board
+from trawler_operator.deciding import Decider
 from trawler_operator.queues import counts, restore, status
+from trawler_operator.scheduling import Scheduler
 
 TODAY = wording.stamp(NOON)
 YESTERDAY = wording.stamp(NOON - 86400)
@@ -178,3 +180,19 @@ def test_sums_of_earlier_days_are_forgotten() -> None:
     state.ledger.turn_over(TODAY[:10])
     assert 0 == state.ledger.settled(YESTERDAY[:10])["q"]
     assert 2 == state.ledger.settled(TODAY[:10])["q"]
+
+
+def test_who_was_let_in_is_not_judged_again_when_its_message_is_noted() -> None:
+    """Another took its seat meanwhile, and it was told that the queue is full."""
+    state = board(job("first", queue="q"), queue("q", maxQueued=1))
+    decider = Decider(Scheduler())
+
+    def due() -> list[str]:
+        return [uid for uid, _ in decider.due(state, clock(), set(), quiet=lambda: False)]
+
+    assert [] == due()
+    state.see_job(job("second", queue="q"))
+    noted = {"messageId": "3" * 18, "time": TODAY}
+    state.see_job(job("first", queue="q", version=2, status_delivery=noted))
+    assert ["second"] == due()
+    assert ["first"] == list(state.waiting.let_in())

@@ -60,3 +60,25 @@ def test_a_paused_queue_has_places_but_no_estimate() -> None:
     state = board(queued("a1", "a"), queue("a", paused=True), pod())
     state.seconds_per_job["default"] = 10.0
     assert [(1, None)] == [(p.place, p.seconds) for p in told(state)[0].places]
+
+
+def test_a_queue_that_may_run_one_is_told_how_long_that_takes() -> None:
+    """The second of two, behind one that runs, was promised a slot that it may not have."""
+    state = board(
+        running("r", queue="a"),
+        queued("a1", "a"),
+        queued("a2", "a"),
+        queue("a", maxRunning=1),
+        pod(free=9, taken=1, held=held("r")),
+    )
+    state.seconds_per_job["default"] = 10.0
+    assert [10, 20] == [place.seconds for place in told(state)[0].places]
+
+
+def test_a_place_counts_those_who_wait_for_the_same_pods() -> None:
+    """The first in its own pool was told that a hundred go before."""
+    others = [job(f"u{n}", queue="a", pool="p", status_phase="Queued") for n in range(9)]
+    state = board(*others, queued("mine", "a"), queue("a"))
+    (found,) = told(state)
+    assert 10 == found.waiting
+    assert [1] == [place.place for place in found.places if place.uid == "mine"]

@@ -1,10 +1,20 @@
 """What the store may forget, and when."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest.mock import AsyncMock
+
 import pytest
 
 from objects import board, job, pool, running
+from trawler_crds import subjects
 from trawler_crds.media_job import MediaJob
+from trawler_crds.messages import Recorded, Result
 from trawler_operator.board import Board
+from trawler_operator.metrics import Metrics
+from trawler_operator.results import ResultDesk
 from trawler_operator.sweeping import Named, Pins, Sweeper, longest_attempt
 
 A, B = "aa" + "0" * 62, "aa" + "1" * 62
@@ -104,3 +114,44 @@ def test_the_longest_attempt_is_that_of_the_slowest_pool() -> None:
     """An hour where no pool is known."""
     pools = [pool("a", maxAttemptSeconds=5), pool("b", maxAttemptSeconds=50)]
     assert (3600.0, 50.0) == (longest_attempt(board()), longest_attempt(board(*pools)))
+
+
+def test_grants_of_attempts_that_are_over_are_forgotten() -> None:
+    """Also where nothing is swept: twenty thousand of them stayed."""
+    pins = Pins()
+    pins.grant("gone", 1, ["a" * 64])
+    pins.grant("u1", 1, ["b" * 64])
+    pins.forget_ended(board(running("u1")))
+    assert [("u1", 1)] == list(pins._granted)
+
+
+async def test_a_result_whose_object_is_just_being_deleted_is_said_again() -> None:
+    """It would be called stored, and then it would not be there; meanwhile nobody deletes what it names."""
+    pins, state = Pins(), board(running("u1", worker="p1"))
+    file = {"name": "a.mp4", "bytes": 1, "sha256": "a" * 64, "type": "video/mp4"}
+    result = Result.model_validate({"attempt": 1, "outcome": "Stored", "files": [file]})
+    kept: list[set[str]] = []
+
+    async def write(_: object) -> None:
+        kept.append(pins.kept(state))
+
+    @asynccontextmanager
+    async def alone_with(_: str) -> AsyncIterator[None]:
+        yield
+
+    desk = ResultDesk(
+        board=state,
+        cluster=cast("Any", None),
+        store=cast("Any", SimpleNamespace(has=AsyncMock(return_value=True))),
+        leader=cast("Any", SimpleNamespace(valid=lambda: True)),
+        performer=cast("Any", SimpleNamespace(write=write)),
+        reconciler=cast("Any", SimpleNamespace(alone_with=alone_with)),
+        pins=pins,
+        metrics=Metrics(board()),
+    )
+    subject = subjects.results("i", "p1", "u1")
+    with pins.letting_go("a" * 64):
+        assert await desk.record(subject, result) is None
+    assert [] == kept
+    assert Recorded() == await desk.record(subject, result)
+    assert [{"a" * 64}] == kept

@@ -1,17 +1,27 @@
 """Faults that a critical reading found, each kept as a plain test."""
 
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest.mock import AsyncMock
+
 import pytest
 
 from objects import NOON, board, clock, job, pod, queue, running
+from trawler_common.backoff import Backoff
+from trawler_common.kube import ApiAway
 from trawler_common.pauses import grown
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import MOST_ATTEMPTS, MediaJob, Phase
 from trawler_operator import lifecycle, queues, scheduling, wording
-from trawler_operator.actions import WriteStatus
+from trawler_operator.actions import DeleteJob, WriteStatus
 from trawler_operator.board import Board, Pod
 from trawler_operator.deciding import Decider, Repeats
+from trawler_operator.kube.mirrors import JobSink, not_understood
+from trawler_operator.metrics import Metrics
+from trawler_operator.performer import Performer
 from trawler_operator.scheduling import Scheduler
 from trawler_operator.state import resting
+from trawler_operator.sweeping import Pins
 
 
 def test_no_number_of_tries_is_too_many() -> None:
@@ -131,3 +141,84 @@ def test_sizes_written_by_hand_make_no_sum_that_cannot_be_written() -> None:
     """A checkpoint that the API server refuses is tried again for ever."""
     assert 2**62 == queues.status((1, 2, "2027-01-15", 2**70)).day_bytes
     assert 5 == queues.status((1, 2, "2027-01-15", 5)).day_bytes
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_job_that_nobody_can_read_is_deleted_when_its_time_is_over(*, ended: bool) -> None:
+    """Until then nothing is swept, because nobody knows what it names: it was kept for ever."""
+    state = board()
+    status = {"phase": "Failed", "completionTime": wording.stamp(NOON)} if ended else {}
+    manifest = {
+        "metadata": {"uid": "odd", "name": "odd", "resourceVersion": "7"},
+        "spec": {"ttlSecondsAfterFinished": 60, "media": "of a later version"},
+        "status": status,
+    }
+    JobSink(state).take(manifest, as_of=7)
+    assert ["odd"] == list(state.unreadable)
+
+    def deleted(at: float) -> list[str]:
+        found = Decider(Scheduler()).due(state, clock(wall=NOON + at), set())
+        return [action.name for _, action in found if isinstance(action, DeleteJob)]
+
+    assert [] == deleted(59)
+    assert (["odd"] if ended else []) == deleted(61)
+
+
+def test_an_object_that_says_already_that_it_is_not_understood_is_not_told_so_again() -> None:
+    """The time of its condition moved every five minutes, and what others had written there was gone."""
+    others = {"type": "Theirs", "status": "True"}
+    mine = {"type": "Accepted", "status": "False", "reason": "NotUnderstood"}
+    meta = {"name": "q", "uid": "u", "resourceVersion": "7"}
+    found = [
+        not_understood("MediaQueue", {"metadata": meta, "status": {"conditions": conditions}})
+        for conditions in ([others], [others, mine])
+    ]
+    assert [False, True] == [each.marked for each in found]
+    assert [(others,), (others,)] == [each.others for each in found]
+
+
+def test_deadlines_of_jobs_that_wait_no_more_are_forgotten() -> None:
+    """Each was kept until it had passed, up to a week."""
+    decider, state = Decider(Scheduler()), board()
+    for number in range(3000):
+        state.see_job(job(f"u{number}", status_phase="Queued"))
+        list(decider.due(state, clock(1001.0 + number), set()))
+        state.see_job(job(f"u{number}"), gone=True)
+    assert len(decider._deadlines) < 1100
+
+
+def test_what_a_finished_job_leaves_behind_is_forgotten_with_it() -> None:
+    """Its time to live was kept until that was over, though it had long been deleted."""
+    state = board()
+    for number in range(3000):
+        done = job(f"u{number}", status_phase="Failed", status_completionTime=wording.stamp(NOON))
+        state.see_job(done)
+        state.see_job(done, gone=True)
+    assert len(state.finished._ends) < 1100
+
+
+async def test_a_status_write_waits_as_long_as_the_api_server_asks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Asked for half a minute, it was tried five times in five seconds."""
+    paused: list[float] = []
+
+    async def pause(_: Backoff, *, at_least: float = 0.0) -> None:
+        paused.append(at_least)
+
+    monkeypatch.setattr(Backoff, "pause", pause)
+    cluster = AsyncMock()
+    cluster.write_status.side_effect = [ApiAway("later", retry_after=30.0), job(version=2)]
+    performer = Performer(
+        cluster=cluster,
+        bus=AsyncMock(),
+        store=AsyncMock(),
+        board=board(job()),
+        pins=Pins(),
+        leader=cast("Any", SimpleNamespace(require=lambda: None)),
+        pods=cast("Any", None),
+        metrics=Metrics(board()),
+        tasks=cast("Any", None),
+    )
+    await performer.perform(WriteStatus(uid="u1", version="1", changes={"phase": Phase.QUEUED}))
+    assert [30.0] == paused

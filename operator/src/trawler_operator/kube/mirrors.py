@@ -3,6 +3,7 @@ MediaQueues and worker pods. WorkerPools and the Lease are kopf's (`handlers`).
 """
 
 import asyncio
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,10 +14,11 @@ from trawler_common.kube import ApiAway, Missing, Refused, understood
 from trawler_common.reflector import RESYNC, Reflector
 from trawler_common.replica import Replica
 from trawler_crds.keys import LABEL_POOL
-from trawler_crds.media_job import TERMINAL, MediaJob
+from trawler_crds.media_job import MOST_CONDITIONS, TERMINAL, MediaJob
 from trawler_crds.media_queue import MediaQueue
 from trawler_operator.board import Board, NotUnderstood, Unreadable
 from trawler_operator.cluster import Cluster, pod_from
+from trawler_operator.wording import MARKED_BY, NOT_UNDERSTOOD, parse
 
 log = logs.get("mirrors")
 
@@ -47,13 +49,28 @@ class JobSink:
 
 def _unreadable(manifest: Mapping[str, Any]) -> Unreadable:
     meta, status = manifest["metadata"], manifest.get("status") or {}
+    ended = status.get("phase") in TERMINAL
     return Unreadable(
         uid=meta["uid"],
         name=meta["name"],
         version=int(meta["resourceVersion"]),
-        ended=status.get("phase") in TERMINAL,
+        ended=ended,
         why="its fields are not those of a MediaJob",
+        keep_until=_keep_until(manifest) if ended else math.inf,
     )
+
+
+def _keep_until(manifest: Mapping[str, Any]) -> float:
+    """When (Unix seconds) it was kept long enough, by what of it can be read; never where that is too little, or
+    where only a finalizer still holds it.
+    """
+    kept = manifest["spec"].get("ttlSecondsAfterFinished")
+    if "deletionTimestamp" in manifest["metadata"] or type(kept) is not int:
+        return math.inf
+    try:
+        return parse(manifest["status"]["completionTime"]) + kept
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return math.inf
 
 
 class QueueSink:
@@ -96,8 +113,17 @@ class PodSink:
 
 def not_understood(kind: str, manifest: Mapping[str, Any]) -> NotUnderstood:
     """A pool or queue of which only the metadata could be read."""
-    meta = manifest["metadata"]
-    return NotUnderstood(kind=kind, name=meta["name"], uid=meta["uid"], version=_version(manifest))
+    meta, status = manifest["metadata"], manifest.get("status") or {}
+    found = [c for c in status.get("conditions") or () if isinstance(c, Mapping)]
+    mine = [c for c in found if c.get("type") == MARKED_BY[kind]]
+    return NotUnderstood(
+        kind=kind,
+        name=meta["name"],
+        uid=meta["uid"],
+        version=_version(manifest),
+        marked=any(c.get("reason") == NOT_UNDERSTOOD for c in mine),
+        others=tuple(c for c in found if c not in mine)[: MOST_CONDITIONS - 1],
+    )
 
 
 def _version(manifest: Mapping[str, Any]) -> int:
