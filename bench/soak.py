@@ -29,7 +29,14 @@ EVERY: Final = 60.0
 GROWTH: Final = 1.0
 """MiB per hour."""
 LEANED_ON: Final = ("worker", "nats", "store", "postgres")
-VALUES: Final = ("operator.replicas=2", "sandbox.resources.limits.memory=3Gi")
+VALUES: Final = (
+    "operator.replicas=2",
+    "sandbox.resources.limits.memory=3Gi",
+    "pools.default.maxAttemptSeconds=120",
+)
+"""Objects are swept some longest attempts after their jobs are gone: with short ones that is seen, and what
+is remembered of them stops growing within the hour.
+"""
 
 
 def capacity(found: Installed, *, count: int = 200) -> float:

@@ -5,6 +5,7 @@ bucket has left to itself (read in its source, 2.7.1). Progress must neither hol
 eat what the result needs: aiohttp's tracing, which the library passes on, shows each answer first.
 """
 
+import math
 import re
 import time
 from collections import OrderedDict
@@ -77,5 +78,9 @@ class Rates:
             return
         self._left[where] = (left, until)
         self._left.move_to_end(where)
-        if len(self._left) > BUCKETS:
+        while len(self._left) > BUCKETS or self._oldest() < time.monotonic():
             self._left.popitem(last=False)
+
+    def _oldest(self) -> float:
+        """When (monotonic) the bucket that was noted first is full again; infinite where none is known."""
+        return next(iter(self._left.values()), (0, math.inf))[1]

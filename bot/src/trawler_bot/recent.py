@@ -95,8 +95,11 @@ class Recent:
     def forget(self, uid: str) -> None:
         """It was deleted."""
         known = self._jobs.pop(uid, None)
-        if known is not None:
-            self._close(known)
+        if known is None:
+            return
+        self._close(known)
+        if known.reusable and self._here.get(known.url) == known.ended:
+            del self._here[known.url]
 
     def _close(self, known: Seen) -> None:
         there = self._open.get(known.guild_id, {})

@@ -286,7 +286,7 @@ class Board:
         mark = self.twins.known(uid)
         waiting = self.twins.waiting(mark) if mark is not None else []
         self._leave(uid)
-        self.touch(waiting)
+        self.touch(each for each in waiting if each != uid)
         finished = self.finished.drop(uid)
         if finished is not None:
             self.twins.forget(finished)
@@ -417,7 +417,7 @@ class Board:
         if job is not None:
             self._unindex(job)
         self.resting.drop(uid)
-        for table in (self.since, self.waited, self.returned):
+        for table in (self.since, self.waited, self.returned, self.dirty):
             table.pop(uid, None)
         self.waiting.drop(uid)
         self.ledger.leave(uid)

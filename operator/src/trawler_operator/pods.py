@@ -149,7 +149,9 @@ def _container(
         "env": [
             {"name": f"TRAWLER_WORKER_{key}", "value": value}
             for key, value in (env | {"LOG_LEVEL": settings.log_level}).items()
-        ],
+        ]
+        # what threads have freed goes back to the node, or to the next that asks
+        + [{"name": "MALLOC_ARENA_MAX", "value": "1"}],
         "resources": resources.wire(),
         "securityContext": {
             "runAsUser": uid,

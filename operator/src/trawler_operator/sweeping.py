@@ -75,7 +75,8 @@ class Sweeper:
 
     def __init__(self, *, since: float) -> None:
         self._since = since
-        self._unnamed: dict[str, dict[str, float]] = {}
+        self._unnamed: dict[str, dict[bytes, float]] = {}
+        """Folder → hash → when (monotonic) nothing named it first."""
 
     def look(
         self,
@@ -91,11 +92,12 @@ class Sweeper:
         `now` and `apart` are monotonic seconds.
         """
         before = self._unnamed.get(shard, {})
-        unnamed = {sha256: before.get(sha256, now) for sha256 in listed if sha256 not in named}
+        hashes = (bytes.fromhex(sha256) for sha256 in listed if sha256 not in named)
+        unnamed = {sha256: before.get(sha256, now) for sha256 in hashes}
         self._unnamed[shard] = unnamed
         if now - self._since < apart:
             return []
-        return sorted(sha256 for sha256, seen in unnamed.items() if now - seen >= apart)
+        return sorted(sha256.hex() for sha256, seen in unnamed.items() if now - seen >= apart)
 
 
 class Named(Container[str]):

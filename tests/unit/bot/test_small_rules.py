@@ -97,6 +97,8 @@ def test_what_would_answer_at_once_is_known() -> None:
     assert not recent.here("https://a/1", now=at + 70, within=60)
     assert not recent.here("https://a/2", now=at, within=60)
     assert not recent.here("https://a/3", now=at, within=60)
+    recent.forget(job("a", Phase.SUCCEEDED).uid)
+    assert not recent.here("https://a/1", now=at + 50, within=60), "it was deleted"
 
 
 def test_lists_fit_a_message_and_say_what_is_left_out() -> None:
@@ -150,3 +152,5 @@ def test_a_bucket_with_little_left_gets_no_progress() -> None:
     assert not rates.low("channels/2")
     time.sleep(0.06)
     assert not rates.low("channels/1")
+    rates._note("channels/3", cast("Any", Answer))
+    assert ["channels/3"] == list(rates._left), "one that is full again is forgotten"

@@ -188,13 +188,18 @@ def test_deadlines_of_jobs_that_wait_no_more_are_forgotten() -> None:
 
 
 def test_what_a_finished_job_leaves_behind_is_forgotten_with_it() -> None:
-    """Its time to live was kept until that was over, though it had long been deleted."""
+    """Its time to live was kept until that was over, though it had long been deleted; and who stood by kept
+    in mind, for ever, that it had changed.
+    """
     state = board()
     for number in range(3000):
         done = job(f"u{number}", status_phase="Failed", status_completionTime=wording.stamp(NOON))
         state.see_job(done)
         state.see_job(done, gone=True)
+        state.see_job(job(f"v{number}"))
+        state.see_job(job(f"v{number}"), gone=True)
     assert len(state.finished._ends) < 1100
+    assert 0 == len(state.dirty), "who stands by decides on none of them"
 
 
 async def test_a_status_write_waits_as_long_as_the_api_server_asks(
