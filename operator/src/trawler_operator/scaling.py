@@ -161,11 +161,9 @@ class Scaler:
         new = [pod for pod in bad if pod.name not in starts.failed]
         if new:
             starts.failed |= {pod.name for pod in new}
-            late = f"was not ready within {pool.spec.start_seconds} s"
-            seconds = "; `kubectl describe` it." if not new[-1].trouble else ""
             starts.fail(
                 "PodsDoNotStart",
-                f"Pod {new[-1].name}: {new[-1].trouble or late}{seconds}",
+                f"Pod {new[-1].name}: {new[-1].trouble or _fault(new[-1], pool.spec)}",
                 clock.now,
                 worked=all(pod.heard_at is not None for pod in new),
             )
@@ -259,6 +257,15 @@ def _sort(pool: WorkerPool, board: Board, clock: Clock, template: str) -> _Sorte
         else:
             found.staying.append(pod)
     return found
+
+
+def _fault(pod: Pod, spec: WorkerPoolSpec) -> str:
+    """What is known of a pod that did not come to work."""
+    if pod.phase is PodPhase.ENDED:
+        return "ended before it had worked; `kubectl describe` it."
+    if pod.heard_at is not None:
+        return "was not heard any more, soon after it had begun; look at its node."
+    return f"was not ready within {spec.start_seconds} s; `kubectl describe` it."
 
 
 def _late(pod: Pod, spec: WorkerPoolSpec, clock: Clock) -> bool:

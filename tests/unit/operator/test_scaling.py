@@ -361,3 +361,22 @@ def test_a_job_that_must_be_alone_takes_all_of_a_pod(slots: int, waiting: int, w
     assert wanted == Scaler().shape(mine, runs, clock(), template="t").wanted
     waits = board(mine, job("a", status_phase="Queued", **lost), *others)
     assert wanted == Scaler().shape(mine, waits, clock(), template="t").wanted
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({"phase": "Ended"}, "ended before it had worked"),
+        ({"heard_at": 900.0, "seen_at": 890.0}, "was not heard any more"),
+        ({"heard_at": None, "seen_at": 800.0}, "was not ready within 120 s"),
+        ({"phase": "Ended", "trouble": "container worker: OOMKilled"}, "OOMKilled"),
+    ],
+)
+def test_a_pool_says_what_became_of_a_pod_that_did_not_come_to_work(
+    found: dict[str, Any], said: str
+) -> None:
+    """A pod whose node was lost was said not to have been ready, though it had been at work."""
+    mine = pool(replicas=1)
+    shape = Scaler().shape(mine, board(mine, pod("p1", **found)), clock(), template="t")
+    (starts,) = [c for c in shape.status.conditions or () if c.type == "PodsStart"]
+    assert said in starts.message
