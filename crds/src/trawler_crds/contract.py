@@ -21,6 +21,7 @@ class Contract(BaseModel):
         populate_by_name=True,
         extra="ignore",
         use_enum_values=False,
+        cache_strings="keys",  # 16,000 values that never come again would stay in memory
     )
 
     def model_post_init(self, _: Any) -> None:
