@@ -179,9 +179,10 @@ class Sheet:
         if self._sees is None:
             try:
                 await self._client.fetch_channel(int(self.where.channel_id))
+                self._sees = True
             except (discord.Forbidden, discord.NotFound):
                 self._sees = False
-            else:
+            except discord.InvalidData:  # of a kind that the library does not know: it is there
                 self._sees = True
         return self._sees
 
