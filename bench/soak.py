@@ -76,14 +76,14 @@ def show(found: Found, *, judged: bool) -> bool:
     print(f"lost {len(found.lost)}: {found.lost[:5]}")
     print(f"doubled {len(found.doubled)}: {found.doubled[:5]}")
     grown = []
-    for process, (rise, seconds) in sorted(found.slopes.items(), key=lambda each: str(each[0])):
-        mark = "ok" if rise < GROWTH else "GROWS"
+    for process, growth in sorted(found.growths.items(), key=lambda each: str(each[0])):
+        mark = "ok" if growth.per_hour < GROWTH else "GROWS"
         print(
-            f"{process.component:<10} {process.command:<50.50} {rise:+6.2f} MiB/h "
-            f"over {seconds:.0f} s  {mark}"
+            f"{process.component:<10} {process.command:<50.50} {growth.per_hour:+6.2f} MiB/h "
+            f"over {growth.seconds:.0f} s, {growth.before:.1f} → {growth.after:.1f} MiB  {mark}"
         )
-        grown += [process] if rise >= GROWTH else []
-    unseen = {*OURS} - {process.component for process in found.slopes} if judged else set()
+        grown += [process] if growth.per_hour >= GROWTH else []
+    unseen = {*OURS} - {process.component for process in found.growths} if judged else set()
     for component in sorted(unseen):
         print(f"{component:<10} no process of it lived long enough to be judged")
     return not (found.lost or found.doubled or grown or unseen)

@@ -90,6 +90,17 @@ class Process:
     command: str
 
 
+@dataclass(frozen=True)
+class Growth:
+    """What became of the memory of one process. MiB."""
+
+    per_hour: float
+    seconds: float
+    """For so long it was seen."""
+    before: float
+    after: float
+
+
 class Memory:
     """Anonymous memory of every process of every pod that is ours, now and then."""
 
@@ -113,15 +124,18 @@ class Memory:
                         process = Process(component, pid, usage.started(pid), usage.command(pid))
                         self.seen[process].append((time.monotonic(), usage.anonymous_mib(pid)))
 
-    def slopes(self) -> dict[Process, tuple[float, float]]:
-        """Of each process that was seen for ten minutes after its first ten: MiB per hour, and over how
-        many seconds that was seen.
-        """
+    def growths(self) -> dict[Process, Growth]:
+        """Of each process that was seen for ten minutes after its first ten."""
         found = {}
         for process, points in self.seen.items():
             late = [(at, size) for at, size in points if at - points[0][0] >= WARM]
             if late and late[-1][0] - late[0][0] >= WARM:
-                found[process] = slope(late) * 3600, late[-1][0] - late[0][0]
+                found[process] = Growth(
+                    per_hour=slope(late) * 3600,
+                    seconds=late[-1][0] - late[0][0],
+                    before=late[0][1],
+                    after=late[-1][1],
+                )
         return found
 
 
@@ -152,7 +166,7 @@ class Found:
     """Jobs that did not succeed, though nothing was wrong with them, and messages without their file."""
     doubled: list[str] = field(default_factory=list)
     killed: Counter[str] = field(default_factory=Counter)
-    slopes: dict[Process, tuple[float, float]] = field(default_factory=dict)
+    growths: dict[Process, Growth] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -433,5 +447,5 @@ async def soak(install: Installed, plan: Plan) -> Found:
                 ends = await asyncio.gather(*beside, return_exceptions=True)
             broke = [end for end in ends if not isinstance(end, asyncio.CancelledError)]
             assert not broke, f"what looks on broke: {broke}"
-    found.slopes, found.seconds = memory.slopes(), time.monotonic() - begun
+    found.growths, found.seconds = memory.growths(), time.monotonic() - begun
     return found
