@@ -158,7 +158,7 @@ class Kube:
         if not 200 <= answer.status < 300:
             raise _error(answer, f"{method} {path}", data)
         try:
-            return from_json(data, cache_strings="keys")  # values are of one object each
+            return from_json(data)
         except ValueError as error:  # whatever stands between us and the API server answered
             raise ApiAway(f"{method} {path}: an answer that is no JSON") from error
 
@@ -238,7 +238,7 @@ class Kube:
                 if answer.status != 200:
                     raise _error(answer, f"WATCH {path}", await answer.read())
                 async for line in _lines(answer.content):
-                    event: dict[str, Any] = from_json(line, cache_strings="keys")
+                    event: dict[str, Any] = from_json(line)
                     if event["type"] == "ERROR":
                         raise _refusal(event["object"])
                     yield event

@@ -39,7 +39,7 @@ def turn(job: MediaJob) -> Turn:
     return begun - AGEING * job.spec.priority, job.name, job.uid
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Place:
     pool: str
     queue: str
