@@ -16,8 +16,8 @@ from typing import Any, Final
 
 EVERY: Final = 30.0
 YOUNG: Final = 5_000
-MIDDLE: Final = 20
-"""A whole look comes after some 100,000 objects more, and takes some 20 ms."""
+MIDDLE: Final = 4
+"""A whole look comes after some 40,000 objects more, and takes some 30 ms where each was long not touched."""
 
 
 def collect_in_pieces() -> None:
