@@ -20,6 +20,15 @@ def address() -> str:
     return f"http://site:8080/video/{secrets.token_hex(6)}.mp4"
 
 
+async def fetched(operator: Operator, pod: StubPod, url: str) -> None:
+    """Somebody asked for it, and it is stored."""
+    job = operator.ask(url=url)
+    order = await ordered(pod)
+    await upload(pod, order.uid)
+    await pod.report(order.uid, stored())
+    await operator.until(job.name, phase="Succeeded")
+
+
 async def test_many_who_ask_for_the_same_are_one_order_and_all_succeed(
     operator: Operator, pod: StubPod
 ) -> None:
@@ -41,10 +50,7 @@ async def test_a_stored_result_answers_until_its_object_is_gone(
 ) -> None:
     """The objects are looked at before anybody is told that they are there."""
     url = address()
-    operator.ask(url=url)
-    order = await ordered(pod)
-    await upload(pod, order.uid)
-    await pod.report(order.uid, stored())
+    await fetched(operator, pod, url)
     second = await operator.until(operator.ask(url=url).name, phase="Succeeded")
     assert 0 == second.status.attempt
     await Store(store_settings).delete(
@@ -59,11 +65,7 @@ async def test_twins_whose_store_hangs_delay_nobody_else(
 ) -> None:
     """Two hundred answers that waited for the store kept an unrelated job from its pod for 20 s."""
     url = address()
-    operator.ask(url=url)
-    order = await ordered(pod)
-    await upload(pod, order.uid)
-    await pod.report(order.uid, stored())
-    await operator.until(order.name, phase="Succeeded")
+    await fetched(operator, pod, url)
     with s3_server.frozen():
         twins = [operator.ask(url=url) for _ in range(200)]
         begun = time.monotonic()

@@ -164,6 +164,32 @@ def test_a_job_that_nobody_can_read_is_deleted_when_its_time_is_over(*, ended: b
     assert (["odd"] if ended else []) == deleted(61)
 
 
+ODD: list[Any] = [None, 7, "x", [], {"phase": []}, {"phase": "Failed", "completionTime": 7}]
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_what_nobody_can_read_may_have_any_shape(odd: object) -> None:
+    """It comes from another version's schema; a shape that was not thought of would end the watch."""
+    meta = {"name": "odd", "uid": "odd", "resourceVersion": "7"}
+    for spec in (odd, {"ttlSecondsAfterFinished": 10**400}, {"ttlSecondsAfterFinished": 60}):
+        state = board()
+        JobSink(state).take({"metadata": meta, "spec": spec, "status": odd}, as_of=7)
+        assert ["odd"] == list(state.unreadable)
+        list(Decider(Scheduler()).due(state, clock(), set()))
+    status = {"conditions": odd}
+    assert () == not_understood("MediaQueue", {"metadata": meta, "status": status}).others
+
+
+def test_a_late_time_keeps_nothing_unreadable_for_ever() -> None:
+    """While it is there nothing is swept."""
+    state, noon = board(), wording.stamp(NOON)
+    meta = {"name": "o", "uid": "o", "resourceVersion": "7", "creationTimestamp": noon}
+    status = {"phase": "Failed", "completionTime": "9999-01-01T00:00:00Z"}
+    spec = {"ttlSecondsAfterFinished": 60, "media": "of a later version"}
+    JobSink(state).take({"metadata": meta, "spec": spec, "status": status}, as_of=7)
+    assert NOON + 60 == state.unreadable["o"].keep_until
+
+
 def test_an_object_that_says_already_that_it_is_not_understood_is_not_told_so_again() -> None:
     """The time of its condition moved every five minutes, and what others had written there was gone."""
     others = {"type": "Theirs", "status": "True"}

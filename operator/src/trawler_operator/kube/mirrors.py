@@ -18,7 +18,8 @@ from trawler_crds.media_job import MOST_CONDITIONS, TERMINAL, MediaJob
 from trawler_crds.media_queue import MediaQueue
 from trawler_operator.board import Board, NotUnderstood, Unreadable
 from trawler_operator.cluster import Cluster, pod_from
-from trawler_operator.wording import MARKED_BY, NOT_UNDERSTOOD, parse
+from trawler_operator.state.finished import LONGEST_LIFE, first_believed
+from trawler_operator.wording import MARKED_BY, NOT_UNDERSTOOD
 
 log = logs.get("mirrors")
 
@@ -48,8 +49,8 @@ class JobSink:
 
 
 def _unreadable(manifest: Mapping[str, Any]) -> Unreadable:
-    meta, status = manifest["metadata"], manifest.get("status") or {}
-    ended = status.get("phase") in TERMINAL
+    meta, status = manifest["metadata"], _part(manifest, "status")
+    ended = str(status.get("phase")) in TERMINAL
     return Unreadable(
         uid=meta["uid"],
         name=meta["name"],
@@ -61,16 +62,20 @@ def _unreadable(manifest: Mapping[str, Any]) -> Unreadable:
 
 
 def _keep_until(manifest: Mapping[str, Any]) -> float:
-    """When (Unix seconds) it was kept long enough, by what of it can be read; never where that is too little, or
-    where only a finalizer still holds it.
+    """When (Unix seconds) it was kept long enough, by what of it can be read; never where nobody can read how
+    long, or where only a finalizer still holds it.
     """
-    kept = manifest["spec"].get("ttlSecondsAfterFinished")
-    if "deletionTimestamp" in manifest["metadata"] or type(kept) is not int:
+    meta, kept = manifest["metadata"], _part(manifest, "spec").get("ttlSecondsAfterFinished")
+    if "deletionTimestamp" in meta or type(kept) is not int or kept > LONGEST_LIFE:
         return math.inf
-    try:
-        return parse(manifest["status"]["completionTime"]) + kept
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return math.inf
+    completed = _part(manifest, "status").get("completionTime")
+    return first_believed(meta.get("creationTimestamp"), completed) + kept
+
+
+def _part(manifest: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Spec or status of an object that may be of any shape; empty where it is none."""
+    found = manifest.get(name)
+    return found if isinstance(found, Mapping) else {}
 
 
 class QueueSink:
@@ -113,8 +118,9 @@ class PodSink:
 
 def not_understood(kind: str, manifest: Mapping[str, Any]) -> NotUnderstood:
     """A pool or queue of which only the metadata could be read."""
-    meta, status = manifest["metadata"], manifest.get("status") or {}
-    found = [c for c in status.get("conditions") or () if isinstance(c, Mapping)]
+    meta, conditions = manifest["metadata"], _part(manifest, "status").get("conditions")
+    known = conditions if isinstance(conditions, list) else []
+    found = [c for c in known if isinstance(c, Mapping)]
     mine = [c for c in found if c.get("type") == MARKED_BY[kind]]
     return NotUnderstood(
         kind=kind,

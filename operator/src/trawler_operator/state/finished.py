@@ -85,17 +85,24 @@ def keep_until(job: MediaJob) -> float:
     discord = job.spec.delivery is not None and job.spec.delivery.discord is not None
     delivered = status.delivery.time if status.delivery is not None else None
     grace = DELIVERY_GRACE if discord and delivered is None else 0.0
-    created = _seconds(job.metadata.creation_timestamp)
-    latest = math.inf if created is None else created + LONGEST_LIFE
-    said = (_seconds(time) for time in (delivered, status.completion_time))
-    kept_from = next((at for at in said if at is not None and at < latest), created or 0.0)
+    kept_from = first_believed(job.metadata.creation_timestamp, delivered, status.completion_time)
     return kept_from + grace + job.spec.ttl_seconds_after_finished
 
 
-def _seconds(time: str | None) -> float | None:
+def first_believed(created: object, *said: object) -> float:
+    """The first of some times (RFC 3339) that can be read and believed, as Unix seconds; else that of the
+    creation. Whatever stands there raises nothing.
+    """
+    begun = _seconds(created)
+    latest = math.inf if begun is None else begun + LONGEST_LIFE
+    times = (_seconds(time) for time in said)
+    return next((at for at in times if at is not None and at < latest), begun or 0.0)
+
+
+def _seconds(time: object) -> float | None:
     try:
-        return parse(time or "")
-    except ValueError:
+        return parse(str(time))
+    except (ValueError, OverflowError):
         return None
 
 
