@@ -15,9 +15,10 @@ import gc
 from typing import Any, Final
 
 EVERY: Final = 30.0
-YOUNG: Final = 5_000
+YOUNG: Final = 2_000
 MIDDLE: Final = 4
-"""A whole look comes after some 40,000 objects more, and takes some 40 ms where they have left the processor's caches."""
+"""A whole look comes after some 16,000 objects more, and takes some 30 ms where they have left the
+processor's caches."""
 
 
 def collect_in_pieces() -> None:
