@@ -265,6 +265,7 @@ async def test_nothing_is_swept_while_one_job_is_not_understood(
         exclusive=False,
         leader=leads,  # type: ignore[arg-type]
         metrics=Metrics(board),
+        pause=0,
     )
     odd = Unreadable(uid="u", name="odd", version=1, ended=True, why="another version")
     board.see_job(odd)

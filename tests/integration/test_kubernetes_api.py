@@ -13,6 +13,7 @@ import yaml
 from apiproxy import ApiProxy
 from servers import ApiServer
 from trawler_common.kube import ApiAway, Conflict, Missing, Refused
+from trawler_crds.media_queue import MediaQueue
 from trawler_operator.cluster import Cluster
 
 
@@ -46,6 +47,40 @@ def create(api: ApiServer) -> str:
     }
     api.kubectl("create", "-f", "-", stdin=yaml.safe_dump(job))
     return name
+
+
+def queue(api: ApiServer, name: str) -> MediaQueue:
+    shown = api.kubectl("get", "mediaqueue", name, "-o", "json").stdout
+    return MediaQueue.model_validate_json(shown)
+
+
+async def test_conditions_are_written_only_over_those_that_were_seen(
+    api: ApiServer, cluster: Cluster
+) -> None:
+    """Another controller set one of its own meanwhile: the list as we knew it took that away."""
+    name = f"queue-{secrets.token_hex(4)}"
+    made = {
+        "apiVersion": "trawler.dev/v1alpha1",
+        "kind": "MediaQueue",
+        "metadata": {"name": name},
+        "spec": {},
+    }
+    api.kubectl("create", "-f", "-", stdin=yaml.safe_dump(made))
+    seen = queue(api, name)
+    theirs = {
+        "type": "Theirs",
+        "status": "True",
+        "reason": "Set",
+        "message": "",
+        "lastTransitionTime": "2026-11-29T10:00:00Z",
+    }
+    await cluster.write_queue(seen, {"conditions": [theirs]})
+    with pytest.raises(Conflict):
+        await cluster.write_queue(seen, {"queued": 1, "conditions": []})
+    with pytest.raises(Conflict):
+        await cluster.write_conditions("MediaQueue", name, seen.metadata.uid, [], version=1)
+    assert 2 == (await cluster.write_queue(seen, {"queued": 2})).status.queued, "a count alone"
+    assert ["Theirs"] == [each.type for each in queue(api, name).status.conditions or ()]
 
 
 async def test_a_status_is_written_only_over_the_version_it_was_decided_on(

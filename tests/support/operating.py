@@ -42,6 +42,7 @@ def settings(
         "S3_PREFIX": store.prefix,
         "POOLS": str(pools),
         "WORKER_IMAGE": "none",
+        "SWEEP_PAUSE": "0.01",
         "HEALTH_PORT": str(free_port()),
     }
     return {f"TRAWLER_OPERATOR_{key}": value for key, value in values.items()}

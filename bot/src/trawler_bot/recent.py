@@ -30,7 +30,7 @@ class Seen:
     phase: Phase
     reason: FailureReason | None
     asked: float
-    ended: float
+    stored: float
     reusable: bool
     """Its files would answer a plain request for the same address."""
 
@@ -60,7 +60,7 @@ def seen(job: MediaJob, where: DiscordDelivery) -> Seen:
         phase=status.phase or Phase.PENDING,
         reason=status.reason,
         asked=_unix(job.metadata.creation_timestamp),
-        ended=_unix(status.completion_time),
+        stored=_unix(status.stored_time),
         reusable=(
             status.phase is Phase.SUCCEEDED
             and job.spec.media == Media()
@@ -86,7 +86,7 @@ class Recent:
         else:
             self._open.setdefault(known.guild_id, {})[known.uid] = known
         if known.reusable:
-            self._here[known.url] = max(known.ended, self._here.get(known.url, 0.0))
+            self._here[known.url] = max(known.stored, self._here.get(known.url, 0.0))
         if len(self._jobs) > MOST:
             self.forget(next(iter(self._jobs)))
         if len(self._here) > MOST:
@@ -98,7 +98,7 @@ class Recent:
         if known is None:
             return
         self._close(known)
-        if known.reusable and self._here.get(known.url) == known.ended:
+        if known.reusable and self._here.get(known.url) == known.stored:
             del self._here[known.url]
 
     def _close(self, known: Seen) -> None:

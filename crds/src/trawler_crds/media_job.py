@@ -342,6 +342,14 @@ class MediaJobStatus(Contract):
     completion_time: Timestamp | None = None
     conditions: Conditions | None = None
 
+    @property
+    def stored_time(self) -> str:
+        """When the files of a job that has ended were stored (RFC 3339, UTC): those of a twin were before it
+        ended. Empty where it does not say.
+        """
+        said = [c.last_transition_time for c in self.conditions or () if c.type == STORED]
+        return min([self.completion_time or "", *said])
+
 
 def _ours(notes: Any) -> Any:
     """Only what Trawler reads: others may hang a quarter of a megabyte on each object."""

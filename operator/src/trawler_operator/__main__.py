@@ -256,6 +256,7 @@ async def _lead(
         exclusive=settings.s3_exclusive,
         leader=leader,
         metrics=metrics,
+        pause=settings.sweep_pause,
     )
     parts.start("sweep", broom.run)
     await asyncio.wait({parts.start("reconcile", reconciler.run)})

@@ -132,6 +132,8 @@ class MarkNotUnderstood:
     kind: str
     name: str
     uid: str
+    version: int
+    """As which it was seen: what others say in its conditions since then is not written over."""
     time: str
     """RFC 3339, UTC."""
     others: tuple[Mapping[str, Any], ...] = ()

@@ -36,8 +36,11 @@ class Broom:
         exclusive: bool,
         leader: Leader,
         metrics: Metrics,
+        pause: float,
     ) -> None:
+        """`pause`: least seconds between two folders."""
         self._board = board
+        self._pause = pause
         self._pins = pins
         self._store = store
         self._owned = owned
@@ -54,9 +57,9 @@ class Broom:
         self._said = 0.0
 
     async def run(self) -> None:
-        """Sweep for ever: every folder once in each time of a longest attempt."""
+        """Sweep for ever: every folder once in each time of a longest attempt, or as often as `pause` allows."""
         for shard in self._shards:  # begun anew after a fault, it goes on with the next folder
-            await asyncio.sleep(longest_attempt(self._board) / len(SHARDS))
+            await asyncio.sleep(max(self._pause, longest_attempt(self._board) / len(SHARDS)))
             self._pins.forget_ended(self._board)  # also where nothing may be swept
             for prefix in self._prefixes:
                 try:

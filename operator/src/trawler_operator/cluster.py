@@ -126,11 +126,14 @@ class Cluster(Kube):
         await self.call("POST", self._core("events"), body)
 
     async def write_conditions(
-        self, kind: str, name: str, uid: str, conditions: list[dict[str, Any]]
+        self, kind: str, name: str, uid: str, conditions: list[dict[str, Any]], *, version: int
     ) -> None:
-        """The conditions of an object of a kind of ours, whatever else it holds."""
+        """The conditions of an object of a kind of ours, whatever else it holds. Raises Conflict where it is
+        not at this version any more.
+        """
         plural = {"WorkerPool": "workerpools", "MediaQueue": "mediaqueues"}[kind]
-        body = {"metadata": {"uid": uid}, "status": {"conditions": conditions}}
+        at = {"uid": uid, "resourceVersion": str(version)}
+        body = {"metadata": at, "status": {"conditions": conditions}}
         await self.call("PATCH", self._ours(plural, name, "status"), body, content=MERGE)
 
     # pools ----------------------------------------------------------------------------------
@@ -177,8 +180,12 @@ class Cluster(Kube):
         return self._ours("mediaqueues")
 
     async def write_queue(self, queue: MediaQueue, status: dict[str, Any]) -> MediaQueue:
+        """Raises Conflict where it writes conditions, and others wrote the queue meanwhile."""
         path = self._ours("mediaqueues", queue.name, "status")
-        body = {"metadata": {"uid": queue.metadata.uid}, "status": status}
+        at = {"uid": queue.metadata.uid}
+        if "conditions" in status:
+            at["resourceVersion"] = queue.metadata.resource_version
+        body = {"metadata": at, "status": status}
         return MediaQueue.model_validate(await self.call("PATCH", path, body, content=MERGE))
 
     # pods -----------------------------------------------------------------------------------

@@ -108,7 +108,7 @@ class Decider:
         """
         if clock.now - self._looked_at >= LOOK_EVERY:
             self._looked_at = clock.now
-            self._look_at_clocks(board, clock)
+            self._look_at_clocks(board, clock, busy)
         yield from self._changed(board, clock, busy, spent)
         # who was not looked at yet may have an answer already
         for dispatch in self._scheduler.assign(board, clock, skip={*busy, *board.dirty}):
@@ -144,9 +144,9 @@ class Decider:
                 board.withhold(uid)
                 _promise(action, board)
                 yield uid, action
-        for job in tuple(islice(board.to_end.values(), LOOKED_AT)):
-            if job.uid not in busy:
-                yield job.uid, _end_unreadable(job, clock)
+        idle = (job for job in board.to_end.values() if job.uid not in busy)
+        for job in tuple(islice(idle, LOOKED_AT)):
+            yield job.uid, _end_unreadable(job, clock)
 
     def _step(self, uid: str, board: Board, clock: Clock) -> Action | None:
         job = board.jobs.get(uid)
@@ -189,7 +189,7 @@ class Decider:
             self._deadline_of[job.uid] = at
             heapq.heappush(self._deadlines, (at, job.uid))
 
-    def _look_at_clocks(self, board: Board, clock: Clock) -> None:
+    def _look_at_clocks(self, board: Board, clock: Clock, busy: AbstractSet[str]) -> None:
         """What may be due without anything having changed."""
         for phase in (Phase.RUNNING, Phase.SUSPENDED):
             board.touch(board.by_phase[phase])
@@ -204,7 +204,7 @@ class Decider:
                 board.touch([uid])
         self._forget_deadlines(board)
         old = (job for job in board.unreadable.values() if job.keep_until <= clock.wall)
-        self._expired = list(islice(old, EXPIRED_AT_ONCE))
+        self._expired = list(islice((job for job in old if job.uid not in busy), EXPIRED_AT_ONCE))
         running = board.by_phase[Phase.RUNNING]
         self._orders.keep({(uid, job.status.attempt) for uid, job in running.items()})
 

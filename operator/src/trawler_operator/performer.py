@@ -335,7 +335,8 @@ class Performer:
             for file in files:
                 if not await self._store.has(file.sha256, file.bytes):
                     log.warning("object_missing", extra={"job": source.uid, "sha256": file.sha256})
-                    self._board.twins.disbelieve(source.uid)
+                    if source.uid in self._board.finished:
+                        self._board.twins.disbelieve(source.uid)
                     return
             self._leader.require()
             await self.write(sharing.reuse(job, source, time.time()))
@@ -456,6 +457,11 @@ class Performer:
         await self._control(action.pod, Control(action=ControlAction.DRAIN))
 
     async def _delete_pod(self, action: DeletePod) -> None:
+        pod = self._board.pods.get(action.pod)
+        if pod is not None and pod.heard_at is not None and not action.heard:
+            return  # it speaks by now, and may have work: the next look decides
+        if pod is not None:
+            pod.told_at = time.monotonic()  # it is given nothing more
         await self._cluster.delete_pod(action.pod, grace=None if action.heard else UNHEARD_GRACE)
         pod = self._board.pods.get(action.pod)
         if pod is not None:
@@ -490,7 +496,11 @@ class Performer:
             last_transition_time=action.time,
         )
         await self._cluster.write_conditions(
-            action.kind, action.name, action.uid, [*map(dict, action.others), condition.wire()]
+            action.kind,
+            action.name,
+            action.uid,
+            [*map(dict, action.others), condition.wire()],
+            version=action.version,
         )
 
     def _span(self, name: str, job: MediaJob, **attributes: Any) -> Any:

@@ -100,8 +100,10 @@ class Reconciler:
         self._pool_written: dict[str, float] = {}
         self._set_aside: dict[str, tuple[str, float]] = {}
         """Pool → the version that could not be shaped, and when (monotonic) that is tried again."""
-        self._marked: dict[tuple[str, str], float] = {}
-        """Kind and name of what could not be read → when (monotonic) it is said again on the object."""
+        self._marked: dict[tuple[str, str], tuple[int, float]] = {}
+        """Kind and name of what could not be read → the version on which that was to be said, and when
+        (monotonic) it is said again.
+        """
         self._missing: dict[str, int] = {}
         """Pool → pods that it was short of when it was looked at last: what is being made goes by that."""
         self._drains = Repeats(longest=TOLD / 2)
@@ -218,12 +220,12 @@ class Reconciler:
     def _leave_alone(self, thing: NotUnderstood, clock: Clock) -> None:
         """Counted once, until it could be read meanwhile; said on the object now and then, should that fail."""
         said = self._marked.get((thing.kind, thing.name))
-        if said is not None and clock.now < said:
+        if said is not None and said[0] == thing.version and clock.now < said[1]:
             return
         if said is None:
             self._metrics.set_aside.labels(thing.kind).inc()
             log.error("object_set_aside", extra={"kind": thing.kind, "name_": thing.name})
-        self._marked[thing.kind, thing.name] = clock.now + ASIDE_AGAIN
+        self._marked[thing.kind, thing.name] = (thing.version, clock.now + ASIDE_AGAIN)
         if thing.marked:
             return
         self._do(
@@ -232,6 +234,7 @@ class Reconciler:
                 kind=thing.kind,
                 name=thing.name,
                 uid=thing.uid,
+                version=thing.version,
                 time=stamp(clock.wall),
                 others=thing.others,
             ),

@@ -92,7 +92,7 @@ class Scheduler:
         hands = {
             queue: Hand(weight=board.share(queue).weight, items=iter([u for _, _, u in lane]))
             for queue, lane in board.waiting.lanes(pool).items()
-            if not board.share(queue).paused
+            if not board.share(queue).paused and board.share(queue).max_running != 0
         }
         return shares.deal(hands)
 
@@ -107,13 +107,11 @@ class Scheduler:
 
         kept = self._still_kept(board, pool, slots, skip, in_hand)
         if kept is not None:
-            job, room = board.jobs[kept.uid], slots[kept.pod]
-            slots[kept.pod] = 0
-            if room and in_hand.load(kept.pod) == 0:
-                del self._kept[
-                    pool
-                ]  # whatever becomes of this order, the pod waits for nobody more
-                give(job, kept.pod)
+            job, empty = board.jobs[kept.uid], _empty(kept, slots, in_hand)
+            slots[empty or kept.pod] = 0
+            if empty is not None:
+                del self._kept[pool]  # whatever becomes of this order, no pod waits for it any more
+                give(job, empty)
             skip = {*skip, job.uid}
             if (mark := board.shared(job)) is not None:
                 in_hand.foreseen.add(mark)
@@ -150,6 +148,12 @@ class Scheduler:
             return None
         self._kept[pool] = kept
         return kept
+
+
+def _empty(kept: _Kept, slots: Mapping[str, int], in_hand: InHand) -> str | None:
+    """The pod that was kept, once it has nothing to do, or another that had nothing to do sooner."""
+    pods = (kept.pod, *slots)
+    return next((pod for pod in pods if slots[pod] and in_hand.load(pod) == 0), None)
 
 
 def _dispatch(job: MediaJob, pod: str) -> Dispatch:

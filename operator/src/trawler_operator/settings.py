@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     reuse_seconds: float = 3600
     """How old a stored result may be that answers a new job; 0: only who waits meanwhile."""
 
+    sweep_pause: float = 0.25
+    """Least seconds between two listings of stored objects, however short the attempts of all pools are."""
+
     resync_seconds: float = 300
     """Seconds between two full lists of each kind, beside its watch: they repair what a watch missed."""
 

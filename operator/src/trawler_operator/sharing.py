@@ -8,7 +8,6 @@ from trawler_operator.actions import Copy, WriteStatus
 from trawler_operator.board import Board, Clock
 from trawler_operator.ledger import REUSED
 from trawler_operator.lifecycle import end
-from trawler_operator.state.finished import stored_at
 from trawler_operator.wording import conditions, host, stamp
 
 
@@ -38,7 +37,7 @@ def reuse(job: MediaJob, source: MediaJob, wall: float) -> WriteStatus:
     now = stamp(wall)
     stored = source.status
     known = any(each.type == ACCEPTED for each in job.status.conditions or ())
-    since = {STORED: (REUSED, stored_at(source) or now)}
+    since = {STORED: (REUSED, stored.stored_time or now)}
     accepted = {} if known else {ACCEPTED: ("Accepted", now)}
     changes: dict[str, Any] = {
         "phase": Phase.SUCCEEDED,

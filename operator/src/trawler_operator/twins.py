@@ -157,7 +157,7 @@ def _same_end(twin: FinishedJob, job: MediaJob) -> bool:
     """What the site did to one it would do to the other, who would not have tried more often."""
     if twin.phase is not Phase.FAILED or twin.reason not in SAME_FOR_ALL:
         return False
-    if twin.reason is FailureReason.THROTTLED and twin.gave_up_early:
-        return True  # the site asked for more time than there is
+    if twin.patience is not None and job.spec.max_queue_seconds <= twin.patience:
+        return True
     final = FAILURES[twin.reason].retry is Retry.NEVER
     return final or twin.failures > job.spec.backoff_limit

@@ -195,7 +195,7 @@ class Waiting:
             job = self._entering[queue].pop(uid)
             self._entering_bytes[queue] -= job.spec.limits.max_bytes
             if not self._entering[queue]:
-                del self._entering[queue]
+                del self._entering[queue], self._entering_bytes[queue]
 
     def entering_bytes(self, queue: str) -> int:
         """The most that jobs of a queue may store that are let in, though their status does not say so

@@ -14,6 +14,9 @@ from trawler_bot.recent import Recent
 from trawler_bot.records import Pass
 from trawler_bot.texts import Language
 from trawler_crds.media_job import (
+    STORED,
+    Condition,
+    ConditionStatus,
     DiscordDelivery,
     Media,
     MediaFile,
@@ -92,13 +95,31 @@ def test_what_would_answer_at_once_is_known() -> None:
     recent.see(job("b", Phase.SUCCEEDED, url="https://a/2", reuse=Reuse.NEVER), HERE)
     audio = Media(kind=MediaKind.AUDIO)
     recent.see(job("c", Phase.SUCCEEDED, url="https://a/3", media=audio), HERE)
-    at = next(iter(recent.of_person(7, 9, 9))).ended
+    at = next(iter(recent.of_person(7, 9, 9))).stored
     assert recent.here("https://a/1", now=at + 50, within=60)
     assert not recent.here("https://a/1", now=at + 70, within=60)
     assert not recent.here("https://a/2", now=at, within=60)
     assert not recent.here("https://a/3", now=at, within=60)
     recent.forget(job("a", Phase.SUCCEEDED).uid)
     assert not recent.here("https://a/1", now=at + 50, within=60), "it was deleted"
+
+
+def test_what_was_answered_from_the_store_is_as_old_as_its_files() -> None:
+    """It was offered as "already here" for an hour after each answer, and then fetched anew."""
+    recent, done = Recent(), job("a", Phase.SUCCEEDED)
+    recent.see(done, HERE)
+    ended = next(iter(recent.of_person(7, 9, 9))).stored
+    stored = Condition(
+        type=STORED,
+        status=ConditionStatus.TRUE,
+        reason="Reused",
+        last_transition_time="2020-01-01T00:00:00Z",
+    )
+    reused = done.status.model_copy(update={"conditions": [stored]})
+    other = Recent()
+    other.see(done.model_copy(update={"status": reused}), HERE)
+    assert recent.here(done.spec.url, now=ended + 1, within=60)
+    assert not other.here(done.spec.url, now=ended + 1, within=60)
 
 
 def test_lists_fit_a_message_and_say_what_is_left_out() -> None:

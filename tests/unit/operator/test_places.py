@@ -62,6 +62,16 @@ def test_a_paused_queue_has_places_but_no_estimate() -> None:
     assert [(1, None)] == [(p.place, p.seconds) for p in told(state)[0].places]
 
 
+def test_a_queue_that_may_run_nothing_has_no_estimate_either() -> None:
+    """Its jobs were told that it would take seconds, and stood in the way of others' estimates."""
+    state = board(pod(free=1), queue("none", maxRunning=0), queue("some"))
+    state.seconds_per_job["default"] = 10.0
+    for uid, name in (("a", "none"), ("b", "some")):
+        state.see_job(queued(uid, name))
+    seconds = {each.queue: each.places[0].seconds for each in told(state)}
+    assert {"none": None, "some": 10} == seconds
+
+
 def test_a_queue_that_may_run_one_is_told_how_long_that_takes() -> None:
     """The second of two, behind one that runs, was promised a slot that it may not have."""
     state = board(

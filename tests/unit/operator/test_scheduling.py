@@ -254,8 +254,19 @@ def test_who_else_must_be_alone_waits_until_the_first_has_its_pod() -> None:
     state, scheduler = _alone_among_many()
     assert [] == scheduler.assign(state, clock(), skip=set())
     state.see_job(queued("m", queue="q3", status_reason="OutOfMemory", status_attempt=1))
-    state.see_pod(pod("p2", free=1))
+    state.see_pod(pod("p2", free=1, taken=1, held=held("s")))
     assert ["a0"] == _names(scheduler.assign(state, clock(), skip=set()))
+
+
+def test_who_must_be_alone_takes_another_pod_that_is_empty_sooner() -> None:
+    """It stayed with a busy one, beside a pod that was made for it, and so did all others like it."""
+    state, scheduler = _alone_among_many()
+    assert [] == scheduler.assign(state, clock(), skip=set())
+    state.see_job(queued("m", queue="q3", status_reason="OutOfMemory", status_attempt=1))
+    state.see_pod(pod("p2", free=2))
+    found = {each.uid: each.pod for each in scheduler.assign(state, clock(), skip=set())}
+    assert {"l": "p2", "a0": "p1"} == found
+    assert {} == scheduler._kept
 
 
 @pytest.mark.parametrize("first", ["n", "l"])

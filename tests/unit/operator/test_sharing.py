@@ -13,7 +13,6 @@ from trawler_operator.actions import Action, Copy, Dispatch, WriteStatus
 from trawler_operator.admission import admit
 from trawler_operator.board import Board
 from trawler_operator.scheduling import Scheduler
-from trawler_operator.state import finished
 from trawler_operator.twins import REMEMBERED, fingerprint
 
 SAME = "http://site:8080/video/same.mp4"
@@ -120,7 +119,7 @@ def test_what_answered_one_is_as_old_for_the_next() -> None:
     copied = sharing.reuse(same("first"), stored(when=-3000), NOON).changes
     status = {f"status_{key}": value for key, value in copied.items()}
     first = same("first", **status)
-    assert at(-3000) == finished.stored_at(first)
+    assert at(-3000) == first.status.stored_time
     later = sharing.answer(same("new"), board(first, same("new")), clock(wall=NOON + 500))
     assert isinstance(later, Copy)
     too_late = sharing.answer(same("new"), board(first, same("new")), clock(wall=NOON + 700))
@@ -172,9 +171,10 @@ def test_who_waited_takes_what_the_leader_stored() -> None:
     assert Copy(uid="a", version=version, source="r") == answer(state.jobs["a"], state)
 
 
-def _failed(reason: str, failures: int = 3) -> MediaJob:
+def _failed(reason: str, failures: int = 3, **spec: Any) -> MediaJob:
     return same(
         "r",
+        **spec,
         version=2,
         status_phase="Failed",
         status_reason=reason,
@@ -211,6 +211,23 @@ def test_who_waited_fails_with_the_leader_where_the_site_would_do_the_same_to_it
         action.changes["reason"],
         action.changes["message"],
     )
+
+
+@pytest.mark.parametrize(("limit", "shared"), [(1, False), (0, True)])
+def test_who_may_wait_longer_than_the_leader_is_not_ended_with_it(
+    limit: int, *, shared: bool
+) -> None:
+    """The site asked for two seconds; that was too long for the leader alone."""
+    leader = _failed("Throttled", 1, maxQueueSeconds=1, backoffLimit=2)
+    follower = waiting("a", status_follows="job-r", maxQueueSeconds=60, backoffLimit=limit)
+    assert shared is (answer(follower, board(leader, follower)) is not None)
+
+
+def test_an_end_that_was_shared_once_is_not_handed_on() -> None:
+    """It counted no failures of its own, and so looked as if the site had asked for time."""
+    ended = _failed("Throttled", 0, backoffLimit=0)
+    follower = waiting("a", status_follows="job-r", backoffLimit=2)
+    assert answer(follower, board(ended, follower)) is None
 
 
 def test_who_came_later_tries_for_itself() -> None:

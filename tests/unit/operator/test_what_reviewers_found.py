@@ -12,9 +12,10 @@ from trawler_common.kube import ApiAway
 from trawler_common.pauses import grown
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import MOST_ATTEMPTS, MediaJob, Phase
+from trawler_crds.messages import Presence
 from trawler_operator import lifecycle, queues, scheduling, wording
-from trawler_operator.actions import DeleteJob, WriteStatus
-from trawler_operator.board import Board, Pod
+from trawler_operator.actions import DeleteJob, DeletePod, WriteStatus
+from trawler_operator.board import Board, Pod, Unreadable
 from trawler_operator.deciding import Decider, Repeats
 from trawler_operator.kube.mirrors import JobSink, not_understood
 from trawler_operator.metrics import Metrics
@@ -228,6 +229,20 @@ def test_what_a_finished_job_leaves_behind_is_forgotten_with_it() -> None:
     assert 0 == len(state.dirty), "who stands by decides on none of them"
 
 
+def _performer(cluster: AsyncMock, state: Board) -> Performer:
+    return Performer(
+        cluster=cluster,
+        bus=AsyncMock(),
+        store=AsyncMock(),
+        board=state,
+        pins=Pins(),
+        leader=cast("Any", SimpleNamespace(require=lambda: None)),
+        pods=cast("Any", None),
+        metrics=Metrics(state),
+        tasks=cast("Any", None),
+    )
+
+
 async def test_a_status_write_waits_as_long_as_the_api_server_asks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -240,16 +255,32 @@ async def test_a_status_write_waits_as_long_as_the_api_server_asks(
     monkeypatch.setattr(Backoff, "pause", pause)
     cluster = AsyncMock()
     cluster.write_status.side_effect = [ApiAway("later", retry_after=30.0), job(version=2)]
-    performer = Performer(
-        cluster=cluster,
-        bus=AsyncMock(),
-        store=AsyncMock(),
-        board=board(job()),
-        pins=Pins(),
-        leader=cast("Any", SimpleNamespace(require=lambda: None)),
-        pods=cast("Any", None),
-        metrics=Metrics(board()),
-        tasks=cast("Any", None),
+    await _performer(cluster, board(job())).perform(
+        WriteStatus(uid="u1", version="1", changes={"phase": Phase.QUEUED})
     )
-    await performer.perform(WriteStatus(uid="u1", version="1", changes={"phase": Phase.QUEUED}))
     assert [30.0] == paused
+
+
+async def test_a_pod_that_speaks_before_it_is_deleted_unheard_stays() -> None:
+    """It may have been given work meanwhile, and would not have had the time to hand it back."""
+    cluster, state = AsyncMock(), board(pod("late", heard_at=None), pod("speaks", heard_at=None))
+    state.hear("speaks", Presence(pool="default", sequence=1, free=2, taken=0), 1000.0)
+    performer = _performer(cluster, state)
+    for name in ("late", "speaks"):
+        await performer.perform(DeletePod(pod=name, heard=False))
+    assert ["late"] == [call.args[0] for call in cluster.delete_pod.call_args_list]
+    assert state.pods["late"].told_at is not None
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_what_nobody_can_read_and_nobody_lets_us_write_holds_up_no_other(*, ended: bool) -> None:
+    """The first of them were offered again and again, and the others never."""
+    state, decider, most = Board(), Decider(Scheduler()), 64
+    for number in range(most + 1):
+        state.see_job(
+            Unreadable(
+                uid=f"u{number}", name="n", version=1, ended=ended, why="", keep_until=NOON - 1
+            )
+        )
+    busy = {f"u{number}" for number in range(most)}
+    assert {f"u{most}"} == {uid for uid, _ in decider.due(state, clock(), busy)}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from trawler_crds.failures import FailureReason
-from trawler_crds.media_job import STORED, MediaJob, Phase
+from trawler_crds.media_job import MediaJob, Phase
 from trawler_operator.wording import parse
 
 DELIVERY_GRACE: Final = 3600.0
@@ -33,8 +33,10 @@ class FinishedJob:
     reason: FailureReason | None
     message: str | None
     failures: int
-    gave_up_early: bool
-    """It might have failed more often, and ended all the same."""
+    patience: int | None
+    """Its `maxQueueSeconds`, where it ended before its failures were used up because the site asked for
+    more time than that.
+    """
     completed: str
     """RFC 3339, UTC; empty where the status does not say."""
     stored: str
@@ -58,20 +60,20 @@ def condense(job: MediaJob, mark: str | None) -> FinishedJob:
         reason=status.reason,
         message=sys.intern(status.message) if status.message else None,
         failures=status.failures,
-        gave_up_early=status.failures <= job.spec.backoff_limit,
+        patience=_patience(job),
         completed=sys.intern(status.completion_time or ""),
-        stored=sys.intern(stored_at(job)),
+        stored=sys.intern(status.stored_time),
         keep_until=keep_until(job),
         hashes=tuple(bytes.fromhex(file.sha256) for file in status.files or ()),
         mark=mark,
     )
 
 
-def stored_at(job: MediaJob) -> str:
-    """When the files of a job that has ended were stored (RFC 3339, UTC); empty where its status does not say."""
-    completed = job.status.completion_time or ""
-    said = [c.last_transition_time for c in job.status.conditions or () if c.type == STORED]
-    return min([completed, *said])
+def _patience(job: MediaJob) -> int | None:
+    status = job.status
+    early = 0 < status.failures <= job.spec.backoff_limit
+    throttled = status.reason is FailureReason.THROTTLED
+    return job.spec.max_queue_seconds if early and throttled else None
 
 
 def keep_until(job: MediaJob) -> float:
