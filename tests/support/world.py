@@ -309,6 +309,8 @@ class Operator:
     def _sweep(self) -> Steps:
         listed = set(self.world.store)
         yield
+        if self.pins.inherited(self.board):
+            return
         may_go = self.sweeper.look(
             "all",
             listed,
@@ -317,7 +319,7 @@ class Operator:
             apart=longest_attempt(self.board),
         )
         for sha256 in may_go:
-            if sha256 in Named(self.board, self.pins):
+            if sha256 in Named(self.board, self.pins) or self.pins.inherited(self.board):
                 continue
             with self.pins.letting_go(sha256):
                 yield
@@ -343,6 +345,7 @@ class Operator:
                 with suppress(ApiError):
                     try:
                         wall = self.world.wall()
+                        self.pins.begin(uid, attempt)
                         self._write(
                             admission.begin(job, self.board, pod=pod, attempt=attempt, wall=wall)
                         )

@@ -54,7 +54,7 @@ class Broom:
         self._metrics = metrics
         self._sweeper = Sweeper(since=time.monotonic())
         self._shards = cycle(SHARDS)
-        self._said = 0.0
+        self._said = time.monotonic()
 
     async def run(self) -> None:
         """Sweep for ever: every folder once in each time of a longest attempt, or as often as `pause` allows."""
@@ -74,6 +74,9 @@ class Broom:
         unknown = sum(not job.understood for job in self._board.unreadable.values())
         if unknown:
             return f"nobody knows which objects {unknown} MediaJobs name that are not understood"
+        inherited = self._pins.inherited(self._board)
+        if inherited:
+            return f"{inherited} attempts still run that the leader before us began"
         return ""
 
     async def _sweep(self, prefix: str, shard: str) -> None:

@@ -274,6 +274,7 @@ class Performer:
             # else it was written by us, and only the answer was lost
             job = self._known(action.uid, action.version)
             pod, attempt = action.pod, action.attempt
+            self._pins.begin(action.uid, attempt)
             await self.write(
                 admission.begin(job, self._board, pod=pod, attempt=attempt, wall=time.time())
             )

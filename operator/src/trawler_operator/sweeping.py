@@ -17,9 +17,22 @@ class Pins:
     """Objects that somebody counts on although no job names them yet."""
 
     def __init__(self) -> None:
+        self._ours: dict[str, int] = {}
+        """Uid → the attempt that we began: all that was promised to it is known here."""
         self._granted: dict[tuple[str, int], frozenset[str]] = {}
         self._held: list[frozenset[str]] = []
         self._going: set[str] = set()
+
+    def begin(self, uid: str, attempt: int) -> None:
+        """An attempt is begun by us."""
+        self._ours[uid] = attempt
+
+    def inherited(self, board: Board) -> int:
+        """Attempts that run and that a leader before us began: what they were promised nobody knows. They
+        seldom outlive the time of a longest attempt; only where their end cannot be written.
+        """
+        running = board.by_phase[Phase.RUNNING].values()
+        return sum(self._ours.get(job.uid) != job.status.attempt for job in running)
 
     def grant(self, uid: str, attempt: int, hashes: Collection[str]) -> None:
         """An attempt may store these, or was told that they are there already."""
@@ -51,6 +64,8 @@ class Pins:
 
     def forget_ended(self, board: Board) -> None:
         """An attempt's grants end with the attempt."""
+        for uid in [uid for uid in self._ours if uid not in board.jobs]:
+            del self._ours[uid]
         for uid, attempt in tuple(self._granted):
             job = board.jobs.get(uid)
             if (
@@ -70,7 +85,7 @@ class Sweeper:
     """Remembers which objects nothing named when they were last listed.
 
     The two sights are one longest attempt apart, and so is the first deletion from our election: the
-    pins of the leader before are not known to us, but they end with its attempts.
+    pins of the leader before are not known to us, but they end with its attempts (`Pins.inherited`).
     """
 
     def __init__(self, *, since: float) -> None:

@@ -93,6 +93,21 @@ def test_a_grant_pins_its_objects_for_as_long_as_its_attempt_runs(
     assert kept == named(board(now), pins)
 
 
+def test_while_an_attempt_of_the_leader_before_runs_nothing_may_go() -> None:
+    """What it was promised nobody knows: where its end could not be written for longer than an attempt lasts,
+    its object went, and then it reported that it was stored.
+    """
+    pins, state = Pins(), board(running("a", attempt=2), running("b", attempt=1))
+    pins.begin("a", 1)
+    pins.begin("b", 1)
+    assert 1 == pins.inherited(state), "the second attempt of a is not ours"
+    pins.begin("a", 2)
+    assert 0 == pins.inherited(state)
+    state.see_job(running("b", attempt=1), gone=True)
+    pins.forget_ended(state)
+    assert {"a": 2} == pins._ours
+
+
 def test_what_a_job_is_about_to_name_is_pinned_until_it_does() -> None:
     """A reuse looks at the objects first, and writes then."""
     pins = Pins()
