@@ -6,7 +6,7 @@ The agent believes nothing in here that it can check itself: hashes and lengths 
 from enum import StrEnum
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from trawler_crds.contract import Contract
 from trawler_crds.failures import FailureReason
@@ -117,11 +117,14 @@ class Event(StrEnum):
     OUTCOME = "outcome"
 
 
+_KEYS_ONLY: Final = ConfigDict(
+    cache_strings="keys"
+)  # that of the members does not count for a union
 ToFetcher: Final[TypeAdapter[Fetch | Stop | Release]] = TypeAdapter(
-    Annotated[Fetch | Stop | Release, Field(discriminator="type")]
+    Annotated[Fetch | Stop | Release, Field(discriminator="type")], config=_KEYS_ONLY
 )
 ToAgent: Final[TypeAdapter[Moved | Told | Done]] = TypeAdapter(
-    Annotated[Moved | Told | Done, Field(discriminator="type")]
+    Annotated[Moved | Told | Done, Field(discriminator="type")], config=_KEYS_ONLY
 )
 
 
