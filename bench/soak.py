@@ -1,9 +1,9 @@
 """`make soak`: an hour of half the load that the cluster bears, while its parts are killed; then whether
 everything ended once, and whether any process grows. Exits 1 where not.
 
-In the first third anything dies, about once a minute; then for a sixth only what operator and bot lean on,
-so that their memory is seen while that comes and goes; then nothing, so that the others' is seen; and in
-the last minutes everything once more.
+In the first quarter anything dies, every 45 seconds; then for a while only what operator and bot lean on, so
+that their memory is seen while that comes and goes; then nothing, so that every process is seen under an even
+load; and in the last minutes everything once more, after the memory was judged.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ HOUR: Final = 3600.0
 SHARE: Final = 0.5
 PEOPLE: Final = 0.5
 """Requests in Discord per second, as part of the load."""
-EVERY: Final = 60.0
+EVERY: Final = 45.0
 GROWTH: Final = 1.0
 """MiB per hour."""
 LEANED_ON: Final = ("worker", "nats", "store", "postgres")
@@ -56,8 +56,8 @@ def capacity(found: Installed, *, count: int = 200) -> float:
 def plan(seconds: float, most: float) -> Plan:
     """So long, at half of what can be borne."""
     spans = (
-        (0, seconds / 3, OURS),
-        (seconds / 3, seconds / 2, LEANED_ON),
+        (0, seconds / 4, OURS),
+        (seconds / 4, seconds / 3, LEANED_ON),
         (max(seconds / 2, seconds - 6 * EVERY), seconds, OURS),
     )
     return Plan(
@@ -82,7 +82,9 @@ def show(found: Found, *, judged: bool) -> bool:
             f"{process.component:<10} {process.command:<50.50} {growth.per_hour:+6.2f} MiB/h "
             f"over {growth.seconds:.0f} s, {growth.before:.1f} → {growth.after:.1f} MiB  {mark}"
         )
-        grown += [process] if growth.per_hour >= GROWTH else []
+        if growth.per_hour >= GROWTH:
+            grown.append(process)
+            print("           " + " ".join(f"{size:.2f}" for size in growth.least))
     unseen = {*OURS} - {process.component for process in found.growths} if judged else set()
     for component in sorted(unseen):
         print(f"{component:<10} no process of it lived long enough to be judged")

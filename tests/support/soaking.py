@@ -7,6 +7,7 @@ or a pod that is deleted by force, as when a node is lost.
 
 import asyncio
 import contextlib
+import math
 import random
 import secrets
 import signal
@@ -15,6 +16,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final
 
 import aiohttp
@@ -99,6 +101,8 @@ class Growth:
     """For so long it was seen."""
     before: float
     after: float
+    least: tuple[float, ...]
+    """The least in each two minutes."""
 
 
 class Memory:
@@ -124,14 +128,16 @@ class Memory:
                         process = Process(component, pid, usage.started(pid), usage.command(pid))
                         self.seen[process].append((time.monotonic(), usage.anonymous_mib(pid)))
 
-    def growths(self) -> dict[Process, Growth]:
-        """Of each process that was seen for ten minutes after its first ten."""
+    def growths(self, until: float) -> dict[Process, Growth]:
+        """Of each process that was seen for ten minutes after its first ten and up to a time (monotonic)."""
         found = {}
         for process, points in self.seen.items():
-            late = [(at, size) for at, size in points if at - points[0][0] >= WARM]
+            late = [(at, size) for at, size in points if at - points[0][0] >= WARM and at < until]
             if late and late[-1][0] - late[0][0] >= WARM:
+                lowest = lows(late)
                 found[process] = Growth(
-                    per_hour=slope(late) * 3600,
+                    per_hour=slope(lowest) * 3600,
+                    least=tuple(size for _, size in lowest),
                     seconds=late[-1][0] - late[0][0],
                     before=late[0][1],
                     after=late[-1][1],
@@ -139,18 +145,30 @@ class Memory:
         return found
 
 
-def slope(points: list[tuple[float, float]]) -> float:
-    """By how much the least of each two minutes rises, per second (least squares)."""
+def lows(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The least of each two minutes: what a process keeps."""
     least: dict[int, tuple[float, float]] = {}
     for at, size in points:
         key = int((at - points[0][0]) // BIN)
         if key not in least or size < least[key][1]:
             least[key] = (at, size)
-    xs, ys = zip(*least.values(), strict=True)
+    return list(least.values())
+
+
+def slope(points: list[tuple[float, float]]) -> float:
+    """By how much it rises per second (least squares)."""
+    xs, ys = zip(*points, strict=True)
     middle_x, middle_y = sum(xs) / len(xs), sum(ys) / len(ys)
     spread = sum((x - middle_x) ** 2 for x in xs)
     both = sum((x - middle_x) * (y - middle_y) for x, y in zip(xs, ys, strict=True))
     return both / spread if spread else 0.0
+
+
+def quiet_until(kills: Iterable[Kill]) -> float:
+    """When (seconds from the start) the longest time without a kill is over."""
+    times = sorted(kill.at for kill in kills)
+    pauses = [(after - before, after) for before, after in pairwise([0.0, *times])]
+    return max(pauses, default=(0.0, math.inf))[1]
 
 
 @dataclass
@@ -447,5 +465,6 @@ async def soak(install: Installed, plan: Plan) -> Found:
                 ends = await asyncio.gather(*beside, return_exceptions=True)
             broke = [end for end in ends if not isinstance(end, asyncio.CancelledError)]
             assert not broke, f"what looks on broke: {broke}"
-    found.growths, found.seconds = memory.growths(), time.monotonic() - begun
+    until = begun + quiet_until(plan.kills)
+    found.growths, found.seconds = memory.growths(until), time.monotonic() - begun
     return found

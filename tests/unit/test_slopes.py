@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from soaking import OURS, SHARED_DISK, kills, slope
+from soaking import OURS, SHARED_DISK, Kill, kills, lows, quiet_until, slope
 
 HOUR = 3600.0
 
@@ -17,7 +17,14 @@ def test_what_is_under_way_does_not_count_as_growth(rise: float) -> None:
     for second in range(0, 1800, 10):
         peak = chance.choice((0.0, 0.0, chance.random() * 50))
         points.append((float(second), 100.0 + rise * second / HOUR + peak))
-    assert abs(slope(points) * HOUR - rise) < 0.1
+    assert abs(slope(lows(points)) * HOUR - rise) < 0.1
+
+
+def test_memory_is_judged_until_things_die_again() -> None:
+    """A leader that dies at the end makes the other one larger: that is no growth."""
+    found = [Kill(at, "bot", by_force=False) for at in (5.0, 20.0, 3300.0, 3400.0)]
+    assert 3300.0 == quiet_until(found)
+    assert float("inf") == quiet_until([])
 
 
 def test_each_part_dies_before_one_dies_a_second_time() -> None:
