@@ -1,7 +1,7 @@
 """What an agent says it has room for."""
 
 from trawler_crds.messages import Order, Stage
-from trawler_worker.agent.board import REMEMBERED, Board, Work
+from trawler_worker.agent.board import MOST_REMEMBERED, REMEMBERED, Board, Work
 
 
 def work(board: Board, uid: str, stage: Stage) -> Work:
@@ -47,12 +47,16 @@ def test_a_pod_for_one_job_takes_one_and_begins_to_leave() -> None:
     assert (0, True) == (board.free(), board.draining)
 
 
-def test_an_attempt_that_ended_is_remembered_and_only_so_many() -> None:
-    """It is not begun a second time, whoever orders it again."""
-    board = Board(slots=1)
-    for number in range(REMEMBERED + 1):
+def test_an_attempt_that_ended_is_remembered_for_a_while_and_only_so_many() -> None:
+    """It is not begun a second time, whoever orders it again; nor does a pod grow by each that it had."""
+    now = [0.0]
+    board = Board(slots=1, now=lambda: now[0])
+    for number in range(MOST_REMEMBERED + 1):
         board.end(work(board, f"u{number}", Stage.REPORTING))
-    assert (f"u{REMEMBERED}", 1) in board.ended
+    assert (f"u{MOST_REMEMBERED}", 1) in board.ended
     assert ("u0", 1) not in board.ended
-    assert REMEMBERED == len(board.ended)
+    assert MOST_REMEMBERED == len(board.ended)
     assert {} == board.works
+    now[0] = REMEMBERED + 1.0
+    board.end(work(board, "late", Stage.REPORTING))
+    assert [("late", 1)] == list(board.ended)

@@ -2,11 +2,17 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from trawler_crds.messages import Held, Order, Stage
 
-REMEMBERED = 4096
+REMEMBERED: Final = 300.0
+"""Seconds for which an attempt that ended is known: longer than any order for it may be under way, or be
+repeated by a leader that does not know of the end yet.
+"""
+MOST_REMEMBERED: Final = 4096
 _AT_THE_SITE = frozenset({Stage.STARTING, Stage.FETCHING, Stage.PROVING})
 
 Key = tuple[str, int]
@@ -41,13 +47,16 @@ class Work:
 class Board:
     """Everything in hand; `changed` wakes the presence loop."""
 
-    def __init__(self, slots: int, *, jobs: int = 0) -> None:
+    def __init__(
+        self, slots: int, *, jobs: int = 0, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._now = now
         self.slots = slots
         self._left = jobs or None
         """Orders that we still take; None: no end."""
         self.works: dict[Key, Work] = {}
-        self.ended: dict[Key, None] = {}
-        """Attempts that ended here, oldest first: none of them is begun a second time."""
+        self.ended: dict[Key, float] = {}
+        """Attempts that ended here, and when (monotonic), oldest first: none is begun a second time."""
         self.draining = False
         self.changed = asyncio.Event()
 
@@ -71,10 +80,13 @@ class Board:
     def end(self, work: Work) -> None:
         """Nothing of it is left here."""
         self.works.pop(work.key, None)
-        self.ended[work.key] = None
-        if len(self.ended) > REMEMBERED:
+        self.ended[work.key] = self._now()
+        while len(self.ended) > MOST_REMEMBERED or self._forgotten(next(iter(self.ended))):
             del self.ended[next(iter(self.ended))]
         self.touch()
+
+    def _forgotten(self, key: Key) -> bool:
+        return self._now() - self.ended[key] > REMEMBERED
 
     def touch(self) -> None:
         self.changed.set()
