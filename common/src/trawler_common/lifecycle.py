@@ -1,6 +1,7 @@
 """How a service starts and stops: one stop event, set by SIGTERM or SIGINT."""
 
 import asyncio
+import gc
 import signal
 import sys
 import time
@@ -29,7 +30,13 @@ class Stopped(Exception):
 
 
 def run(service: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    """Run a service until it ends or a signal sets its stop event. Any fault: exit code 1."""
+    """Run a service until it ends or a signal sets its stop event. Any fault: exit code 1.
+
+    Python's collector does not look again at what was loaded until now: a hundred thousand objects, each
+    look at which keeps a service from all else for some 70 ms.
+    """
+    gc.collect()
+    gc.freeze()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_run(service))
