@@ -62,6 +62,8 @@ class Operator:
         self.api, self.namespace, self._env, self._log = api, namespace, env, log
         self._start = start
         self._process: warm.Process | None = None
+        self._led = 0
+        """How often it had begun to lead in its lives before."""
 
     def env(self, *names: str) -> dict[str, str]:
         """Some of its settings, by their names without the prefix."""
@@ -69,6 +71,7 @@ class Operator:
 
     def start(self, **more: str) -> None:
         """Start it, with further environment."""
+        self._led = self.said("leading")
         self._process = self._start(
             "trawler_operator", {**os.environ, **self._env, **more}, self._log
         )
@@ -125,11 +128,13 @@ class Operator:
         return http_ok(self._page("readyz"))
 
     def leading(self) -> bool:
+        """Whether it acts: elected it is some time before, and decides on nothing until it has seen all."""
         try:
             text = httpx.get(self._page("metrics"), timeout=5, trust_env=False).text
         except httpx.HTTPError:
             return False
-        return "trawler_operator_leading 1.0" in text and self.ready()
+        elected = "trawler_operator_leading 1.0" in text and self.ready()
+        return elected and self.said("leading") > self._led
 
     def lead(self) -> None:
         """Wait until it leads; at once an error if it ends instead."""
@@ -142,7 +147,8 @@ class Operator:
 
     def said(self, event: str) -> int:
         """How often its log says this."""
-        return self._log.read_text().count(f'"event": "{event}"')
+        text = self._log.read_text() if self._log.exists() else ""
+        return text.count(f'"event": "{event}"')
 
     def alive(self) -> bool:
         return http_ok(self._page("healthz"))
