@@ -117,9 +117,8 @@ class Event(StrEnum):
     OUTCOME = "outcome"
 
 
-_KEYS_ONLY: Final = ConfigDict(
-    cache_strings="keys"
-)  # that of the members does not count for a union
+# the setting of the members does not count for a union
+_KEYS_ONLY: Final = ConfigDict(cache_strings="keys")
 ToFetcher: Final[TypeAdapter[Fetch | Stop | Release]] = TypeAdapter(
     Annotated[Fetch | Stop | Release, Field(discriminator="type")], config=_KEYS_ONLY
 )

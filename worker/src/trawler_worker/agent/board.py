@@ -80,6 +80,7 @@ class Board:
     def end(self, work: Work) -> None:
         """Nothing of it is left here."""
         self.works.pop(work.key, None)
+        self.ended.pop(work.key, None)  # the newest stand last
         self.ended[work.key] = self._now()
         while len(self.ended) > MOST_REMEMBERED or self._forgotten(next(iter(self.ended))):
             del self.ended[next(iter(self.ended))]
