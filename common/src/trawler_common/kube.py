@@ -158,7 +158,7 @@ class Kube:
         if not 200 <= answer.status < 300:
             raise _error(answer, f"{method} {path}", data)
         try:
-            return from_json(data)
+            return _parsed(data)
         except ValueError as error:  # whatever stands between us and the API server answered
             raise ApiAway(f"{method} {path}: an answer that is no JSON") from error
 
@@ -238,12 +238,19 @@ class Kube:
                 if answer.status != 200:
                     raise _error(answer, f"WATCH {path}", await answer.read())
                 async for line in _lines(answer.content):
-                    event: dict[str, Any] = from_json(line)
+                    event: dict[str, Any] = _parsed(line)
                     if event["type"] == "ERROR":
                         raise _refusal(event["object"])
                     yield event
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise ApiAway(f"WATCH {path}: {error!r}") from error
+
+
+def _parsed(data: bytes) -> Any:
+    """What an answer says. Raises ValueError. The parser shares keys among answers, and not values too:
+    most never come again, and 16,384 of them would stay in memory.
+    """
+    return from_json(data, cache_strings="keys")
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
