@@ -26,8 +26,8 @@ HASH: Final = re.compile("[0-9a-f]{64}")
 TIMEOUT: Final = 10.0
 """Seconds for one small request to the store."""
 
-PIECE: Final = 4 * 1024 * 1024
-"""Bytes of an object that are in memory at a time."""
+PIECE: Final = 2 * 1024 * 1024
+"""Bytes of an object that are in memory at a time, twice for a moment."""
 
 PUBLIC_PIECE: Final = 1024 * 1024
 """The same where many may fetch at once."""
@@ -233,6 +233,7 @@ class Store:
                 with path.open("wb") as sink:
                     async for piece in self.pieces(sha256, 0, size):
                         await asyncio.to_thread(sink.write, piece)
+                        del piece  # else it would stay while the next one comes
         except TimeoutError as error:
             raise StoreAway(f"an object did not come within {timeout:.0f} s") from error
 
