@@ -5,7 +5,8 @@ C library's does when asked. So the chart sets `PYTHONMALLOC=malloc`, and this a
 
 Python's collector looks at everything that is kept whenever a quarter more is kept: with two million
 objects that is more than a second in which nothing else happens. What is kept here has no cycles, so
-whatever one look has found alive is left out of all later ones.
+whatever a look has found alive is left out of all later ones, once that is much: of kopf's own objects, which
+form cycles and live for a moment, each such look leaves a few behind for ever.
 """
 
 import asyncio
@@ -21,16 +22,20 @@ MIDDLE: Final = 4
 processor's caches."""
 
 
+WORTH: Final = 10_000
+"""So many objects are left out together; fewer are looked at again."""
+
+
 def collect_in_pieces() -> None:
     """Have the collector look at what is new only. For a process whose long-lived objects are freed by
-    their reference counts; what forms a cycle after it was found alive once is never freed.
+    their reference counts; what forms a cycle after it was left out is never freed.
     """
     gc.set_threshold(YOUNG, MIDDLE, 1)
     gc.callbacks.append(_leave_out)
 
 
 def _leave_out(phase: str, info: dict[str, Any]) -> None:
-    if phase == "stop" and info["generation"] == 2:
+    if phase == "stop" and info["generation"] == 2 and len(gc.get_objects(2)) > WORTH:
         gc.freeze()
 
 

@@ -21,6 +21,7 @@ before = gc.get_freeze_count()
 class Node: pass
 for _ in range(50_000):
     node = Node(); node.me = node
+del node
 gc.collect()
 assert not [each for each in gc.get_objects() if isinstance(each, Node)]
 print(before, longest)
@@ -34,3 +35,32 @@ def test_what_is_kept_is_looked_at_once_and_cycles_are_still_found() -> None:
     )
     frozen = int(done.stdout.split()[0])
     assert frozen > 600_000
+
+
+SHORT = """
+import gc
+from collections import deque
+from trawler_operator import memory
+gc.collect(); gc.freeze()
+memory.collect_in_pieces()
+class Node: pass
+alive, jobs = [], deque(maxlen=5_000)
+for number in range(400_000):
+    node = Node(); node.me = node
+    alive.append(node)
+    jobs.append([number])
+    del alive[:-50]
+alive.clear()
+del node
+gc.collect()
+gc.unfreeze()
+print(len([each for each in gc.get_objects() if isinstance(each, Node)]))
+"""
+
+
+def test_cycles_that_live_for_a_moment_are_not_left_behind() -> None:
+    """Each look that came while some were alive kept those for ever: two mebibytes an hour."""
+    done = subprocess.run(
+        [sys.executable, "-c", SHORT], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert int(done.stdout) <= 200
