@@ -128,7 +128,7 @@ class Operator:
         return http_ok(self._page("readyz"))
 
     def leading(self) -> bool:
-        """Whether it acts: elected it is some time before, and decides on nothing until it has seen all."""
+        """Whether it acts. It is elected some time before, and decides nothing until it has seen everything."""
         try:
             text = httpx.get(self._page("metrics"), timeout=5, trust_env=False).text
         except httpx.HTTPError:

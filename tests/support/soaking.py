@@ -41,8 +41,6 @@ CHANNELS: Final = 10
 LOOK_EVERY: Final = 10.0
 WARM: Final = 600.0
 """Seconds of a process's life that do not count for its slope."""
-ARENA: Final = 1.0
-"""MiB that Python's allocator takes from the system at once (3.13, Objects/obmalloc.c)."""
 BIN: Final = 120.0
 """The least memory in so many seconds is what a process keeps; above that is work under way."""
 SETTLED_WITHIN: Final = 300.0
@@ -158,23 +156,12 @@ def lows(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def slope(points: list[tuple[float, float]]) -> float:
-    """By how much it rises per second (least squares), but for one step: Python's allocator takes memory from
-    the system by the mebibyte, and that one more was needed once says nothing; that several were, does.
-    """
-    xs, ys = zip(*_but_one_step(points), strict=True)
+    """By how much it rises per second (least squares)."""
+    xs, ys = zip(*points, strict=True)
     middle_x, middle_y = sum(xs) / len(xs), sum(ys) / len(ys)
     spread = sum((x - middle_x) ** 2 for x in xs)
     both = sum((x - middle_x) * (y - middle_y) for x, y in zip(xs, ys, strict=True))
     return both / spread if spread else 0.0
-
-
-def _but_one_step(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    rises = [after - before for (_, before), (_, after) in pairwise(points)]
-    most = max(rises, default=0.0)
-    if most < ARENA / 2:
-        return points
-    at, step = rises.index(most), min(most, ARENA)
-    return [(x, y - step if number > at else y) for number, (x, y) in enumerate(points)]
 
 
 def quiet_until(kills: Iterable[Kill]) -> float:

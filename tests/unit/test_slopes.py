@@ -20,20 +20,6 @@ def test_what_is_under_way_does_not_count_as_growth(rise: float) -> None:
     assert abs(slope(lows(points)) * HOUR - rise) < 0.1
 
 
-@pytest.mark.parametrize("at", range(1, 20))
-def test_one_step_of_pythons_allocator_is_no_growth(at: int) -> None:
-    """It takes a mebibyte at once."""
-    once = [(120.0 * number, 20.0 + (number >= at)) for number in range(20)]
-    assert slope(once) * HOUR < 0.1
-
-
-@pytest.mark.parametrize("every", [4, 6, 9])
-def test_one_step_after_the_other_is_growth(every: int) -> None:
-    """A mebibyte in eight, twelve or eighteen minutes."""
-    again = [(120.0 * number, 20.0 + number // every) for number in range(30)]
-    assert slope(again) * HOUR > 1.0
-
-
 def test_memory_is_judged_until_things_die_again() -> None:
     """A leader that dies at the end makes the other one larger: that is no growth."""
     found = [Kill(at, "bot", by_force=False) for at in (5.0, 20.0, 3300.0, 3400.0)]

@@ -5,8 +5,8 @@ C library's does when asked. So the chart sets `PYTHONMALLOC=malloc`, and this a
 
 Python's collector looks at everything that is kept whenever a quarter more is kept: with two million
 objects that is more than a second in which nothing else happens. What is kept here has no cycles, so
-whatever a look has found alive is left out of all later ones, once that is much: of kopf's own objects, which
-form cycles and live for a moment, each such look leaves a few behind for ever.
+whatever a look has found alive is left out of all later ones, once there is much of it. Objects of kopf's form
+cycles and live for a moment; those that are alive when a look leaves things out are never freed.
 """
 
 import asyncio
@@ -20,10 +20,8 @@ YOUNG: Final = 2_000
 MIDDLE: Final = 4
 """A whole look comes after some 16,000 objects more, and takes some 30 ms where they have left the
 processor's caches."""
-
-
 WORTH: Final = 10_000
-"""So many objects are left out together; fewer are looked at again."""
+"""More objects than that are left out together; fewer are looked at again, beside those that are new."""
 
 
 def collect_in_pieces() -> None:
