@@ -18,7 +18,7 @@ from typing import Any, Final
 EVERY: Final = 30.0
 YOUNG: Final = 2_000
 MIDDLE: Final = 4
-"""A whole look comes after some 16,000 objects more, and takes some 30 ms where they have left the
+"""A whole look comes after some 26,000 objects more, and takes some 30 ms where they have left the
 processor's caches."""
 WORTH: Final = 10_000
 """More objects than that are left out together; fewer are looked at again, beside those that are new."""
