@@ -25,6 +25,7 @@ async def process(tmp_path: Path) -> AsyncIterator[asyncio.subprocess.Process]:
             **os.environ,
             "TRAWLER_WORKER_SOCKET": str(tmp_path / "s"),
             "TRAWLER_WORKER_SCRATCH": str(tmp_path / "scratch"),
+            "PYTHONMALLOC": "malloc",
         },
     )
     yield found
@@ -47,6 +48,22 @@ def _order() -> Fetch:
         limits=Limits(),
         seconds=30,
     )
+
+
+async def test_its_jobs_use_the_allocator_that_is_fast(
+    process: asyncio.subprocess.Process, tmp_path: Path
+) -> None:
+    """The chart gives the fetcher the one that gives memory back; a job is gone before that matters."""
+    fetcher = await Fetcher.connect(tmp_path / "s", patience=60)
+    async with asyncio.TaskGroup() as tasks:
+        hearing = tasks.create_task(fetcher.run())
+        assert b"PYTHONMALLOC" in Path(f"/proc/{process.pid}/environ").read_bytes()
+        zygote = Path(f"/proc/{_zygote(process.pid)}/environ")
+        assert b"PYTHONMALLOC" not in zygote.read_bytes()
+        fetcher.close()
+        async with asyncio.timeout(20):
+            assert 0 == await process.wait()
+        hearing.cancel()
 
 
 async def test_it_works_until_the_agent_hangs_up(

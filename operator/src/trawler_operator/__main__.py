@@ -92,7 +92,6 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
             try:
                 async with asyncio.TaskGroup() as tasks:
                     parts = _Parts(tasks, metrics)
-                    parts.start("give memory back", memory.give_back)
                     parts.start("stalls", metrics.watch_the_loop)
                     lead = _lead(
                         settings, pools, cluster, leader, board, metrics, memo, state, parts, stop

@@ -1,7 +1,4 @@
-"""Memory given back, and collected in short pieces: there may be a hundred thousand MediaJobs.
-
-Python's own allocator never gives a peak back, because something small stays in each of its arenas; the
-C library's does when asked. So the chart sets `PYTHONMALLOC=malloc`, and this asks.
+"""Memory collected in short pieces: there may be a hundred thousand MediaJobs.
 
 Python's collector looks at everything that is kept whenever a quarter more is kept: with two million
 objects that is more than a second in which nothing else happens. What is kept here has no cycles, so
@@ -9,13 +6,9 @@ whatever a look has found alive is left out of all later ones, once there is muc
 cycles and live for a moment; those that are alive when a look leaves things out are never freed.
 """
 
-import asyncio
-import ctypes
-import ctypes.util
 import gc
 from typing import Any, Final
 
-EVERY: Final = 30.0
 YOUNG: Final = 2_000
 MIDDLE: Final = 4
 """A whole look comes after some 26,000 objects more, and takes some 30 ms where they have left the
@@ -35,11 +28,3 @@ def collect_in_pieces() -> None:
 def _leave_out(phase: str, info: dict[str, Any]) -> None:
     if phase == "stop" and info["generation"] == 2 and len(gc.get_objects(2)) > WORTH:
         gc.freeze()
-
-
-async def give_back() -> None:
-    """Ask for ever. Does nothing where the C library has no `malloc_trim` (musl)."""
-    trim = getattr(ctypes.CDLL(ctypes.util.find_library("c")), "malloc_trim", None)
-    while trim is not None:
-        await asyncio.sleep(EVERY)
-        trim(0)

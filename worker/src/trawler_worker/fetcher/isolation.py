@@ -71,7 +71,7 @@ class Isolation:
                 *(*argv, str(theirs.fileno()), proxy, ",".join(allow)),
                 pass_fds=[theirs.fileno()],
                 stdin=asyncio.subprocess.DEVNULL,
-                env={**os.environ, "TMPDIR": str(self._scratch)},
+                env=_environment(self._scratch),
             )
         self._control = ours
         asyncio.get_running_loop().add_reader(ours, self._hear)
@@ -246,6 +246,12 @@ class Isolation:
             if fault is not None:
                 job.verdict = job.verdict or fault
                 self._tell({"kill": job.order.job})
+
+
+def _environment(scratch: Path) -> dict[str, str]:
+    """Of the zygote and its jobs: Python's own allocator, which is the faster one for what lives briefly."""
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONMALLOC"}
+    return {**inherited, "TMPDIR": str(scratch)}
 
 
 def _judge(job: _Running) -> Done:
