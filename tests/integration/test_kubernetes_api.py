@@ -127,3 +127,20 @@ async def test_a_connection_is_kept_for_whoever_comes_after_a_pause(
         await asyncio.sleep(16)  # the pause is what is tested
         await cluster.get_job(name)
     assert 1 == len(proxy.connections)
+
+
+async def test_a_connection_that_carried_much_is_not_kept(cluster: Cluster) -> None:
+    """Each keeps for good what its largest answer took: a leader grew with every list, by all it has."""
+
+    def idle() -> int:
+        return sum(map(len, cluster._connector._conns.values()))
+
+    path = "/apis/trawler.dev/v1alpha1/mediajobs"
+    await cluster.call("GET", "/version")
+    assert 1 == idle()
+    page = await cluster.page(path, "", {})
+    assert 0 == idle()
+    since = page["metadata"]["resourceVersion"]
+    watch = cluster.watch(path, since, {"timeoutSeconds": "1"})
+    assert [] == [event async for event in watch if event["type"] != "BOOKMARK"]
+    assert 0 == idle()

@@ -37,7 +37,7 @@ EXPIRED_AT_ONCE: Final = 16
 """Deletions of expired jobs that are begun in one turn."""
 MOST_ORDERS: Final = 6
 """Orders of one attempt to one pod that does not show it; with their pauses some eight seconds."""
-SPARE: Final = 1000
+SPARE: Final = 200
 """Deadlines that may be outdated before they are forgotten."""
 FIRST_REPEAT: Final = 0.25
 LONGEST_REPEAT: Final = 30.0

@@ -16,7 +16,7 @@ DELIVERY_GRACE: Final = 3600.0
 """Seconds that a finished job's delivery may take before its time to live begins without it."""
 LONGEST_LIFE: Final = 366 * 86400.0
 """Seconds from a job's creation within which it ends and is delivered; a later time was written by hand."""
-SPARE: Final = 1000
+SPARE: Final = 200
 """Entries of the heap that may be outdated before it is made anew."""
 OFFER_AGAIN: Final = 30.0
 """Seconds after which a job whose deletion was offered, and that is still there, is offered again."""
@@ -142,7 +142,7 @@ class FinishedJobs:
             self._named[sha256] = self._named.get(sha256, 0) + 1
         if job.keep_until < math.inf and (known is None or known.keep_until != job.keep_until):
             heapq.heappush(self._ends, (job.keep_until, job.uid))
-        if len(self._ends) > 2 * len(self._jobs) + SPARE:
+        if len(self._ends) > 5 * len(self._jobs) // 4 + SPARE:
             self._ends = [
                 (each.keep_until, each.uid) for each in self if each.keep_until < math.inf
             ]
