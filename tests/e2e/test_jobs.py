@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import publicity
 from installed import Installed
 from trawler_cluster import fetch
 from trawler_crds.media_job import MediaJob
@@ -182,6 +183,20 @@ def test_a_pod_that_is_deleted_is_replaced(release: Installed) -> None:
         time.sleep(0.3)
     owner = release.wait_for_workers(1)[0]["metadata"]["ownerReferences"][0]
     assert ("WorkerPool", "default") == (owner["kind"], owner["name"])
+
+
+def test_the_workers_python_knows_what_is_public_as_ours_does(release: Installed) -> None:
+    """Another release of it had other tables."""
+    pod = release.pods("worker")[0]["metadata"]["name"]
+    script = (
+        f"{Path(publicity.__file__).read_text()}\n"
+        "import hashlib, sys\n"
+        "from trawler_common.egress import is_public\n"
+        "print(sys.version_info[:2], hashlib.sha256(verdicts(is_public).encode()).hexdigest())\n"
+    )
+    words = ("exec", "-i", pod, "-c", "fetcher", "--", "/app/bin/python", "-")
+    said = release.kubectl.run(*words, stdin=script).stdout
+    assert publicity.KNOWN in said, said
 
 
 def test_the_table_reads_like_a_dashboard(release: Installed) -> None:

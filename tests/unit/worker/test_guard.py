@@ -46,6 +46,8 @@ def test_an_allowed_name_may_be_private_at_its_port_only() -> None:
         (socket.AF_INET, ("127.0.0.1", 80)),
         (socket.AF_INET6, ("::ffff:10.0.0.1", 80, 0, 0)),
         (socket.AF_INET, ("evil.example", 80)),
+        (socket.AF_INET, ("8.8.8.8", 25)),
+        (socket.AF_INET6, ("::ffff:0:808:808", 80, 0, 0)),
         (socket.AF_UNIX, "/run/trawler/fetcher.sock"),
     ],
 )

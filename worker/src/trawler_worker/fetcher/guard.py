@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, Final
 
-from trawler_common.egress import AllowList, is_public
+from trawler_common.egress import AllowList, is_public, may_reach
 from trawler_worker.fetcher.errors import RefusedAddress
 
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
@@ -45,9 +45,9 @@ class Guard:
             ipaddress.ip_address(host)
         except ValueError:
             raise RefusedAddress("dialled by name") from None
-        if (host, port) in self._allowed or self._allow.names(host, port) or is_public(host):
+        if (host, port) in self._allowed or self._allow.names(host, port) or may_reach(host, port):
             return
-        raise RefusedAddress("not a public address")
+        raise RefusedAddress("not a public address, or not a port of a site")
 
     def install(self) -> None:
         """Put it around this process' sockets. For a forked job process; cannot be taken off."""
