@@ -33,6 +33,7 @@ from trawler_operator.deciding import Decider, settled
 from trawler_operator.scaling import Scaler
 from trawler_operator.scheduling import Scheduler
 from trawler_operator.sweeping import Named, Pins, Sweeper, longest_attempt
+from trawler_operator.waiting import alone
 
 TEMPLATE: Final = "t"
 NOON: Final = 1_800_000_000.0
@@ -166,6 +167,8 @@ class Operator:
         self.pins = Pins()
         self.sweeper = Sweeper(since=world.now)
         self.missing = 0
+        self.crowded: list[Dispatch] = []
+        """Orders by which somebody got a neighbour though one of them must be alone."""
         self.effects: dict[str, Steps] = {}
         pods = [Pod(name=n, pool="default", template=TEMPLATE) for n in world.workers]
         for pod in pods:
@@ -180,6 +183,8 @@ class Operator:
     def turn(self) -> None:
         """Decide; what is decided is only begun."""
         for key, action in self.decider.due(self.board, self.clock(), self.effects.keys()):
+            if isinstance(action, Dispatch) and self._crowds(action):
+                self.crowded.append(action)
             self.effects[key] = self._perform(action)
         shape = self.scaler.shape(self.world.pool, self.board, self.clock(), template=TEMPLATE)
         self.missing = sum(isinstance(action, CreatePod) for action in shape.actions)
@@ -192,6 +197,13 @@ class Operator:
                 if isinstance(action, DrainPod):
                     self.board.pods[action.pod].told_at = self.world.now
                 self.effects[f"pod {action.pod}"] = self._perform(action)
+
+    def _crowds(self, action: Dispatch) -> bool:
+        board = self.board
+        there = {uid for uid, _ in board.reserved.of(action.pod)}
+        there |= board.by_worker.get(action.pod, {}).keys()
+        beside = [board.jobs[uid] for uid in there - {action.uid} if uid in board.jobs]
+        return bool(beside) and any(alone(job) for job in (*beside, board.jobs[action.uid]))
 
     def step(self, key: str) -> None:
         """One effect goes one step further."""

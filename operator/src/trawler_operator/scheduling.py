@@ -238,9 +238,10 @@ def _slots(board: Board, clock: Clock, pool: str) -> dict[str, int]:
 
 
 def lonely(pod: Pod, board: Board) -> bool:
-    """Whether a pod has a job that must be alone, or is being handed one."""
-    handed = (board.jobs[uid] for uid, _ in board.reserved.of(pod.name) if uid in board.jobs)
-    return any(alone(job) for job in chain(board.by_worker.get(pod.name, {}).values(), handed))
+    """Whether a pod has a job that must be alone, says that it has one, or is being handed one."""
+    there = chain(board.reserved.of(pod.name), pod.held)
+    others = (board.jobs[uid] for uid, _ in there if uid in board.jobs)
+    return any(alone(job) for job in chain(board.by_worker.get(pod.name, {}).values(), others))
 
 
 def _choose(job: MediaJob, slots: Mapping[str, int], in_hand: InHand) -> str:
