@@ -20,6 +20,7 @@ class FailureReason(StrEnum):
     TOO_LONG = "TooLong"
     OUT_OF_MEMORY = "OutOfMemory"
     SITE_ERROR = "SiteError"
+    BAD_CERTIFICATE = "BadCertificate"
     THROTTLED = "Throttled"
     BUSY = "Busy"
     QUOTA_EXCEEDED = "QuotaExceeded"
@@ -27,6 +28,11 @@ class FailureReason(StrEnum):
     STORAGE_ERROR = "StorageError"
     CANCELLED = "Cancelled"
     INTERNAL = "Internal"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "FailureReason | None":
+        """A word that a newer worker or operator says is read as "something went wrong"."""
+        return cls.INTERNAL if isinstance(value, str) else None
 
 
 class Retry(StrEnum):
@@ -97,6 +103,11 @@ FAILURES: Final[Mapping[FailureReason, FailureRule]] = MappingProxyType(
             "cut, empty, broken, not as announced, 5xx, more than five redirects",
             Retry.YES,
             "The site answered with something broken or incomplete.",
+        ),
+        _R.BAD_CERTIFICATE: _rule(
+            "its certificate is expired, self-signed, or of another name",
+            Retry.NEVER,
+            "The site cannot prove that it is the site: its certificate is not valid.",
         ),
         _R.THROTTLED: _rule(
             "429, or 503 with Retry-After",

@@ -24,6 +24,7 @@ SAME_FOR_ALL: Final = frozenset(
         FailureReason.TOO_LARGE,
         FailureReason.TOO_SLOW,
         FailureReason.SITE_ERROR,
+        FailureReason.BAD_CERTIFICATE,
         FailureReason.THROTTLED,
     }
 )
