@@ -11,6 +11,7 @@ import subprocess
 import threading
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -19,23 +20,102 @@ _SOUND: Final = ("-f", "lavfi", "-i", "sine=frequency=440:duration=4")
 _H264: Final = ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-preset", "ultrafast", "-g", "10")
 _ONE: Final = ("-frames:v", "1")
 
+_AAC: Final = ("-c:a", "aac", "-b:a", "32k")
+_VP8: Final = ("-c:v", "libvpx", "-b:v", "200k", "-deadline", "realtime")
+_VP9: Final = ("-c:v", "libvpx-vp9", "-b:v", "200k", "-deadline", "realtime", "-cpu-used", "8")
+_OPUS: Final = ("-c:a", "libopus", "-b:a", "32k")
+_VORBIS: Final = ("-c:a", "libvorbis")
+
 _RECIPES: Final = {
-    "mp4": (*_VIDEO, *_SOUND, *_H264, "-c:a", "aac", "-b:a", "32k", "-movflags", "+faststart"),
-    "ts": (*_VIDEO, *_SOUND, *_H264, "-c:a", "aac", "-b:a", "32k"),
+    "mp4": (*_VIDEO, *_SOUND, *_H264, *_AAC, "-movflags", "+faststart"),
+    "late.mp4": (*_VIDEO, *_SOUND, *_H264, *_AAC),
+    "fragmented.mp4": (*_VIDEO, *_SOUND, *_H264, *_AAC, "-movflags", "frag_keyframe+empty_moov"),
+    "dash.mp4": (*_VIDEO, *_SOUND, *_H264, *_AAC, "-movflags", "dash+global_sidx"),
+    "upright.mp4": (
+        *(*_VIDEO[:3], "testsrc=size=240x320:rate=10:duration=4"),
+        *(*_SOUND, *_H264, *_AAC, "-movflags", "+faststart"),
+    ),
+    "av1.mp4": (*_VIDEO, "-c:v", "libsvtav1", "-preset", "12"),
+    "mov": (*_VIDEO, *_SOUND, *_H264, *_AAC),
+    "m4a": (*_SOUND, *_AAC),
+    "3gp": (*_VIDEO, "-c:v", "h263", "-s", "352x288"),
+    "mkv": (*_VIDEO, *_SOUND, *_H264, *_OPUS),
+    "live.mkv": (*_VIDEO, *_SOUND, *_H264, *_OPUS, "-live", "1"),
+    "mka": (*_SOUND, "-c:a", "flac"),
+    "webm": (*_VIDEO, *_SOUND, *_VP8, *_VORBIS),
+    "vp9.webm": (*_VIDEO, *_SOUND, *_VP9, *_OPUS),
+    "sound.webm": (*_SOUND, *_OPUS),
+    "ts": (*_VIDEO, *_SOUND, *_H264, *_AAC),
+    "flv": (*_VIDEO, *_SOUND, *_H264, *_AAC, "-ar", "44100"),
+    "avi": (*_VIDEO, *_SOUND, "-c:v", "mpeg4", "-c:a", "libmp3lame"),
     "mp3": (*_SOUND, "-c:a", "libmp3lame", "-b:a", "64k", "-id3v2_version", "0"),
+    "tagged.mp3": (*_SOUND, "-c:a", "libmp3lame", "-q:a", "4", "-metadata", "title=A tone"),
+    "plain.mp3": (*_SOUND, "-c:a", "libmp3lame", "-b:a", "64k", "-write_xing", "0"),
+    "aac": (*_SOUND, *_AAC, "-f", "adts"),
+    "ogg": (*_SOUND, *_VORBIS),
+    "opus": (*_SOUND, *_OPUS),
+    "ogv": (*_VIDEO, *_SOUND, "-c:v", "libtheora", *_VORBIS),
+    "flac": (*_SOUND, "-c:a", "flac"),
+    "wav": (*_SOUND, "-c:a", "pcm_s16le"),
+    "long.wav": (*_SOUND, "-c:a", "pcm_s16le", "-rf64", "always"),
     "jpg": (*_VIDEO, *_ONE),
     "png": (*_VIDEO, *_ONE),
+    "moving.png": (*_VIDEO, "-f", "apng"),
     "gif": (*_VIDEO[:3], "testsrc=size=160x120:rate=5:duration=1"),
+    "webp": (*_VIDEO, *_ONE),
+    "moving.webp": (*_VIDEO, "-c:v", "libwebp_anim"),
+    "avif": (*_VIDEO, *_ONE, "-c:v", "libaom-av1", "-still-picture", "1", "-cpu-used", "8"),
 }
+"""The last part of a name is the ending; what stands before it says what is special."""
+KINDS: Final = tuple(_RECIPES)
 SECONDS: Final = 4.0
 TYPES: Final = {
     "mp4": "video/mp4",
+    "mov": "video/quicktime",
+    "m4a": "audio/mp4",
+    "3gp": "video/3gpp",
+    "mkv": "video/x-matroska",
+    "mka": "audio/x-matroska",
+    "webm": "video/webm",
     "ts": "video/mp2t",
+    "flv": "video/x-flv",
+    "avi": "video/x-msvideo",
     "mp3": "audio/mpeg",
+    "aac": "audio/aac",
+    "ogg": "audio/ogg",
+    "opus": "audio/ogg",
+    "ogv": "video/ogg",
+    "flac": "audio/flac",
+    "wav": "audio/wav",
     "jpg": "image/jpeg",
     "png": "image/png",
     "gif": "image/gif",
+    "webp": "image/webp",
+    "avif": "image/avif",
 }
+"""By ending."""
+_NOISE: Final = 1024 * 1024
+"""Bytes that only a seed has; a larger file has them again and again."""
+
+
+@dataclass(frozen=True)
+class Body:
+    """A file that is not built before somebody reads it: some bytes, then noise up to its length."""
+
+    begin: bytes
+    noise: bytes
+    length: int
+
+    def part(self, begin: int, end: int) -> bytes:
+        """Bytes from one place to another, as `[begin:end]` says it."""
+        begin, end = max(0, begin), min(end, self.length)
+        found = [self.begin[begin:end]]
+        at = max(begin, len(self.begin))
+        while at < end:
+            offset = (at - len(self.begin)) % len(self.noise)
+            found.append(self.noise[offset : offset + end - at])
+            at += len(found[-1])
+        return b"".join(found)
 
 
 class Studio:
@@ -50,31 +130,41 @@ class Studio:
         recipe = _RECIPES[extension]
         path = self._folder / f"clip.{extension}"
         with self._alone:  # many may ask for the first one at once
-            self._ensure(path, extension, recipe)
+            self._ensure(path, recipe)
         return path.read_bytes()
 
-    def _ensure(self, path: Path, extension: str, recipe: Sequence[str]) -> None:
+    def _ensure(self, path: Path, recipe: Sequence[str]) -> None:
         if not path.exists():
-            fresh = path.with_name(f"new.{extension}")
+            fresh = path.with_name(f"new.{path.name}")
             argv = ["ffmpeg", "-v", "error", "-nostdin", "-y", "-bitexact", *recipe, str(fresh)]
             subprocess.run(argv, check=True, timeout=60)
             fresh.rename(path)
 
     def make(self, extension: str, seed: str, size: int = 0) -> bytes:
         """A file of this kind that only this seed has, of about `size` bytes or more."""
-        return _make(self.clip(extension), extension, seed, size)
+        body = self.body(extension, seed, size)
+        return body.part(0, body.length)
+
+    def body(self, extension: str, seed: str, size: int = 0) -> Body:
+        """The same, to be read in parts."""
+        return _body(self.clip(extension), extension, seed, size)
 
 
 @functools.lru_cache(maxsize=64)
-def _make(clip: bytes, extension: str, seed: str, size: int) -> bytes:
+def _body(clip: bytes, extension: str, seed: str, size: int) -> Body:
     wanted = max(64, size - len(clip))
-    noise = random.Random(f"{extension} {seed}").randbytes(wanted)  # noqa: S311 - repeatable
-    return _PADDERS[extension](clip, noise)
+    noise = random.Random(f"{extension} {seed}").randbytes(min(wanted, _NOISE))  # noqa: S311 - repeatable
+    ending = extension.rpartition(".")[2]
+    if ending in {"mp4", "mov", "m4a"}:  # ISO/IEC 14496-12 8.1.2: a `free` box may hold anything
+        begin = clip + struct.pack(">I4s", wanted + 8, b"free")
+        return Body(begin, noise, len(begin) + wanted)
+    whole = _PADDERS.get(ending, _pad_behind)(clip, (noise * (wanted // len(noise) + 1))[:wanted])
+    return Body(whole, b"\0", len(whole))
 
 
-def _pad_mp4(clip: bytes, noise: bytes) -> bytes:
-    """ISO/IEC 14496-12 8.1.2: a `free` box may hold anything."""
-    return clip + struct.pack(">I4s", len(noise) + 8, b"free") + noise
+def _pad_behind(clip: bytes, noise: bytes) -> bytes:
+    """What stands behind a file's end belongs to nobody."""
+    return clip + noise
 
 
 def _pad_ts(clip: bytes, noise: bytes) -> bytes:
@@ -113,7 +203,6 @@ def _pad_gif(clip: bytes, noise: bytes) -> bytes:
 
 
 _PADDERS: Final = {
-    "mp4": _pad_mp4,
     "ts": _pad_ts,
     "mp3": _pad_mp3,
     "jpg": _pad_jpg,

@@ -26,9 +26,9 @@ from typing import Final
 from aiohttp import web
 
 from trawler_sandbox.journal import Entry, Journal
-from trawler_sandbox.media import TYPES, Studio
+from trawler_sandbox.media import TYPES, Body, Studio
 
-BLOCK: Final = 64 * 1024
+BLOCK: Final = 256 * 1024
 MOST: Final = 2_000_000_000
 _SEED: Final = "{seed:[A-Za-z0-9_-]{1,64}}"
 _SEGMENTS: Final = 3
@@ -77,15 +77,15 @@ class Site:
 
     # what a file is ---------------------------------------------------------------------------
 
-    async def _bytes(self, request: web.Request) -> bytes:
+    async def _body(self, request: web.Request) -> Body:
         extension, seed = request.match_info["ext"], request.match_info["seed"]
         size = min(MOST, int(request.query.get("bytes", "0")))
-        return await asyncio.to_thread(self._studio.make, extension, seed, size)
+        return await asyncio.to_thread(self._studio.body, extension, seed, size)
 
     async def _send(
         self,
         request: web.Request,
-        body: bytes,
+        body: Body,
         *,
         begin: int = 0,
         upto: int | None = None,
@@ -95,12 +95,12 @@ class Site:
         status: int = 200,
         ranges: bool = True,
     ) -> web.StreamResponse:
-        """Stream `body[begin:upto]` at a pace, and note how far it went."""
-        size = announced if announced is not None else len(body)
-        entry = self.journal.open(request.path_qs, request.method, begin=begin, size=len(body))
+        """Stream `body` from `begin` up to `upto` at a pace, and note how far it went."""
+        size = announced if announced is not None else body.length
+        entry = self.journal.open(request.path_qs, request.method, begin=begin, size=body.length)
         answer = web.StreamResponse(status=status)
         answer.content_type = TYPES[request.match_info["ext"]]
-        answer.headers["ETag"] = f'"{hashlib.md5(body[-4096:]).hexdigest()}"'  # noqa: S324
+        answer.headers["ETag"] = f'"{_mark(body)}"'
         if ranges:
             answer.headers["Accept-Ranges"] = "bytes"
         if status == 206:
@@ -112,20 +112,20 @@ class Site:
         await answer.prepare(request)
         if request.method == "HEAD":
             return answer
-        end = len(body) if upto is None else upto
+        end = body.length if upto is None else upto
         rate = rate or float(request.query.get("rate", "0")) or None
-        await _stream(answer, body[begin:end], entry, rate)
-        entry.complete = end == len(body)
+        await _stream(answer, body, entry, rate, begin=begin, end=end)
+        entry.complete = end >= body.length
         if not entry.complete and length and request.transport is not None:
             request.transport.close()  # breaks off
         return answer
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
-        body = await self._bytes(request)
+        body = await self._body(request)
         asked = request.headers.get("Range", "")
         if asked.startswith("bytes=") and asked.endswith("-"):
             begin = int(asked[6:-1])
-            if begin >= len(body):
+            if begin >= body.length:
                 raise web.HTTPRequestRangeNotSatisfiable
             return await self._send(request, body, begin=begin, status=206)
         return await self._send(request, body)
@@ -138,32 +138,32 @@ class Site:
         return web.Response(body=body, content_type="video/mp4")
 
     async def _cut(self, request: web.Request) -> web.StreamResponse:
-        body = await self._bytes(request)
-        return await self._send(request, body, upto=len(body) // 2, ranges=False)
+        body = await self._body(request)
+        return await self._send(request, body, upto=body.length // 2, ranges=False)
 
     async def _healing(self, request: web.Request) -> web.StreamResponse:
         """Breaks off the first time; a Range request then brings the rest."""
         if request.path_qs in self._broken:
             return await self._file(request)
         self._broken.add(request.path_qs)
-        body = await self._bytes(request)
-        return await self._send(request, body, upto=len(body) // 2)
+        body = await self._body(request)
+        return await self._send(request, body, upto=body.length // 2)
 
     async def _slow(self, request: web.Request) -> web.StreamResponse:
-        return await self._send(request, await self._bytes(request), rate=100)
+        return await self._send(request, await self._body(request), rate=100)
 
     async def _stalled(self, request: web.Request) -> web.StreamResponse:
-        body = await self._bytes(request)
-        entry = self.journal.open(request.path_qs, request.method, begin=0, size=len(body))
+        body = await self._body(request)
+        entry = self.journal.open(request.path_qs, request.method, begin=0, size=body.length)
         answer = web.StreamResponse()
-        answer.content_type, answer.content_length = "video/mp4", len(body)
+        answer.content_type, answer.content_length = "video/mp4", body.length
         await answer.prepare(request)
-        await _stream(answer, body[: len(body) // 2], entry, None)
+        await _stream(answer, body, entry, None, end=body.length // 2)
         await asyncio.sleep(3600)
         return answer
 
     async def _endless(self, request: web.Request) -> web.StreamResponse:
-        body = await self._bytes(request)
+        body = await self._body(request)
         entry = self.journal.open(request.path_qs, request.method, begin=0, size=MOST)
         answer = web.StreamResponse()
         answer.content_type = "video/mp4"
@@ -171,21 +171,21 @@ class Site:
         await answer.prepare(request)
         await _stream(answer, body, entry, None)
         while entry.sent < MOST:
-            await _stream(answer, bytes(BLOCK), entry, None)
+            await _stream(answer, Body(b"", b"\0", BLOCK), entry, None)
         return answer
 
     async def _larger(self, request: web.Request) -> web.StreamResponse:
-        body = await self._bytes(request)
-        return await self._send(request, body, announced=10_000_000_000, upto=len(body) - 1)
+        body = await self._body(request)
+        return await self._send(request, body, announced=10_000_000_000, upto=body.length - 1)
 
     async def _shorter(self, request: web.Request) -> web.StreamResponse:
-        body = await self._bytes(request)
-        half = len(body) // 2
-        return await self._send(request, body[:half], announced=half, ranges=False)
+        body = await self._body(request)
+        half = Body(body.begin, body.noise, body.length // 2)
+        return await self._send(request, half, ranges=False)
 
     async def _truncated(self, request: web.Request) -> web.StreamResponse:
-        body = await self._bytes(request)
-        return await self._send(request, body, upto=len(body) // 2, length=False, ranges=False)
+        body = await self._body(request)
+        return await self._send(request, body, upto=body.length // 2, length=False, ranges=False)
 
     async def _empty(self, request: web.Request) -> web.StreamResponse:
         self.journal.open(request.path_qs, request.method, begin=0, size=0)
@@ -249,21 +249,41 @@ class Site:
         name = request.query["path"].partition("?")[0].rsplit("/", 1)[-1]
         seed, _, extension = name.rpartition(".")
         size = int(request.query.get("bytes", "0"))
-        body = await asyncio.to_thread(self._studio.make, extension, seed, size)
-        return web.json_response({"bytes": len(body), "sha256": hashlib.sha256(body).hexdigest()})
+        body = await asyncio.to_thread(self._studio.body, extension, seed, size)
+        sha256 = await asyncio.to_thread(_sha256, body)
+        return web.json_response({"bytes": body.length, "sha256": sha256})
 
 
 async def _stream(
-    answer: web.StreamResponse, body: bytes, entry: Entry, rate: float | None
+    answer: web.StreamResponse,
+    body: Body,
+    entry: Entry,
+    rate: float | None,
+    *,
+    begin: int = 0,
+    end: int | None = None,
 ) -> None:
     """Send at `rate` bytes a second, ten times a second; as fast as it goes without one."""
+    end = min(body.length, body.length if end is None else end)
     block = BLOCK if rate is None else max(1, int(rate / 10))
-    for at in range(0, len(body), block):
-        part = body[at : at + block]
+    for at in range(begin, end, block):
+        part = body.part(at, min(at + block, end))
         await answer.write(part)
         entry.sent += len(part)
-        if rate is not None and at + block < len(body):  # who has it all waits for nothing
+        if rate is not None and at + block < end:  # who has it all waits for nothing
             await asyncio.sleep(0.1)
+
+
+def _mark(body: Body) -> str:
+    """What tells its version from another one."""
+    return hashlib.md5(body.part(body.length - 4096, body.length)).hexdigest()  # noqa: S324
+
+
+def _sha256(body: Body) -> str:
+    made_of = hashlib.sha256()
+    for at in range(0, body.length, 4 * BLOCK):
+        made_of.update(body.part(at, at + 4 * BLOCK))
+    return made_of.hexdigest()
 
 
 def _html_page(title: str, inside: str) -> web.Response:
