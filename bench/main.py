@@ -17,6 +17,7 @@ from typing import Any
 import api
 import backlogs
 import burst
+import large
 import people
 import turns
 import yaml
@@ -235,6 +236,7 @@ def measure(found: Installed, figures: Figures) -> None:
                 spent = (usage.cpu_seconds(pids) - cpu[name]) / made
                 figures.show(f"processor time per job, {name}", f"{spent * 1000:.1f} ms")
             _memory(found, jobs, figures, idle)
+            large.run(figures.show, found, jobs)
 
 
 def _memory(found: Installed, jobs: api.Jobs, figures: Figures, idle: dict[str, float]) -> None:

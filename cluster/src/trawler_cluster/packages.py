@@ -23,6 +23,7 @@ PACKAGES: Final = {
 """Program that must be there → package that brings it."""
 FOR_TESTS: Final = {
     "openssl": "openssl",  # keys for the API server of the integration shelf
+    "curl": "curl",  # what Direct is measured against
     "faketime": "faketime",  # a wrong clock for the operator there
     "pg_ctlcluster": "postgresql",  # the bot's database, as a process
     "chromium": "chromium",  # looks at the page of the Discord emulator

@@ -72,7 +72,12 @@ class Media(Contract):
 
     kind: Annotated[MediaKind, Field(description="What to look for.")] = MediaKind.AUTO
     max_height: Annotated[
-        int | None, Field(ge=72, le=4320, description="Greatest picture height, in pixels.")
+        int | None,
+        Field(
+            ge=72,
+            le=4320,
+            description="Greatest quality, as people call it: pixels of the shorter side.",
+        ),
     ] = None
     audio_format: Annotated[
         AudioFormat | None, Field(description="Convert sound to this; with kind Audio.")
@@ -239,6 +244,22 @@ class Source(Contract):
     age_limit: Annotated[int | None, Field(ge=0, le=99)] = None
 
 
+class Verified(StrEnum):
+    """How it is known that nothing of a file is missing."""
+
+    LENGTH = "Length"
+    """The site announced how much it sends, and all of it came."""
+    STRUCTURE = "Structure"
+    """The file itself says where it ends, and ends there."""
+    UNKNOWN = "Unknown"
+    """Neither says so."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Verified | None":
+        """What a newer worker may say."""
+        return cls.UNKNOWN if isinstance(value, str) else None
+
+
 class MediaFile(Contract):
     """One proved file; its object key follows from the hash (`keys.object_key`)."""
 
@@ -249,6 +270,13 @@ class MediaFile(Contract):
     width: Annotated[int | None, Field(ge=0)] = None
     height: Annotated[int | None, Field(ge=0)] = None
     seconds: Annotated[float | None, Field(ge=0)] = None
+    verified: Annotated[
+        Verified | None,
+        Field(
+            description="How it is known that nothing is missing: Length (the site announced how much it sends, and"
+            " all of it came), Structure (the file itself ends where it says), or Unknown."
+        ),
+    ] = None
 
 
 class DeliveryStatus(Contract):

@@ -25,6 +25,7 @@ class Quantities(Contract):
 
     cpu: Quantity | None = None
     memory: Quantity | None = None
+    ephemeral_storage: Annotated[Quantity | None, Field(alias="ephemeral-storage")] = None
 
 
 class Resources(Contract):

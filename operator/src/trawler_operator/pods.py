@@ -12,6 +12,8 @@ from trawler_crds.worker_pool import Resources, WorkerPool
 AGENT_UID: Final = 10001
 FETCHER_UID: Final = 10002
 GROUP: Final = 10000
+LOGS: Final = 256 * 1024 * 1024
+"""Bytes of logs that the kubelet keeps of a pod, which count for its disk too."""
 INIT: Final = (
     "/bin/sh",
     "-c",
@@ -75,11 +77,13 @@ def build(pool: WorkerPool, *, name: str, settings: PodSettings) -> dict[str, An
         {
             "AGENT_UID": str(AGENT_UID),
             "JOB_MEMORY": str(to_bytes(spec.job_memory)),
+            "SCRATCH_BYTES": str(to_bytes(spec.scratch) * 95 // 100),
             "PROXY": settings.egress_proxy,
             "EGRESS_ALLOW": settings.egress_allow,
         },
         scratch_read_only=False,
     )
+    _reserve_disk(fetcher["resources"], to_bytes(spec.scratch) + LOGS)
     # its memory grows by what it needs, not by a mebibyte at a time; its jobs use Python's own again
     fetcher["env"].append({"name": "PYTHONMALLOC", "value": "malloc"})
     return {
@@ -117,6 +121,14 @@ def build(pool: WorkerPool, *, name: str, settings: PodSettings) -> dict[str, An
             **({"tolerations": [t.wire() for t in spec.tolerations]} if spec.tolerations else {}),
         },
     }
+
+
+def _reserve_disk(resources: dict[str, Any], size: int) -> None:
+    """The scheduler looks for a node with room for scratch, unless the pool says otherwise; who takes more is
+    evicted, alone.
+    """
+    for part in ("requests", "limits"):
+        resources.setdefault(part, {}).setdefault("ephemeral-storage", str(size))
 
 
 def template(pool: WorkerPool, settings: PodSettings) -> str:

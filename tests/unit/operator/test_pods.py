@@ -71,10 +71,21 @@ def test_worker_pods_can_pull_from_a_private_registry() -> None:
 def test_one_amount_of_a_container_changes_no_other() -> None:
     """A smaller request of the processor silently dropped the limit of memory."""
     fetcher = build(resources={"fetcher": {"requests": {"cpu": "20m"}}})["spec"]["containers"][1]
+    disk = {"ephemeral-storage": str(4 * 2**30 + 256 * 2**20)}
     assert {
-        "requests": {"cpu": "20m", "memory": "256Mi"},
-        "limits": {"memory": "1536Mi"},
+        "requests": {"cpu": "20m", "memory": "256Mi", **disk},
+        "limits": {"memory": "1536Mi", **disk},
     } == fetcher["resources"]
+
+
+def test_a_node_needs_room_for_the_scratch_of_a_pod_unless_the_pool_says_otherwise() -> None:
+    """Else a full disk of a node would evict whom it likes."""
+    resources = {"fetcher": {"requests": {"ephemeral-storage": "1Gi"}}}
+    fetcher = build(resources=resources, scratch="8Gi")["spec"]["containers"][1]
+    env = {each["name"]: each["value"] for each in fetcher["env"]}
+    assert "1Gi" == fetcher["resources"]["requests"]["ephemeral-storage"]
+    assert str(8 * 2**30 + 256 * 2**20) == fetcher["resources"]["limits"]["ephemeral-storage"]
+    assert str(8 * 2**30 * 95 // 100) == env["TRAWLER_WORKER_SCRATCH_BYTES"]
 
 
 def test_the_pod_is_owned_by_its_pool_and_not_restarted() -> None:

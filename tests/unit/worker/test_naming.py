@@ -9,7 +9,7 @@ from trawler_worker import naming
 
 def name(title: str | None, url: str = "http://a/b/clip%20one.mp4", **more: int) -> str:
     counts = {"number": 1, "count": 1, **more}
-    return naming.file_name(title=title, url=url, extension="mp4", **counts)
+    return naming.file_name(called=title, url=url, extension="mp4", **counts)
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,18 @@ def name(title: str | None, url: str = "http://a/b/clip%20one.mp4", **more: int)
         ("..", "clip one.mp4"),
         (None, "clip one.mp4"),
         ("@everyone <b>", "@everyone _b.mp4"),
+        ("holiday.mp4", "holiday.mp4"),
+        ("Holiday.MOV", "Holiday.mp4"),
+        ("a song.mp3", "a song.mp4"),
+        ("twice.mp4.MP4", "twice.mp4"),
+        ("version 1.2", "version 1.2.mp4"),
+        ("notes.txt", "notes.txt.mp4"),
+        (".mp4", "mp4.mp4"),
+        ("Mr. Mov", "Mr. Mov.mp4"),
+        (
+            "\U0001f468\u200d\U0001f469\u200d\U0001f467",
+            "\U0001f468\u200d\U0001f469\u200d\U0001f467.mp4",
+        ),
     ],
 )
 def test_a_title_becomes_a_harmless_name(title: str | None, expected: str) -> None:

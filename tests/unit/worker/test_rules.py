@@ -1,20 +1,21 @@
 """Routing, watching, formats and faults: the fetcher's pure decisions."""
 
 import errno
+import http.client
 import socket
+import ssl
 from typing import Any
 
-import aiohttp
 import pytest
 
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import EngineName, Limits, Media
 from trawler_crds.messages import Stage
+from trawler_worker.fetcher.allowance import Allowance
 from trawler_worker.fetcher.engines.routing import looks_like_a_file, route
-from trawler_worker.fetcher.engines.ytdlp import choose_format
 from trawler_worker.fetcher.errors import FetchError, RefusedAddress
 from trawler_worker.fetcher.faults import by_status, fault_of, seconds_of
-from trawler_worker.fetcher.watch import Measured, Watch
+from trawler_worker.fetcher.watch import Measured, Watch, is_too_much
 from trawler_worker.protocol import Fetch
 
 
@@ -52,14 +53,6 @@ def test_what_is_not_there_yet_is_said_in_a_sentence(wish: dict[str, Any]) -> No
     assert caught.value.message.endswith(".")
 
 
-def test_a_height_limit_is_in_every_choice_but_the_last_resort() -> None:
-    """What then is still too high, proof refuses."""
-    found = choose_format(order(media=Media.model_validate({"maxHeight": 480})))
-    assert found.startswith("bv*[height<=?480]+ba/b[height<=?480]")
-    sound = Media.model_validate({"kind": "Audio"})
-    assert "ba/b" == choose_format(order(media=sound))
-
-
 @pytest.mark.parametrize(
     ("status", "retry_after", "reason"),
     [
@@ -87,10 +80,11 @@ def _caused(outer: Exception, inner: BaseException) -> Exception:
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (_caused(aiohttp.ClientError(), RefusedAddress()), "BadAddress"),
+        (_caused(http.client.HTTPException(), RefusedAddress()), "BadAddress"),
         (_caused(OSError(), socket.gaierror(socket.EAI_NONAME, "x")), "BadAddress"),
         (_caused(OSError(), socket.gaierror(socket.EAI_AGAIN, "x")), "SiteError"),
         (TimeoutError(), "TooSlow"),
+        (ssl.SSLCertVerificationError("x"), "BadCertificate"),
         (OSError(errno.EFBIG, "x"), "TooLarge"),
         (OSError(errno.ENOSPC, "x"), "TooLarge"),
         (ConnectionResetError(), "SiteError"),
@@ -184,3 +178,49 @@ def test_retry_after_is_read_as_the_standard_says_and_bounded(
 ) -> None:
     """Seconds or a date; anything else says nothing."""
     assert seconds == seconds_of(header)
+
+
+def test_a_slow_download_may_say_how_far_it_is_for_a_day() -> None:
+    """Four reports a second of a hundred bytes: after three hours it ended as Internal."""
+    said = Allowance(burst=4 * 2**20, per_second=16 * 1024, now=0.0)
+    assert all(said.takes(100, second / 4) for second in range(4 * 24 * 3600))
+
+
+def test_who_says_more_than_anybody_reads_is_not_heard_any_longer() -> None:
+    """At once, or for long."""
+    at_once = Allowance(burst=1000, per_second=10, now=0.0)
+    assert not at_once.takes(1001, 0.0)
+    for_long = Allowance(burst=1000, per_second=10, now=0.0)
+    assert not all(for_long.takes(20, second) for second in range(1000))
+
+
+def test_absurdly_many_files_are_too_large() -> None:
+    """They were not even counted."""
+    too_many = Measured(now=1.0, stage=Stage.FETCHING, scratch_bytes=None, memory_bytes=0)
+    assert "TooLarge" == _reason(watch().judge(too_many))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "kept", "goes"),
+    [
+        ({"a": 50, "b": 40}, 0, None),
+        ({"a": 50, "b": 60}, 0, "b"),
+        ({"a": 50, "b": 10}, 50, "a"),
+        ({"a": None, "b": 200}, 0, "b"),
+        ({}, 500, None),
+    ],
+)
+def test_the_largest_goes_where_there_is_no_room_for_all(
+    sizes: dict[str, int | None], kept: int, goes: str | None
+) -> None:
+    """What is done and not yet stored needs room too."""
+    assert is_too_much(sizes, kept, 100) == goes
+    assert is_too_much(sizes, kept, None) is None
+
+
+def test_who_begins_anew_is_not_slow() -> None:
+    """The connection broke after forty seconds, and the site knows no parts: all of it once more."""
+    rules = watch()
+    verdicts = [rules.judge(seen(t / 4, 1 + t * 250_000)) for t in range(160)]
+    verdicts += [rules.judge(seen(40 + t / 4, 1 + t * 250_000)) for t in range(160)]
+    assert [None] * 320 == verdicts

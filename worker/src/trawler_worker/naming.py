@@ -8,18 +8,45 @@ from trawler_common.plain import clean, cut
 from trawler_crds import addresses
 
 MAX_BYTES: Final = 80
+FILE_ENDINGS: Final = frozenset(
+    [
+        *(
+            "mp4",
+            "m4v",
+            "mov",
+            "qt",
+            "3gp",
+            "3g2",
+            "webm",
+            "mkv",
+            "avi",
+            "flv",
+            "ts",
+            "m2ts",
+            "ogv",
+        ),
+        *("mp3", "m4a", "m4b", "aac", "ogg", "opus", "oga", "flac", "wav", "mka", "weba"),
+        *("jpg", "jpeg", "png", "gif", "webp", "avif", "heic", "heif"),
+    ]
+)
+"""What media files end in."""
 _FORBIDDEN: Final = re.compile(r'[\\/:*?"<>|`]+')
 
 
-def file_name(*, title: str | None, url: str, extension: str, number: int, count: int) -> str:
-    """A name of at most 80 bytes: the title, else the address' last word, then the true type."""
-    stem = _stem(title or "") or _stem(_last_word(url)) or "media"
+def file_name(*, called: str | None, url: str, extension: str, number: int, count: int) -> str:
+    """A name of at most 80 bytes: what the file or the page is called, else the address' last word,
+    then the true type, once.
+    """
+    stem = _stem(called or "") or _stem(_last_word(url)) or "media"
     tail = (f" {number}" if count > 1 else "") + f".{extension}"
     return cut(stem, MAX_BYTES - len(tail.encode())) + tail
 
 
 def _stem(text: str) -> str:
-    return _FORBIDDEN.sub("_", clean(text, limit=400)).strip(" ._")
+    stem = _FORBIDDEN.sub("_", clean(text, limit=400)).strip(" ._")
+    while (parts := stem.rpartition("."))[0] and parts[2].lower() in FILE_ENDINGS:
+        stem = parts[0].rstrip(" ._")
+    return stem
 
 
 def _last_word(url: str) -> str:

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from trawler_crds.contract import Contract
 from trawler_crds.failures import FailureReason
-from trawler_crds.media_job import EngineName, Limits, Media, Source
+from trawler_crds.media_job import EngineName, Limits, Media, Source, Verified
 from trawler_crds.messages import Stage
 
 MAX_LINE: Final = 256 * 1024
@@ -76,13 +76,17 @@ class Proved(Contract):
     """One file that passed every check in the fetcher."""
 
     path: str
-    """Relative to the job's scratch folder."""
+    """A name in the job's scratch folder."""
+    inode: int
+    changed_ns: int
+    """With `bytes`, which file it is, and that nobody has touched it since it was proved."""
     name: Annotated[str, Field(min_length=1, max_length=80)]
     bytes: int
     type: Annotated[str, Field(max_length=64)]
     width: int | None = None
     height: int | None = None
     seconds: float | None = None
+    verified: Verified
 
 
 class Fault(Contract):

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import MediaFile
 from trawler_crds.messages import UploadFile, UploadGrant, UploadGrants, UploadRequest
 from trawler_worker.agent.board import Work
+from trawler_worker.files import Identity, NotPlain, opened, unchanged
 from trawler_worker.protocol import Fault, Proved
 
 log = logs.get("upload")
@@ -48,29 +50,38 @@ class _Away(Exception):
 class Hashed:
     """A proved file with the hash that we took ourselves."""
 
-    path: Path
+    folder: Path
+    name: str
+    identity: Identity
     file: MediaFile
 
 
-def digest(path: Path) -> tuple[str, int]:
-    """SHA-256 and length of a file. hashlib lets other threads run meanwhile."""
+def digest(folder: Path, name: str, known: Identity) -> tuple[str, int]:
+    """SHA-256 and length of a file that is as it was proved. Raises NotPlain. hashlib lets other threads run
+    meanwhile.
+    """
     made_of = hashlib.sha256()
     size = 0
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
+    with opened(folder, name, known) as file:
+        while chunk := os.read(file, CHUNK):
             made_of.update(chunk)
             size += len(chunk)
+        unchanged(file, known)
     return made_of.hexdigest(), size
 
 
 async def hash_file(proved: Proved, folder: Path) -> Hashed:
-    """Hash one file of the fetcher. Raises UploadFailed where its path leaves the folder."""
-    path = folder / proved.path
-    if path.is_symlink() or not path.resolve().is_relative_to(folder.resolve()):
-        raise UploadFailed(FailureReason.INTERNAL)
-    sha256, size = await asyncio.to_thread(digest, path)
+    """Hash one file of the fetcher. Raises UploadFailed where it is not the file that was proved."""
+    identity = Identity(inode=proved.inode, bytes=proved.bytes, changed_ns=proved.changed_ns)
+    try:
+        sha256, size = await asyncio.to_thread(digest, folder, proved.path, identity)
+    except NotPlain as error:
+        log.warning("file_is_not_as_proved", extra={"why": str(error)})
+        raise UploadFailed(FailureReason.INTERNAL) from error
     return Hashed(
-        path=path,
+        folder=folder,
+        name=proved.path,
+        identity=identity,
         file=MediaFile(
             name=proved.name,
             bytes=size,
@@ -79,6 +90,7 @@ async def hash_file(proved: Proved, folder: Path) -> Hashed:
             width=proved.width,
             height=proved.height,
             seconds=proved.seconds,
+            verified=proved.verified,
         ),
     )
 
@@ -134,7 +146,10 @@ class Uploader:
         begun = time.monotonic()
         with telemetry.span("upload", bytes=hashed.file.bytes):
             try:
-                with hashed.path.open("rb") as file:
+                with (
+                    opened(hashed.folder, hashed.name, hashed.identity) as descriptor,
+                    os.fdopen(os.dup(descriptor), "rb") as file,
+                ):
                     # a small file at once: streaming hops to a thread for every 64 KiB
                     body = file.read() if hashed.file.bytes <= IN_MEMORY else file
                     async with self._session.put(
@@ -145,6 +160,8 @@ class Uploader:
                         allow_redirects=False,
                     ) as answer:
                         status = answer.status
+            except NotPlain as error:
+                raise UploadFailed(FailureReason.INTERNAL) from error
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 raise _Away(type(error).__name__) from error
         # 412: an object with this hash is there, so its bytes are these bytes

@@ -16,7 +16,9 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
     SIGTERM alone does not: the kubelet sends it to both containers, and the agent may still
     finish what runs.
     """
-    async with Isolation(scratch=settings.scratch, job_memory=settings.job_memory) as isolation:
+    async with Isolation(
+        scratch=settings.scratch, job_memory=settings.job_memory, room=settings.scratch_bytes
+    ) as isolation:
         await isolation.start(
             proxy=settings.proxy, allow=[e for e in settings.egress_allow.split(",") if e]
         )

@@ -2,11 +2,10 @@
 
 import errno
 import socket
+import ssl
 import time
 from email.utils import parsedate_to_datetime
 from typing import Final
-
-import aiohttp
 
 from trawler_crds.failures import FailureReason
 from trawler_worker.fetcher.errors import FetchError, RefusedAddress
@@ -59,15 +58,19 @@ def fault_of(error: BaseException) -> FetchError:
             if missing:
                 return FetchError(FailureReason.BAD_ADDRESS, "There is no such host.")
             return FetchError(FailureReason.SITE_ERROR, "The site's name could not be looked up.")
-        if isinstance(cause, (TimeoutError, aiohttp.ServerTimeoutError)):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return FetchError(FailureReason.BAD_CERTIFICATE)
+        if isinstance(cause, TimeoutError):
             return FetchError(FailureReason.TOO_SLOW)
-        if isinstance(cause, OSError) and cause.errno in {
-            errno.EFBIG,
-            errno.ENOSPC,
-            errno.EDQUOT,
-        }:
+        if is_full(cause):
             return FetchError(FailureReason.TOO_LARGE)
     return FetchError(FailureReason.SITE_ERROR)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether a file was not allowed to grow, or the disk was full."""
+    full = {errno.EFBIG, errno.ENOSPC, errno.EDQUOT}
+    return isinstance(error, OSError) and error.errno in full
 
 
 def chain(error: BaseException) -> list[BaseException]:
@@ -86,6 +89,7 @@ def chain(error: BaseException) -> list[BaseException]:
             getattr(current, "os_error", None),
             getattr(current, "cause", None),
             getattr(current, "reason", None),
+            *getattr(current, "unexpected_errors", ()),  # of yt-dlp's handlers
             *((inner[1],) if isinstance(inner, tuple) and len(inner) > 1 else ()),
         ]
         todo = [item for item in todo if isinstance(item, BaseException)]

@@ -1,10 +1,9 @@
-"""One job, one process group: forked by the zygote, watched from here, gone when it is done."""
+"""One job, one process and all that it starts: forked by the zygote, watched from here, gone when it is done."""
 
 import asyncio
 import contextlib
 import json
 import os
-import shutil
 import socket
 import sys
 import time
@@ -15,25 +14,31 @@ from typing import Any, Final, Self
 
 from pydantic import ValidationError
 
-from trawler_common import logs
+from trawler_common import lifecycle, logs
 from trawler_crds.failures import FailureReason
 from trawler_crds.messages import Stage
-from trawler_worker.fetcher.watch import Measured, Watch
+from trawler_worker.fetcher import processes, scratch
+from trawler_worker.fetcher.allowance import Allowance
+from trawler_worker.fetcher.watch import Measured, Watch, is_too_much
+from trawler_worker.files import Identity, NotPlain, opened
 from trawler_worker.protocol import Done, Event, Fault, Fetch, Moved, Timing, Told
 
 log = logs.get("isolation")
 
+ZYGOTE: Final = "trawler_worker.fetcher.zygote"
 LOOK_EVERY: Final = 0.25
-MAX_EVENTS: Final = 4 * 1024 * 1024
-"""Bytes that one job may write to its pipe."""
+EVENTS_AT_ONCE: Final = 4 * 1024 * 1024
+"""Bytes that one job may write to its pipe at once."""
+EVENTS_PER_SECOND: Final = 16 * 1024
+"""And for as long as it lasts: progress is some 400 bytes a second."""
 SLACK: Final = 1024 * 1024
-_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+NO_ROOM: Final = "There was no room for this beside what else is being fetched."
 
 
 @dataclass(kw_only=True)
 class _Running:
     order: Fetch
-    scratch: Path
+    folder: Path
     watch: Watch
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     pid: int | None = None
@@ -47,10 +52,18 @@ class _Running:
 class Isolation:
     """Runs jobs. `start` it once; it dies with the zygote (`lost` is set)."""
 
-    def __init__(self, *, scratch: Path, job_memory: int) -> None:
+    def __init__(
+        self, *, scratch: Path, job_memory: int, room: int | None = None, zygote: str = ZYGOTE
+    ) -> None:
         self._scratch = scratch
+        self._zygote = zygote
+        self._room = room
+        """Bytes that all jobs together may have in scratch; the kubelet ends the pod that has more."""
         self._job_memory = job_memory
         self._running: dict[str, _Running] = {}
+        self._kept: set[str] = set()
+        """Jobs that are done and whose files are still wanted."""
+        self._looking: asyncio.Task[None] | None = None
         self._control: socket.socket | None = None
         self._process: asyncio.subprocess.Process | None = None
         self.lost = asyncio.Event()
@@ -61,11 +74,10 @@ class Isolation:
 
     async def start(self, *, proxy: str, allow: list[str]) -> None:
         """Start the zygote and wait until it is warm. Raises TimeoutError after a minute."""
-        for left in self._scratch.iterdir():  # of a life before a restart of this container
-            _remove(left)
+        scratch.remove_others(self._scratch, ())  # of a life before a restart of this container
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
-        argv = [sys.executable, "-m", "trawler_worker.fetcher.zygote"]
+        argv = [sys.executable, "-m", self._zygote]
         with theirs:
             self._process = await asyncio.create_subprocess_exec(
                 *(*argv, str(theirs.fileno()), proxy, ",".join(allow)),
@@ -77,8 +89,13 @@ class Isolation:
         asyncio.get_running_loop().add_reader(ours, self._hear)
         async with asyncio.timeout(60):
             await self.ready.wait()
+        self._looking = asyncio.create_task(
+            lifecycle.supervise("look at jobs", self._look), name="look at jobs"
+        )
 
     async def __aexit__(self, *_: object) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
         if self._control is not None:
             asyncio.get_running_loop().remove_reader(self._control)
             self._control.close()
@@ -118,7 +135,7 @@ class Isolation:
         now = time.monotonic()
         self._running[order.job] = _Running(
             order=order,
-            scratch=self._scratch / order.job,
+            folder=self._scratch / order.job,
             watch=Watch(
                 begun=now,
                 deadline=now + order.seconds,
@@ -129,33 +146,32 @@ class Isolation:
         )
 
     async def run(self, order: Fetch, moved: Callable[[Moved | Told], None]) -> Done:
-        """Run one job to its end. When this returns, its process group is gone."""
+        """Run one job to its end. When this returns, all its processes are gone."""
         if order.job not in self._running:
             self.expect(order)
         job = self._running[order.job]
         try:
-            _remove(job.scratch)
-            job.scratch.mkdir(mode=0o770)
+            scratch.remove(job.folder)
+            job.folder.mkdir(mode=0o770)
             reading, writing = os.pipe2(os.O_CLOEXEC)
             events = await self._open_pipe(reading)
             self._fork(job, writing)
-            async with asyncio.TaskGroup() as tasks:
-                watching = tasks.create_task(self._watch(job), name=f"watch {order.job}")
-                hearing = tasks.create_task(self._read(job, events, moved), name="events")
-                await job.ended.wait()
-                watching.cancel()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(1):
-                        await asyncio.wait({hearing})
-                hearing.cancel()
-            return _judge(job)
+            hearing = asyncio.create_task(self._read(job, events, moved), name="events")
+            await job.ended.wait()
+            await asyncio.wait({hearing}, timeout=1)
+            hearing.cancel()
+            done = _judge(job)
+            if done.fault is None:
+                self._kept.add(order.job)
+            return done
         finally:
             if not job.ended.is_set():
                 self.stop(order.job)
             del self._running[order.job]
+            self._tidy()
 
     def stop(self, name: str) -> None:
-        """Kill a job's group now. Harmless where it is gone."""
+        """Kill a job's processes now. Harmless where they are gone."""
         job = self._running.get(name)
         if job is None or job.ended.is_set():
             return
@@ -165,8 +181,11 @@ class Isolation:
 
     def release(self, name: str) -> None:
         """Remove a finished job's files."""
-        if name not in self._running and "/" not in name and name not in {"", ".", ".."}:
-            _remove(self._scratch / name)
+        self._kept.discard(name)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        scratch.remove_others(self._scratch, self._running.keys() | self._kept)
 
     def _fork(self, job: _Running, pipe: int) -> None:
         """From here on a kill reaches it; who was stopped before is not begun."""
@@ -176,7 +195,7 @@ class Isolation:
             return
         request = {
             "order": job.order.wire(),
-            "scratch": str(job.scratch),
+            "scratch": str(job.folder),
             "file_bytes": job.order.limits.max_bytes + SLACK,
         }
         assert self._control is not None
@@ -204,14 +223,13 @@ class Isolation:
         self, job: _Running, events: asyncio.StreamReader, moved: Callable[[Moved | Told], None]
     ) -> None:
         """The job's own words; a job that says nonsense or too much is killed."""
-        size = 0
+        said = Allowance(burst=EVENTS_AT_ONCE, per_second=EVENTS_PER_SECOND, now=time.monotonic())
         try:
             while line := await events.readline():
-                size += len(line)
-                if size > MAX_EVENTS:
+                if not said.takes(len(line), time.monotonic()):
                     raise ValueError("too many events")
                 self._take(job, json.loads(line), moved)
-        except (ValueError, KeyError, TypeError, ValidationError):
+        except (ValueError, KeyError, TypeError, RecursionError, ValidationError):
             log.warning("job_speaks_nonsense", extra={"job": job.order.job})
             job.verdict = Fault(reason=FailureReason.INTERNAL)
             self._tell({"kill": job.order.job})
@@ -232,20 +250,40 @@ class Isolation:
             case Event.OUTCOME:
                 job.outcome = Done.model_validate({**body, "job": job.order.job})
 
-    async def _watch(self, job: _Running) -> None:
-        """Look four times a second; kill for the first reason found."""
+    async def _look(self) -> None:
+        """At all jobs four times a second; kill for the first reason found."""
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            seen = Measured(
-                now=time.monotonic(),
-                stage=job.stage,
-                scratch_bytes=folder_bytes(job.scratch),
-                memory_bytes=group_memory(job.pid) if job.pid else 0,
-            )
-            fault = job.watch.judge(seen)
-            if fault is not None:
-                job.verdict = job.verdict or fault
-                self._tell({"kill": job.order.job})
+            running = [job for job in self._running.values() if job.pid and not job.ended.is_set()]
+            if not running:
+                continue
+            there = processes.every()
+            sizes = {job.order.job: scratch.size(job.folder) for job in running}
+            crowded = is_too_much(sizes, self._kept_bytes(), self._room)
+            for job in running:
+                fault = job.watch.judge(self._measured(job, there, sizes[job.order.job]))
+                if fault is None and job.order.job == crowded:
+                    alone = len(running) == 1 and not self._kept
+                    reason = FailureReason.TOO_LARGE if alone else FailureReason.OUT_OF_MEMORY
+                    fault = Fault(reason=reason, message=None if alone else NO_ROOM)
+                if fault is not None:
+                    job.verdict = job.verdict or fault
+                    self._tell({"kill": job.order.job})
+
+    def _kept_bytes(self) -> int:
+        return sum(scratch.size(self._scratch / name) or 0 for name in self._kept)
+
+    def _measured(
+        self, job: _Running, there: dict[int, processes.Process], size: int | None
+    ) -> Measured:
+        assert job.pid is not None
+        below = [process.pid for process in processes.descendants([job.pid], there)]
+        return Measured(
+            now=time.monotonic(),
+            stage=job.stage,
+            scratch_bytes=size,
+            memory_bytes=processes.private_memory([job.pid, *below]),
+        )
 
 
 def _environment(scratch: Path) -> dict[str, str]:
@@ -258,6 +296,9 @@ def _judge(job: _Running) -> Done:
     """What became of it: our verdict first, then its own words, then how it died."""
     fault = job.verdict
     if fault is None and job.outcome is not None:
+        if not _is_as_proved(job):
+            fault = Fault(reason=FailureReason.INTERNAL, detail="a file changed after its proof")
+            return Done(job=job.order.job, fault=fault, timings=job.timings)
         return job.outcome.model_copy(update={"timings": job.timings})
     if fault is None:
         # nobody of ours killed it: the kernel did, for memory; or it fell over by itself
@@ -266,36 +307,15 @@ def _judge(job: _Running) -> Done:
     return Done(job=job.order.job, fault=fault, timings=job.timings)
 
 
-def folder_bytes(folder: Path) -> int:
-    """Bytes of all files below a folder; what vanishes while we look counts nothing."""
-    total = 0
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            with contextlib.suppress(OSError):
-                if entry.is_dir(follow_symlinks=False):
-                    total += folder_bytes(Path(entry.path))
-                else:
-                    total += entry.stat(follow_symlinks=False).st_size
-    return total
-
-
-def group_memory(group: int) -> int:
-    """Private resident bytes of a process group: what is shared with the zygote is not counted."""
-    total = 0
-    for name in os.listdir("/proc"):  # noqa: PTH208 - names are all that is needed
-        if not name.isdigit():
-            continue
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            with open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123 - many, often
-                fields = file.read().rpartition(b")")[2].split()
-            if int(fields[2]) == group:
-                with open(f"/proc/{name}/statm", "rb") as file:  # noqa: PTH123
-                    _, resident, shared, *_ = file.read().split()
-                total += (int(resident) - int(shared)) * _PAGE
-    return total
-
-
-def _remove(path: Path) -> None:
-    shutil.rmtree(path, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        path.unlink()
+def _is_as_proved(job: _Running) -> bool:
+    """Nobody is left who could change them: whether somebody did between the proof and the end."""
+    assert job.outcome is not None
+    try:
+        for file in job.outcome.files:
+            known = Identity(inode=file.inode, bytes=file.bytes, changed_ns=file.changed_ns)
+            with opened(job.folder, file.path, known):
+                pass
+    except NotPlain as error:
+        log.warning("file_is_not_as_proved", extra={"job": job.order.job, "why": str(error)})
+        return False
+    return True

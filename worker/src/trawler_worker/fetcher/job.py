@@ -16,6 +16,7 @@ from trawler_crds.messages import Stage
 from trawler_worker.fetcher.engines.base import Engine, Found
 from trawler_worker.fetcher.engines.routing import route
 from trawler_worker.fetcher.errors import FetchError, NotTaken
+from trawler_worker.fetcher.faults import is_full
 from trawler_worker.fetcher.proof import prove_all
 from trawler_worker.protocol import Done, Event, Fault, Fetch, Timing
 
@@ -71,7 +72,8 @@ def run(order: Fetch, *, scratch: Path, engines: Mapping[EngineName, Engine], pi
     except MemoryError:
         pipe.outcome(Done(job=order.job, fault=Fault(reason=FailureReason.OUT_OF_MEMORY)))
     except Exception as error:  # noqa: BLE001 - whatever it is, the attempt has an outcome
-        fault = Fault(reason=FailureReason.INTERNAL, detail=place(error))
+        reason = FailureReason.TOO_LARGE if is_full(error) else FailureReason.INTERNAL
+        fault = Fault(reason=reason, detail=place(error))
         pipe.outcome(Done(job=order.job, fault=fault))
 
 

@@ -24,7 +24,8 @@ _FORMATS: Final = (
 )
 """Real media containers only: no playlist and no concat reader, which open other files."""
 
-_CLOSED: Final = ("-protocol_whitelist", "file", "-format_whitelist", _FORMATS)
+CLOSED: Final = ("-protocol_whitelist", "file", "-format_whitelist", _FORMATS)
+"""What every ffmpeg and ffprobe is told before it is given an input, whoever starts it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +34,14 @@ class Probe:
 
     video: bool
     audio: bool
+    video_codec: str | None
     audio_codec: str | None
     width: int | None
     height: int | None
     seconds: float | None
+    """Of the longest track."""
+    shortest: float | None
+    """Seconds of the shortest track of pictures or sound, where each says its own."""
 
 
 def probe(path: Path, kind: FileType) -> Probe:
@@ -60,16 +65,27 @@ def _read(container: Any, kind: FileType) -> Probe:
     sounds = list(container.streams.audio)
     if not pictures and not sounds:
         raise FetchError(FailureReason.SITE_ERROR, "The file that the site sent is broken.")
-    codec = sounds[0].codec_context if sounds else None
     timed = container.duration is not None and not kind.image
+    lengths = [
+        float(stream.duration * stream.time_base)
+        for stream in (*pictures, *sounds)
+        if stream.duration and stream.time_base
+    ]
     return Probe(
         video=bool(pictures) and not kind.image,
         audio=bool(sounds),
-        audio_codec=codec.name if codec else None,
+        video_codec=_codec(pictures),
+        audio_codec=_codec(sounds),
         width=(pictures[0].width or None) if pictures else None,
         height=(pictures[0].height or None) if pictures else None,
         seconds=container.duration / av.time_base if timed else None,
+        shortest=min(lengths) if len(lengths) == len(pictures) + len(sounds) else None,
     )
+
+
+def _codec(streams: list[Any]) -> str | None:
+    context = streams[0].codec_context if streams else None
+    return str(context.name) if context is not None else None
 
 
 _ENCODERS: Final = {
@@ -81,8 +97,10 @@ _ENCODERS: Final = {
 }
 _CODECS: Final = {
     "mp3": AudioFormat.MP3,
+    "mp3float": AudioFormat.MP3,
     "aac": AudioFormat.M4A,
     "opus": AudioFormat.OPUS,
+    "libopus": AudioFormat.OPUS,
     "flac": AudioFormat.FLAC,
     "pcm_s16le": AudioFormat.WAV,
 }
@@ -97,7 +115,7 @@ def extract_audio(path: Path, kind: FileType, inside: Probe, wanted: AudioFormat
     encoder, muxer, extension = _ENCODERS[target]
     out = path.with_name(f"{path.stem}-audio.{extension}")
     argv = [
-        *("ffmpeg", "-v", "error", "-nostdin", "-y", *_CLOSED, "-f", kind.demuxer, "-i", str(path)),
+        *("ffmpeg", "-v", "error", "-nostdin", "-y", *CLOSED, "-f", kind.demuxer, "-i", str(path)),
         *("-vn", "-map", "0:a:0", "-map_metadata", "-1"),
         *("-c:a", "copy" if target is own else encoder, "-f", muxer, str(out)),
     ]

@@ -1,15 +1,21 @@
 """A file is a success only when it was proved: "no error" is not proof."""
 
+import filecmp
+import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from trawler_crds.failures import FailureReason
-from trawler_crds.media_job import AudioFormat, Limits, Media, MediaKind
+from trawler_crds.media_job import AudioFormat, Limits, Media, MediaKind, Verified
 from trawler_worker import naming
 from trawler_worker.fetcher import media as tools
+from trawler_worker.fetcher.containers.reading import Ending
+from trawler_worker.fetcher.engines.base import Fetched
 from trawler_worker.fetcher.errors import FetchError
-from trawler_worker.fetcher.sniff import HEAD, M4A, FileType, sniff
-from trawler_worker.fetcher.wholeness import is_whole
+from trawler_worker.fetcher.inspection import Inspected, inspect
+from trawler_worker.fetcher.limits import too_large
+from trawler_worker.files import NotPlain, opened
 from trawler_worker.protocol import Proved
 
 _TOLERANCE_SHARE: Final = 0.02
@@ -23,7 +29,7 @@ _MISSING: Final = {
 
 
 def prove_all(
-    files: list[tuple[Path, float | None]],
+    files: list[Fetched],
     *,
     scratch: Path,
     media: Media,
@@ -31,36 +37,53 @@ def prove_all(
     title: str | None,
     url: str,
 ) -> list[Proved]:
-    """Prove every (file, announced seconds). Raises FetchError for the first that fails."""
-    if not files:
+    """Prove every file, each once. Raises FetchError for the first that fails."""
+    different = _different(files)
+    if not different:
         raise FetchError(FailureReason.NOTHING_FOUND)
-    if len(files) > limits.max_files:
+    if len(different) > limits.max_files:
         raise FetchError(
             FailureReason.TOO_LARGE, f"There are more than the {limits.max_files} files allowed."
         )
     proved = [
-        prove(path, seconds, media=media, title=title, url=url, number=n, count=len(files))
-        for n, (path, seconds) in enumerate(files, 1)
+        prove(
+            file,
+            scratch=scratch,
+            media=media,
+            title=title,
+            url=url,
+            number=n,
+            count=len(different),
+        )
+        for n, file in enumerate(different, 1)
     ]
     if sum(file.bytes for file in proved) > limits.max_bytes:
         raise too_large(limits)
-    return [
-        file.model_copy(update={"path": str(Path(file.path).relative_to(scratch))})
-        for file in proved
-    ]
+    return proved
 
 
-def too_large(limits: Limits) -> FetchError:
-    """More bytes than the job may fetch."""
-    return FetchError(
-        FailureReason.TOO_LARGE, f"This is larger than the {limits.max_bytes} bytes allowed."
-    )
+def _different(files: Iterable[Fetched]) -> list[Fetched]:
+    """Without those whose bytes are another's: a page may show one video twice."""
+    found: list[Fetched] = []
+    for file in files:
+        if not any(_same(file.path, other.path) for other in found):
+            found.append(file)
+    return found
+
+
+def _same(one: Path, other: Path) -> bool:
+    if one == other:
+        return True
+    try:
+        return one.stat().st_size == other.stat().st_size and filecmp.cmp(one, other, shallow=False)
+    except OSError:
+        return False
 
 
 def prove(
-    path: Path,
-    announced: float | None,
+    file: Fetched,
     *,
+    scratch: Path,
     media: Media,
     title: str | None,
     url: str,
@@ -68,77 +91,99 @@ def prove(
     count: int,
 ) -> Proved:
     """Prove one file and convert it to what was asked for. Raises FetchError."""
-    kind, inside = _examine(path, announced)
-    if media.kind is MediaKind.AUDIO and inside.audio and _needs_converting(kind, inside, media):
-        path = tools.extract_audio(path, kind, inside, media.audio_format)
-        kind, inside = _examine(path, announced)
-    _fits_the_wish(kind, inside, media)
+    path = _closed(file.path, scratch)
+    seen = inspect(path, measured=file.measured)
+    _lasts_as_announced(file, seen)
+    verified = _verified(file, seen)
+    if media.kind is MediaKind.AUDIO and seen.inside.audio and _needs_converting(seen, media):
+        path = _closed(
+            tools.extract_audio(path, seen.kind, seen.inside, media.audio_format), scratch
+        )
+        seen = inspect(path)
+        _lasts_as_announced(file, seen)
+    _fits_the_wish(seen, media)
+    inside = seen.inside
+    now = path.stat()
     return Proved(
-        path=str(path),
+        path=path.name,
+        inode=now.st_ino,
+        changed_ns=now.st_ctime_ns,
         name=naming.file_name(
-            title=title,
+            called=title or file.called,
             url=url,
-            extension="opus" if path.suffix == ".opus" else kind.extension,
+            extension="opus" if path.suffix == ".opus" else seen.kind.extension,
             number=number,
             count=count,
         ),
-        bytes=path.stat().st_size,
-        type=kind.type,
+        bytes=now.st_size,
+        type=seen.kind.type,
         width=inside.width,
         height=inside.height,
         seconds=round(inside.seconds, 3) if inside.seconds is not None else None,
+        verified=verified,
     )
 
 
-def _examine(path: Path, announced: float | None) -> tuple[FileType, tools.Probe]:
-    if not path.is_file() or path.is_symlink() or path.stat().st_size == 0:
-        raise FetchError(FailureReason.SITE_ERROR, "The site sent an empty file.")
-    with path.open("rb") as file:
-        kind = sniff(file.read(HEAD))
-    if kind is None:
-        raise FetchError(
-            FailureReason.NOT_SUPPORTED, "What the site sent is not media that we know."
-        )
-    if not is_whole(path, kind):
-        raise FetchError(FailureReason.SITE_ERROR, "The site sent only a part of the file.")
-    inside = tools.probe(path, kind)
-    if kind.extension == "mp4" and not inside.video and inside.audio:
-        kind = M4A
-    if announced and inside.seconds is not None:
-        allowed = max(_TOLERANCE_SECONDS, announced * _TOLERANCE_SHARE)
-        if abs(inside.seconds - announced) > allowed:
-            raise FetchError(
-                FailureReason.SITE_ERROR, "The file is not as long as the site announced."
-            )
-    return kind, inside
+def _closed(path: Path, scratch: Path) -> Path:
+    """A plain file of the job's own folder, that nobody is to write any more."""
+    try:
+        with opened(scratch, path.name) as descriptor:
+            os.fchmod(descriptor, 0o440)
+    except NotPlain:
+        raise FetchError(FailureReason.SITE_ERROR, "The site sent an empty file.") from None
+    return scratch / path.name
 
 
-def _needs_converting(kind: FileType, inside: tools.Probe, media: Media) -> bool:
-    if inside.video or kind.image:
+def _verified(file: Fetched, seen: Inspected) -> Verified:
+    """How it is known that nothing is missing."""
+    if file.measured:
+        return Verified.LENGTH
+    if seen.ending is Ending.WHOLE and not file.assembled:
+        return Verified.STRUCTURE
+    return Verified.UNKNOWN
+
+
+def _lasts_as_announced(file: Fetched, seen: Inspected) -> None:
+    """What a page says of a length may be of something else: it counts where nothing else shows the end."""
+    if not file.seconds or (seen.ending is Ending.WHOLE and not file.assembled):
+        return
+    inside = seen.inside
+    allowed = max(_TOLERANCE_SECONDS, file.seconds * _TOLERANCE_SHARE)
+    # sound often ends before the picture does; less than half of it is no track of this
+    short = inside.shortest is not None and inside.shortest < file.seconds / 2
+    if short or (inside.seconds is not None and abs(inside.seconds - file.seconds) > allowed):
+        raise FetchError(FailureReason.SITE_ERROR, "The file is not as long as the site announced.")
+
+
+def _needs_converting(seen: Inspected, media: Media) -> bool:
+    if seen.inside.video or seen.kind.image:
         return True
     own = {
         "mp3": AudioFormat.MP3,
         "m4a": AudioFormat.M4A,
         "flac": AudioFormat.FLAC,
         "wav": AudioFormat.WAV,
-    }.get(kind.extension)
-    if kind.extension == "ogg" and inside.audio_codec == "opus":
+    }.get(seen.kind.extension)
+    if seen.kind.extension == "ogg" and "opus" in (seen.inside.audio_codec or ""):
         own = AudioFormat.OPUS
+    if seen.kind.demuxer == "matroska":
+        return True  # sound in WebM or Matroska is played by few; its own stream is kept
     return media.audio_format is not None and media.audio_format is not own
 
 
-def _fits_the_wish(kind: FileType, inside: tools.Probe, media: Media) -> None:
+def _fits_the_wish(seen: Inspected, media: Media) -> None:
+    inside = seen.inside
     found = {
         MediaKind.AUTO: True,
         MediaKind.VIDEO: inside.video,
         MediaKind.AUDIO: inside.audio and not inside.video,
-        MediaKind.IMAGE: kind.image,
+        MediaKind.IMAGE: seen.kind.image,
     }
     if not found[media.kind]:
         raise FetchError(FailureReason.NOTHING_FOUND, _MISSING[media.kind])
-    if inside.video and media.max_height and (inside.height or 0) > media.max_height:
+    if inside.video and media.max_height and (seen.quality or 0) > media.max_height:
         raise FetchError(
             FailureReason.NOT_SUPPORTED,
-            f"The smallest version offered is {inside.height} pixels high,"
-            f" more than the {media.max_height} asked for.",
+            f"The smallest version offered is {seen.quality}p,"
+            f" more than the {media.max_height}p asked for.",
         )

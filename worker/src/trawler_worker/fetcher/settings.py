@@ -17,6 +17,9 @@ class Settings(BaseSettings):
     agent_uid: int = -1
     """The only user id that may talk to us; -1 for any (tests)."""
 
+    scratch_bytes: int | None = None
+    """Bytes that all jobs together may have there; none: as much as there is."""
+
     job_memory: int = 512 * 1024 * 1024
     """Bytes that one job's processes may hold together."""
 

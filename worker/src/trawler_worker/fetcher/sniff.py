@@ -2,10 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import BinaryIO, Final
+
+from trawler_worker.fetcher.containers import id3, matroska, mpeg_audio, ogg
+from trawler_worker.fetcher.containers.reading import Bytes
 
 HEAD: Final = 512
-"""Bytes that are enough to tell."""
+"""Bytes that are enough to tell whether it may be media at all."""
+LONG_HEAD: Final = 8192
+"""Bytes that tell what is in an Ogg."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +34,12 @@ MP4: Final = _type("video/mp4", "mp4", "mov")
 M4A: Final = _type("audio/mp4", "m4a", "mov")
 MOV: Final = _type("video/quicktime", "mov", "mov")
 MATROSKA: Final = _type("video/x-matroska", "mkv", "matroska")
+MATROSKA_SOUND: Final = _type("audio/x-matroska", "mka", "matroska")
 WEBM: Final = _type("video/webm", "webm", "matroska")
+WEBM_SOUND: Final = _type("audio/webm", "webm", "matroska")
 MP3: Final = _type("audio/mpeg", "mp3", "mp3")
 OGG: Final = _type("audio/ogg", "ogg", "ogg")
+OGG_VIDEO: Final = _type("video/ogg", "ogv", "ogg")
 FLAC: Final = _type("audio/flac", "flac", "flac")
 WAV: Final = _type("audio/wav", "wav", "wav")
 AAC: Final = _type("audio/aac", "aac", "aac")
@@ -43,10 +51,10 @@ JPEG: Final = _type("image/jpeg", "jpg", "jpeg_pipe")
 PNG: Final = _type("image/png", "png", "png_pipe")
 WEBP: Final = _type("image/webp", "webp", "webp_pipe")
 AVIF: Final = _type("image/avif", "avif", "mov")
+HEIC: Final = _type("image/heic", "heic", "mov")
 
 _BY_MAGIC: Final[tuple[tuple[bytes, FileType], ...]] = (
     (b"ID3", MP3),
-    (b"OggS", OGG),
     (b"fLaC", FLAC),
     (b"FLV\x01", FLV),
     (b"GIF87a", GIF),
@@ -55,37 +63,51 @@ _BY_MAGIC: Final[tuple[tuple[bytes, FileType], ...]] = (
     (b"\x89PNG\r\n\x1a\n", PNG),
 )
 _RIFF: Final = {b"WAVE": WAV, b"AVI ": AVI, b"WEBP": WEBP}
+_HEIC: Final = frozenset([b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"])
+_OLD_QUICKTIME: Final = frozenset([b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"])
+"""What a QuickTime film begins with that is older than `ftyp`."""
 
 
 def _ftyp(head: bytes) -> FileType:
-    brand = head[8:12]
-    if brand in {b"avif", b"avis"}:
-        return AVIF
-    if brand == b"qt  ":
+    length = min(int.from_bytes(head[:4], "big"), len(head))
+    brands = [head[8:12], *(head[at : at + 4] for at in range(16, length, 4))]
+    major = brands[0]
+    if major == b"qt  ":
         return MOV
-    return M4A if brand in {b"M4A ", b"M4B "} else MP4
+    if major in {b"mif1", b"msf1", b"avif", b"avis", *_HEIC}:
+        # `mif1` says only "a picture"; the others that it lists say which
+        return AVIF if {b"avif", b"avis"} & {*brands} else HEIC
+    return M4A if major in {b"M4A ", b"M4B "} else MP4
 
 
 def _matroska(head: bytes) -> FileType:
-    return WEBM if b"webm" in head[:64] else MATROSKA
+    return WEBM if matroska.doc_type(head) == b"webm" else MATROSKA
+
+
+def _ogg(head: bytes) -> FileType:
+    return OGG_VIDEO if {"theora"} & ogg.codecs(head) else OGG
 
 
 def _mpeg_ts(head: bytes) -> bool:
     return len(head) > 376 and head[0] == head[188] == head[376] == 0x47
 
 
+def _quicktime(head: bytes) -> bool:
+    return head[4:8] in _OLD_QUICKTIME and int.from_bytes(head[:4], "big") != 0
+
+
 def _mpeg_audio(head: bytes) -> FileType | None:
-    if len(head) < 2 or head[0] != 0xFF:
-        return None
-    if head[1] & 0xF6 == 0xF0:
+    if mpeg_audio.is_adts(head):
         return AAC
-    return MP3 if head[1] & 0xE0 == 0xE0 and head[1] & 0x06 else None
+    return MP3 if mpeg_audio.frame(head) is not None else None
 
 
 _BY_SHAPE: Final[tuple[tuple[Callable[[bytes], bool], Callable[[bytes], FileType | None]], ...]] = (
     (lambda head: head[4:8] == b"ftyp", _ftyp),
+    (_quicktime, lambda _: MOV),
     (lambda head: head[:4] == b"\x1aE\xdf\xa3", _matroska),
-    (lambda head: head[:4] == b"RIFF", lambda head: _RIFF.get(head[8:12])),
+    (lambda head: head[:4] == b"OggS", _ogg),
+    (lambda head: head[:4] in {b"RIFF", b"RF64"}, lambda head: _RIFF.get(head[8:12])),
     (_mpeg_ts, lambda _: MPEG_TS),
     (lambda _: True, _mpeg_audio),
 )
@@ -100,3 +122,14 @@ def sniff(head: bytes) -> FileType | None:
         if matches(head) and (kind := name(head)) is not None:
             return kind
     return None
+
+
+def sniff_file(file: BinaryIO, size: int) -> FileType | None:
+    """The same of a whole file: what stands behind a tag of any length counts, not the tag."""
+    head = file.read(LONG_HEAD)
+    kind = sniff(head)
+    if kind is not MP3 or not head.startswith(b"ID3"):
+        return kind
+    data = Bytes(file, size)
+    inner = sniff(data.at(id3.behind(data), LONG_HEAD))
+    return inner if inner in {AAC, FLAC} else MP3

@@ -1,5 +1,6 @@
 """When a running job must be stopped. Pure: what was measured goes in, a reason comes out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,7 +22,8 @@ class Measured:
 
     now: float
     stage: Stage
-    scratch_bytes: int
+    scratch_bytes: int | None
+    """As far as files reach. None: absurdly many files."""
     memory_bytes: int
 
 
@@ -41,19 +43,28 @@ class Watch:
             return Fault(reason=FailureReason.TOO_LONG)
         if seen.memory_bytes > self._max_memory:
             return Fault(reason=FailureReason.OUT_OF_MEMORY)
-        if seen.scratch_bytes > self._max_scratch:
+        if seen.scratch_bytes is None or seen.scratch_bytes > self._max_scratch:
             return Fault(reason=FailureReason.TOO_LARGE)
-        if seen.stage is Stage.FETCHING and self._stalls(seen):
+        if seen.stage is Stage.FETCHING and self._stalls(seen.now, seen.scratch_bytes):
             return Fault(reason=FailureReason.TOO_SLOW)
         return None
 
-    def _stalls(self, seen: Measured) -> bool:
-        if seen.scratch_bytes == 0 and not self._growth:
-            return seen.now - self._begun > FIRST_BYTE
+    def _stalls(self, now: float, size: int) -> bool:
+        if size == 0 and not self._growth:
+            return now - self._begun > FIRST_BYTE
+        if self._growth and size < self._growth[-1][1]:
+            self._growth.clear()  # the engine began anew
         # the newest look that is a whole window old, and all later ones
-        self._growth.append((seen.now, seen.scratch_bytes))
-        while len(self._growth) > 1 and self._growth[1][0] <= seen.now - WINDOW:
+        self._growth.append((now, size))
+        while len(self._growth) > 1 and self._growth[1][0] <= now - WINDOW:
             self._growth.pop(0)
         then, had = self._growth[0]
-        lasted = seen.now - then
-        return lasted >= WINDOW and (seen.scratch_bytes - had) < SLOWEST * lasted
+        lasted = now - then
+        return lasted >= WINDOW and (size - had) < SLOWEST * lasted
+
+
+def is_too_much(sizes: Mapping[str, int | None], kept: int, room: int | None) -> str | None:
+    """The job that must go where all together have more than there is room for: the largest. Pure."""
+    if room is None or not sizes or kept + sum(size or 0 for size in sizes.values()) <= room:
+        return None
+    return max(sizes, key=lambda job: sizes[job] or 0)

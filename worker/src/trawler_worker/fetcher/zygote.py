@@ -1,7 +1,8 @@
 """The fork server: one thread, yt-dlp loaded and warmed, a fork per job.
 
-It alone knows which process ids are still its children, so it alone kills: no signal ever goes
-to a number that was given away again. Orphans of a killed group come to it and are reaped.
+It alone kills. Each job's first process is a subreaper: whatever it starts stays below it, in whatever group
+or session. When it is gone, what is left comes to the fork server, where nothing else is: so every child that is no
+job is killed, with all below it.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,7 @@ from typing import Any, Final
 from trawler_common.egress import AllowList
 from trawler_crds.media_job import EngineName
 from trawler_worker.fetcher import job as job_process
+from trawler_worker.fetcher import processes
 from trawler_worker.fetcher.engines.base import Engine
 from trawler_worker.fetcher.engines.direct import Direct
 from trawler_worker.fetcher.engines.ytdlp import YtDlp
@@ -34,6 +37,8 @@ _PR_SET_CHILD_SUBREAPER: Final = 36
 _PR_SET_PDEATHSIG: Final = 1
 _CLIP: Final = Path(__file__).with_name("warm.mp4")
 MAX_REQUEST: Final = 64 * 1024
+KILL_WITHIN: Final = 10.0
+"""Seconds for which all else waits while a job's processes are killed that multiply meanwhile."""
 
 
 @dataclass
@@ -97,14 +102,19 @@ class Zygote:
         if "kill" in request:
             child = self._children.get(request["kill"])
             if child is not None:
-                _kill_group(child.pid)
+                self._kill(child.pid)
         else:
             self._fork(request, fds[0])
         return True
 
     def _fork(self, request: dict[str, Any], pipe: int) -> None:
         order = Fetch.model_validate(request["order"])
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:  # no process or no memory is left for another one
+            os.close(pipe)
+            self._send({"ended": order.job, "signal": 0, "peak_kib": 0})
+            return
         if pid == 0:
             try:
                 self._become_job(order, Path(request["scratch"]), pipe, int(request["file_bytes"]))
@@ -112,16 +122,14 @@ class Zygote:
                 traceback.print_exc()
             finally:
                 os._exit(0)
-        with contextlib.suppress(OSError):
-            os.setpgid(pid, pid)  # both sides do it, so that a kill never misses
         os.close(pipe)
         self._children[order.job] = Child(job=order.job, pid=pid)
         self._send({"forked": order.job, "pid": pid})
 
     def _become_job(self, order: Fetch, scratch: Path, pipe: int, file_bytes: int) -> None:
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        with contextlib.suppress(OSError):
-            os.setpgid(0, 0)
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        os.setpgid(0, 0)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -144,7 +152,7 @@ class Zygote:
         by_pid = {child.pid: child for child in self._children.values()}
         while True:
             try:
-                # look without reaping: while the leader is a zombie its group number is ours
+                # look without reaping: as long as it is a zombie its number is not given away
                 found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
                 return
@@ -152,7 +160,7 @@ class Zygote:
                 return
             child = by_pid.get(found.si_pid)
             if child is not None:
-                _kill_group(child.pid)  # whatever it started and left
+                self._kill(child.pid)  # whatever it started and left
             _, status, usage = os.wait4(found.si_pid, 0)
             if child is not None:
                 del self._children[child.job]
@@ -165,13 +173,30 @@ class Zygote:
                 )
 
     def _leave(self) -> None:
-        for child in self._children.values():
-            _kill_group(child.pid)
+        self._kill(*(child.pid for child in self._children.values()))
+
+    def _kill(self, *jobs: int) -> None:
+        """These jobs' first processes, then whatever comes to us from below them, again and again: when there is
+        nothing of it left, nothing is left at all. None of these numbers is given away before we reap it.
+        """
+        end = time.monotonic() + KILL_WITHIN
+        for pid in jobs:
+            os.kill(pid, signal.SIGKILL)
+        while not all(map(_is_dead, jobs)) and time.monotonic() < end:
+            time.sleep(0.001)
+        while (strangers := self._strangers()) and time.monotonic() < end:
+            for pid in strangers:
+                os.kill(pid, signal.SIGKILL)
+            for pid in strangers:
+                os.waitpid(pid, os.WNOHANG)
+
+    def _strangers(self) -> set[int]:
+        """Children that are no job's first process: somebody lost its parent."""
+        return processes.children_of(os.getpid()) - {child.pid for child in self._children.values()}
 
 
-def _kill_group(group: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGKILL)
+def _is_dead(pid: int) -> bool:
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def limit_resources(file_bytes: int) -> None:

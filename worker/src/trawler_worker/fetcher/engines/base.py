@@ -21,11 +21,25 @@ class Report(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
-    """What an engine brought: files in scratch, not yet proved."""
+class Fetched:
+    """One file in scratch, not yet proved."""
 
-    files: list[tuple[Path, float | None]]
-    """Each with the seconds that the site announced, if it did."""
+    path: Path
+    seconds: float | None = None
+    """As the site announced, if it did."""
+    called: str | None = None
+    """What the site calls the file."""
+    measured: bool = False
+    """Every body that it was made of came to the end that its own framing announced."""
+    assembled: bool = False
+    """It was put together here, so that its structure says nothing of what came."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What an engine brought."""
+
+    files: list[Fetched]
     source: Source = field(default_factory=Source)
 
 

@@ -1,27 +1,28 @@
-"""Engine Direct: streams the address itself, and resumes a cut body where the site can."""
+"""Engine Direct: streams the address itself, and resumes a broken body where it surely is the same file."""
 
-import asyncio
+import re
+from contextlib import closing
 from pathlib import Path
 from typing import Final
-from urllib.parse import urljoin
+from urllib.parse import unquote_to_bytes
 
-import aiohttp
-
-from trawler_crds import addresses
+from trawler_common.plain import clean
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import EngineName
-from trawler_worker.fetcher.engines.base import Found, Report
+from trawler_worker.fetcher.engines.base import Fetched, Found, Report
 from trawler_worker.fetcher.errors import FetchError, NotTaken
 from trawler_worker.fetcher.faults import by_status, fault_of
-from trawler_worker.fetcher.proof import too_large
+from trawler_worker.fetcher.http import Answer, BrokenOff, Client, media_type
+from trawler_worker.fetcher.limits import too_large
 from trawler_worker.fetcher.sniff import HEAD, sniff
+from trawler_worker.fetcher.targets import sent
+from trawler_worker.fetcher.versions import Part, Version, part
 from trawler_worker.protocol import Fetch
 
-MAX_REDIRECTS: Final = 5
 MAX_RESUMES: Final = 3
-CHUNK: Final = 256 * 1024
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=15, sock_read=None)
-_AGENT: Final = "Mozilla/5.0 (X11; Linux x86_64) Trawler"
+PIECE: Final = 256 * 1024
+_PAGES: Final = frozenset(["text/html", "application/xhtml+xml"])
+_BROKEN: Final = "The site broke off in the middle."
 
 
 class Direct:
@@ -30,125 +31,149 @@ class Direct:
     name = EngineName.DIRECT
 
     def __init__(self, proxy: str = "") -> None:
-        self._proxy = proxy or None
+        self._client = Client(proxy)
 
     def fetch(self, order: Fetch, scratch: Path, report: Report) -> Found:
         path = scratch / f"{order.job}-1"
+        download = Download(order, path, report)
         try:
-            asyncio.run(self._fetch(order, path, report))
-        except (aiohttp.ClientError, OSError) as error:
+            with closing(self._client):
+                download.run(self._client)
+        except OSError as error:
             raise fault_of(error) from error
-        return Found(files=[(path, None)])
-
-    async def _fetch(self, order: Fetch, path: Path, report: Report) -> None:
-        async with aiohttp.ClientSession(
-            timeout=_TIMEOUT,
-            auto_decompress=False,
-            trust_env=False,
-            read_bufsize=CHUNK,
-            headers={"User-Agent": _AGENT, "Accept": "*/*", "Accept-Encoding": "identity"},
-            connector=aiohttp.TCPConnector(resolver=aiohttp.ThreadedResolver()),
-        ) as session:
-            body = _Body(order, path, report)
-            for _ in range(MAX_RESUMES + 1):
-                async with await self._open(session, order.url, body.resume_headers()) as answer:
-                    if await body.take(answer):
-                        return
-                if not body.resumable:
-                    break
-            raise FetchError(FailureReason.SITE_ERROR, "The site broke off in the middle.")
-
-    async def _open(
-        self, session: aiohttp.ClientSession, url: str, headers: dict[str, str]
-    ) -> aiohttp.ClientResponse:
-        for _ in range(MAX_REDIRECTS + 1):
-            answer = await session.get(
-                url, headers=headers, allow_redirects=False, proxy=self._proxy
-            )
-            if answer.status not in {301, 302, 303, 307, 308} or "Location" not in answer.headers:
-                return answer
-            url = _target(url, answer.headers["Location"])
-            answer.close()
-        raise FetchError(FailureReason.SITE_ERROR, "The site redirects too often.")
+        return Found(files=[Fetched(path=path, called=download.called, measured=download.measured)])
 
 
-def _target(url: str, location: str) -> str:
-    """Where a redirect leads. Raises FetchError (BadAddress)."""
-    try:
-        target = urljoin(url, location)
-    except ValueError:  # a bracket without an address in it
-        raise FetchError(FailureReason.BAD_ADDRESS) from None
-    if addresses.fault(target.partition("#")[0]) is not None:
-        raise FetchError(FailureReason.BAD_ADDRESS)
-    return target
-
-
-class _Body:
-    """The bytes so far, over one answer or several."""
+class Download:
+    """The bytes so far, over one answer or several: always those of one version."""
 
     def __init__(self, order: Fetch, path: Path, report: Report) -> None:
+        self._url = order.url
         self._limits = order.limits
         self._path = path
         self._report = report
         self._have = 0
-        self._total: int | None = None
-        self._validator: str | None = None
-        self.resumable = False
+        self._version = Version(total=None, etag=None, modified=None)
+        self._resumable = False
+        self.called: str | None = None
+        """What the site calls the file."""
+        self.measured = False
 
-    def resume_headers(self) -> dict[str, str]:
-        if not self._have or self._validator is None:
+    def run(self, client: Client) -> None:
+        """Until it is whole. Raises FetchError and OSError."""
+        for _ in range(MAX_RESUMES + 1):
+            answer = client.get(self._url, self._wanted())
+            try:
+                if self._take(answer):
+                    return
+            finally:
+                answer.close()
+            if self._have and not self._resumable:
+                break  # a further attempt of the job may come to the end; not at once, again and again
+        raise FetchError(FailureReason.SITE_ERROR, _BROKEN)
+
+    def _wanted(self) -> dict[str, str]:
+        condition = self._version.condition
+        if not self._have or condition is None:
             return {}
-        return {"Range": f"bytes={self._have}-", "If-Range": self._validator}
+        return {"Range": f"bytes={self._have}-", "If-Range": condition}
 
-    async def take(self, answer: aiohttp.ClientResponse) -> bool:
-        """Write what comes. True when the body is complete, False when it broke off."""
+    def _take(self, answer: Answer) -> bool:
+        """Write what comes. True when the body is whole, False when it broke off or is of another version."""
         if answer.status not in {200, 206}:
             raise by_status(answer.status, answer.headers.get("Retry-After"))
-        if answer.headers.get("Content-Encoding", "identity").lower() not in {"", "identity"}:
-            raise FetchError(FailureReason.SITE_ERROR, "The site packed the file unasked.")
-        if answer.status == 200:
-            self._have = 0  # the site starts over
-            self._total = answer.content_length
-            self._validator = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
-            self.resumable = (
-                answer.headers.get("Accept-Ranges", "").lower() == "bytes"
-                and self._validator is not None
-                and not self._validator.startswith("W/")
-            )
-        elif not answer.headers.get("Content-Range", "").startswith(f"bytes {self._have}-"):
-            raise FetchError(FailureReason.SITE_ERROR, "The site resumed at the wrong place.")
-        if self._total is not None and self._total > self._limits.max_bytes:
+        resumed = answer.status == 206 and self._have > 0
+        if resumed and not self._goes_on(answer):
+            self._have = 0  # another version by now: all of it, from its beginning
+            return False
+        if not resumed:
+            self._begin(answer)
+        if self._version.total is not None and self._version.total > self._limits.max_bytes:
             raise too_large(self._limits)
         try:
-            await self._write(answer)
-        except (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError, ConnectionError):
+            self._write(answer)
+        except (BrokenOff, ConnectionError):
             return False
-        return self._total is None or self._have >= self._total
+        whole = self._version.total
+        self.measured = answer.measured
+        return whole is None or self._have == whole
 
-    async def _write(self, answer: aiohttp.ClientResponse) -> None:
+    def _goes_on(self, answer: Answer) -> bool:
+        at = part(answer.headers.get("Content-Range"))
+        version = Version.of(answer.headers, total=at.total if at else None)
+        return (
+            at is not None
+            and not answer.packed
+            and (answer.length is None or answer.length == at.last - at.first + 1)
+            and self._version.is_continued_by(version, at, have=self._have)
+        )
+
+    def _begin(self, answer: Answer) -> None:
+        """The site starts over, or starts."""
+        self._have = 0
+        total = None if answer.packed else answer.length
+        if answer.status == 206:
+            total = _unasked(answer, part(answer.headers.get("Content-Range")))
+        self._version = Version.of(answer.headers, total=total)
+        self.called = file_name(answer.headers.get("Content-Disposition"))
+        ranges = answer.status == 206 or answer.headers.get("Accept-Ranges", "").lower() == "bytes"
+        known = self._version.condition is not None
+        self._resumable = ranges and known and not answer.packed
+
+    def _write(self, answer: Answer) -> None:
         with self._path.open("r+b" if self._have else "wb", buffering=0) as file:
             file.seek(self._have)
+            file.truncate()
             head = b"" if self._have == 0 else None
-            async for chunk in answer.content.iter_any():
+            for piece in answer.pieces(PIECE):
                 if head is not None and len(head) < HEAD:
-                    head += chunk[:HEAD]
+                    head += piece[:HEAD]
                     if len(head) >= HEAD:
                         _refuse_pages(head, answer)
-                self._have += len(chunk)
+                self._have += len(piece)
                 if self._have > self._limits.max_bytes:
                     raise too_large(self._limits)
-                file.write(chunk)
-                self._report(self._have, self._total)
+                file.write(piece)
+                self._report(self._have, self._version.total)
             if head is not None and 0 < len(head) < HEAD:
                 _refuse_pages(head, answer)
 
 
-def _refuse_pages(head: bytes, answer: aiohttp.ClientResponse) -> None:
+def _unasked(answer: Answer, at: Part | None) -> int:
+    """The length of a file of which a site sent a part that nobody asked for. Raises FetchError where that is not
+    its beginning.
+    """
+    if at is None or at.first != 0 or at.total is None or answer.packed:
+        raise FetchError(FailureReason.SITE_ERROR, "The site sent only a part of the file.")
+    return at.total
+
+
+def _refuse_pages(head: bytes, answer: Answer) -> None:
     """A page that says it is one may be for another engine; anything else was a false promise."""
     if sniff(head) is not None:
         return
-    if answer.content_type in {"text/html", "application/xhtml+xml"}:
+    if media_type(answer.headers) in _PAGES:
         raise NotTaken(
             FailureReason.NOT_SUPPORTED, "There is a page at this address, not a media file."
         )
     raise FetchError(FailureReason.NOT_SUPPORTED, "What the site sent is not media that we know.")
+
+
+_EXTENDED: Final = re.compile(r"filename\*\s*=\s*([\w-]+)'[\w-]*'([^;\s]+)", re.IGNORECASE)
+_QUOTED: Final = re.compile(r'filename\s*=\s*"((?:[^"\\]|\\.)*)"', re.IGNORECASE)
+_BARE: Final = re.compile(r'filename\s*=\s*([^";\s][^;]*)', re.IGNORECASE)
+
+
+def file_name(disposition: str | None) -> str | None:
+    """What a Content-Disposition calls the file (RFC 6266; `filename*` before `filename`), made plain."""
+    text = (disposition or "")[:4096]
+    found = _EXTENDED.search(text)
+    if found is not None and found[1].lower() in {"utf-8", "iso-8859-1"}:
+        name = unquote_to_bytes(found[2]).decode(found[1], errors="replace")
+    elif (quoted := _QUOTED.search(text)) is not None:
+        name = sent(re.sub(r"\\(.)", r"\1", quoted[1]))
+    elif (bare := _BARE.search(text)) is not None:
+        name = sent(bare[1])
+    else:
+        return None
+    return clean(name.replace("\\", "/").rsplit("/", 1)[-1], limit=256) or None

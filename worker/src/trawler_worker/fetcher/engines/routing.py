@@ -6,37 +6,10 @@ from trawler_crds import addresses
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import EngineName, MediaKind
 from trawler_worker.fetcher.errors import FetchError
+from trawler_worker.naming import FILE_ENDINGS
 from trawler_worker.protocol import Fetch
 
 READY: Final = (EngineName.DIRECT, EngineName.YT_DLP)
-
-_FILE_ENDINGS: Final = frozenset(
-    [
-        "mp4",
-        "m4v",
-        "mov",
-        "webm",
-        "mkv",
-        "avi",
-        "flv",
-        "ts",
-        "mp3",
-        "m4a",
-        "aac",
-        "ogg",
-        "opus",
-        "oga",
-        "ogv",
-        "flac",
-        "wav",
-        "jpg",
-        "jpeg",
-        "png",
-        "gif",
-        "webp",
-        "avif",
-    ]
-)
 
 
 def route(order: Fetch) -> list[EngineName]:
@@ -67,4 +40,4 @@ def route(order: Fetch) -> list[EngineName]:
 def looks_like_a_file(url: str) -> bool:
     """Whether the address' path ends like a media file."""
     last = addresses.parse(url).path.rsplit("/", 1)[-1]
-    return last.rpartition(".")[2].lower() in _FILE_ENDINGS and "." in last
+    return last.rpartition(".")[2].lower() in FILE_ENDINGS and "." in last

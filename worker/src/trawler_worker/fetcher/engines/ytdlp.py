@@ -1,48 +1,35 @@
 """Engine YtDlp: the yt-dlp library, loaded and warmed once, used in a fork per job.
 
 yt-dlp's own limits do not limit and its retries do not retry unless told (measured), so every
-bound here is ours: bytes and files in hooks, text in `Response.read`, redirects in its sessions.
+bound here is ours: bytes and files in hooks, text and redirects in `ytdlp_http`.
 """
 
 import io
-import re
-import urllib.request
 from pathlib import Path
 from typing import Any, Final
 
-import requests.sessions
 import yt_dlp
 from yt_dlp.downloader.common import FileDownloader
 from yt_dlp.downloader.external import FFmpegFD
 from yt_dlp.extractor.generic import GenericIE
-from yt_dlp.networking.common import Response
-from yt_dlp.networking.exceptions import HTTPError, TransportError
-from yt_dlp.utils import (
-    ContentTooShortError,
-    ExtractorError,
-    GeoRestrictedError,
-    UnsupportedError,
-)
+from yt_dlp.postprocessor.ffmpeg import FFmpegPostProcessor
 
 from trawler_common.plain import clean
 from trawler_crds import addresses
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import EngineName, MediaKind, Source
-from trawler_worker.fetcher.engines import shortlist
-from trawler_worker.fetcher.engines.base import Found, Report
+from trawler_worker.fetcher.engines import shortlist, ytdlp_http
+from trawler_worker.fetcher.engines.base import Fetched, Found, Report
+from trawler_worker.fetcher.engines.ytdlp_faults import failure_of
+from trawler_worker.fetcher.engines.ytdlp_formats import chooser
 from trawler_worker.fetcher.errors import FetchError, NotTaken
-from trawler_worker.fetcher.faults import by_status, chain, fault_of
-from trawler_worker.fetcher.proof import too_large
+from trawler_worker.fetcher.http import Client
+from trawler_worker.fetcher.limits import too_large
+from trawler_worker.fetcher.media import CLOSED
 from trawler_worker.protocol import Fetch
 
-MAX_REDIRECTS: Final = 5
-MAX_TEXT: Final = 8 * 1024 * 1024
-"""Bytes of one page or manifest."""
 MAX_REQUESTS: Final = 10_000
 """Requests of one job: a three-line playlist can ask for hundreds."""
-
-_LOGIN: Final = re.compile(r"log ?in|sign ?in|cookies|authenticat|password", re.IGNORECASE)
-_MISSING: Final = re.compile(r"no (video|media)|could not be found|not found", re.IGNORECASE)
 
 
 class _Silent:
@@ -88,14 +75,30 @@ def options(proxy: str) -> dict[str, Any]:
 
 def bound_library() -> None:
     """Take away what a job must not have. Once per process, before anything is warmed."""
-    requests.sessions.DEFAULT_REDIRECT_LIMIT = MAX_REDIRECTS  # type: ignore[attr-defined]
-    urllib.request.HTTPRedirectHandler.max_redirections = MAX_REDIRECTS
     FFmpegFD.real_download = _no_ffmpeg_download
-    Response.read = _bounded_read(Response.read)
+    FFmpegPostProcessor.real_run_ffmpeg = _closed(FFmpegPostProcessor.real_run_ffmpeg)
+    FFmpegPostProcessor.get_metadata_object = _closed_probe(FFmpegPostProcessor.get_metadata_object)
+    ytdlp_http.leave_addresses_alone()
     shortlist.teach(GenericIE)
     # tables and progress lines are laid out for every job, and nobody reads them
     yt_dlp.YoutubeDL._forceprint = _print_nothing  # noqa: SLF001
     FileDownloader.report_progress = _print_nothing
+
+
+def _closed(run: Any) -> Any:
+    """Its ffmpeg reads what was downloaded: real media, from files, and nothing that these name."""
+
+    def closed(self: Any, inputs: Any, outputs: Any, **more: Any) -> Any:
+        return run(self, [(path, [*CLOSED, *given]) for path, given in inputs], outputs, **more)
+
+    return closed
+
+
+def _closed_probe(look: Any) -> Any:
+    def closed(self: Any, path: Any, opts: Any = ()) -> Any:
+        return look(self, path, [*CLOSED, *opts])
+
+    return closed
 
 
 def _no_ffmpeg_download(*_: Any) -> bool:
@@ -107,21 +110,6 @@ def _print_nothing(*_: Any) -> dict[str, Any]:
     return {}
 
 
-def _bounded_read(read: Any) -> Any:
-    def bounded(self: Any, amt: int | None = None) -> bytes:
-        if amt is not None:
-            return bytes(read(self, amt))
-        parts, size = [], 0
-        while part := read(self, 256 * 1024):
-            parts.append(part)
-            size += len(part)
-            if size > MAX_TEXT:
-                raise FetchError(FailureReason.TOO_LARGE, "The page is larger than we read.")
-        return b"".join(parts)
-
-    return bounded
-
-
 class YtDlp:
     """A warmed yt-dlp; one job uses it up, which is why jobs run in forks."""
 
@@ -130,6 +118,9 @@ class YtDlp:
     def __init__(self, proxy: str = "") -> None:
         bound_library()
         self._ydl = yt_dlp.YoutubeDL(options(proxy))
+        director, self._network = ytdlp_http.director(self._ydl, Client(proxy))
+        self._ydl._request_director = director  # noqa: SLF001
+        self._extract, self._open = self._ydl.extract_info, self._ydl.urlopen
         self._shortlist = shortlist.Shortlist(self._ydl._ies)  # noqa: SLF001
 
     def warm(self, url: str, scratch: Path) -> None:
@@ -140,6 +131,7 @@ class YtDlp:
         self._ydl.params["outtmpl"]["default"] = str(scratch / "warm.%(ext)s")
         self._ydl.extract_info(url, download=True)
         self._ydl.cookiejar.clear()
+        self._network.close()  # an open connection would be every job's
 
     def fetch(self, order: Fetch, scratch: Path, report: Report) -> Found:
         if order.media.kind is MediaKind.IMAGE:
@@ -151,39 +143,30 @@ class YtDlp:
         except FetchError:
             raise
         except Exception as error:
-            raise _fault_of(error) from error
-        return Found(files=_files(entries), source=_source(info, entries))
+            raise failure_of(error) from error
+        finally:
+            self._network.close()
+        measured = not self._network.unmeasured
+        return Found(files=_files(entries, measured=measured), source=_source(info, entries))
 
     def _prepare(self, order: Fetch, scratch: Path, report: Report) -> Any:
         ydl = self._ydl
-        form = choose_format(order)
         ydl.params |= {
-            "format": form,
             "format_sort": ["res", "vcodec:h264", "acodec:aac"],
             "playlist_items": f"1:{order.limits.max_files + 1}",
             "match_filter": _judged(order, report),
             "cookiefile": io.StringIO(),
         }
         ydl.params["outtmpl"]["default"] = str(scratch / f"{order.job}-%(autonumber)s.%(ext)s")
-        ydl.format_selector = ydl.build_format_selector(form)
+        ydl.format_selector = chooser(order, ydl.build_format_selector)
+        self._network.forget()
         ydl._ies = self._shortlist  # noqa: SLF001
-        ydl.extract_info = self._shortlist.directed(ydl.extract_info)
+        ydl.extract_info = self._shortlist.directed(self._extract)
         ydl._num_downloads = 0  # noqa: SLF001 - the warm-up counted
         ydl._playlist_urls.clear()  # noqa: SLF001
-        ydl.add_progress_hook(_Meter(order, report))
-        ydl.urlopen = _counted(ydl.urlopen)
+        ydl._progress_hooks = [_Meter(order, report)]  # noqa: SLF001
+        ydl.urlopen = _counted(self._open)
         return ydl
-
-
-def choose_format(order: Fetch) -> str:
-    """yt-dlp's format expression for what is asked; heights that are unknown pass. Pure."""
-    if order.media.kind is MediaKind.AUDIO:
-        return "ba/b"
-    height = order.media.max_height
-    if height is None:
-        return "bv*+ba/b/bv*/ba"
-    limit = f"[height<=?{height}]"
-    return f"bv*{limit}+ba/b{limit}/bv*{limit}/wv*+ba/w"
 
 
 class _Meter:
@@ -230,11 +213,13 @@ def _entries(info: Any) -> list[dict[str, Any]]:
 
 def _judged(order: Fetch, report: Report) -> Any:
     """What yt-dlp asks before it downloads an entry: it is taken, or the whole job ends. By then the
-    site has told what it is.
+    site has told what it is. One that has the addresses of an earlier one is passed over: a page may show
+    one video twice.
     """
     told = False
+    seen: set[tuple[str, ...]] = set()
 
-    def judge(info: dict[str, Any], *, incomplete: bool) -> None:
+    def judge(info: dict[str, Any], *, incomplete: bool) -> str | None:
         if (info.get("n_entries") or 1) > order.limits.max_files:
             raise FetchError(
                 FailureReason.TOO_LARGE,
@@ -249,13 +234,29 @@ def _judged(order: Fetch, report: Report) -> Any:
         if not incomplete and not told:
             told = True
             report.told(_title(info), _thumbnail(info))
+        if incomplete:
+            return None
+        addressed = tuple(str(form.get("url")) for form in info.get("requested_formats") or [info])
+        if addressed in seen:
+            return "the same once more"
+        seen.add(addressed)
+        return None
 
     return judge
 
 
 def _title(info: dict[str, Any]) -> str | None:
-    title = info.get("playlist_title") or info.get("title")
-    return clean(str(title), limit=256) or None if title else None
+    title = info.get("playlist_title") or _own_title(info)
+    return clean(title, limit=256) or None if title else None
+
+
+def _own_title(info: dict[str, Any]) -> str | None:
+    """What it is called. Videos of a page are numbered, even where there is only one."""
+    title = info.get("title")
+    if not title:
+        return None
+    alone = (info.get("n_entries") or 1) == 1 and str(info.get("id")).endswith("-1")
+    return str(title).removesuffix(" (1)") if alone else str(title)
 
 
 def _thumbnail(info: dict[str, Any]) -> str | None:
@@ -264,9 +265,15 @@ def _thumbnail(info: dict[str, Any]) -> str | None:
     return address if address.startswith("https://") and not addresses.fault(address) else None
 
 
-def _files(entries: list[dict[str, Any]]) -> list[tuple[Path, float | None]]:
+def _files(entries: list[dict[str, Any]], *, measured: bool) -> list[Fetched]:
     return [
-        (Path(str(download["filepath"])), entry.get("duration"))
+        Fetched(
+            path=Path(str(download["filepath"])),
+            seconds=entry.get("duration"),
+            measured=measured,
+            assembled=bool(download.get("requested_formats"))
+            or (download.get("protocol") or entry.get("protocol")) not in {"http", "https"},
+        )
         for entry in entries
         for download in entry.get("requested_downloads") or []
         if download.get("filepath")
@@ -282,49 +289,9 @@ def _source(info: dict[str, Any], entries: list[dict[str, Any]]) -> Source:
 
     age = first.get("age_limit")
     return Source(
-        title=text("title", 256),
+        title=_title(first if len(entries) == 1 else info) or _title(first),
         author=text("uploader", 128),
         page=text("webpage_url", 2048),
         extractor=text("extractor_key", 64),
         age_limit=age if isinstance(age, int) and 0 <= age <= 99 else None,
     )
-
-
-def _fault_of(error: Exception) -> FetchError:
-    """yt-dlp's errors in our terms: first what the network said, then what the extractor meant."""
-    causes = chain(error)
-    for cause in causes:
-        fault = _meaning(cause)
-        if fault is not None:
-            return fault
-    expected = next((c for c in causes if isinstance(c, ExtractorError) and c.expected), None)
-    if expected is not None:
-        text = str(expected)
-        if _LOGIN.search(text):
-            return FetchError(FailureReason.NEEDS_LOGIN)
-        if _MISSING.search(text):
-            return FetchError(FailureReason.NOTHING_FOUND)
-        return FetchError(FailureReason.UNAVAILABLE)
-    return fault_of(error)
-
-
-def _meaning(cause: BaseException) -> FetchError | None:
-    """What one error of a chain says by itself, if anything."""
-    match cause:
-        case FetchError():
-            return cause
-        case HTTPError() if cause.redirect_loop:
-            return FetchError(FailureReason.SITE_ERROR, "The site redirects too often.")
-        case HTTPError():
-            return by_status(cause.status, cause.response.headers.get("Retry-After"))
-        case UnsupportedError():
-            return NotTaken(FailureReason.NOTHING_FOUND, "There is no media on this page.")
-        case GeoRestrictedError():
-            return FetchError(FailureReason.UNAVAILABLE)
-        case ContentTooShortError():
-            return FetchError(FailureReason.SITE_ERROR, "The site broke off in the middle.")
-        case MemoryError():
-            return FetchError(FailureReason.OUT_OF_MEMORY)
-        case TransportError():
-            return fault_of(cause)
-    return None

@@ -1,0 +1,208 @@
+"""A job process that misbehaves: gone within two seconds of its end with all that it started, its neighbour
+unharmed, nothing kept that was not proved.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+import rogue
+from fetching import order
+from trawler_worker.agent.upload import UploadFailed, hash_file
+from trawler_worker.fetcher import processes
+from trawler_worker.fetcher.isolation import Isolation
+from trawler_worker.protocol import Done, Fetch, Moved, Told
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+
+ENDS_WITHIN = 2.0
+SUPPORT = str(Path(rogue.__file__).parent)
+MEMORY = 2**50
+"""What forks still share counts for each of them: a thousand would be far over any cap."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def rogue_is_found() -> Iterator[None]:
+    """By the fork server, which is a process of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        known = os.environ.get("PYTHONPATH")
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [SUPPORT, known])))
+        yield
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def isolation(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Isolation]:
+    found = Isolation(scratch=tmp_path_factory.mktemp("scratch"), job_memory=MEMORY, zygote="rogue")
+    async with found:
+        await found.start(proxy="", allow=[])
+        yield found
+
+
+def wish(what: str) -> Fetch:
+    return order(f"http://rogue.example/{what}", engines=["Direct"])
+
+
+async def run(isolation: Isolation, wanted: Fetch) -> Done:
+    reports: list[Moved | Told] = []
+    return await isolation.run(wanted, reports.append)
+
+
+def alive(isolation: Isolation) -> list[processes.Process]:
+    """All below the fork server, but for who is dead already."""
+    assert isolation._process is not None
+    below = processes.descendants([isolation._process.pid], processes.every())
+    return [process for process in below if not process.zombie]
+
+
+async def gone(isolation: Isolation) -> None:
+    end = time.monotonic() + ENDS_WITHIN
+    while found := alive(isolation):
+        assert time.monotonic() < end, found
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("what", ["setsid", "double-fork", "deaf", "thousand"])
+async def test_what_a_job_leaves_behind_is_gone(isolation: Isolation, what: str) -> None:
+    """In whatever session, under whatever parent; the job itself did well."""
+    done = await run(isolation, wish(what))
+    assert [] == alive(isolation), "gone before the end is told"
+    assert done.fault is None
+    isolation.release(done.job)
+    assert [] == list(isolation._scratch.iterdir())
+
+
+@pytest.mark.parametrize("what", ["hopping", "sparse", "many-files", "talking"])
+async def test_a_job_that_is_stopped_is_gone_with_all_its_children(
+    isolation: Isolation, what: str
+) -> None:
+    """Also those that come into being while it is killed."""
+    wanted = wish(what)
+    running = asyncio.create_task(run(isolation, wanted))
+    while not alive(isolation):
+        await asyncio.sleep(0.02)
+    await asyncio.sleep(0.5)
+    isolation.stop(wanted.job)
+    begun = time.monotonic()
+    done = await running
+    assert time.monotonic() - begun < ENDS_WITHIN
+    assert done.fault is not None
+    assert [] == alive(isolation)
+    assert [] == list(isolation._scratch.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        ("fifo", "SiteError"),
+        ("link", "SiteError"),
+        ("second-name", "SiteError"),
+        ("sparse", "TooLarge"),
+        ("huge", "TooLarge"),
+        ("many-files", "TooLarge"),
+        ("talking", "Internal"),
+    ],
+)
+async def test_what_a_job_must_not_do_ends_it(isolation: Isolation, what: str, reason: str) -> None:
+    """A pipe that nobody writes to, a link out of scratch, a file that is another's too, a full disk."""
+    done = await run(isolation, wish(what))
+    assert done.fault is not None
+    assert reason == done.fault.reason
+    await gone(isolation)
+    isolation.release(done.job)
+    assert [] == list(isolation._scratch.iterdir())
+
+
+async def test_a_file_that_is_written_after_its_proof_is_not_taken(isolation: Isolation) -> None:
+    """By a child that outlives the proof for a moment."""
+    done = await run(isolation, wish("changed-later"))
+    assert done.fault is not None
+    assert done.fault.reason in {"Internal", "SiteError"}
+    assert [] == alive(isolation)
+    isolation.release(done.job)
+
+
+@pytest.mark.parametrize("what", ["locked-away", "locked-out", "beside"])
+async def test_nothing_stays_in_scratch(isolation: Isolation, what: str) -> None:
+    """Whatever its rights, and wherever it was put; what a link names is left alone."""
+    done = await run(isolation, wish(what))
+    assert done.fault is None
+    isolation.release(done.job)
+    assert [] == list(isolation._scratch.iterdir())
+    assert Path("/etc/passwd").exists()
+
+
+async def test_a_neighbour_is_unharmed(isolation: Isolation) -> None:
+    """Its children live as long as it does, whoever is killed beside it."""
+    neighbour = wish("family")
+    running = asyncio.create_task(run(isolation, neighbour))
+    while len(alive(isolation)) < 7:
+        await asyncio.sleep(0.02)
+    for what in ("setsid", "deaf", "fifo", "thousand"):
+        done = await run(isolation, wish(what))
+        isolation.release(done.job)
+    assert not running.done(), await running
+    assert len(alive(isolation)) == 7
+    isolation.stop(neighbour.job)
+    await running
+    await gone(isolation)
+
+
+async def test_the_agent_takes_no_file_that_is_not_as_it_was_proved(isolation: Isolation) -> None:
+    """It looks again, before and after it hashes: a neighbour has the same user id."""
+    done = await run(isolation, wish("nothing"))
+    folder = isolation._scratch / done.job
+    (proved,) = done.files
+    hashed = await hash_file(proved, folder)
+    assert hashed.file.bytes == proved.bytes
+    path = folder / proved.path
+    body = path.read_bytes()
+    for spoil in (_rewrite, _replace_by_link, _replace_by_fifo, _add_a_name):
+        spoil(path, body)
+        async with asyncio.timeout(5):
+            with pytest.raises(UploadFailed):
+                await hash_file(proved, folder)
+    outside = proved.model_copy(update={"path": "../../../etc/passwd"})
+    with pytest.raises(UploadFailed):
+        await hash_file(outside, folder)
+    isolation.release(done.job)
+
+
+def _rewrite(path: Path, body: bytes) -> None:
+    path.chmod(0o600)
+    path.write_bytes(body)
+
+
+def _replace_by_link(path: Path, _: bytes) -> None:
+    path.unlink()
+    path.symlink_to("/etc/passwd")
+
+
+def _replace_by_fifo(path: Path, _: bytes) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _add_a_name(path: Path, body: bytes) -> None:
+    path.unlink()
+    path.write_bytes(body)
+    os.link(path, path.with_name("second"))
+
+
+async def test_the_largest_goes_where_all_have_no_room_together(tmp_path: Path) -> None:
+    """Before the kubelet ends the whole pod."""
+    tight = Isolation(scratch=tmp_path, job_memory=MEMORY, room=200_000_000, zygote="rogue")
+    async with tight:
+        await tight.start(proxy="", allow=[])
+        small = wish("family")
+        running = asyncio.create_task(run(tight, small))
+        large = await run(tight, wish("sparse"))
+        assert large.fault is not None
+        assert "TooLarge" == large.fault.reason
+        assert not running.done()
+        tight.stop(small.job)
+        await running

@@ -1,0 +1,186 @@
+"""What files say of their own end, on samples of every container: cut anywhere, and with something behind."""
+
+import random
+import struct
+from pathlib import Path
+
+import pytest
+
+from trawler_sandbox.media import KINDS, TYPES, Studio
+from trawler_worker.fetcher.containers.ending import ending_of
+from trawler_worker.fetcher.containers.reading import Ending
+from trawler_worker.fetcher.errors import FetchError
+from trawler_worker.fetcher.inspection import inspect
+from trawler_worker.fetcher.sniff import HEAD, sniff, sniff_file
+
+SILENT = frozenset(["plain.mp3", "aac", "ts"])
+"""They say nothing of their end: documented in docs/architecture.md."""
+STREAMED = frozenset(["live.mkv"])
+"""Sent as it was made: it shows a part that is cut, and not that further parts are missing. An FLV knows its length
+to a second.
+"""
+CUTS = 20
+BEHIND = (1, 2, 7, 8, 15, 100, 1000, 4096)
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
+    return Studio(tmp_path_factory.mktemp("studio"))
+
+
+def ending(body: bytes, folder: Path) -> Ending | None:
+    """None where it is nothing that we know."""
+    path = folder / "file"
+    path.write_bytes(body)
+    with path.open("rb") as file:
+        kind = sniff_file(file, len(body))
+    return None if kind is None else ending_of(path, kind)
+
+
+def heic(studio: Studio) -> bytes:
+    """A picture as a phone writes it; only its brand counts here, not how it is coded."""
+    return studio.clip("avif").replace(b"avif", b"heic", 2)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_generated_media_is_what_it_says(studio: Studio, name: str) -> None:
+    """By its first bytes; what is in it may say more (`inspection`)."""
+    found = sniff(studio.clip(name)[:HEAD])
+    assert found is not None
+    wanted = TYPES[name.rpartition(".")[2]].partition("/")
+    kind = found.type.partition("/")
+    assert (kind[0] == "image") == (wanted[0] == "image")
+    assert kind[2] in {wanted[2], "mp4"}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_file_cut_anywhere_is_known_to_be_cut(studio: Studio, name: str, tmp_path: Path) -> None:
+    """Without a length that anybody announced: by the file alone."""
+    body = studio.clip(name)
+    whole = ending(body, tmp_path)
+    assert whole is (Ending.UNKNOWN if name in SILENT | STREAMED else Ending.WHOLE)
+    chance = random.Random(name)
+    for _ in range(CUTS):
+        at = chance.randrange(len(body) // 50, len(body))
+        found = ending(body[:at], tmp_path)
+        allowed = {None, Ending.CUT}
+        if name in SILENT | STREAMED or (name == "flv" and at > len(body) * 0.7):
+            allowed = {None, Ending.CUT, Ending.UNKNOWN}
+        assert found in allowed, f"cut at {at} of {len(body)}"
+
+
+@pytest.mark.parametrize("name", [*KINDS, "heic"])
+def test_something_behind_the_end_is_no_cut(studio: Studio, name: str, tmp_path: Path) -> None:
+    """A phone puts a film behind a picture, a tagger a tag behind a song."""
+    body = heic(studio) if name == "heic" else studio.clip(name)
+    chance = random.Random(f"behind {name}")
+    for count in BEHIND:
+        for more in (chance.randbytes(count), bytes(count)):
+            assert ending(body + more, tmp_path) in {Ending.WHOLE, Ending.UNKNOWN}
+
+
+def test_a_motion_photo_is_a_picture(studio: Studio, tmp_path: Path) -> None:
+    """JPEG with a film behind it."""
+    assert ending(studio.clip("jpg") + studio.clip("mp4"), tmp_path) is Ending.WHOLE
+
+
+def test_a_box_that_only_a_camera_knows_is_passed_over(studio: Studio, tmp_path: Path) -> None:
+    """At the top, before the index."""
+    body = studio.clip("late.mp4")
+    length = int.from_bytes(body[:4], "big")
+    own = struct.pack(">I4s", 20, b"udta") + bytes(12) + struct.pack(">I4s", 16, b"_htc") + bytes(8)
+    # behind the data, so that the index still names the right places
+    at = length + int.from_bytes(body[length : length + 4], "big")
+    while body[at + 4 : at + 8] != b"moov":
+        at += int.from_bytes(body[at : at + 4], "big")
+    assert ending(body[:at] + own + body[at:], tmp_path) is Ending.WHOLE
+
+
+def test_a_count_of_pictures_that_are_not_there_is_not_followed(tmp_path: Path) -> None:
+    """Four thousand million extents in a few dozen bytes."""
+    iloc = struct.pack(">I4sIHI", 18, b"iloc", 0x02000000, 0x4444, 0xFFFFFFFF)
+    meta = struct.pack(">I4sI", 12 + len(iloc), b"meta", 0) + iloc
+    body = b"\0\0\0\x18ftypavif\0\0\0\0avifmif1" + meta
+    assert ending(body, tmp_path) is Ending.UNKNOWN
+
+
+def test_a_gif_without_its_last_byte_may_be_whole(studio: Studio, tmp_path: Path) -> None:
+    """Some programs leave the trailer out; whoever stops inside of a picture does not."""
+    body = studio.clip("gif")
+    assert ending(body[:-1], tmp_path) is Ending.UNKNOWN
+    assert ending(body[:-2], tmp_path) is Ending.CUT
+
+
+@pytest.mark.parametrize("length", [0, 0x7FFFF024, 0xFFFFFFFF])
+def test_a_wav_that_was_written_into_a_pipe_does_not_know_its_length(
+    studio: Studio, tmp_path: Path, length: int
+) -> None:
+    """Its sound goes on to the end, whatever it says."""
+    body = studio.clip("wav")
+    at = body.index(b"data") + 4
+    piped = body[:4] + struct.pack("<I", length) + body[8:at] + struct.pack("<I", length)
+    assert ending(piped + body[at + 4 :], tmp_path) is Ending.UNKNOWN
+
+
+def test_a_quicktime_film_that_is_older_than_ftyp_is_known(studio: Studio, tmp_path: Path) -> None:
+    """It begins with its data, or with `wide`."""
+    body = studio.clip("mov")
+    length = int.from_bytes(body[:4], "big")
+    old = struct.pack(">I4s", length, b"wide") + bytes(length - 8) + body[length:]
+    kind = sniff(old[:HEAD])
+    assert kind is not None
+    assert kind.type == "video/quicktime"
+    assert ending(old, tmp_path) is Ending.WHOLE
+
+
+def test_a_tag_is_not_the_sound_behind_it(studio: Studio, tmp_path: Path) -> None:
+    """Raw AAC behind an ID3 tag was called MP3; so was FLAC."""
+    tag = b"ID3\x04\0\0" + bytes([0, 0, 20, 0]) + bytes(20 * 128)
+    for name, kind in (("aac", "audio/aac"), ("flac", "audio/flac"), ("mp3", "audio/mpeg")):
+        path = tmp_path / name
+        path.write_bytes(tag + studio.clip(name))
+        with path.open("rb") as file:
+            found = sniff_file(file, path.stat().st_size)
+        assert found is not None
+        assert found.type == kind
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"heix", b"mif1", b"msf1"])
+def test_a_picture_of_a_phone_is_no_film(brand: bytes) -> None:
+    """It was stored as photo.mp4."""
+    found = sniff(b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1heic" + bytes(400))
+    assert found is not None
+    assert found.type == "image/heic"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        *(b"", b"<html>", b"#EXTM3U\n", b"ffconcat version 1.0\n", b"\x7fELF", b"PK\x03\x04"),
+        *(b"\xff\xff\xff\xff", b"\xff\xfb\xff\xff", b"\0\0\0\0mdat", b"OggX", b"RIFF\0\0\0\0ACON"),
+    ],
+)
+def test_what_is_no_media_has_no_type(head: bytes) -> None:
+    """Pages, playlists, programs."""
+    assert sniff(head.ljust(HEAD, b" ")) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\0\0\0\x18ftypisom\0\0\0\0isomiso2" + b"\0\0\0\x02moov" * 10,
+        b"\0\0\0\x18ftypisom\0\0\0\0isomiso2" + b"\0\0\0\x08free" * 1_000_000,
+        b"\xff\xd8\xff\xe0" + b"\xff\xd0" * 1_000_000,
+        b"GIF89a\1\0\1\0\0\0\0" + b"\x21\xfe\0" * 1_000_000,
+        b"\x1aE\xdf\xa3\x80\x18S\x80g\x01\xff\xff\xff\xff\xff\xff\xff" + b"\xec\x80" * 1_000_000,
+        b"RIFF\xff\xff\xff\x7fWAVE" + b"junk\0\0\0\0" * 500_000,
+    ],
+)
+def test_a_structure_that_is_made_to_keep_us_busy_is_not_followed(
+    body: bytes, tmp_path: Path
+) -> None:
+    """A box of length 2 would loop for ever, a million of them for long."""
+    assert ending(body, tmp_path) in {None, Ending.CUT, Ending.UNKNOWN}
+    with pytest.raises(FetchError) as caught:
+        inspect(tmp_path / "file")
+    assert caught.value.reason in {"SiteError", "NotSupported"}

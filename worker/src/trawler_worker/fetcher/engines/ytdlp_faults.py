@@ -1,0 +1,64 @@
+"""yt-dlp's errors in our terms: first what the network said, then what the extractor meant."""
+
+import re
+from typing import Final
+
+from yt_dlp.networking.exceptions import CertificateVerifyError, HTTPError, TransportError
+from yt_dlp.utils import ContentTooShortError, ExtractorError, GeoRestrictedError, UnsupportedError
+
+from trawler_crds.failures import FailureReason
+from trawler_worker.fetcher.errors import FetchError, NotTaken
+from trawler_worker.fetcher.faults import by_status, chain, fault_of
+
+_LOGIN: Final = re.compile(
+    r"\b(log ?in|logged[ -]in|sign ?in|cookies|authenticat\w*|password)\b", re.IGNORECASE
+)
+_MISSING: Final = re.compile(
+    r"no (video|media)|could not be found|not found|(does ?n[o']t|does not|no longer) exist",
+    re.IGNORECASE,
+)
+
+
+def failure_of(error: Exception) -> FetchError:
+    """Why nothing came."""
+    causes = chain(error)
+    for cause in causes:
+        fault = _meaning(cause)
+        if fault is not None:
+            return fault
+    expected = next((c for c in causes if isinstance(c, ExtractorError) and c.expected), None)
+    return fault_of(error) if expected is None else _meant(expected)
+
+
+def _meant(error: ExtractorError) -> FetchError:
+    """By the extractor's own words: without the id, which may hold any word."""
+    said = str(error.orig_msg)
+    if _MISSING.search(said):
+        return FetchError(FailureReason.NOTHING_FOUND)
+    if _LOGIN.search(said):
+        return FetchError(FailureReason.NEEDS_LOGIN)
+    return FetchError(FailureReason.UNAVAILABLE)
+
+
+def _meaning(cause: BaseException) -> FetchError | None:
+    """What one error of a chain says by itself, if anything."""
+    match cause:
+        case FetchError():
+            return cause
+        case HTTPError() if cause.redirect_loop:
+            return FetchError(FailureReason.SITE_ERROR, "The site redirects too often.")
+        case HTTPError():
+            return by_status(cause.status, cause.response.headers.get("Retry-After"))
+        case UnsupportedError():
+            return NotTaken(FailureReason.NOTHING_FOUND, "There is no media on this page.")
+        case GeoRestrictedError():
+            return FetchError(FailureReason.UNAVAILABLE)
+        case ContentTooShortError():
+            return FetchError(FailureReason.SITE_ERROR, "The site broke off in the middle.")
+        case CertificateVerifyError():
+            return FetchError(FailureReason.BAD_CERTIFICATE)
+        case MemoryError():
+            return FetchError(FailureReason.OUT_OF_MEMORY)
+        case TransportError():
+            return fault_of(cause)
+    return None

@@ -1,0 +1,281 @@
+"""How yt-dlp reaches sites: over our own client, and only over it. Its own handlers write addresses anew, take a
+part that nobody asked for as the whole, and go on with a file that has changed meanwhile.
+"""
+
+import http.cookiejar
+import io
+import ssl
+import urllib.parse
+import urllib.request
+from base64 import b64decode
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import yt_dlp.networking.common
+from yt_dlp.networking._helper import get_redirect_method
+from yt_dlp.networking.common import Request, RequestDirector, RequestHandler, Response
+from yt_dlp.networking.exceptions import (
+    CertificateVerifyError,
+    HTTPError,
+    IncompleteRead,
+    TransportError,
+)
+
+from trawler_crds.failures import FailureReason
+from trawler_worker.fetcher.errors import FetchError
+from trawler_worker.fetcher.http import (
+    MAX_REDIRECTS,
+    Answer,
+    BrokenOff,
+    Client,
+    media_type,
+    note_cookies,
+    redirects,
+    with_cookies,
+)
+from trawler_worker.fetcher.targets import Target, following, sent, target
+from trawler_worker.fetcher.versions import Part, Version, part
+
+MAX_TEXT: Final = 8 * 1024 * 1024
+"""Bytes of one page or manifest."""
+_PIECE: Final = 256 * 1024
+_OF_A_FILE: Final = frozenset(["Content-Encoding", "Content-Length", "Transfer-Encoding"])
+_NOT_ELSEWHERE: Final = frozenset(["cookie", "authorization", "proxy-authorization"])
+_OF_A_BODY: Final = frozenset(["content-length", "content-type"])
+_TEXT: Final = ("text/", "application/json", "application/xml", "application/dash+xml")
+
+
+def leave_addresses_alone() -> None:
+    """Once per process: what yt-dlp does to an address before it asks is left to `targets`."""
+    yt_dlp.networking.common.normalize_url = lambda url: url
+
+
+class TrawlerRH(RequestHandler):  # type: ignore[misc]  # yt-dlp has no types
+    """yt-dlp's requests, one at a time."""
+
+    _SUPPORTED_URL_SCHEMES = ("http", "https", "data")
+    _SUPPORTED_PROXY_SCHEMES = None
+    _SUPPORTED_FEATURES = None
+    RH_NAME = "trawler"
+
+    def __init__(self, *, client: Client, **rest: Any) -> None:
+        super().__init__(**rest)
+        self._client = client
+        self._versions: dict[str, Version] = {}
+        self.unmeasured = 0
+        """Bodies of media that came to an end which nothing announced."""
+
+    def forget(self) -> None:
+        """A job begins."""
+        self._client.close()
+        self._versions.clear()
+        self.unmeasured = 0
+
+    def _check_extensions(self, extensions: dict[str, Any]) -> None:
+        super()._check_extensions(extensions)
+        for known in ("cookiejar", "timeout", "legacy_ssl", "keep_header_casing", "impersonate"):
+            extensions.pop(known, None)
+
+    def _send(self, request: Request) -> Response:
+        if request.url[:5].lower() == "data:":
+            return _inline(request.url)
+        try:
+            return self._answer(request)
+        except ssl.SSLCertVerificationError as error:
+            raise CertificateVerifyError(cause=error) from error
+        except (OSError, FetchError) as error:  # whoever asked may do without, or ask again
+            raise TransportError(cause=error) from error
+
+    def _answer(self, request: Request) -> Response:
+        given = self._get_headers(request).items()
+        headers = {name: value for name, value in given if name.lower() != "accept-encoding"}
+        wanted = _range(headers)
+        known = self._versions.get(request.url)
+        if wanted is not None and known is not None and known.condition is not None:
+            headers["If-Range"] = known.condition
+        answer = self._follow(request, headers)
+        if wanted is None:
+            return self._whole(request, answer)
+        if wanted.last is not None:
+            return self._piece(request, answer, wanted.first, known)
+        if wanted.first and not _goes_on(answer, wanted.first, known):
+            # another version by now, or none that could be compared: all of it, from its beginning
+            answer.close()
+            del headers["Range"]
+            headers.pop("If-Range", None)
+            return self._whole(request, self._follow(request, headers))
+        if not wanted.first and answer.status == 206:
+            return self._whole(request, answer)
+        return self._respond(answer)
+
+    def _whole(self, request: Request, answer: Answer) -> Response:
+        """Nobody asked for a part, so a part is not the answer."""
+        total = answer.length
+        if answer.status == 206:
+            at = part(answer.headers.get("Content-Range"))
+            if at is None or at.first or at.total != at.last + 1:
+                answer.close()
+                raise FetchError(FailureReason.SITE_ERROR, "The site sent only a part of the file.")
+            answer.status = 200
+        if answer.status == 200 and not answer.packed:
+            self._versions[request.url] = Version.of(answer.headers, total=total)
+        return self._respond(answer)
+
+    def _piece(
+        self, request: Request, answer: Answer, first: int, known: Version | None
+    ) -> Response:
+        """A part between two places, of the same version as all parts before."""
+        at = part(answer.headers.get("Content-Range")) if answer.status == 206 else None
+        if answer.status < 300 and (at is None or at.first != first):
+            answer.close()
+            raise FetchError(
+                FailureReason.SITE_ERROR, "The site sent another part than the one asked for."
+            )
+        if at is not None:
+            version = Version.of(answer.headers, total=at.total)
+            if known is not None and known.differs_from(version):
+                answer.close()
+                raise FetchError(FailureReason.SITE_ERROR, "The file changed while it was fetched.")
+            self._versions[request.url] = version
+        return self._respond(answer)
+
+    def _follow(self, request: Request, headers: Mapping[str, str]) -> Answer:
+        here, method, body = target(request.url), request.method, _body(request.data)
+        cookies: http.cookiejar.CookieJar = self._get_cookiejar(request)
+        for _ in range(MAX_REDIRECTS + 1):
+            sending = with_cookies(headers, here, cookies)
+            answer = self._client.send(method, here, sending, body)
+            note_cookies(answer, cookies)
+            if not redirects(answer):
+                return answer
+            answer.close()
+            there = following(here, sent(answer.headers["Location"]))
+            method, before = get_redirect_method(method, answer.status), method
+            headers = _for(there, here, headers, keep_body=method == before)
+            body = body if method == before else None
+            here = there
+        raise FetchError(FailureReason.SITE_ERROR, "The site redirects too often.")
+
+    def _respond(self, answer: Answer) -> Response:
+        response = _Adapted(answer, self._ended)
+        if not 200 <= answer.status < 300:
+            raise HTTPError(response)
+        return response
+
+    def _ended(self, answer: Answer) -> None:
+        if not answer.measured and not media_type(answer.headers).startswith(_TEXT):
+            self.unmeasured += 1
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def director(ydl: Any, client: Client) -> tuple[RequestDirector, TrawlerRH]:
+    """The only way out of a YoutubeDL."""
+    found = ydl.build_request_director([lambda **given: TrawlerRH(client=client, **given)])
+    return found, found.handlers[TrawlerRH.RH_KEY]
+
+
+class _Range:
+    def __init__(self, first: int, last: int | None) -> None:
+        self.first, self.last = first, last
+
+
+def _range(headers: Mapping[str, str]) -> _Range | None:
+    value = next((value for name, value in headers.items() if name.lower() == "range"), None)
+    if value is None:
+        return None
+    first, _, last = value.removeprefix("bytes=").partition("-")
+    return _Range(int(first), int(last) if last else None) if first.isdecimal() else None
+
+
+def _goes_on(answer: Answer, have: int, known: Version | None) -> bool:
+    at: Part | None = part(answer.headers.get("Content-Range")) if answer.status == 206 else None
+    if at is None or known is None or answer.packed:
+        return False
+    return known.is_continued_by(Version.of(answer.headers, total=at.total), at, have=have)
+
+
+def _body(data: Any) -> bytes | None:
+    if data is None or isinstance(data, bytes):
+        return data
+    return data.read() if hasattr(data, "read") else b"".join(data)
+
+
+def _for(
+    there: Target, here: Target, headers: Mapping[str, str], *, keep_body: bool
+) -> dict[str, str]:
+    """Headers for where a redirect leads: nothing that was meant for another site."""
+    dropped = _OF_A_BODY if not keep_body else frozenset()
+    if there.origin != here.origin:
+        dropped |= _NOT_ELSEWHERE
+    return {name: value for name, value in headers.items() if name.lower() not in dropped}
+
+
+def _inline(url: str) -> Response:
+    """A `data:` address (RFC 2397). Raises FetchError where it is larger than a page may be."""
+    head, comma, data = url[5:].partition(",")
+    if len(data) > 2 * MAX_TEXT:
+        raise FetchError(FailureReason.TOO_LARGE, "The page is larger than we read.")
+    raw = urllib.parse.unquote_to_bytes(data) if comma else b""
+    if head.endswith(";base64"):
+        try:
+            raw = b64decode(raw, validate=False)
+        except ValueError:
+            raise FetchError(FailureReason.SITE_ERROR) from None
+    kind = head.removesuffix(";base64") or "text/plain"
+    return Response(io.BytesIO(raw), url, {"Content-Type": kind, "Content-Length": str(len(raw))})
+
+
+class _Adapted(Response):  # type: ignore[misc]  # yt-dlp has no types
+    """An answer as yt-dlp reads it: unpacked, with every error in its own words."""
+
+    def __init__(self, answer: Answer, ended: Callable[[Answer], None]) -> None:
+        plain = {
+            name: value
+            for name, value in answer.headers.items()
+            if not (answer.packed and name.title() in _OF_A_FILE)
+        }
+        super().__init__(io.BytesIO(), answer.at.url, {}, answer.status, answer.reason)
+        for name, value in plain.items():
+            self.headers.add_header(name, value)
+        if answer.length is not None and not answer.packed:
+            del self.headers["Content-Length"]
+            self.headers["Content-Length"] = str(answer.length)
+        self._answer = answer
+        self._ended = ended
+        self._rest = b""
+        self._over = False
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, amt: int | None = None) -> bytes:
+        """As much as was asked for, unless it ends before; without a number all of it, up to `MAX_TEXT`."""
+        parts, size = [self._rest], len(self._rest)
+        while not self._over and (amt is None or size < amt):
+            piece = self._next(_PIECE if amt is None else max(1, amt - size))
+            parts.append(piece)
+            size += len(piece)
+            if amt is None and size > MAX_TEXT:
+                self.close()
+                raise FetchError(FailureReason.TOO_LARGE, "The page is larger than we read.")
+        found = b"".join(parts)
+        self._rest = b"" if amt is None else found[amt:]
+        return found if amt is None else found[:amt]
+
+    def _next(self, count: int) -> bytes:
+        try:
+            piece = self._answer.read(count)
+        except BrokenOff as error:
+            raise IncompleteRead(partial=0, cause=error) from error
+        except OSError as error:
+            raise TransportError(cause=error) from error
+        if not piece:
+            self._over = True
+            self._ended(self._answer)
+        return piece
+
+    def close(self) -> None:
+        self._answer.close()
+        super().close()

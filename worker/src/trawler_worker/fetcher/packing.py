@@ -1,0 +1,90 @@
+"""Bodies that a site packed, unpacked piece by piece under the caps of whoever reads them."""
+
+import zlib
+from collections.abc import Iterator
+from typing import Final, Protocol
+
+from trawler_crds.failures import FailureReason
+from trawler_worker.fetcher.errors import FetchError
+
+PIECE: Final = 256 * 1024
+"""Bytes that are unpacked at once: what is small on the wire may be large."""
+NOT_PACKED: Final = frozenset(["", "identity"])
+
+
+class Unpacker(Protocol):
+    """One way to unpack."""
+
+    def feed(self, packed: bytes) -> Iterator[bytes]:
+        """What a piece holds. Raises FetchError (SiteError) where it is broken."""
+        ...
+
+    def finish(self) -> None:
+        """Raises FetchError (SiteError) where something is missing."""
+        ...
+
+
+class Plain:
+    """Not packed."""
+
+    def feed(self, packed: bytes) -> Iterator[bytes]:
+        yield packed
+
+    def finish(self) -> None: ...
+
+
+class Zipped:
+    """gzip, one member or several (RFC 1952, section 2.2), and deflate with and without its zlib header."""
+
+    def __init__(self, *, raw: bool = False) -> None:
+        self._raw = raw
+        self._inside = zlib.decompressobj(-zlib.MAX_WBITS if raw else zlib.MAX_WBITS | 32)
+        self._begun = False
+        self._over = False
+        self._kept = b""
+
+    def feed(self, packed: bytes) -> Iterator[bytes]:
+        while packed and not self._over:
+            packed, self._kept = self._kept + packed, b""
+            if self._inside.eof:
+                if packed == b"\x1f":
+                    self._kept = packed  # perhaps the first byte of a further member
+                    return
+                if not packed.startswith(b"\x1f\x8b"):
+                    self._over = True  # something behind the last member, as gzip itself ignores
+                    return
+                self._inside = zlib.decompressobj(zlib.MAX_WBITS | 16)
+            piece, packed = self._piece(packed)
+            if piece:
+                yield piece
+
+    def _piece(self, packed: bytes) -> tuple[bytes, bytes]:
+        try:
+            piece = self._inside.decompress(packed, PIECE)
+        except zlib.error:
+            if self._begun or self._raw:
+                raise FetchError(
+                    FailureReason.SITE_ERROR, "The site packed the file in a broken way."
+                ) from None
+            self._raw, self._inside = True, zlib.decompressobj(-zlib.MAX_WBITS)
+            return b"", packed
+        self._begun = True
+        return piece, self._inside.unused_data or self._inside.unconsumed_tail
+
+    def finish(self) -> None:
+        if self._begun and not self._inside.eof:
+            raise FetchError(FailureReason.SITE_ERROR, "The site broke off in the middle.")
+
+
+def unpacker(encoding: str) -> Unpacker:
+    """For a Content-Encoding. Raises FetchError (SiteError) for one that we do not know, which nobody asked for."""
+    match encoding.strip().lower():
+        case "" | "identity":
+            return Plain()
+        case "gzip" | "x-gzip":
+            return Zipped()
+        case "deflate":
+            return Zipped()
+    raise FetchError(
+        FailureReason.SITE_ERROR, "The site packed the file in a way that we do not know."
+    )

@@ -1,0 +1,79 @@
+"""The processes of this container, as /proc shows them. A process that left its group or session is still a
+descendant of somebody; whoever loses its parent comes to the nearest subreaper (prctl(2)).
+"""
+
+import contextlib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+_ZOMBIE: Final = b"Z"
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One look at one process."""
+
+    pid: int
+    parent: int
+    started: int
+    """Ticks since boot: with its pid it is never another's."""
+    zombie: bool
+
+
+def look(pid: int) -> Process | None:
+    """One process; None where there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - many, often
+            fields = file.read().rpartition(b")")[2].split()
+        return Process(pid, int(fields[1]), int(fields[19]), fields[0] == _ZOMBIE)
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def every() -> dict[int, Process]:
+    """All that there are now, by pid."""
+    names = os.listdir("/proc")  # noqa: PTH208 - names are all that is needed
+    found = (look(int(name)) for name in names if name.isdigit())
+    return {process.pid: process for process in found if process is not None}
+
+
+def descendants(roots: Iterable[int], among: Mapping[int, Process]) -> list[Process]:
+    """The children of these, their children, and so on. Pure."""
+    children: dict[int, list[Process]] = {}
+    for process in among.values():
+        children.setdefault(process.parent, []).append(process)
+    found: list[Process] = []
+    seen: set[int] = set()
+    todo = list(roots)
+    while todo:
+        for child in children.get(todo.pop(), ()):
+            if child.pid not in seen:
+                seen.add(child.pid)
+                found.append(child)
+                todo.append(child.pid)
+    return found
+
+
+def children_of(pid: int) -> set[int]:
+    """Of a process with one thread; those too that have ended and were not reaped. By the kernel's own list where it
+    keeps one: a scan of /proc can miss who is somebody else every moment.
+    """
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:  # noqa: PTH123 - many, often
+            return {int(child) for child in file.read().split()}
+    except FileNotFoundError:
+        return {process.pid for process in every().values() if process.parent == pid}
+
+
+def private_memory(pids: Iterable[int]) -> int:
+    """Resident bytes that are not shared: what a fork has in common with its parent is not counted."""
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(OSError, ValueError):
+            with open(f"/proc/{pid}/statm", "rb") as file:  # noqa: PTH123 - many, often
+                _, resident, shared, *_ = file.read().split()
+            total += (int(resident) - int(shared)) * _PAGE
+    return total

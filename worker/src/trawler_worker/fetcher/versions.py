@@ -1,0 +1,70 @@
+"""Whether two answers are of one version of a file (RFC 9110, sections 8.8, 13.1.5 and 15.3.7). Pure."""
+
+import re
+from dataclasses import dataclass
+from email.message import Message
+from typing import Final
+
+_RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """What a 206 says it holds: bytes from `first` to `last`, of so many in all if it knows."""
+
+    first: int
+    last: int
+    total: int | None
+
+
+def part(content_range: str | None) -> Part | None:
+    """Read a Content-Range; None where it says nothing that could be."""
+    found = _RANGE.fullmatch((content_range or "").strip())
+    if found is None:
+        return None
+    first, last = int(found[1]), int(found[2])
+    total = None if found[3] == "*" else int(found[3])
+    if last < first or (total is not None and last >= total):
+        return None
+    return Part(first=first, last=last, total=total)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Version:
+    """What an answer says of the file it is of."""
+
+    total: int | None
+    etag: str | None
+    modified: str | None
+
+    @classmethod
+    def of(cls, headers: Message, *, total: int | None) -> "Version":
+        return cls(total=total, etag=headers.get("ETag"), modified=headers.get("Last-Modified"))
+
+    @property
+    def condition(self) -> str | None:
+        """For If-Range: a strong validator, or none."""
+        return self.etag if self.etag is not None and not self.etag.startswith("W/") else None
+
+    def differs_from(self, other: "Version") -> bool:
+        """Whether both say something that cannot be of one version."""
+        pairs = (
+            (self.etag, other.etag),
+            (self.total, other.total),
+            (self.modified, other.modified),
+        )
+        return any(None not in pair and pair[0] != pair[1] for pair in pairs)
+
+    def is_continued_by(self, other: "Version", at: Part, *, have: int) -> bool:
+        """Whether a 206 goes on exactly where this version was left. What it does not say was not checked by
+        anybody, so it is no.
+        """
+        return (
+            self.condition is not None
+            and other.etag == self.etag
+            and (other.modified is None or self.modified is None or other.modified == self.modified)
+            and at.first == have
+            and at.total is not None
+            and at.last == at.total - 1
+            and (self.total is None or at.total == self.total)
+        )
