@@ -152,6 +152,23 @@ def test_a_body_that_stalls_is_fetched_on(engine: Engine, studio: Studio, tmp_pa
     assert found.files[0].path.read_bytes() == body
 
 
+def test_a_body_that_stalls_for_good_is_too_slow(
+    engines: dict[EngineName, Engine], studio: Studio, tmp_path: Path
+) -> None:
+    """A site that knows no parts: there is nothing to go on with. yt-dlp asks again, until the job's own rule ends it."""
+    body = studio.make("mp4", "stalled", 0)
+
+    def say(_: Asked) -> Said:
+        head, rest = answer("200 OK", body, MP4)
+        yield head
+        yield rest[:30_000]
+        yield 17.0
+
+    with rawsite(say) as site, pytest.raises(FetchError) as caught:
+        fetch(engines[EngineName.DIRECT], site.url("/a.mp4"), tmp_path)
+    assert caught.value.reason == "TooSlow"
+
+
 def test_early_hints_come_before_the_answer(engine: Engine, studio: Studio, tmp_path: Path) -> None:
     """103, as content networks send it (RFC 8297)."""
     body = studio.make("mp4", "hints", 0)

@@ -4,7 +4,6 @@ urllib3, aiohttp and httpx all write addresses anew, each in its own way (measur
 that signed the address then refuses it. Runs in a job process, one request at a time.
 """
 
-import contextlib
 import http.client
 import http.cookiejar
 import select
@@ -44,6 +43,10 @@ class BrokenOff(OSError):
     """The body ended before it was whole."""
 
 
+class Stalled(BrokenOff):
+    """Nothing came for a while in the middle of the body."""
+
+
 class _Response(http.client.HTTPResponse):
     """Skips every interim answer; `http.client` knows only 100."""
 
@@ -75,7 +78,6 @@ class Answer:
         self._left = 0 if bare else self.length
         self._over = bare
         self._unpacker = packing.unpacker("" if bare else sent_encoding(self.headers))
-        connection.wait_at_most(STALLED_FOR)
         self._ready: Iterator[bytes] = iter(())
         if bare:
             self._finish()
@@ -122,7 +124,8 @@ class Answer:
             ValueError,
         ) as error:
             self.close()
-            raise BrokenOff("the body broke off") from error
+            kind = Stalled if isinstance(error, TimeoutError) else BrokenOff
+            raise kind("the body broke off") from error
         if self._left is not None:
             self._left -= len(piece)
             if not piece and self._left:
@@ -173,13 +176,6 @@ class _Connection:
         self._client = client
         self._origin = origin
         self.inner = inner
-        self._socket = inner.sock
-
-    def wait_at_most(self, seconds: float) -> None:
-        """For each read of the answer."""
-        if self._socket is not None:
-            with contextlib.suppress(OSError):
-                self._socket.settimeout(seconds)
 
     def release(self, *, keep: bool) -> None:
         if keep:
@@ -296,7 +292,9 @@ class Client:
             for name, value in _headers(at, headers, body).items():
                 connection.putheader(name, value)
             connection.endheaders(body)
+            wire = connection.sock  # the connection lets go of it where the answer is its last one
             response = connection.getresponse()
+            wire.settimeout(STALLED_FOR)
             try:
                 answer = Answer(at, response, _Connection(self, at.origin, connection), method)
             except FetchError:

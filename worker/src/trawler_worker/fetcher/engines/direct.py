@@ -12,7 +12,7 @@ from trawler_crds.media_job import EngineName
 from trawler_worker.fetcher.engines.base import Fetched, Found, Report
 from trawler_worker.fetcher.errors import FetchError, NotTaken
 from trawler_worker.fetcher.faults import by_status, fault_of
-from trawler_worker.fetcher.http import Answer, BrokenOff, Client, media_type
+from trawler_worker.fetcher.http import Answer, BrokenOff, Client, Stalled, media_type
 from trawler_worker.fetcher.limits import too_large
 from trawler_worker.fetcher.sniff import HEAD, sniff
 from trawler_worker.fetcher.targets import sent
@@ -55,6 +55,7 @@ class Download:
         self._have = 0
         self._version = Version(total=None, etag=None, modified=None)
         self._resumable = False
+        self._stalled = False
         self.called: str | None = None
         """What the site calls the file."""
         self.measured = False
@@ -70,6 +71,8 @@ class Download:
                 answer.close()
             if self._have and not self._resumable:
                 break  # a further attempt of the job may come to the end; not at once, again and again
+        if self._stalled:
+            raise FetchError(FailureReason.TOO_SLOW)
         raise FetchError(FailureReason.SITE_ERROR, _BROKEN)
 
     def _wanted(self) -> dict[str, str]:
@@ -92,7 +95,8 @@ class Download:
             raise too_large(self._limits)
         try:
             self._write(answer)
-        except (BrokenOff, ConnectionError):
+        except (BrokenOff, ConnectionError) as error:
+            self._stalled = isinstance(error, Stalled)
             return False
         whole = self._version.total
         self.measured = answer.measured
