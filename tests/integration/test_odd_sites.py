@@ -304,20 +304,21 @@ def test_a_certificate_that_proves_nothing_has_its_own_reason(
     assert [] == site.asked
 
 
+@pytest.mark.parametrize(("name", "kind"), [("mp4", "video/mp4"), ("ts", "video/mp2t")])
 def test_what_a_page_says_of_a_length_is_not_proof(
-    engines: dict[EngineName, Engine], studio: Studio, tmp_path: Path
+    engines: dict[EngineName, Engine], studio: Studio, tmp_path: Path, name: str, kind: str
 ) -> None:
-    """Y04: JSON-LD says ten seconds, the file has four and is whole."""
+    """Y04: JSON-LD says thirty seconds, the file has four and is whole: by its structure, or by its length."""
 
     def say(asked: Asked) -> Said:
         if asked.target == "/page":
             data = (
                 '{"@context":"https://schema.org","@type":"VideoObject","name":"A film",'
-                f'"duration":"PT30S","contentUrl":"{site.url("/film.mp4")}"}}'
+                f'"duration":"PT30S","contentUrl":"{site.url(f"/film.{name}")}"}}'
             )
             page = f'<html><script type="application/ld+json">{data}</script></html>'
             return answer("200 OK", page.encode(), "Content-Type: text/html")
-        return answer("200 OK", studio.clip("mp4"), MP4)
+        return answer("200 OK", studio.clip(name), f"Content-Type: {kind}")
 
     with rawsite(say) as site:
         found = proved(engines[EngineName.YT_DLP], site.url("/page"), tmp_path)

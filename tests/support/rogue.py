@@ -96,6 +96,12 @@ class Rogue:
                 file.truncate(300_000_000)
         time.sleep(60)
 
+    def roomy(self, path: Path, report: Report) -> None:
+        """Less than a job may have, and more than there is room for beside others."""
+        with path.with_name("roomy").open("wb") as file:
+            file.truncate(300_000_000)
+        time.sleep(60)
+
     def huge(self, path: Path, report: Report) -> None:
         with path.open("wb") as file:
             file.truncate(100_000_000_000)

@@ -97,7 +97,9 @@ FAILURES: Final[Mapping[FailureReason, FailureRule]] = MappingProxyType(
             "attemptSeconds is over", Retry.NEVER, "Fetching this took longer than allowed."
         ),
         _R.OUT_OF_MEMORY: _rule(
-            "over the memory cap", Retry.ONCE_ALONE, "Fetching this took more memory than allowed."
+            "over the memory cap, or no room on the worker's disk beside others",
+            Retry.ONCE_ALONE,
+            "Fetching this took more memory than allowed.",
         ),
         _R.SITE_ERROR: _rule(
             "cut, empty, broken, not as announced, 5xx, more than five redirects",

@@ -18,8 +18,6 @@ class Process:
 
     pid: int
     parent: int
-    started: int
-    """Ticks since boot: with its pid it is never another's."""
     zombie: bool
 
 
@@ -28,7 +26,7 @@ def look(pid: int) -> Process | None:
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - many, often
             fields = file.read().rpartition(b")")[2].split()
-        return Process(pid, int(fields[1]), int(fields[19]), fields[0] == _ZOMBIE)
+        return Process(pid, int(fields[1]), fields[0] == _ZOMBIE)
     except (OSError, ValueError, IndexError):
         return None
 
@@ -69,7 +67,7 @@ def children_of(pid: int) -> set[int]:
 
 
 def private_memory(pids: Iterable[int]) -> int:
-    """Resident bytes that are not shared: what a fork has in common with its parent is not counted."""
+    """Resident bytes that no file backs. Pages that a fork still shares with its parent count for both."""
     total = 0
     for pid in pids:
         with contextlib.suppress(OSError, ValueError):

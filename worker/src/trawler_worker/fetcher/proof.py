@@ -145,7 +145,8 @@ def _verified(file: Fetched, seen: Inspected) -> Verified:
 
 def _lasts_as_announced(file: Fetched, seen: Inspected) -> None:
     """What a page says of a length may be of something else: it counts where nothing else shows the end."""
-    if not file.seconds or (seen.ending is Ending.WHOLE and not file.assembled):
+    shown = file.measured or seen.ending is Ending.WHOLE
+    if not file.seconds or (shown and not file.assembled):
         return
     inside = seen.inside
     allowed = max(_TOLERANCE_SECONDS, file.seconds * _TOLERANCE_SHARE)

@@ -88,6 +88,7 @@ class Download:
         resumed = answer.status == 206 and self._have > 0
         if resumed and not self._goes_on(answer):
             self._have = 0  # another version by now: all of it, from its beginning
+            self._stalled = False
             return False
         if not resumed:
             self._begin(answer)
