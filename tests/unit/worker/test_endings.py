@@ -184,3 +184,107 @@ def test_a_structure_that_is_made_to_keep_us_busy_is_not_followed(
     with pytest.raises(FetchError) as caught:
         inspect(tmp_path / "file")
     assert caught.value.reason in {"SiteError", "NotSupported"}
+
+
+def _box(name: bytes, *parts: bytes) -> bytes:
+    inside = b"".join(parts)
+    return struct.pack(">I4s", 8 + len(inside), name) + inside
+
+
+def _table(name: bytes, *numbers: int) -> bytes:
+    return _box(name, bytes(4), struct.pack(f">{len(numbers)}I", *numbers))
+
+
+def _film(folder: Path, *, offsets: list[int], runs: list[int], sizes: list[int]) -> Path:
+    """Tables as a careless program writes them, before 1,000 bytes of samples."""
+    table = _box(
+        b"stbl",
+        _table(b"stco", *offsets),
+        _table(b"stsc", *runs),
+        _table(b"stsz", 0, *sizes),
+    )
+    track = _box(b"trak", _box(b"mdia", _box(b"minf", table)))
+    path = folder / "film.mp4"
+    begin = _box(b"ftyp", b"isom\0\0\0\0isom") + _box(b"moov", track)
+    path.write_bytes(begin + _box(b"mdat", bytes(1000)))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("offsets", "runs", "sizes"),
+    [
+        ([2, 300, 0xC000009D], [1, 1, 4, 1], [4, 9, 9, 9, 9]),
+        ([2, 300, 600], [1, 1, 2, 1], [3, 50, 50, 50]),
+        ([2, 300, 600], [1, 1, 1, 1, 0, 0, 0], [2, 50, 50]),
+        ([1, 300], [1, 1, 3, 1], [2, 50, 50]),
+    ],
+    ids=[
+        "a chunk without samples",
+        "a short last chunk",
+        "zeros behind the table",
+        "sizes end early",
+    ],
+)
+def test_a_film_is_whole_where_its_samples_are(
+    tmp_path: Path, offsets: list[int], runs: list[int], sizes: list[int]
+) -> None:
+    """Players go by the count of samples; the first is a real film that they all play."""
+    path = _film(tmp_path, offsets=offsets, runs=runs, sizes=sizes)
+    with path.open("rb") as file:
+        kind = sniff_file(file, path.stat().st_size)
+    assert kind is not None
+    assert ending_of(path, kind) is Ending.WHOLE
+    path.write_bytes(path.read_bytes()[:340])
+    assert ending_of(path, kind) is not Ending.WHOLE
+
+
+def test_a_list_of_places_that_says_nothing_costs_nothing(tmp_path: Path) -> None:
+    """Sixty-five thousand times as many extents of no bytes: an hour of a processor."""
+    item = struct.pack(">HHH", 1, 0, 0xFFFF)
+    places = _box(b"iloc", bytes(4), b"\0\0", struct.pack(">H", 0xFFFF), item * 0xFFFF)
+    path = tmp_path / "a.avif"
+    meta = _box(b"meta", bytes(4), places)
+    path.write_bytes(_box(b"ftyp", b"avif\0\0\0\0avifmif1") + meta + _box(b"mdat", bytes(8)))
+    with path.open("rb") as file:
+        kind = sniff_file(file, path.stat().st_size)
+    assert kind is not None
+    assert ending_of(path, kind) is Ending.UNKNOWN
+
+
+def test_an_animation_may_have_thousands_of_pictures(tmp_path: Path) -> None:
+    """Each picture was read in pieces of 64 KiB, and after 4,096 the file was called cut."""
+    picture = b"\x21\xf9\4\0\1\0\0\0" + b"\x2c" + bytes(8) + b"\0" + b"\2\2\x44\1\0"
+    body = b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0x80, 0, 0) + bytes(6) + picture * 9000
+    path = tmp_path / "a.gif"
+    path.write_bytes(body + b"\x3b")
+    assert _ending(path) is Ending.WHOLE
+    path.write_bytes(body[:-3])
+    assert _ending(path) is Ending.CUT
+
+
+def test_what_cameras_leave_between_the_parts_of_a_picture_is_passed_over(tmp_path: Path) -> None:
+    """Padding behind the first segment; its length leaves it out."""
+    head, rest = b"\xff\xd8\xff\xe1\0\6abcd", b"\xff\xda\0\2" + b"\x11" * 50 + b"\xff\xd9"
+    path = tmp_path / "a.jpg"
+    path.write_bytes(head + b"\0\xe1\0\0pad" + rest)
+    assert _ending(path) is Ending.WHOLE
+    path.write_bytes(head + b"\0\xe1\0\0pad" + rest[:-2])
+    assert _ending(path) is Ending.CUT
+
+
+@pytest.mark.parametrize("wide", [0, 2**64 - 1])
+def test_a_large_wave_from_a_pipe_says_no_length(tmp_path: Path, wide: int) -> None:
+    """RF64, whose beginning could not be written again."""
+    fields = struct.pack("<QQQI", wide, wide, 0, 0)
+    body = b"RF64\xff\xff\xff\xffWAVEds64" + struct.pack("<I", len(fields)) + fields
+    body += b"fmt " + struct.pack("<IHHIIHH", 16, 1, 1, 8000, 16000, 2, 16)
+    path = tmp_path / "a.wav"
+    path.write_bytes(body + b"data\xff\xff\xff\xff" + bytes(999))
+    assert _ending(path) is Ending.UNKNOWN
+
+
+def _ending(path: Path) -> Ending:
+    with path.open("rb") as file:
+        kind = sniff_file(file, path.stat().st_size)
+    assert kind is not None
+    return ending_of(path, kind)

@@ -27,8 +27,10 @@ _ONLY_SOUND: Final = {MP4: M4A, MATROSKA: MATROSKA_SOUND, WEBM: WEBM_SOUND, OGG_
 _WITH_PICTURES: Final = {M4A: MP4, OGG: OGG_VIDEO}
 
 
-_OFTEN_CUT: Final = frozenset(["mp3", "ogg"])
-"""Previews and re-cut podcasts keep the first frame of the whole, and radio stations break off."""
+_OFTEN_CUT: Final = frozenset(["mp3", "ogg", "flac"])
+"""Previews and re-cut podcasts keep the first frame of the whole, what is cut without coding it anew keeps its count of
+samples, and radio stations break off.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)

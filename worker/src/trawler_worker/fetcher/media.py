@@ -76,8 +76,9 @@ def _read(container: Any, kind: FileType) -> Probe:
         audio=bool(sounds),
         video_codec=_codec(pictures),
         audio_codec=_codec(sounds),
-        width=(pictures[0].width or None) if pictures else None,
-        height=(pictures[0].height or None) if pictures else None,
+        # a stream that libavcodec has no decoder for has no such attributes
+        width=getattr(pictures[0], "width", None) or None if pictures else None,
+        height=getattr(pictures[0], "height", None) or None if pictures else None,
         seconds=container.duration / av.time_base if timed else None,
         shortest=min(lengths) if len(lengths) == len(pictures) + len(sounds) else None,
     )

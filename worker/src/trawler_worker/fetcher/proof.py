@@ -15,6 +15,7 @@ from trawler_worker.fetcher.engines.base import Fetched
 from trawler_worker.fetcher.errors import FetchError
 from trawler_worker.fetcher.inspection import Inspected, inspect
 from trawler_worker.fetcher.limits import too_large
+from trawler_worker.fetcher.sniff import OGG
 from trawler_worker.files import NotPlain, opened
 from trawler_worker.protocol import Proved
 
@@ -99,7 +100,7 @@ def prove(
         path = _closed(
             tools.extract_audio(path, seen.kind, seen.inside, media.audio_format), scratch
         )
-        seen = inspect(path)
+        seen = inspect(path, measured=True)  # our own program wrote it to its end
         _lasts_as_announced(file, seen)
     _fits_the_wish(seen, media)
     inside = seen.inside
@@ -111,7 +112,9 @@ def prove(
         name=naming.file_name(
             called=title or file.called,
             url=url,
-            extension="opus" if path.suffix == ".opus" else seen.kind.extension,
+            extension="opus"
+            if path.suffix == ".opus" and seen.kind is OGG
+            else seen.kind.extension,
             number=number,
             count=count,
         ),
@@ -150,8 +153,9 @@ def _lasts_as_announced(file: Fetched, seen: Inspected) -> None:
         return
     inside = seen.inside
     allowed = max(_TOLERANCE_SECONDS, file.seconds * _TOLERANCE_SHARE)
-    # sound often ends before the picture does; less than half of it is no track of this
-    short = inside.shortest is not None and inside.shortest < file.seconds / 2
+    # sound often ends before the picture does; less than half of it may be a part of its file
+    half = inside.shortest is not None and inside.shortest < file.seconds / 2
+    short = half and not file.measured
     if short or (inside.seconds is not None and abs(inside.seconds - file.seconds) > allowed):
         raise FetchError(FailureReason.SITE_ERROR, "The file is not as long as the site announced.")
 

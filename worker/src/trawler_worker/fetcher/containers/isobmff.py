@@ -117,15 +117,37 @@ def _last_byte(data: Bytes, track: Box) -> int | None:
         return None
     found = boxes(data, table.begin, table.end)
     inside = {box.name: box for box in found if box.end <= table.end}
-    offsets = _numbers(data, inside.get(b"stco"), skip=8, code="I") or _numbers(
-        data, inside.get(b"co64"), skip=8, code="Q"
+    offsets = _numbers(data, inside.get(b"stco"), each=1, code="I") or _numbers(
+        data, inside.get(b"co64"), each=1, code="Q"
     )
-    runs = _numbers(data, inside.get(b"stsc"), skip=8, code="I")
+    runs = _numbers(data, inside.get(b"stsc"), each=3, code="I")
     if not offsets or not runs:
         return 0 if offsets is not None else None
-    last = max(range(len(offsets)), key=offsets.__getitem__)
-    first_sample, count = _samples_of(runs, last)
-    return offsets[last] + _size_of(data, inside.get(b"stsz"), first_sample, count)
+    sizes = inside.get(b"stsz")
+    samples = data.number(sizes.begin + 8, ">I") if sizes is not None else None
+    used = len(offsets) if samples is None else _chunks_of(runs, samples, len(offsets))
+    if not used:
+        return 0
+    last = max(range(used), key=offsets.__getitem__)
+    first, count = _samples_of(runs, last)
+    if samples is not None:
+        count = min(count, samples - first)
+    return offsets[last] + _size_of(data, sizes, first, count)
+
+
+def _chunks_of(runs: "array[int]", samples: int, chunks: int) -> int:
+    """How many chunks hold all samples. There may be more, and the last may hold fewer than its run says: players go
+    by the samples.
+    """
+    before = 0
+    for at in range(0, len(runs) - 2, 3):
+        first, each = runs[at] - 1, runs[at + 1]
+        following = runs[at + 3] - 1 if at + 3 < len(runs) - 2 else chunks
+        held = max(0, following - first) * each
+        if held and before + held >= samples:
+            return min(chunks, first - (before - samples) // each)
+        before += held
+    return chunks
 
 
 def _samples_of(runs: "array[int]", chunk: int) -> tuple[int, int]:
@@ -148,16 +170,17 @@ def _size_of(data: Bytes, sizes: Box | None, first: int, count: int) -> int:
         # QuickTime's packed sound counts samples of sound there, and says 1
         return same * count if same > 1 else 0
     begin = sizes.begin + 12 + 4 * first
-    few = data.at(begin, 4 * min(count, MAX_INDEX // 4)) if begin < sizes.end else b""
+    few = data.at(begin, max(0, min(4 * count, sizes.end - begin, MAX_INDEX)))
     return sum(_big_endian(few, "I"))
 
 
-def _numbers(data: Bytes, box: Box | None, *, skip: int, code: str) -> "array[int] | None":
-    """A table of numbers behind a full box's head and its count."""
+def _numbers(data: Bytes, box: Box | None, *, each: int, code: str) -> "array[int] | None":
+    """A table behind a full box's head: as many entries, of so many numbers `each`, as it says it has."""
     if box is None:
         return None
-    length = min(box.end - box.begin - skip, MAX_INDEX)
-    return _big_endian(data.at(box.begin + skip, max(0, length)), code)
+    entries = data.number(box.begin + 4, ">I") or 0
+    there = min(entries * each * struct.calcsize(f">{code}"), box.end - box.begin - 8, MAX_INDEX)
+    return _big_endian(data.at(box.begin + 8, max(0, there)), code)
 
 
 def _big_endian(raw: bytes, code: str) -> "array[int]":
@@ -283,6 +306,8 @@ def _last_extent(raw: bytes) -> int | None:
         method, at = _uint(raw, at, 2) if version else (0, at)
         base, at = _uint(raw, at + 2, base_width)
         extents, at = _uint(raw, at, 2)
+        if extents > 1 and not index_width + offset_width + length_width:
+            return None  # sixty thousand of nothing, for each of as many items
         for _ in range(extents):
             offset, at = _uint(raw, at + index_width, offset_width)
             length, at = _uint(raw, at, length_width)

@@ -24,8 +24,16 @@ def jpeg_ending(data: Bytes) -> Ending:
             continue
         if len(head) >= 2 and head[:2] == b"\xff\xd9":
             return Ending.WHOLE
-        if len(head) < 4 or head[0] != 0xFF:
+        if len(head) < 4:
             return Ending.CUT
+        if (
+            head[0] != 0xFF
+        ):  # what cameras leave between two segments is passed over, as everybody does
+            stray = _behind_scan(data, at)
+            if stray is None:
+                return Ending.CUT
+            at = stray
+            continue
         if head[1] in _NO_LENGTH:
             at += 2
             continue
@@ -71,7 +79,7 @@ def gif_ending(data: Bytes) -> Ending:
     head = data.at(0, 13)
     if len(head) < 13:
         return Ending.CUT
-    at, pictures = 13 + _colours(head[10]), 0
+    at, pictures, window = 13 + _colours(head[10]), 0, _Window(data)
     while True:
         mark = data.at(at, 10)
         if not mark:
@@ -79,9 +87,9 @@ def gif_ending(data: Bytes) -> Ending:
         if mark[0] == 0x3B:
             return Ending.WHOLE
         if mark[0] == 0x21:
-            behind = _sub_blocks(data, at + 2)
+            behind = _sub_blocks(window, data.size, at + 2)
         elif mark[0] == 0x2C and len(mark) == 10:
-            behind = _sub_blocks(data, at + 11 + _colours(mark[9]))
+            behind = _sub_blocks(window, data.size, at + 11 + _colours(mark[9]))
             pictures += 1
         elif mark[0] == 0x2C:
             return Ending.CUT
@@ -97,17 +105,28 @@ def _colours(flags: int) -> int:
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
-def _sub_blocks(data: Bytes, at: int) -> int | None:
-    """Where they end; None where the file does before. Read in large pieces: there may be many."""
-    window, begin = b"", at
-    while True:
-        if not begin <= at < begin + len(window):
-            window, begin = data.at(at, 64 * 1024), at
-            if not window:
-                return None
-        length = window[at - begin]
+class _Window:
+    """Single bytes of a file, read in large pieces: an animation has thousands of pictures."""
+
+    def __init__(self, data: Bytes) -> None:
+        self._data = data
+        self._begin = 0
+        self._bytes = b""
+
+    def byte(self, at: int) -> int | None:
+        """None behind the end."""
+        if not self._begin <= at < self._begin + len(self._bytes):
+            self._bytes, self._begin = self._data.at(at, 64 * 1024), at
+        return self._bytes[at - self._begin] if self._bytes else None
+
+
+def _sub_blocks(window: _Window, size: int, at: int) -> int | None:
+    """Where they end; None where the file does before."""
+    while at <= size:
+        length = window.byte(at)
+        if length is None:
+            return None
         at += 1 + length
         if not length:
             return at
-        if at > data.size:
-            return None
+    return None

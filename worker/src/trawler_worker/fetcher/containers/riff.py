@@ -6,6 +6,7 @@ from typing import Final
 from trawler_worker.fetcher.containers.reading import Bytes, Ending
 
 _UNKNOWN: Final = 0x7FFF0000
+_NOT_KNOWN: Final = 2**64 - 1
 """From here on a length was not known: 7FFFF024 and FFFFFFFF are what programs write then."""
 _MAX_CHUNKS: Final = 10_000
 
@@ -49,7 +50,11 @@ def wave_ending(data: Bytes) -> Ending:
             wide = data.number(at + 16, "<Q")
         if name == b"data":
             if wide is not None and length == 0xFFFFFFFF:
-                length = wide
+                length = wide or _NOT_KNOWN
+                if (
+                    length == _NOT_KNOWN
+                ):  # written into a pipe, whose beginning cannot be written again
+                    return Ending.UNKNOWN
             elif length == 0 or length >= _UNKNOWN:
                 return Ending.UNKNOWN
             return Ending.WHOLE if at + 8 + length <= data.size else Ending.CUT
