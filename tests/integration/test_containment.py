@@ -3,6 +3,7 @@ unharmed, nothing kept that was not proved.
 """
 
 import asyncio
+import errno
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -212,3 +213,29 @@ async def test_the_largest_goes_where_all_have_no_room_together(
             assert not running.done()
             tight.stop(small.job)
             await running
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"), [(errno.EMFILE, "Internal"), (errno.ENOSPC, "OutOfMemory")]
+)
+async def test_a_job_that_cannot_be_begun_ends_alone(
+    isolation: Isolation, monkeypatch: pytest.MonkeyPatch, number: int, reason: str
+) -> None:
+    """No descriptor or no room is left: the error ended the pod with all that ran in it."""
+    neighbour = wish("hopping")
+    running = asyncio.create_task(run(isolation, neighbour))
+    while not alive(isolation):
+        await asyncio.sleep(0.02)
+
+    def refuse(_: int) -> tuple[int, int]:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pipe2", refuse)
+        done = await run(isolation, wish("setsid"))
+    assert done.fault is not None
+    assert done.fault.reason == reason
+    assert not running.done()
+    isolation.stop(neighbour.job)
+    await running
+    assert [] == list(isolation._scratch.iterdir())

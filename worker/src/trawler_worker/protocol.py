@@ -17,6 +17,11 @@ MAX_LINE: Final = 256 * 1024
 """Bytes of one line; a longer one ends the conversation."""
 
 
+Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
+"""What fits into a number of the kernel's; a job process writes what it likes."""
+MAX_FILES: Final = 100
+
+
 class Fetch(Contract):
     """Agent → fetcher: do this in a process of its own."""
 
@@ -51,8 +56,8 @@ class Moved(Contract):
     type: Literal["moved"] = "moved"
     job: str
     stage: Stage
-    bytes: int
-    total: int | None = None
+    bytes: Count
+    total: Count | None = None
 
 
 class Told(Contract):
@@ -68,8 +73,8 @@ class Timing(Contract):
     """A piece of work that the job process timed, for the trace."""
 
     name: Annotated[str, Field(max_length=40)]
-    begin_ns: int
-    end_ns: int
+    begin_ns: Count
+    end_ns: Count
 
 
 class Proved(Contract):
@@ -77,15 +82,15 @@ class Proved(Contract):
 
     path: str
     """A name in the job's scratch folder."""
-    inode: int
-    changed_ns: int
+    inode: Count
+    changed_ns: Count
     """With `bytes`, which file it is, and that nobody has touched it since it was proved."""
     name: Annotated[str, Field(min_length=1, max_length=80)]
-    bytes: int
+    bytes: Count
     type: Annotated[str, Field(max_length=64)]
-    width: int | None = None
-    height: int | None = None
-    seconds: float | None = None
+    width: Count | None = None
+    height: Count | None = None
+    seconds: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
     verified: Verified
 
 
@@ -105,7 +110,7 @@ class Done(Contract):
 
     type: Literal["done"] = "done"
     job: str
-    files: list[Proved] = []
+    files: Annotated[list[Proved], Field(max_length=MAX_FILES)] = []
     engine: EngineName | None = None
     source: Source | None = None
     fault: Fault | None = None

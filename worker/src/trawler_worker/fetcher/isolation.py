@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from trawler_common import lifecycle, logs
 from trawler_crds.failures import FailureReason
 from trawler_crds.messages import Stage
-from trawler_worker.fetcher import processes, scratch
+from trawler_worker.fetcher import faults, processes, scratch
 from trawler_worker.fetcher.allowance import Allowance
 from trawler_worker.fetcher.watch import Measured, Watch, is_too_much
 from trawler_worker.files import Identity, NotPlain, opened
@@ -151,10 +151,13 @@ class Isolation:
             self.expect(order)
         job = self._running[order.job]
         try:
-            scratch.remove(job.folder)
-            job.folder.mkdir(mode=0o770)
-            reading, writing = os.pipe2(os.O_CLOEXEC)
-            events = await self._open_pipe(reading)
+            try:
+                events, writing = await self._prepare(job)
+            except (
+                OSError
+            ) as error:  # no room, or no descriptor: this job's trouble, not its neighbours'
+                log.exception("job_not_begun", extra={"job": order.job})
+                return Done(job=order.job, fault=_not_begun(error))
             self._fork(job, writing)
             hearing = asyncio.create_task(self._read(job, events, moved), name="events")
             await job.ended.wait()
@@ -169,6 +172,17 @@ class Isolation:
                 self.stop(order.job)
             del self._running[order.job]
             self._tidy()
+
+    async def _prepare(self, job: _Running) -> tuple[asyncio.StreamReader, int]:
+        """Its folder, and both ends of the pipe for its words. Raises OSError."""
+        scratch.remove(job.folder)
+        job.folder.mkdir(mode=0o770)
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+        try:
+            return await self._open_pipe(reading), writing
+        except OSError:
+            os.close(writing)
+            raise
 
     def stop(self, name: str) -> None:
         """Kill a job's processes now. Harmless where they are gone."""
@@ -185,7 +199,10 @@ class Isolation:
         self._tidy()
 
     def _tidy(self) -> None:
-        scratch.remove_others(self._scratch, self._running.keys() | self._kept)
+        try:
+            scratch.remove_others(self._scratch, self._running.keys() | self._kept)
+        except (OSError, RecursionError):  # tried again at the next end; the neighbours go on
+            log.exception("scratch_not_tidied")
 
     def _fork(self, job: _Running, pipe: int) -> None:
         """From here on a kill reaches it; who was stopped before is not begun."""
@@ -290,6 +307,15 @@ def _environment(scratch: Path) -> dict[str, str]:
     """Of the zygote and its jobs: Python's own allocator, which is the faster one for what lives briefly."""
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONMALLOC"}
     return {**inherited, "TMPDIR": str(scratch)}
+
+
+def _not_begun(error: OSError) -> Fault:
+    full = faults.is_full(error)
+    return Fault(
+        reason=FailureReason.OUT_OF_MEMORY if full else FailureReason.INTERNAL,
+        message=NO_ROOM if full else None,
+        detail=type(error).__name__,
+    )
 
 
 def _judge(job: _Running) -> Done:

@@ -10,8 +10,9 @@ from typing import Final
 from pydantic import ValidationError
 
 from trawler_common import logs
+from trawler_crds.failures import FailureReason
 from trawler_worker.fetcher.isolation import Isolation
-from trawler_worker.protocol import MAX_LINE, Fetch, Release, Stop, ToFetcher, line
+from trawler_worker.protocol import MAX_LINE, Done, Fault, Fetch, Release, Stop, ToFetcher, line
 
 log = logs.get("server")
 
@@ -81,6 +82,10 @@ class Server:
             del self._jobs[order.job]
         if done.fault is not None:
             self._isolation.release(order.job)
+        if len(line(done)) > MAX_LINE:
+            log.warning("job_said_too_much", extra={"job": order.job})
+            self._isolation.release(order.job)
+            done = Done(job=order.job, fault=Fault(reason=FailureReason.INTERNAL))
         say(done)
         await writer.drain()
 
