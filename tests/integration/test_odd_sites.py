@@ -14,8 +14,9 @@ from fetching import fetch, proved
 from rawsite import Asked, Said, answer, rawsite
 from trawler_crds.media_job import EngineName, Limits, Media
 from trawler_sandbox.media import Studio
+from trawler_worker.fetcher.disposition import file_name
 from trawler_worker.fetcher.engines.base import Engine
-from trawler_worker.fetcher.engines.direct import Direct, file_name
+from trawler_worker.fetcher.engines.direct import Direct
 from trawler_worker.fetcher.engines.ytdlp import YtDlp
 from trawler_worker.fetcher.errors import FetchError
 

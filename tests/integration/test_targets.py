@@ -99,18 +99,25 @@ def test_the_site_sees_the_target_that_was_given(
         ("?only=query", "/folder/start?only=query"),
         ("/fragment.mp4#t=10", "/fragment.mp4"),
         ("/long.mp4?token=" + "t" * 2500, "/long.mp4?token=" + "t" * 2500),
+        (b"/caf\xe9 \xca\xaf.mp4?\xe9=%E9", "/caf%E9%20%CA%AF.mp4?%E9=%E9"),
         ("/longer.mp4?token=" + "t" * 15_000, "/longer.mp4?token=" + "t" * 15_000),
     ],
 )
 def test_a_location_may_be_as_sites_write_it(
-    name: str, location: str, target: str, clip: bytes, engines: dict[str, Engine], tmp_path: Path
+    name: str,
+    location: str | bytes,
+    target: str,
+    clip: bytes,
+    engines: dict[str, Engine],
+    tmp_path: Path,
 ) -> None:
-    """H03, H04, H05: raw letters and spaces are encoded once, what is encoded stays; 16 KiB."""
+    """H03, H04, H05: raw letters of any charset and spaces are encoded once, what is encoded stays; 16 KiB."""
 
     def say(asked: Asked) -> Said:
         if asked.target == "/folder/start":
             yield b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: "
-            yield location.encode() + b"\r\nConnection: close\r\n\r\n"
+            yield location if isinstance(location, bytes) else location.encode()
+            yield b"\r\nConnection: close\r\n\r\n"
             return
         yield from answer("200 OK", clip, "Content-Type: audio/mpeg")
 

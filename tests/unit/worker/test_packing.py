@@ -44,3 +44,25 @@ def test_a_member_that_ends_too_early_is_told() -> None:
     behind = unpacker("gzip")
     assert b"x" == b"".join(behind.feed(gzip.compress(b"x") + b"junk"))
     behind.finish()
+
+
+@pytest.mark.parametrize("encoding", ["aws-chunked, gzip", "gzip,aws-chunked", ",gzip", "GZIP "])
+def test_words_that_name_no_packing_are_passed_over(encoding: str) -> None:
+    """Stores keep what an upload said."""
+    reader = unpacker(encoding)
+    assert b"x" == b"".join(reader.feed(gzip.compress(b"x")))
+    reader.finish()
+
+
+def test_what_was_packed_twice_is_unpacked_twice() -> None:
+    """Not more often: each time, little may become a thousandfold."""
+    reader = unpacker("gzip, gzip")
+    packed = gzip.compress(gzip.compress(b"x" * 99_999))
+    assert b"x" * 99_999 == b"".join(
+        piece for at in range(0, len(packed), 50) for piece in reader.feed(packed[at : at + 50])
+    )
+    reader.finish()
+    with pytest.raises(FetchError, match="SiteError"):
+        unpacker("gzip, gzip, gzip")
+    with pytest.raises(FetchError, match="SiteError"):
+        unpacker("gzip, br")

@@ -171,6 +171,8 @@ def test_each_bound_stops_a_job(measured: Measured, reason: str) -> None:
         ("²", None),
         ("Fri, 31 Dec 1999 23:59:59 GMT", 0.0),
         ("Fri, 31 Dec 9999 23:59:59 GMT", 604800.0),
+        ("Mon, 01 Jan 99999999999 00:00:00 GMT", None),
+        ("Mon, 01 Jan 2024 00:00:00 +99999999999999999999", None),
     ],
 )
 def test_retry_after_is_read_as_the_standard_says_and_bounded(

@@ -39,11 +39,11 @@ def seconds_of(retry_after: str | None) -> float | None:
         return float(min(int(text[:9]), MAX_RETRY_AFTER))
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+        if at.tzinfo is None:
+            return None
+        return min(max(0.0, at.timestamp() - time.time()), MAX_RETRY_AFTER)
+    except (ValueError, OverflowError):
         return None
-    if at.tzinfo is None:
-        return None
-    return min(max(0.0, at.timestamp() - time.time()), MAX_RETRY_AFTER)
 
 
 def fault_of(error: BaseException) -> FetchError:

@@ -20,7 +20,8 @@ from typing import Final
 from trawler_crds.failures import FailureReason
 from trawler_worker.fetcher import packing
 from trawler_worker.fetcher.errors import FetchError
-from trawler_worker.fetcher.targets import Target, following, sent, target
+from trawler_worker.fetcher.targets import Target, following, received, target
+from trawler_worker.fetcher.wire import Response
 
 MAX_REDIRECTS: Final = 5
 CONNECT_WITHIN: Final = 15.0
@@ -32,7 +33,6 @@ STALLED_FOR: Final = 15.0
 """Seconds without a byte in the middle of a body: sooner than the rule for slow sites, so that it can be resumed."""
 KEPT_FOR: Final = 4.0
 """Seconds for which an idle connection is used again: many sites close after five."""
-MAX_INTERIM: Final = 16
 _AGENT: Final = "Mozilla/5.0 (X11; Linux x86_64) Trawler"
 _REDIRECTS: Final = frozenset([301, 302, 303, 307, 308])
 _REPEATABLE: Final = frozenset(["GET", "HEAD"])
@@ -45,18 +45,6 @@ class BrokenOff(OSError):
 
 class Stalled(BrokenOff):
     """Nothing came for a while in the middle of the body."""
-
-
-class _Response(http.client.HTTPResponse):
-    """Skips every interim answer; `http.client` knows only 100."""
-
-    def _read_status(self) -> tuple[str, int, str]:
-        for _ in range(MAX_INTERIM):
-            found: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]  # not in typeshed
-            if not 100 <= found[1] < 200 or found[1] == 101:
-                return found
-            http.client.parse_headers(self.fp)
-        raise http.client.HTTPException("too many interim answers")
 
 
 class Answer:
@@ -149,8 +137,8 @@ class Answer:
 
 
 def sent_encoding(headers: HTTPMessage) -> str:
-    """Content-Encoding, in lower case; empty where there is none."""
-    return str(headers.get("Content-Encoding", "")).strip().lower()
+    """Every Content-Encoding, in the order in which they were applied; empty where there is none."""
+    return ",".join(map(str, headers.get_all("Content-Encoding", [])))
 
 
 def _length(response: http.client.HTTPResponse) -> int | None:
@@ -209,7 +197,7 @@ class Client:
             if not redirects(answer):
                 return answer
             answer.close()
-            here = following(here, sent(answer.headers["Location"]))
+            here = following(here, received(answer.headers["Location"]))
         raise FetchError(FailureReason.SITE_ERROR, "The site redirects too often.")
 
     def send(
@@ -270,7 +258,7 @@ class Client:
             connection = http.client.HTTPConnection(
                 through.host, through.port, timeout=CONNECT_WITHIN
             )
-        connection.response_class = _Response
+        connection.response_class = Response
         connection.connect()
         assert isinstance(connection.sock, socket.socket)
         connection.sock.settimeout(SILENT_FOR)

@@ -1,7 +1,8 @@
 """Bodies that a site packed, unpacked piece by piece under the caps of whoever reads them."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Final, Protocol
 
 from trawler_crds.failures import FailureReason
@@ -9,7 +10,11 @@ from trawler_worker.fetcher.errors import FetchError
 
 PIECE: Final = 256 * 1024
 """Bytes that are unpacked at once: what is small on the wire may be large."""
-NOT_PACKED: Final = frozenset(["", "identity"])
+MAX_LAYERS: Final = 2
+_PACKINGS: Final = frozenset(
+    ["gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress", "dcb", "dcz"]
+)
+"""All that exist (the registry of IANA). Stores also give back what an upload called `aws-chunked` or `utf-8`."""
 
 
 class Unpacker(Protocol):
@@ -76,15 +81,34 @@ class Zipped:
             raise FetchError(FailureReason.SITE_ERROR, "The site broke off in the middle.")
 
 
+class _Layers:
+    """Packed several times."""
+
+    def __init__(self, outermost_first: list[Unpacker]) -> None:
+        self._layers = outermost_first
+
+    def feed(self, packed: bytes) -> Iterator[bytes]:
+        pieces: Iterable[bytes] = [packed]
+        for layer in self._layers:
+            pieces = chain.from_iterable(map(layer.feed, pieces))
+        yield from pieces
+
+    def finish(self) -> None:
+        for layer in self._layers:
+            layer.finish()
+
+
 def unpacker(encoding: str) -> Unpacker:
-    """For a Content-Encoding. Raises FetchError (SiteError) for one that we do not know, which nobody asked for."""
-    match encoding.strip().lower():
-        case "" | "identity":
-            return Plain()
-        case "gzip" | "x-gzip":
-            return Zipped()
-        case "deflate":
-            return Zipped()
-    raise FetchError(
-        FailureReason.SITE_ERROR, "The site packed the file in a way that we do not know."
-    )
+    """For a Content-Encoding, in which words that name no packing mean nothing. Raises FetchError (SiteError) for one
+    that we do not know, which nobody asked for.
+    """
+    words = [word.strip().lower() for word in encoding.split(",")]
+    packings = [word for word in words if word in _PACKINGS]
+    if len(packings) > MAX_LAYERS or not {"gzip", "x-gzip", "deflate"}.issuperset(packings):
+        raise FetchError(
+            FailureReason.SITE_ERROR, "The site packed the file in a way that we do not know."
+        )
+    layers: list[Unpacker] = [Zipped() for _ in packings]
+    if len(layers) > 1:
+        return _Layers(layers)
+    return layers[0] if layers else Plain()

@@ -85,8 +85,12 @@ def _plain_host(authority: str) -> str:
 
 
 def _escape(found: re.Match[str]) -> str:
-    """One character that may not be sent, in UTF-8."""
-    return "".join(f"%{byte:02X}" for byte in found.group().encode(errors="replace"))
+    """One character that may not be sent, in UTF-8; a byte of another encoding as it came."""
+    try:
+        raw = found.group().encode(errors="surrogateescape")
+    except UnicodeEncodeError:  # half a character, of somebody's JSON
+        raw = b"?"
+    return "".join(f"%{byte:02X}" for byte in raw)
 
 
 def sent(header: str) -> str:
@@ -96,6 +100,11 @@ def sent(header: str) -> str:
         return raw.decode()
     except UnicodeDecodeError:
         return header
+
+
+def received(header: str) -> str:
+    """The address in a header, of which no byte is lost: what is not UTF-8 is sent back as the bytes that came."""
+    return header.encode("latin-1", errors="replace").decode(errors="surrogateescape")
 
 
 def following(here: Target, location: str) -> Target:

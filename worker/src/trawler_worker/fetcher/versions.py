@@ -16,6 +16,20 @@ class Part:
     last: int
     total: int | None
 
+    @property
+    def bytes(self) -> int:
+        """How many it holds."""
+        return self.last - self.first + 1
+
+    def fits(self, length: int | None) -> bool:
+        """Whether a body of this length, if it is known, can hold them."""
+        return length is None or length == self.bytes
+
+    def is_what_was_asked(self, first: int, last: int) -> bool:
+        """All of the bytes from `first` to `last`, or to the end of the file where that comes before."""
+        end = last if self.total is None else min(last, self.total - 1)
+        return self.first == first and self.last == end
+
 
 def part(content_range: str | None) -> Part | None:
     """Read a Content-Range; None where it says nothing that could be."""

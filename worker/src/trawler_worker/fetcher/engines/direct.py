@@ -1,21 +1,19 @@
 """Engine Direct: streams the address itself, and resumes a broken body where it surely is the same file."""
 
-import re
 from contextlib import closing
+from io import RawIOBase
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
-from trawler_common.plain import clean
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import EngineName
+from trawler_worker.fetcher.disposition import file_name
 from trawler_worker.fetcher.engines.base import Fetched, Found, Report
 from trawler_worker.fetcher.errors import FetchError, NotTaken
 from trawler_worker.fetcher.faults import by_status, fault_of
 from trawler_worker.fetcher.http import Answer, BrokenOff, Client, Stalled, media_type
 from trawler_worker.fetcher.limits import too_large
 from trawler_worker.fetcher.sniff import HEAD, sniff
-from trawler_worker.fetcher.targets import sent
 from trawler_worker.fetcher.versions import Part, Version, part
 from trawler_worker.protocol import Fetch
 
@@ -39,6 +37,9 @@ class Direct:
         try:
             with closing(self._client):
                 download.run(self._client)
+        except NotTaken:
+            path.unlink(missing_ok=True)  # else the next engine's first byte would seem to be there
+            raise
         except OSError as error:
             raise fault_of(error) from error
         return Found(files=[Fetched(path=path, called=download.called, measured=download.measured)])
@@ -84,7 +85,11 @@ class Download:
     def _take(self, answer: Answer) -> bool:
         """Write what comes. True when the body is whole, False when it broke off or is of another version."""
         if answer.status not in {200, 206}:
-            raise by_status(answer.status, answer.headers.get("Retry-After"))
+            later = answer.headers.get("Retry-After")
+            if self._have and (answer.status == 416 or (answer.status >= 500 and not later)):
+                self._have = 0  # shorter by now, or a moment's trouble: from its beginning
+                return False
+            raise by_status(answer.status, later)
         resumed = answer.status == 206 and self._have > 0
         if resumed and not self._goes_on(answer):
             self._have = 0  # another version by now: all of it, from its beginning
@@ -109,7 +114,7 @@ class Download:
         return (
             at is not None
             and not answer.packed
-            and (answer.length is None or answer.length == at.last - at.first + 1)
+            and at.fits(answer.length)
             and self._version.is_continued_by(version, at, have=self._have)
         )
 
@@ -138,10 +143,17 @@ class Download:
                 self._have += len(piece)
                 if self._have > self._limits.max_bytes:
                     raise too_large(self._limits)
-                file.write(piece)
+                _write_all(file, piece)
                 self._report(self._have, self._version.total)
             if head is not None and 0 < len(head) < HEAD:
                 _refuse_pages(head, answer)
+
+
+def _write_all(file: RawIOBase, piece: bytes) -> None:
+    """A disk that becomes full takes a part and says so only the next time. Raises OSError."""
+    rest = memoryview(piece)
+    while rest:
+        rest = rest[file.write(rest) or 0 :]
 
 
 def _unasked(answer: Answer, at: Part | None) -> int:
@@ -162,23 +174,3 @@ def _refuse_pages(head: bytes, answer: Answer) -> None:
             FailureReason.NOT_SUPPORTED, "There is a page at this address, not a media file."
         )
     raise FetchError(FailureReason.NOT_SUPPORTED, "What the site sent is not media that we know.")
-
-
-_EXTENDED: Final = re.compile(r"filename\*\s*=\s*([\w-]+)'[\w-]*'([^;\s]+)", re.IGNORECASE)
-_QUOTED: Final = re.compile(r'filename\s*=\s*"((?:[^"\\]|\\.)*)"', re.IGNORECASE)
-_BARE: Final = re.compile(r'filename\s*=\s*([^";\s][^;]*)', re.IGNORECASE)
-
-
-def file_name(disposition: str | None) -> str | None:
-    """What a Content-Disposition calls the file (RFC 6266; `filename*` before `filename`), made plain."""
-    text = (disposition or "")[:4096]
-    found = _EXTENDED.search(text)
-    if found is not None and found[1].lower() in {"utf-8", "iso-8859-1"}:
-        name = unquote_to_bytes(found[2]).decode(found[1], errors="replace")
-    elif (quoted := _QUOTED.search(text)) is not None:
-        name = sent(re.sub(r"\\(.)", r"\1", quoted[1]))
-    elif (bare := _BARE.search(text)) is not None:
-        name = sent(bare[1])
-    else:
-        return None
-    return clean(name.replace("\\", "/").rsplit("/", 1)[-1], limit=256) or None

@@ -5,12 +5,14 @@ bound here is ours: bytes and files in hooks, text and redirects in `ytdlp_http`
 """
 
 import io
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import yt_dlp
 from yt_dlp.downloader.common import FileDownloader
 from yt_dlp.downloader.external import FFmpegFD
+from yt_dlp.downloader.hls import HlsFD
 from yt_dlp.extractor.generic import GenericIE
 from yt_dlp.postprocessor.ffmpeg import FFmpegPostProcessor
 
@@ -30,6 +32,9 @@ from trawler_worker.protocol import Fetch
 
 MAX_REQUESTS: Final = 10_000
 """Requests of one job: a three-line playlist can ask for hundreds."""
+
+
+LIVE: Final = "This is live; try again when it is over."
 
 
 class _Silent:
@@ -76,6 +81,7 @@ def options(proxy: str) -> dict[str, Any]:
 def bound_library() -> None:
     """Take away what a job must not have. Once per process, before anything is warmed."""
     FFmpegFD.real_download = _no_ffmpeg_download
+    HlsFD.can_download = staticmethod(_not_while_live(HlsFD.can_download))
     FFmpegPostProcessor.real_run_ffmpeg = _closed(FFmpegPostProcessor.real_run_ffmpeg)
     FFmpegPostProcessor.get_metadata_object = _closed_probe(FFmpegPostProcessor.get_metadata_object)
     ytdlp_http.leave_addresses_alone()
@@ -104,6 +110,18 @@ def _closed_probe(look: Any) -> Any:
 def _no_ffmpeg_download(*_: Any) -> bool:
     """Ffmpeg dials by itself, where no guard of ours sees it; live streams would need it."""
     raise FetchError(FailureReason.NOT_SUPPORTED, "Streams of this kind are not supported yet.")
+
+
+def _not_while_live(judge: Any) -> Any:
+    """Extractors do not always say that a stream goes on; its playlist does (RFC 8216, section 4.3.3)."""
+
+    def judged(manifest: str, *rest: Any) -> Any:
+        ends = "#EXT-X-ENDLIST" in manifest or "#EXT-X-PLAYLIST-TYPE:VOD" in manifest
+        if "#EXTINF" in manifest and not ends:
+            raise FetchError(FailureReason.UNAVAILABLE, LIVE)
+        return judge(manifest, *rest)
+
+    return judged
 
 
 def _print_nothing(*_: Any) -> dict[str, Any]:
@@ -136,25 +154,28 @@ class YtDlp:
     def fetch(self, order: Fetch, scratch: Path, report: Report) -> Found:
         if order.media.kind is MediaKind.IMAGE:
             raise NotTaken(FailureReason.NOT_SUPPORTED, "YtDlp does not fetch pictures.")
-        ydl = self._prepare(order, scratch, report)
+        judge = _Judge(order, report, self._network.called)
+        ydl = self._prepare(order, scratch, report, judge)
         try:
             info = ydl.extract_info(order.url, download=True)
             entries = _entries(info)
         except FetchError:
             raise
         except Exception as error:
-            raise failure_of(error) from error
+            raise failure_of(error, begun=judge.taken) from error
         finally:
             self._network.close()
         measured = not self._network.unmeasured
+        for entry in entries:
+            _call(entry, self._network.called)
         return Found(files=_files(entries, measured=measured), source=_source(info, entries))
 
-    def _prepare(self, order: Fetch, scratch: Path, report: Report) -> Any:
+    def _prepare(self, order: Fetch, scratch: Path, report: Report, judge: "_Judge") -> Any:
         ydl = self._ydl
         ydl.params |= {
             "format_sort": ["res", "vcodec:h264", "acodec:aac"],
             "playlist_items": f"1:{order.limits.max_files + 1}",
-            "match_filter": _judged(order, report),
+            "match_filter": judge,
             "cookiefile": io.StringIO(),
         }
         ydl.params["outtmpl"]["default"] = str(scratch / f"{order.job}-%(autonumber)s.%(ext)s")
@@ -204,45 +225,69 @@ def _counted(urlopen: Any) -> Any:
 def _entries(info: Any) -> list[dict[str, Any]]:
     if not info:
         raise FetchError(FailureReason.NOTHING_FOUND)
-    nested = info.get("entries")
-    entries = [info] if nested is None else [entry for entry in nested if entry]
+    entries = list(_single(info))
     if not entries:
         raise FetchError(FailureReason.NOTHING_FOUND)
     return entries
 
 
-def _judged(order: Fetch, report: Report) -> Any:
+def _single(info: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What is no list; a page may hold lists of lists."""
+    if info.get("entries") is None:
+        yield info
+    for entry in info.get("entries") or ():
+        if entry:
+            yield from _single(entry)
+
+
+def _call(info: dict[str, Any], called: Mapping[str, str]) -> None:
+    """A file that is its own page has no title: what the site calls it is better than a word of its address."""
+    if info.get("direct") and (name := called.get(str(info.get("url")))) is not None:
+        info["title"] = name
+
+
+class _Judge:
     """What yt-dlp asks before it downloads an entry: it is taken, or the whole job ends. By then the
     site has told what it is. One that has the addresses of an earlier one is passed over: a page may show
     one video twice.
     """
-    told = False
-    seen: set[tuple[str, ...]] = set()
 
-    def judge(info: dict[str, Any], *, incomplete: bool) -> str | None:
-        if (info.get("n_entries") or 1) > order.limits.max_files:
-            raise FetchError(
-                FailureReason.TOO_LARGE,
-                f"There are more than the {order.limits.max_files} files allowed.",
-            )
+    def __init__(self, order: Fetch, report: Report, called: Mapping[str, str]) -> None:
+        self._limits = order.limits
+        self._report = report
+        self._called = called
+        self._seen: set[tuple[str, ...]] = set()
+
+    @property
+    def taken(self) -> bool:
+        """Whether there is something that is fetched by now."""
+        return bool(self._seen)
+
+    def __call__(self, info: dict[str, Any], *, incomplete: bool) -> str | None:
+        self._check_count(info.get("n_entries") or 1)
         if info.get("is_live") or info.get("live_status") == "is_upcoming":
-            raise FetchError(FailureReason.UNAVAILABLE, "This is live; try again when it is over.")
-        for form in () if incomplete else info.get("requested_formats") or [info]:
-            if (form.get("filesize") or 0) > order.limits.max_bytes:
-                raise too_large(order.limits)
-        nonlocal told
-        if not incomplete and not told:
-            told = True
-            report.told(_title(info), _thumbnail(info))
+            raise FetchError(FailureReason.UNAVAILABLE, LIVE)
         if incomplete:
             return None
+        for form in info.get("requested_formats") or [info]:
+            if (form.get("filesize") or 0) > self._limits.max_bytes:
+                raise too_large(self._limits)
+        if not self._seen:
+            _call(info, self._called)
+            self._report.told(_title(info), _thumbnail(info))
         addressed = tuple(str(form.get("url")) for form in info.get("requested_formats") or [info])
-        if addressed in seen:
+        if addressed in self._seen:
             return "the same once more"
-        seen.add(addressed)
+        self._seen.add(addressed)
+        self._check_count(len(self._seen))  # over all lists in a list
         return None
 
-    return judge
+    def _check_count(self, count: int) -> None:
+        if count > self._limits.max_files:
+            raise FetchError(
+                FailureReason.TOO_LARGE,
+                f"There are more than the {self._limits.max_files} files allowed.",
+            )
 
 
 def _title(info: dict[str, Any]) -> str | None:

@@ -7,7 +7,7 @@ from yt_dlp.networking.exceptions import CertificateVerifyError, HTTPError, Tran
 from yt_dlp.utils import ContentTooShortError, ExtractorError, GeoRestrictedError, UnsupportedError
 
 from trawler_crds.failures import FailureReason
-from trawler_worker.fetcher.errors import FetchError, NotTaken
+from trawler_worker.fetcher.errors import FetchError, NotTaken, RefusedAddress
 from trawler_worker.fetcher.faults import by_status, chain, fault_of
 
 _LOGIN: Final = re.compile(
@@ -19,9 +19,28 @@ _MISSING: Final = re.compile(
 )
 
 
-def failure_of(error: Exception) -> FetchError:
-    """Why nothing came."""
+_OF_THE_ADDRESS: Final = frozenset(
+    [FailureReason.NOTHING_FOUND, FailureReason.NEEDS_LOGIN, FailureReason.BAD_ADDRESS]
+)
+
+
+def failure_of(error: Exception, *, begun: bool = False) -> FetchError:
+    """Why nothing came. Once fetching has `begun`, what the network says is about a part of it: the address itself
+    was good.
+    """
     causes = chain(error)
+    fault = _failure(error, causes)
+    if begun and fault.reason in _OF_THE_ADDRESS and not _refuses(causes):
+        return FetchError(FailureReason.SITE_ERROR, "The site did not send all parts of it.")
+    return fault
+
+
+def _refuses(causes: list[BaseException]) -> bool:
+    """Whether an extractor or a guard of ours said so."""
+    return any(isinstance(cause, ExtractorError | RefusedAddress) for cause in causes)
+
+
+def _failure(error: Exception, causes: list[BaseException]) -> FetchError:
     for cause in causes:
         fault = _meaning(cause)
         if fault is not None:

@@ -22,18 +22,18 @@ from yt_dlp.networking.exceptions import (
 )
 
 from trawler_crds.failures import FailureReason
+from trawler_worker.fetcher.disposition import file_name
 from trawler_worker.fetcher.errors import FetchError
 from trawler_worker.fetcher.http import (
     MAX_REDIRECTS,
     Answer,
     BrokenOff,
     Client,
-    media_type,
     note_cookies,
     redirects,
     with_cookies,
 )
-from trawler_worker.fetcher.targets import Target, following, sent, target
+from trawler_worker.fetcher.targets import Target, following, received, target
 from trawler_worker.fetcher.versions import Part, Version, part
 
 MAX_TEXT: Final = 8 * 1024 * 1024
@@ -42,7 +42,8 @@ _PIECE: Final = 256 * 1024
 _OF_A_FILE: Final = frozenset(["Content-Encoding", "Content-Length", "Transfer-Encoding"])
 _NOT_ELSEWHERE: Final = frozenset(["cookie", "authorization", "proxy-authorization"])
 _OF_A_BODY: Final = frozenset(["content-length", "content-type"])
-_TEXT: Final = ("text/", "application/json", "application/xml", "application/dash+xml")
+_PROBE: Final = 512
+"""Bytes that the generic extractor looks at. Pages are read without a number, files by one."""
 
 
 def leave_addresses_alone() -> None:
@@ -64,11 +65,14 @@ class TrawlerRH(RequestHandler):  # type: ignore[misc]  # yt-dlp has no types
         self._versions: dict[str, Version] = {}
         self.unmeasured = 0
         """Bodies of media that came to an end which nothing announced."""
+        self.called: dict[str, str] = {}
+        """By address, what the site calls the file there."""
 
     def forget(self) -> None:
         """A job begins."""
         self._client.close()
         self._versions.clear()
+        self.called.clear()
         self.unmeasured = 0
 
     def _check_extensions(self, extensions: dict[str, Any]) -> None:
@@ -97,7 +101,7 @@ class TrawlerRH(RequestHandler):  # type: ignore[misc]  # yt-dlp has no types
         if wanted is None:
             return self._whole(request, answer)
         if wanted.last is not None:
-            return self._piece(request, answer, wanted.first, known)
+            return self._piece(request, answer, wanted.first, wanted.last, known)
         if wanted.first and not _goes_on(answer, wanted.first, known):
             # another version by now, or none that could be compared: all of it, from its beginning
             answer.close()
@@ -106,27 +110,32 @@ class TrawlerRH(RequestHandler):  # type: ignore[misc]  # yt-dlp has no types
             return self._whole(request, self._follow(request, headers))
         if not wanted.first and answer.status == 206:
             return self._whole(request, answer)
-        return self._respond(answer)
+        at = part(answer.headers.get("Content-Range")) if answer.status == 206 else None
+        return self._respond(answer, holds=None if at is None else at.bytes)
 
     def _whole(self, request: Request, answer: Answer) -> Response:
         """Nobody asked for a part, so a part is not the answer."""
         total = answer.length
         if answer.status == 206:
             at = part(answer.headers.get("Content-Range"))
-            if at is None or at.first or at.total != at.last + 1:
+            total = None if at is None else at.total
+            if at is None or at.first or total != at.bytes or not at.fits(answer.length):
                 answer.close()
                 raise FetchError(FailureReason.SITE_ERROR, "The site sent only a part of the file.")
             answer.status = 200
         if answer.status == 200 and not answer.packed:
             self._versions[request.url] = Version.of(answer.headers, total=total)
-        return self._respond(answer)
+        if (called := file_name(answer.headers.get("Content-Disposition"))) is not None:
+            self.called[request.url] = called
+        return self._respond(answer, holds=total)
 
     def _piece(
-        self, request: Request, answer: Answer, first: int, known: Version | None
+        self, request: Request, answer: Answer, first: int, last: int, known: Version | None
     ) -> Response:
         """A part between two places, of the same version as all parts before."""
         at = part(answer.headers.get("Content-Range")) if answer.status == 206 else None
-        if answer.status < 300 and (at is None or at.first != first):
+        asked = at is not None and at.is_what_was_asked(first, last) and at.fits(answer.length)
+        if answer.status < 300 and (not asked or answer.packed):
             answer.close()
             raise FetchError(
                 FailureReason.SITE_ERROR, "The site sent another part than the one asked for."
@@ -137,7 +146,7 @@ class TrawlerRH(RequestHandler):  # type: ignore[misc]  # yt-dlp has no types
                 answer.close()
                 raise FetchError(FailureReason.SITE_ERROR, "The file changed while it was fetched.")
             self._versions[request.url] = version
-        return self._respond(answer)
+        return self._respond(answer, holds=None if at is None else at.bytes)
 
     def _follow(self, request: Request, headers: Mapping[str, str]) -> Answer:
         here, method, body = target(request.url), request.method, _body(request.data)
@@ -149,22 +158,21 @@ class TrawlerRH(RequestHandler):  # type: ignore[misc]  # yt-dlp has no types
             if not redirects(answer):
                 return answer
             answer.close()
-            there = following(here, sent(answer.headers["Location"]))
+            there = following(here, received(answer.headers["Location"]))
             method, before = get_redirect_method(method, answer.status), method
             headers = _for(there, here, headers, keep_body=method == before)
             body = body if method == before else None
             here = there
         raise FetchError(FailureReason.SITE_ERROR, "The site redirects too often.")
 
-    def _respond(self, answer: Answer) -> Response:
-        response = _Adapted(answer, self._ended)
+    def _respond(self, answer: Answer, *, holds: int | None = None) -> Response:
+        response = _Adapted(answer, self._ended, holds=answer.length if holds is None else holds)
         if not 200 <= answer.status < 300:
             raise HTTPError(response)
         return response
 
-    def _ended(self, answer: Answer) -> None:
-        if not answer.measured and not media_type(answer.headers).startswith(_TEXT):
-            self.unmeasured += 1
+    def _ended(self) -> None:
+        self.unmeasured += 1
 
     def close(self) -> None:
         self._client.close()
@@ -193,7 +201,8 @@ def _goes_on(answer: Answer, have: int, known: Version | None) -> bool:
     at: Part | None = part(answer.headers.get("Content-Range")) if answer.status == 206 else None
     if at is None or known is None or answer.packed:
         return False
-    return known.is_continued_by(Version.of(answer.headers, total=at.total), at, have=have)
+    version = Version.of(answer.headers, total=at.total)
+    return at.fits(answer.length) and known.is_continued_by(version, at, have=have)
 
 
 def _body(data: Any) -> bytes | None:
@@ -230,20 +239,18 @@ def _inline(url: str) -> Response:
 class _Adapted(Response):  # type: ignore[misc]  # yt-dlp has no types
     """An answer as yt-dlp reads it: unpacked, with every error in its own words."""
 
-    def __init__(self, answer: Answer, ended: Callable[[Answer], None]) -> None:
-        plain = {
-            name: value
-            for name, value in answer.headers.items()
-            if not (answer.packed and name.title() in _OF_A_FILE)
-        }
+    def __init__(self, answer: Answer, ended: Callable[[], None], *, holds: int | None) -> None:
         super().__init__(io.BytesIO(), answer.at.url, {}, answer.status, answer.reason)
-        for name, value in plain.items():
-            self.headers.add_header(name, value)
-        if answer.length is not None and not answer.packed:
-            del self.headers["Content-Length"]
-            self.headers["Content-Length"] = str(answer.length)
+        for name, value in answer.headers.items():
+            if name.title() not in _OF_A_FILE:
+                self.headers.add_header(name, value)
+        if holds is not None and not answer.packed:
+            self.headers["Content-Length"] = str(holds)
         self._answer = answer
+        self._measured = answer.measured or (holds is not None and not answer.packed)
         self._ended = ended
+        self._reads: list[int] = []
+        """How much was asked for, the first two times that a number was given."""
         self._rest = b""
         self._over = False
 
@@ -252,6 +259,8 @@ class _Adapted(Response):  # type: ignore[misc]  # yt-dlp has no types
 
     def read(self, amt: int | None = None) -> bytes:
         """As much as was asked for, unless it ends before; without a number all of it, up to `MAX_TEXT`."""
+        if amt is not None and len(self._reads) < 2:
+            self._reads.append(amt)
         parts, size = [self._rest], len(self._rest)
         while not self._over and (amt is None or size < amt):
             piece = self._next(_PIECE if amt is None else max(1, amt - size))
@@ -259,7 +268,8 @@ class _Adapted(Response):  # type: ignore[misc]  # yt-dlp has no types
             size += len(piece)
             if amt is None and size > MAX_TEXT:
                 self.close()
-                raise FetchError(FailureReason.TOO_LARGE, "The page is larger than we read.")
+                fault = FetchError(FailureReason.TOO_LARGE, "The page is larger than we read.")
+                raise TransportError(cause=fault)  # whoever asked may do without
         found = b"".join(parts)
         self._rest = b"" if amt is None else found[amt:]
         return found if amt is None else found[:amt]
@@ -269,11 +279,12 @@ class _Adapted(Response):  # type: ignore[misc]  # yt-dlp has no types
             piece = self._answer.read(count)
         except BrokenOff as error:
             raise IncompleteRead(partial=0, cause=error) from error
-        except OSError as error:
+        except (OSError, FetchError) as error:
             raise TransportError(cause=error) from error
         if not piece:
             self._over = True
-            self._ended(self._answer)
+            if not self._measured and self._reads not in ([], [_PROBE]):
+                self._ended()
         return piece
 
     def close(self) -> None:

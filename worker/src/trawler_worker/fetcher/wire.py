@@ -1,0 +1,68 @@
+"""One HTTP/1.1 answer as it comes over the wire: forgiving about its headers, as browsers are, and strict about where
+its body ends, as they are not.
+"""
+
+import http.client
+import io
+import re
+from typing import BinaryIO, Final
+
+MAX_INTERIM: Final = 16
+MAX_LINE: Final = 64 * 1024
+MAX_HEADERS: Final = 100
+_NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]*)?\r?\n")
+
+
+class Response(http.client.HTTPResponse):
+    """Skips every interim answer (`http.client` knows only 100), and lines among the headers that are none."""
+
+    def begin(self) -> None:
+        """Read the status and the headers. Raises HTTPException."""
+        wire = self.fp
+        super().begin()
+        self.fp = wire
+
+    def _read_status(self) -> tuple[str, int, str]:
+        for _ in range(MAX_INTERIM):
+            found: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]  # not in typeshed
+            fields = headers_of(self.fp)
+            if not 100 <= found[1] < 200 or found[1] == 101:
+                # whoever called reads the headers next
+                self.fp = io.BytesIO(fields)  # type: ignore[assignment]
+                return found
+        raise http.client.HTTPException("too many interim answers")
+
+    def _read_next_chunk_size(self) -> int:
+        """A size is whole only with the end of its line: of `00002000` the first half is no last chunk."""
+        found = _SIZE.fullmatch(self.fp.readline(MAX_LINE))
+        if found is None:
+            self._close_conn()  # type: ignore[attr-defined]  # not in typeshed
+            raise ValueError("a chunk without a size")
+        return int(found[1], 16)
+
+
+def headers_of(wire: BinaryIO) -> bytes:
+    """The header lines up to the empty one, which is the last: those that are no field are left out, blanks around
+    names and values too. Raises HTTPException where they are too long, too many, or not all there.
+    """
+    fields: list[bytes] = []
+    kept = False
+    for _ in range(MAX_HEADERS + 1):
+        line = wire.readline(MAX_LINE + 1)
+        if len(line) > MAX_LINE:
+            raise http.client.LineTooLong("header line")
+        if not line.endswith(b"\n"):
+            raise http.client.IncompleteRead(line)
+        if line in {b"\r\n", b"\n"}:
+            return b"\r\n".join([*fields, b"", b""])
+        text = line.replace(b"\r", b" ").replace(b"\0", b" ")
+        if text[:1] in {b" ", b"\t"}:
+            if kept:  # a long value, folded
+                fields[-1] += b" " + text.strip()
+            continue
+        name, colon, value = text.partition(b":")
+        kept = bool(colon) and _NAME.fullmatch(name.rstrip()) is not None
+        if kept:
+            fields.append(name.rstrip() + b": " + value.strip())
+    raise http.client.HTTPException("too many headers")
