@@ -126,7 +126,7 @@ class TrawlerRH(RequestHandler):  # type: ignore[misc]  # yt-dlp has no types
         if answer.status == 200 and not answer.packed:
             self._versions[request.url] = Version.of(answer.headers, total=total)
         if (called := file_name(answer.headers.get("Content-Disposition"))) is not None:
-            self.called[request.url] = called
+            self.called[request.url] = self.called[answer.at.url] = called
         return self._respond(answer, holds=total)
 
     def _piece(
