@@ -99,10 +99,10 @@ def test_a_word_that_names_no_packing_means_nothing(
     assert body == found.files[0].path.read_bytes()
 
 
-def test_a_list_has_a_length_behind_a_line_that_is_no_header(
+def test_a_length_behind_a_line_that_is_no_header_counts(
     engine: Engine, studio: Studio, tmp_path: Path
 ) -> None:
-    """All came, and the connection stays open: without the length, it was waited for what does not come."""
+    """All came, and the connection stays open: without the length, we waited for more."""
     body = studio.make("mp4", "line", 0)
     head = f"HTTP/1.1 200 OK\r\n{MP4}\r\npreload\r\nContent-Length: {len(body)}\r\n\r\n"
     with rawsite(lambda _: [head.encode(), body, 3.0]) as site:

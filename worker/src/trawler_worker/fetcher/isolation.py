@@ -153,9 +153,8 @@ class Isolation:
         try:
             try:
                 events, writing = await self._prepare(job)
-            except (
-                OSError
-            ) as error:  # no room, or no descriptor: this job's trouble, not its neighbours'
+            except OSError as error:
+                # no room, or no descriptor: this job's trouble, not its neighbours'
                 log.exception("job_not_begun", extra={"job": order.job})
                 return Done(job=order.job, fault=_not_begun(error))
             self._fork(job, writing)
@@ -180,7 +179,7 @@ class Isolation:
         reading, writing = os.pipe2(os.O_CLOEXEC)
         try:
             return await self._open_pipe(reading), writing
-        except OSError:
+        except BaseException:
             os.close(writing)
             raise
 

@@ -77,8 +77,8 @@ def _read(container: Any, kind: FileType) -> Probe:
         video_codec=_codec(pictures),
         audio_codec=_codec(sounds),
         # a stream that libavcodec has no decoder for has no such attributes
-        width=getattr(pictures[0], "width", None) or None if pictures else None,
-        height=getattr(pictures[0], "height", None) or None if pictures else None,
+        width=(getattr(pictures[0], "width", None) or None) if pictures else None,
+        height=(getattr(pictures[0], "height", None) or None) if pictures else None,
         seconds=container.duration / av.time_base if timed else None,
         shortest=min(lengths) if len(lengths) == len(pictures) + len(sounds) else None,
     )

@@ -14,7 +14,7 @@ MAX_LAYERS: Final = 2
 _PACKINGS: Final = frozenset(
     ["gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress", "dcb", "dcz"]
 )
-"""All that exist (the registry of IANA). Stores also give back what an upload called `aws-chunked` or `utf-8`."""
+"""Those of IANA's registry that are for any body. Stores also give back what an upload called `aws-chunked` or `utf-8`."""
 
 
 class Unpacker(Protocol):

@@ -26,9 +26,8 @@ def jpeg_ending(data: Bytes) -> Ending:
             return Ending.WHOLE
         if len(head) < 4:
             return Ending.CUT
-        if (
-            head[0] != 0xFF
-        ):  # what cameras leave between two segments is passed over, as everybody does
+        if head[0] != 0xFF:
+            # what cameras leave between two segments is passed over, as everybody does
             stray = _behind_scan(data, at)
             if stray is None:
                 return Ending.CUT
@@ -46,7 +45,7 @@ def jpeg_ending(data: Bytes) -> Ending:
 
 
 def _behind_scan(data: Bytes, at: int) -> int | None:
-    """The next marker behind coded data."""
+    """The next marker behind coded data, or behind bytes that belong to nothing."""
     while window := data.at(at, _WINDOW):
         found = _MARKER.search(window)
         if found is not None:

@@ -6,8 +6,9 @@ from typing import Final
 from trawler_worker.fetcher.containers.reading import Bytes, Ending
 
 _UNKNOWN: Final = 0x7FFF0000
-_NOT_KNOWN: Final = 2**64 - 1
 """From here on a length was not known: 7FFFF024 and FFFFFFFF are what programs write then."""
+_UNKNOWN_WIDE: Final = frozenset([0, 2**64 - 1])
+"""A length of 64 bits that was to be written at the end, into a pipe."""
 _MAX_CHUNKS: Final = 10_000
 
 
@@ -50,11 +51,9 @@ def wave_ending(data: Bytes) -> Ending:
             wide = data.number(at + 16, "<Q")
         if name == b"data":
             if wide is not None and length == 0xFFFFFFFF:
-                length = wide or _NOT_KNOWN
-                if (
-                    length == _NOT_KNOWN
-                ):  # written into a pipe, whose beginning cannot be written again
+                if wide in _UNKNOWN_WIDE:
                     return Ending.UNKNOWN
+                length = wide
             elif length == 0 or length >= _UNKNOWN:
                 return Ending.UNKNOWN
             return Ending.WHOLE if at + 8 + length <= data.size else Ending.CUT
