@@ -50,6 +50,7 @@ def the_file(engine: Engine, said: Said, folder: Path, path: str = "/a.mp4") -> 
     [
         ("gzip", gzip.compress),
         ("x-gzip", lambda body: gzip.compress(body[:999]) + gzip.compress(body[999:])),
+        ("gzip\r\nContent-Encoding: gzip", gzip.compress),
         ("deflate", zlib.compress),
         ("deflate", lambda body: zlib.compress(body)[2:-4]),
     ],

@@ -162,6 +162,32 @@ def test_a_stream_that_goes_on_is_live_also_in_a_page(
     assert "live" in str(caught.value.message)
 
 
+@pytest.mark.parametrize(
+    ("end", "verified"), [("", "Unknown"), ("#EXT-X-ENDLIST\n", "Length")], ids=["cut", "whole"]
+)
+def test_a_list_of_segments_shows_its_own_end(
+    ytdlp: Engine, studio: Studio, tmp_path: Path, end: str, verified: str
+) -> None:
+    """It came without a length, and says that no more will be added."""
+
+    def say(asked: Asked) -> Said:
+        if asked.target.endswith(".m3u8"):
+            text = (
+                "#EXTM3U\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-TARGETDURATION:9\n#EXTINF:1,\na.ts\n"
+                + end
+            )
+            kind = "Content-Type: application/vnd.apple.mpegurl"
+            return answer("200 OK", text.encode(), kind, length=False)
+        if asked.target.endswith(".ts"):
+            return answer("200 OK", studio.clip("ts"), "Content-Type: video/mp2t")
+        page = b"<html><head><title>Film</title></head><body><video src='film.m3u8'></video></body>"
+        return answer("200 OK", page, "Content-Type: text/html")
+
+    with rawsite(say) as site:
+        (found,) = proved(ytdlp, site.url("/page"), tmp_path)
+    assert found.verified == verified
+
+
 def test_a_file_behind_a_script_is_called_what_the_site_calls_it(
     ytdlp: Engine, studio: Studio, tmp_path: Path
 ) -> None:

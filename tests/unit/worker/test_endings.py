@@ -238,6 +238,16 @@ def test_a_film_is_whole_where_its_samples_are(
     assert ending_of(path, kind) is not Ending.WHOLE
 
 
+@pytest.mark.parametrize("runs", [[1, 0, 1, 1], [1, 1, 0, 1], [0], [2, 9, 1, 1, 1, 1, 1]])
+@pytest.mark.parametrize("sizes", [[0], [2, 50, 50], [2**32 - 1]])
+def test_tables_of_nonsense_break_nothing(
+    tmp_path: Path, runs: list[int], sizes: list[int]
+) -> None:
+    """Numbers that count from one are zero, or come the wrong way round."""
+    path = _film(tmp_path, offsets=[1, 100], runs=runs, sizes=sizes)
+    assert isinstance(_ending(path), Ending)
+
+
 def test_a_list_of_places_that_says_nothing_costs_nothing(tmp_path: Path) -> None:
     """Sixty-five thousand times as many extents of no bytes: an hour of a processor."""
     item = struct.pack(">HHH", 1, 0, 0xFFFF)
@@ -264,11 +274,28 @@ def test_an_animation_may_have_thousands_of_pictures(tmp_path: Path) -> None:
 
 def test_what_cameras_leave_between_the_parts_of_a_picture_is_passed_over(tmp_path: Path) -> None:
     """Padding behind the first segment; its length leaves it out."""
-    head, rest = b"\xff\xd8\xff\xe1\0\6abcd", b"\xff\xda\0\2" + b"\x11" * 50 + b"\xff\xd9"
+    head = b"\xff\xd8\xff\xe1\0\6abcd"
+    rest = b"\xff\xc0\0\2\xff\xda\0\2" + b"\x11" * 50 + b"\xff\xd9"
     path = tmp_path / "a.jpg"
     path.write_bytes(head + b"\0\xe1\0\0pad" + rest)
     assert _ending(path) is Ending.WHOLE
     path.write_bytes(head + b"\0\xe1\0\0pad" + rest[:-2])
+    assert _ending(path) is Ending.CUT
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        b"x" * 20_000 + b"\xff\xd9",
+        b"x" * 20_000 + b"\xff\xda\0\2" + b"\x11" * 50 + b"\xff\xd9",
+        b"x" * 70_000 + b"\xff\xc0\0\2\xff\xda\0\2" + b"\x11" * 50 + b"\xff\xd9",
+    ],
+    ids=["no picture", "no frame", "a large hole"],
+)
+def test_a_picture_with_a_hole_is_cut(tmp_path: Path, behind: bytes) -> None:
+    """An end without what it is the end of."""
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"\xff\xd8\xff\xe1\0\6abcd" + behind)
     assert _ending(path) is Ending.CUT
 
 

@@ -137,8 +137,10 @@ class Answer:
 
 
 def sent_encoding(headers: HTTPMessage) -> str:
-    """Every Content-Encoding, in the order in which they were applied; empty where there is none."""
-    return ",".join(map(str, headers.get_all("Content-Encoding", [])))
+    """Every Content-Encoding, in the order in which they were applied; empty where there is none. The same line twice
+    is one that a site and the proxy before it both wrote.
+    """
+    return ",".join(dict.fromkeys(map(str, headers.get_all("Content-Encoding", []))))
 
 
 def _length(response: http.client.HTTPResponse) -> int | None:

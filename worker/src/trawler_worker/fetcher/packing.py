@@ -12,9 +12,22 @@ PIECE: Final = 256 * 1024
 """Bytes that are unpacked at once: what is small on the wire may be large."""
 MAX_LAYERS: Final = 2
 _PACKINGS: Final = frozenset(
-    ["gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress", "dcb", "dcz"]
+    [
+        "gzip",
+        "x-gzip",
+        "deflate",
+        "br",
+        "zstd",
+        "compress",
+        "x-compress",
+        "dcb",
+        "dcz",
+        "aes128gcm",
+        "exi",
+        "pack200-gzip",
+    ]
 )
-"""Those of IANA's registry that are for any body. Stores also give back what an upload called `aws-chunked` or `utf-8`."""
+"""IANA's registry. Stores also give back what an upload called `aws-chunked` or `utf-8`."""
 
 
 class Unpacker(Protocol):

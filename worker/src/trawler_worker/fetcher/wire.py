@@ -11,7 +11,7 @@ MAX_INTERIM: Final = 16
 MAX_LINE: Final = 64 * 1024
 MAX_HEADERS: Final = 100
 _NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]*)?\r?\n")
+_SIZE: Final = re.compile(rb"[ \t]*0*([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]*)?\r?\n")
 
 
 class Response(http.client.HTTPResponse):

@@ -126,7 +126,7 @@ def _last_byte(data: Bytes, track: Box) -> int | None:
     sizes = inside.get(b"stsz")
     samples = data.number(sizes.begin + 8, ">I") if sizes is not None else None
     used = len(offsets) if samples is None else _chunks_of(runs, samples, len(offsets))
-    if not used:
+    if used <= 0:
         return 0
     last = max(range(used), key=offsets.__getitem__)
     first, count = _samples_of(runs, last)
@@ -141,7 +141,7 @@ def _chunks_of(runs: "array[int]", samples: int, chunks: int) -> int:
     """
     before = 0
     for at in range(0, len(runs) - 2, 3):
-        first, each = runs[at] - 1, runs[at + 1]
+        first, each = max(0, runs[at] - 1), runs[at + 1]
         following = runs[at + 3] - 1 if at + 3 < len(runs) - 2 else chunks
         held = max(0, following - first) * each
         if held and before + held >= samples:
@@ -154,7 +154,7 @@ def _samples_of(runs: "array[int]", chunk: int) -> tuple[int, int]:
     """The first sample of a chunk (from 0) and how many are in it."""
     before = 0
     for at in range(0, len(runs) - 2, 3):
-        first, each = runs[at] - 1, runs[at + 1]
+        first, each = max(0, runs[at] - 1), runs[at + 1]
         following = runs[at + 3] - 1 if at + 3 < len(runs) - 2 else None
         if following is None or chunk < following:
             return before + (chunk - first) * each, each

@@ -11,33 +11,38 @@ from trawler_worker.fetcher.containers.reading import Bytes, Ending
 _WINDOW: Final = 1024 * 1024
 _MARKER: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 """Inside of coded data anything but a stuffed zero and a restart is a marker."""
+_FRAMES: Final = frozenset([*range(0xC0, 0xD0)]) - {0xC4, 0xC8, 0xCC}
+_SCAN: Final = 0xDA
+_STRAY: Final = 64 * 1024
+"""Bytes between two segments that belong to nothing: more than that is a hole."""
 _NO_LENGTH: Final = frozenset([0x01, *range(0xD0, 0xD9)])
 
 
 def jpeg_ending(data: Bytes) -> Ending:
-    """Marker by marker to the end of the image."""
-    at = 2
+    """Marker by marker to the end of the image, which has a frame and a scan."""
+    at, seen = 2, set[int]()
     while True:
         head = data.at(at, 4)
         if len(head) >= 2 and head[0] == 0xFF and head[1] == 0xFF:
             at += 1  # a fill byte
             continue
         if len(head) >= 2 and head[:2] == b"\xff\xd9":
-            return Ending.WHOLE
+            return Ending.WHOLE if _SCAN in seen and seen & _FRAMES else Ending.CUT
         if len(head) < 4:
             return Ending.CUT
         if head[0] != 0xFF:
             # what cameras leave between two segments is passed over, as everybody does
             stray = _behind_scan(data, at)
-            if stray is None:
+            if stray is None or stray - at > _STRAY:
                 return Ending.CUT
             at = stray
             continue
         if head[1] in _NO_LENGTH:
             at += 2
             continue
+        seen.add(head[1])
         at += 2 + struct.unpack(">H", head[2:])[0]
-        if head[1] == 0xDA:
+        if head[1] == _SCAN:
             behind = _behind_scan(data, at)
             if behind is None:
                 return Ending.CUT

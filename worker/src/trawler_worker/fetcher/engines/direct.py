@@ -57,6 +57,7 @@ class Download:
         self._version = Version(total=None, etag=None, modified=None)
         self._resumable = False
         self._stalled = False
+        self._troubles = 0
         self.called: str | None = None
         """What the site calls the file."""
         self.measured = False
@@ -85,11 +86,9 @@ class Download:
     def _take(self, answer: Answer) -> bool:
         """Write what comes. True when the body is whole, False when it broke off or is of another version."""
         if answer.status not in {200, 206}:
-            later = answer.headers.get("Retry-After")
-            if self._have and (answer.status == 416 or (answer.status >= 500 and not later)):
-                self._have = 0  # shorter by now, or a moment's trouble: from its beginning
+            if self._refused_to_resume(answer):
                 return False
-            raise by_status(answer.status, later)
+            raise by_status(answer.status, answer.headers.get("Retry-After"))
         resumed = answer.status == 206 and self._have > 0
         if resumed and not self._goes_on(answer):
             self._have = 0  # another version by now: all of it, from its beginning
@@ -107,6 +106,19 @@ class Download:
         whole = self._version.total
         self.measured = answer.measured
         return whole is None or self._have == whole
+
+    def _refused_to_resume(self, answer: Answer) -> bool:
+        """Whether it is worth asking once more: the file is shorter by now, or a machine has a moment's trouble.
+        The second time that it has, all of the file is asked for, from its beginning.
+        """
+        trouble = answer.status >= 500 and "Retry-After" not in answer.headers
+        if not self._have or not (trouble or answer.status == 416):
+            return False
+        self._troubles += trouble
+        if answer.status == 416 or self._troubles > 1:
+            self._have = 0
+        self._stalled = False
+        return True
 
     def _goes_on(self, answer: Answer) -> bool:
         at = part(answer.headers.get("Content-Range"))

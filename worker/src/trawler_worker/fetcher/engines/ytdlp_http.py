@@ -236,6 +236,12 @@ def _inline(url: str) -> Response:
     return Response(io.BytesIO(raw), url, {"Content-Type": kind, "Content-Length": str(len(raw))})
 
 
+def _is_open_list(text: bytes) -> bool:
+    """Whether it is a list of segments that does not say itself where it ends (RFC 8216, section 4.3.3.4)."""
+    listed = text.lstrip(b"\xef\xbb\xbf").startswith(b"#EXTM3U") and b"#EXTINF" in text
+    return listed and b"#EXT-X-ENDLIST" not in text
+
+
 class _Adapted(Response):  # type: ignore[misc]  # yt-dlp has no types
     """An answer as yt-dlp reads it: unpacked, with every error in its own words."""
 
@@ -271,6 +277,8 @@ class _Adapted(Response):  # type: ignore[misc]  # yt-dlp has no types
                 fault = FetchError(FailureReason.TOO_LARGE, "The page is larger than we read.")
                 raise TransportError(cause=fault)  # whoever asked may do without
         found = b"".join(parts)
+        if amt is None and not self._measured and _is_open_list(found):
+            self._ended()
         self._rest = b"" if amt is None else found[amt:]
         return found if amt is None else found[:amt]
 
