@@ -108,7 +108,7 @@ def _curl(url: str, folder: Path) -> Path:
 def _direct(engine: Direct, url: str, folder: Path, limits: Limits) -> Path:
     found = engine.fetch(order(url, limits=limits), folder, Quiet())
     path = found.files[0].path
-    digest(folder, path.name, Identity.of(path.stat()))
+    digest(str(folder), path.name, Identity.of(path.stat()))
     return path
 
 

@@ -129,6 +129,15 @@ class Rogue:
         (path.parent.parent / "mine").write_bytes(b"x")
         (path.parent.parent / "link").symlink_to("/etc")
 
+    def deep(self, path: Path, report: Report) -> None:
+        """Folders inside of folders: no path to the innermost is one that the kernel takes."""
+        here = os.getcwd()
+        os.chdir(path.parent)
+        for _ in range(4_000):
+            os.mkdir("f" * 200)
+            os.chdir("f" * 200)
+        os.chdir(here)
+
     def changed_later(self, path: Path, report: Report) -> None:
         """Somebody who goes on writing after the proof, and is killed with the rest."""
         if os.fork() == 0:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+"""How a folder is opened: no link to one."""
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -34,14 +35,14 @@ class Identity:
 
 
 @contextmanager
-def opened(folder: Path, name: str, known: Identity | None = None) -> Iterator[int]:
+def opened(folder: str | Path, name: str, known: Identity | None = None) -> Iterator[int]:
     """A descriptor of a plain file directly in a folder; `known`: only if it is this very one. Raises NotPlain,
     never waits.
     """
     if name in {"", ".", ".."} or "/" in name or "\0" in name:
         raise NotPlain(f"not a name: {name!r}")
     try:
-        inside = os.open(folder, _FOLDER)
+        inside = os.open(folder, FOLDER)
         try:
             file = os.open(name, _FILE, dir_fd=inside)
         finally:

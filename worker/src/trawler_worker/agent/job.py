@@ -111,7 +111,7 @@ class Runner:
 
     async def _store(self, work: Work, done: Done) -> Result:
         self._board.move(work, Stage.STORING)
-        folder = self._scratch / work.name
+        folder = f"{self._scratch}/{work.name}"  # no `Path`: see `isolation`
         with telemetry.span("hash"):
             files = [await hash_file(proved, folder) for proved in done.files]
         reach(CrashPoint.WORKER_FETCHED)

@@ -5,7 +5,6 @@ import hashlib
 import os
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import aiohttp
@@ -50,13 +49,13 @@ class _Away(Exception):
 class Hashed:
     """A proved file with the hash that we took ourselves."""
 
-    folder: Path
+    folder: str
     name: str
     identity: Identity
     file: MediaFile
 
 
-def digest(folder: Path, name: str, known: Identity) -> tuple[str, int]:
+def digest(folder: str, name: str, known: Identity) -> tuple[str, int]:
     """SHA-256 and length of a file that is as it was proved. Raises NotPlain. hashlib lets other threads run
     meanwhile.
     """
@@ -70,7 +69,7 @@ def digest(folder: Path, name: str, known: Identity) -> tuple[str, int]:
     return made_of.hexdigest(), size
 
 
-async def hash_file(proved: Proved, folder: Path) -> Hashed:
+async def hash_file(proved: Proved, folder: str) -> Hashed:
     """Hash one file of the fetcher. Raises UploadFailed where it is not the file that was proved."""
     identity = Identity(inode=proved.inode, bytes=proved.bytes, changed_ns=proved.changed_ns)
     try:

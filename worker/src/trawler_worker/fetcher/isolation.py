@@ -31,6 +31,8 @@ EVENTS_AT_ONCE: Final = 4 * 1024 * 1024
 """Bytes that one job may write to its pipe at once."""
 EVENTS_PER_SECOND: Final = 16 * 1024
 """And for as long as it lasts: progress is some 400 bytes a second."""
+TIDY_AGAIN: Final = 0.01
+"""Seconds after which the rest of what is to be removed goes on: others have their turn meanwhile."""
 SLACK: Final = 1024 * 1024
 NO_ROOM: Final = "There was no room for this beside what else is being fetched."
 
@@ -38,10 +40,15 @@ NO_ROOM: Final = "There was no room for this beside what else is being fetched."
 @dataclass(kw_only=True)
 class _Running:
     order: Fetch
-    folder: Path
+    folder: str
+    """No `Path`: it keeps each part of each name for a while among all names that Python knows, whose table then grows
+    once and for good, by half a mebibyte or more (3.11).
+    """
     watch: Watch
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     pid: int | None = None
+    pipe: asyncio.ReadTransport | None = None
+    """Where its words come from."""
     stage: Stage = Stage.STARTING
     verdict: Fault | None = None
     killed_by: int = 0
@@ -55,7 +62,7 @@ class Isolation:
     def __init__(
         self, *, scratch: Path, job_memory: int, room: int | None = None, zygote: str = ZYGOTE
     ) -> None:
-        self._scratch = scratch
+        self._scratch = str(scratch)
         self._zygote = zygote
         self._room = room
         """Bytes that all jobs together may have in scratch; the kubelet ends the pod that has more."""
@@ -64,6 +71,7 @@ class Isolation:
         self._kept: set[str] = set()
         """Jobs that are done and whose files are still wanted."""
         self._looking: asyncio.Task[None] | None = None
+        self._tidying: asyncio.TimerHandle | None = None
         self._control: socket.socket | None = None
         self._process: asyncio.subprocess.Process | None = None
         self.lost = asyncio.Event()
@@ -74,7 +82,8 @@ class Isolation:
 
     async def start(self, *, proxy: str, allow: list[str]) -> None:
         """Start the zygote and wait until it is warm. Raises TimeoutError after a minute."""
-        scratch.remove_others(self._scratch, ())  # of a life before a restart of this container
+        while not scratch.sweep(self._scratch, ()):  # of a life before a restart of this container
+            continue
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         argv = [sys.executable, "-m", self._zygote]
@@ -94,6 +103,8 @@ class Isolation:
         )
 
     async def __aexit__(self, *_: object) -> None:
+        if self._tidying is not None:
+            self._tidying.cancel()
         if self._looking is not None:
             self._looking.cancel()
         if self._control is not None:
@@ -135,7 +146,7 @@ class Isolation:
         now = time.monotonic()
         self._running[order.job] = _Running(
             order=order,
-            folder=self._scratch / order.job,
+            folder=f"{self._scratch}/{order.job}",
             watch=Watch(
                 begun=now,
                 deadline=now + order.seconds,
@@ -169,16 +180,19 @@ class Isolation:
         finally:
             if not job.ended.is_set():
                 self.stop(order.job)
+            if job.pipe is not None:
+                job.pipe.close()  # at its end alone it stays open (uvloop)
             del self._running[order.job]
             self._tidy()
 
     async def _prepare(self, job: _Running) -> tuple[asyncio.StreamReader, int]:
         """Its folder, and both ends of the pipe for its words. Raises OSError."""
-        scratch.remove(job.folder)
-        job.folder.mkdir(mode=0o770)
+        with contextlib.suppress(FileNotFoundError):
+            scratch.put_aside(job.folder, self._scratch)
+        os.mkdir(job.folder, mode=0o770)  # noqa: PTH102
         reading, writing = os.pipe2(os.O_CLOEXEC)
         try:
-            return await self._open_pipe(reading), writing
+            return await self._open_pipe(job, reading), writing
         except BaseException:
             os.close(writing)
             raise
@@ -198,10 +212,11 @@ class Isolation:
         self._tidy()
 
     def _tidy(self) -> None:
-        try:
-            scratch.remove_others(self._scratch, self._running.keys() | self._kept)
-        except (OSError, RecursionError):  # tried again at the next end; the neighbours go on
-            log.exception("scratch_not_tidied")
+        if self._tidying is not None:
+            self._tidying.cancel()
+            self._tidying = None
+        if not scratch.sweep(self._scratch, self._running.keys() | self._kept):
+            self._tidying = asyncio.get_running_loop().call_later(TIDY_AGAIN, self._tidy)
 
     def _fork(self, job: _Running, pipe: int) -> None:
         """From here on a kill reaches it; who was stopped before is not begun."""
@@ -211,7 +226,7 @@ class Isolation:
             return
         request = {
             "order": job.order.wire(),
-            "scratch": str(job.folder),
+            "scratch": job.folder,
             "file_bytes": job.order.limits.max_bytes + SLACK,
         }
         assert self._control is not None
@@ -228,9 +243,9 @@ class Isolation:
         with contextlib.suppress(OSError):
             self._control.send(json.dumps(message).encode())
 
-    async def _open_pipe(self, fd: int) -> asyncio.StreamReader:
+    async def _open_pipe(self, job: _Running, fd: int) -> asyncio.StreamReader:
         reader = asyncio.StreamReader(limit=256 * 1024)
-        await asyncio.get_running_loop().connect_read_pipe(
+        job.pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(fd, "rb", buffering=0)
         )
         return reader
@@ -287,7 +302,7 @@ class Isolation:
                     self._tell({"kill": job.order.job})
 
     def _kept_bytes(self) -> int:
-        return sum(scratch.size(self._scratch / name) or 0 for name in self._kept)
+        return sum(scratch.size(f"{self._scratch}/{name}") or 0 for name in self._kept)
 
     def _measured(
         self, job: _Running, there: dict[int, processes.Process], size: int | None
@@ -302,10 +317,10 @@ class Isolation:
         )
 
 
-def _environment(scratch: Path) -> dict[str, str]:
+def _environment(scratch: str) -> dict[str, str]:
     """Of the zygote and its jobs: Python's own allocator, which is the faster one for what lives briefly."""
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONMALLOC"}
-    return {**inherited, "TMPDIR": str(scratch)}
+    return {**inherited, "TMPDIR": scratch}
 
 
 def _not_begun(error: OSError) -> Fault:
