@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from rawsite import Asked, Said, answer, rawsite
 from servers import wait_until
 from trawler_crds.media_job import EngineName, Limits, Media
+from trawler_worker.fetcher import watch
 from trawler_worker.fetcher.isolation import Isolation
 from trawler_worker.protocol import Done, Fetch, Moved, Told
 
@@ -231,6 +233,33 @@ async def test_a_child_of_a_job_that_outlives_it_is_killed_too(
     assert done.fault is not None
     assert "OutOfMemory" == done.fault.reason  # killed by nobody of ours: as the kernel does
     assert [] == _processes_of(wish.job)
+
+
+@pytest.mark.parametrize("engine", ["Direct", "YtDlp"])
+async def test_what_is_asked_for_again_may_take_its_time_to_begin(
+    tmp_path: Path, site: Any, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    """It ended as too slow: the rule for what flows, here over a second, held for what had not begun."""
+    monkeypatch.setattr(watch, "WINDOW", 1.0)
+    body = site.site._studio.make("mp4", "again", 300_000)
+    head = ('ETag: "one"', "Accept-Ranges: bytes")
+
+    def say(asked: Asked) -> Said:
+        begin = int(asked.headers.get("range", "bytes=0-")[6:].partition("-")[0])
+        whole = answer("200 OK", body, *head)
+        if not begin:
+            return [whole[0], whole[1][:100_000]] if "range" not in asked.headers else whole
+        span = f"Content-Range: bytes {begin}-{len(body) - 1}/{len(body)}"
+        return [2.5, *answer("206 Partial Content", body[begin:], span, *head)]
+
+    mine = Isolation(scratch=tmp_path, job_memory=MEMORY)
+    async with mine:
+        with rawsite(say) as raw:
+            await mine.start(proxy="", allow=[f"127.0.0.1:{raw.port}"])
+            done = await run(mine, order(raw.url("/a.mp4"), engines=[EngineName(engine)]))
+            assert any(asked.headers.get("range", "bytes=0-") != "bytes=0-" for asked in raw.asked)
+    assert done.fault is None
+    assert "Length" == done.files[0].verified
 
 
 async def test_a_job_that_takes_too_much_memory_is_stopped(tmp_path: Path, site: Any) -> None:

@@ -23,6 +23,10 @@ class Quiet:
 
     def told(self, title: str | None, thumbnail: str | None) -> None: ...
 
+    def asking(self) -> None: ...
+
+    def answered(self) -> None: ...
+
 
 def fetch(engine: Engine, url: str, scratch: Path, **more: Any) -> Found:
     """Raises FetchError."""

@@ -107,8 +107,10 @@ def watch(**more: Any) -> Watch:
     return Watch(**limits)
 
 
-def seen(now: float, size: int = 0, *, memory: int = 0, stage: Stage = Stage.FETCHING) -> Measured:
-    return Measured(now=now, stage=stage, scratch_bytes=size, memory_bytes=memory)
+def seen(
+    now: float, size: int = 0, *, memory: int = 0, stage: Stage = Stage.FETCHING, **more: float
+) -> Measured:
+    return Measured(now=now, stage=stage, scratch_bytes=size, memory_bytes=memory, **more)
 
 
 def _reason(found: Any) -> str | None:
@@ -130,6 +132,28 @@ def test_less_than_a_kibibyte_a_second_over_twenty_seconds_is_too_slow() -> None
     assert "TooSlow" == _reason(slow_verdicts[-1])
     assert slow_verdicts[75] is None
     assert [None] * 120 == fast_verdicts
+
+
+def test_each_answer_may_take_ninety_seconds_to_begin() -> None:
+    """A second file, another format, what is asked for again: the clock for what flows stands still meanwhile."""
+    rules = watch()
+    assert rules.judge(seen(10, 500_000)) is None
+    waiting = [rules.judge(seen(10 + t, 500_000, awaiting=t, awaited=t)) for t in range(1, 90)]
+    assert not any(waiting)
+    flowing = [rules.judge(seen(100 + t, 500_000 + t * 2000, awaited=90)) for t in range(60)]
+    assert not any(flowing)
+    late = rules.judge(seen(260, 620_000, awaiting=91, awaited=181))
+    assert "TooSlow" == _reason(late)
+
+
+def test_answers_that_are_awaited_do_not_make_what_flows_faster() -> None:
+    """Two seconds of every three are spent waiting; in the third comes next to nothing."""
+    rules = watch()
+    verdicts = [
+        rules.judge(seen(second, 100 + second, awaited=second / 3 * 2)) for second in range(90)
+    ]
+    assert verdicts[55] is None
+    assert "TooSlow" == _reason(verdicts[-1])
 
 
 def test_bytes_that_stop_coming_are_too_slow() -> None:

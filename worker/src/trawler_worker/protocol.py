@@ -122,6 +122,8 @@ class Event(StrEnum):
 
     MOVED = "moved"
     TOLD = "told"
+    ASKING = "asking"
+    ANSWERED = "answered"
     TIMING = "timing"
     OUTCOME = "outcome"
 

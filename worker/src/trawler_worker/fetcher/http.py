@@ -15,7 +15,7 @@ import weakref
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from http.client import HTTPMessage
-from typing import Final
+from typing import Final, Protocol
 
 from trawler_crds.failures import FailureReason
 from trawler_worker.fetcher import packing
@@ -45,6 +45,14 @@ class BrokenOff(OSError):
 
 class Stalled(BrokenOff):
     """Nothing came for a while in the middle of the body."""
+
+
+class Waiter(Protocol):
+    """Whoever wants to know that a site has been asked and has not answered yet."""
+
+    def asking(self) -> None: ...
+
+    def answered(self) -> None: ...
 
 
 class Answer:
@@ -180,6 +188,8 @@ class Client:
     """
 
     def __init__(self, proxy: str = "") -> None:
+        self.waiter: Waiter | None = None
+        """Who is told while an answer is awaited."""
         self._proxy = target(proxy) if proxy else None
         self._idle: dict[tuple[str, str, int], list[tuple[float, http.client.HTTPConnection]]] = (
             defaultdict(list)
@@ -206,6 +216,17 @@ class Client:
         self, method: str, at: Target, headers: Mapping[str, str], body: bytes | None = None
     ) -> Answer:
         """One request, one answer. Raises FetchError and OSError."""
+        if self.waiter is None:
+            return self._sent(method, at, headers, body)
+        self.waiter.asking()
+        try:
+            return self._sent(method, at, headers, body)
+        finally:
+            self.waiter.answered()
+
+    def _sent(
+        self, method: str, at: Target, headers: Mapping[str, str], body: bytes | None
+    ) -> Answer:
         while (kept := self._kept(at)) is not None:
             try:
                 return self._exchange(kept, method, at, headers, body)

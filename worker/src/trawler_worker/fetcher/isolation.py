@@ -50,10 +50,20 @@ class _Running:
     pipe: asyncio.ReadTransport | None = None
     """Where its words come from."""
     stage: Stage = Stage.STARTING
+    asked_at: float | None = None
+    """Since when a site has been asked that has not answered (monotonic)."""
+    awaited: float = 0.0
+    """Seconds for which it waited for answers before."""
     verdict: Fault | None = None
     killed_by: int = 0
     timings: list[Timing] = field(default_factory=list)
     outcome: Done | None = None
+
+    def answered(self) -> None:
+        """Nothing is awaited any more."""
+        if self.asked_at is not None:
+            self.awaited += time.monotonic() - self.asked_at
+            self.asked_at = None
 
 
 class Isolation:
@@ -270,6 +280,11 @@ class Isolation:
     ) -> None:
         body = event["body"]
         match Event(event["event"]):
+            case Event.ASKING:
+                job.answered()
+                job.asked_at = time.monotonic()
+            case Event.ANSWERED:
+                job.answered()
             case Event.MOVED:
                 report = Moved.model_validate({**body, "job": job.order.job})
                 job.stage = report.stage
@@ -309,8 +324,12 @@ class Isolation:
     ) -> Measured:
         assert job.pid is not None
         below = [process.pid for process in processes.descendants([job.pid], there)]
+        now = time.monotonic()
+        awaiting = now - job.asked_at if job.asked_at is not None else 0.0
         return Measured(
-            now=time.monotonic(),
+            now=now,
+            awaiting=awaiting,
+            awaited=job.awaited + awaiting,
             stage=job.stage,
             scratch_bytes=size,
             memory_bytes=processes.private_memory([job.pid, *below]),

@@ -43,6 +43,14 @@ class Pipe:
         """For people to look at while they wait."""
         self.write(Event.TOLD, {"title": title, "thumbnail": thumbnail})
 
+    def asking(self) -> None:
+        """A site was asked, and has said nothing yet."""
+        self.write(Event.ASKING, None)
+
+    def answered(self) -> None:
+        """It did, or was given up."""
+        self.write(Event.ANSWERED, None)
+
     def __call__(self, done: int, total: int | None, /) -> None:
         """Progress of the fetch; most calls do nothing."""
         now = time.monotonic()

@@ -25,6 +25,10 @@ class Measured:
     scratch_bytes: int | None
     """As far as files reach. None: absurdly many files."""
     memory_bytes: int
+    awaiting: float = 0.0
+    """Seconds since a site was asked that has not answered."""
+    awaited: float = 0.0
+    """Seconds in all for which the job waited for answers, up to now."""
 
 
 class Watch:
@@ -45,13 +49,19 @@ class Watch:
             return Fault(reason=FailureReason.OUT_OF_MEMORY)
         if seen.scratch_bytes is None or seen.scratch_bytes > self._max_scratch:
             return Fault(reason=FailureReason.TOO_LARGE)
-        if seen.stage is Stage.FETCHING and self._stalls(seen.now, seen.scratch_bytes):
+        if seen.stage is Stage.FETCHING and self._is_too_slow(seen, seen.scratch_bytes):
             return Fault(reason=FailureReason.TOO_SLOW)
         return None
 
-    def _stalls(self, now: float, size: int) -> bool:
+    def _is_too_slow(self, seen: Measured, size: int) -> bool:
         if size == 0 and not self._growth:
-            return now - self._begun > FIRST_BYTE
+            return seen.now - self._begun > FIRST_BYTE
+        if seen.awaiting:
+            return seen.awaiting > FIRST_BYTE
+        return self._stalls(seen.now - seen.awaited, size)
+
+    def _stalls(self, now: float, size: int) -> bool:
+        """Whether less came than must, on a clock that stands still while an answer is awaited."""
         if self._growth and size < self._growth[-1][1]:
             self._growth.clear()  # the engine began anew
         # the newest look that is a whole window old, and all later ones

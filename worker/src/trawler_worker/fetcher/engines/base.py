@@ -19,6 +19,14 @@ class Report(Protocol):
         """What the site says of it, before the bytes come."""
         ...
 
+    def asking(self) -> None:
+        """A site was asked, and has said nothing yet."""
+        ...
+
+    def answered(self) -> None:
+        """It did, or was given up."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Fetched:

@@ -35,6 +35,7 @@ class Direct:
         path = scratch / f"{order.job}-1"
         download = Download(order, path, report)
         try:
+            self._client.waiter = report
             with closing(self._client):
                 download.run(self._client)
         except NotTaken:

@@ -180,7 +180,7 @@ class YtDlp:
         }
         ydl.params["outtmpl"]["default"] = str(scratch / f"{order.job}-%(autonumber)s.%(ext)s")
         ydl.format_selector = chooser(order, ydl.build_format_selector)
-        self._network.forget()
+        self._network.begin(report)
         ydl._ies = self._shortlist  # noqa: SLF001
         ydl.extract_info = self._shortlist.directed(self._extract)
         ydl._num_downloads = 0  # noqa: SLF001 - the warm-up counted

@@ -29,6 +29,7 @@ from trawler_worker.fetcher.http import (
     Answer,
     BrokenOff,
     Client,
+    Waiter,
     note_cookies,
     redirects,
     with_cookies,
@@ -68,9 +69,10 @@ class TrawlerRH(RequestHandler):  # type: ignore[misc]  # yt-dlp has no types
         self.called: dict[str, str] = {}
         """By address, what the site calls the file there."""
 
-    def forget(self) -> None:
-        """A job begins."""
+    def begin(self, waiter: Waiter) -> None:
+        """A job."""
         self._client.close()
+        self._client.waiter = waiter
         self._versions.clear()
         self.called.clear()
         self.unmeasured = 0
