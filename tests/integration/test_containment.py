@@ -106,6 +106,34 @@ async def test_a_job_that_is_stopped_is_gone_with_all_its_children(
     await swept(isolation)
 
 
+async def test_who_comes_to_the_fork_server_is_gone_while_the_job_goes_on(
+    isolation: Isolation,
+) -> None:
+    """Nobody would count its memory."""
+    wanted = wish("deserter")
+    running = asyncio.create_task(run(isolation, wanted))
+    told = Path(isolation._scratch, wanted.job, "grandchild")
+    async with asyncio.timeout(30):
+        while not told.exists() or not told.read_text().endswith(" "):
+            await asyncio.sleep(0.02)
+    pid = int(told.read_text())
+    async with asyncio.timeout(ENDS_WITHIN):
+        while processes.look(pid) is not None:
+            await asyncio.sleep(0.02)
+    assert not running.done(), await running
+    isolation.stop(wanted.job)
+    await running
+
+
+async def test_memory_that_is_shared_counts(tmp_path: Path) -> None:
+    small = Isolation(scratch=tmp_path, job_memory=100_000_000, zygote="rogue")
+    async with small:
+        await small.start(proxy="", allow=[])
+        done = await run(small, wish("sharing"))
+    assert done.fault is not None
+    assert "OutOfMemory" == done.fault.reason
+
+
 @pytest.mark.parametrize(
     ("what", "reason"),
     [

@@ -53,6 +53,28 @@ class Rogue:
         ctypes.CDLL(None).prctl(36, 0, 0, 0, 0)
         self.double_fork(path, report)
 
+    def deserter(self, path: Path, report: Report) -> None:
+        """Its grandchild comes to the fork server while it goes on."""
+        import ctypes
+
+        ctypes.CDLL(None).prctl(36, 0, 0, 0, 0)
+        if os.fork() == 0:
+            if (found := os.fork()) == 0:
+                _for_ever()
+            path.with_name("grandchild").write_text(f"{found} ")
+            os._exit(0)
+        os.wait()
+        time.sleep(60)
+
+    def sharing(self, path: Path, report: Report) -> None:
+        """Memory that it shares, with nobody."""
+        import mmap
+
+        shared = mmap.mmap(-1, 100_000_000)
+        for at in range(0, len(shared), mmap.PAGESIZE):
+            shared[at] = 1
+        time.sleep(60)
+
     def thousand(self, path: Path, report: Report) -> None:
         for number in range(1000):
             if os.fork() == 0:

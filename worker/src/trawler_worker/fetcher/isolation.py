@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
@@ -304,6 +304,7 @@ class Isolation:
             if not running:
                 continue
             there = processes.every()
+            self._report_strangers(there)
             sizes = {job.order.job: scratch.size(job.folder) for job in running}
             crowded = is_too_much(sizes, self._kept_bytes(), self._room)
             for job in running:
@@ -315,6 +316,14 @@ class Isolation:
                 if fault is not None:
                     job.verdict = job.verdict or fault
                     self._tell({"kill": job.order.job})
+
+    def _report_strangers(self, there: Mapping[int, processes.Process]) -> None:
+        """Whoever came to the fork server from a job that goes on: nobody would count what it takes."""
+        assert self._process is not None
+        jobs = {job.pid for job in self._running.values()}
+        at_home = (found for found in there.values() if found.parent == self._process.pid)
+        if any(found.pid not in jobs and not found.zombie for found in at_home):
+            self._tell({"strangers": True})  # it knows best who is none
 
     def _kept_bytes(self) -> int:
         return sum(scratch.size(f"{self._scratch}/{name}") or 0 for name in self._kept)

@@ -4,11 +4,12 @@ descendant of somebody; whoever loses its parent comes to the nearest subreaper 
 
 import contextlib
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+_RESIDENT: Final = re.compile(rb"^Rss(?:Anon|Shmem):\s*(\d+) kB", re.MULTILINE)
 _ZOMBIE: Final = b"Z"
 
 
@@ -67,11 +68,13 @@ def children_of(pid: int) -> set[int]:
 
 
 def private_memory(pids: Iterable[int]) -> int:
-    """Resident bytes that no file backs. Pages that a fork still shares with its parent count for both."""
+    """Resident bytes that no file on a disk backs. Pages that a fork still shares with its parent count for both, and
+    so does memory that they share on purpose.
+    """
     total = 0
     for pid in pids:
-        with contextlib.suppress(OSError, ValueError):
-            with open(f"/proc/{pid}/statm", "rb") as file:  # noqa: PTH123 - many, often
-                _, resident, shared, *_ = file.read().split()
-            total += (int(resident) - int(shared)) * _PAGE
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{pid}/status", "rb") as file:  # noqa: PTH123 - many, often
+                found = _RESIDENT.findall(file.read())
+            total += sum(map(int, found)) * 1024
     return total

@@ -103,6 +103,8 @@ class Zygote:
             child = self._children.get(request["kill"])
             if child is not None:
                 self._kill(child.pid)
+        elif "strangers" in request:
+            self._kill()
         else:
             self._fork(request, fds[0])
         return True
