@@ -30,6 +30,7 @@ _RECIPES: Final = {
     "mp4": (*_VIDEO, *_SOUND, *_H264, *_AAC, "-movflags", "+faststart"),
     "late.mp4": (*_VIDEO, *_SOUND, *_H264, *_AAC),
     "fragmented.mp4": (*_VIDEO, *_SOUND, *_H264, *_AAC, "-movflags", "frag_keyframe+empty_moov"),
+    "segments.mp4": (*_VIDEO, *_SOUND, *_H264, *_AAC, "-movflags", "frag_keyframe+empty_moov+dash"),
     "dash.mp4": (*_VIDEO, *_SOUND, *_H264, *_AAC, "-movflags", "dash+global_sidx"),
     "upright.mp4": (
         *(*_VIDEO[:3], "testsrc=size=240x320:rate=10:duration=4"),

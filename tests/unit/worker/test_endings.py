@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from trawler_sandbox.media import KINDS, TYPES, Studio
+from trawler_worker.fetcher.containers.boxes import boxes
 from trawler_worker.fetcher.containers.ending import ending_of
-from trawler_worker.fetcher.containers.reading import Ending
+from trawler_worker.fetcher.containers.reading import Bytes, Ending
 from trawler_worker.fetcher.errors import FetchError
 from trawler_worker.fetcher.inspection import inspect
-from trawler_worker.fetcher.sniff import HEAD, sniff, sniff_file
+from trawler_worker.fetcher.sniff import HEAD, MP3, sniff, sniff_file
 
 SILENT = frozenset(["plain.mp3", "aac", "ts"])
 """They say nothing of their end: documented in docs/architecture.md."""
@@ -64,9 +65,57 @@ def test_a_file_cut_anywhere_is_known_to_be_cut(studio: Studio, name: str, tmp_p
         at = chance.randrange(len(body) // 50, len(body))
         found = ending(body[:at], tmp_path)
         allowed = {None, Ending.CUT}
-        if name in SILENT | STREAMED or (name == "flv" and at > len(body) * 0.7):
+        if name in {*SILENT, *STREAMED, "segments.mp4"} or (name == "flv" and at > len(body) * 0.7):
             allowed = {None, Ending.CUT, Ending.UNKNOWN}
         assert found in allowed, f"cut at {at} of {len(body)}"
+
+
+def test_an_index_before_each_fragment_says_nothing_of_the_last(
+    studio: Studio, tmp_path: Path
+) -> None:
+    """Cut between two of them it was called whole."""
+    body = studio.clip("segments.mp4")
+    with (tmp_path / "all").open("w+b") as file:
+        file.write(body)
+        file.flush()
+        found = [box for box in boxes(Bytes(file, len(body)), 0, len(body)) if box.name == b"mdat"]
+    assert len(found) > 2
+    for box in found[1:-1]:
+        assert ending(body[: box.end], tmp_path) is Ending.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("begin", "held", "found"),
+    [
+        (0, 60, Ending.WHOLE),
+        (0, 30, Ending.CUT),
+        (1000, 60, Ending.WHOLE),
+        (1000, 30, Ending.CUT),
+        (10, 45, Ending.CUT),
+        (10, 50, Ending.UNKNOWN),
+        (5, 20, Ending.CUT),
+    ],
+)
+def test_fragments_are_held_against_the_length(
+    tmp_path: Path, begin: int, held: int, found: Ending
+) -> None:
+    """Sixty seconds, on a clock that begins anywhere: what is late is not what is long."""
+    track = _box(
+        b"trak",
+        _box(b"tkhd", bytes(12) + struct.pack(">I", 1) + bytes(68)),
+        _box(b"mdia", _box(b"mdhd", bytes(12) + struct.pack(">I", 1) + bytes(8))),
+    )
+    header = _box(b"mvhd", bytes(12) + struct.pack(">I", 1) + bytes(84))
+    extends = _box(b"mvex", _box(b"mehd", bytes(4) + struct.pack(">I", 60)))
+    run = _box(b"trun", struct.pack(">III", 0x100, 1, held))
+    fragment = _box(
+        b"traf",
+        _box(b"tfhd", struct.pack(">II", 0, 1)),
+        _box(b"tfdt", struct.pack(">II", 0, begin)),
+        run,
+    )
+    body = _box(b"ftyp", b"isom\0\0\0\0isom") + _box(b"moov", header, track, extends)
+    assert found is ending(body + _box(b"moof", fragment) + _box(b"mdat", bytes(9)), tmp_path)
 
 
 @pytest.mark.parametrize("name", [*KINDS, "heic"])
@@ -145,6 +194,33 @@ def test_a_tag_is_not_the_sound_behind_it(studio: Studio, tmp_path: Path) -> Non
         assert found.type == kind
 
 
+def test_a_recording_that_begins_inside_of_a_frame_is_known(studio: Studio, tmp_path: Path) -> None:
+    body = studio.clip("plain.mp3")[50:]
+    assert sniff(body[:HEAD]) is MP3
+    (tmp_path / "file").write_bytes(body)
+    assert inspect(tmp_path / "file").inside.audio
+
+
+def test_packets_with_a_time_in_front_are_known(studio: Studio, tmp_path: Path) -> None:
+    """As cameras and Blu-rays write them."""
+    body = studio.clip("ts")
+    packets = [body[at : at + 188] for at in range(0, len(body), 188)]
+    path = tmp_path / "file"
+    path.write_bytes(b"".join(b"\0\0\0\0" + packet for packet in packets))
+    found = inspect(path)
+    assert ("m2ts", True, True) == (found.kind.extension, found.inside.video, found.inside.audio)
+
+
+def test_a_wave_of_broadcasters_is_known(studio: Studio, tmp_path: Path) -> None:
+    """ITU-R BS.2088."""
+    path = tmp_path / "file"
+    path.write_bytes(studio.clip("long.wav").replace(b"RF64", b"BW64", 1))
+    assert inspect(path).kind.extension == "wav"
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(FetchError):
+        inspect(path)
+
+
 @pytest.mark.parametrize("brand", [b"heic", b"heix", b"mif1", b"msf1"])
 def test_a_picture_of_a_phone_is_no_film(brand: bytes) -> None:
     """It was stored as photo.mp4."""
@@ -157,6 +233,7 @@ def test_a_picture_of_a_phone_is_no_film(brand: bytes) -> None:
     "head",
     [
         *(b"", b"<html>", b"#EXTM3U\n", b"ffconcat version 1.0\n", b"\x7fELF", b"PK\x03\x04"),
+        *("Text in Latin letters".encode("utf-16"), b"\0\0\0\x18ftypcrx \0\0\0\1crx isom"),
         *(b"\xff\xff\xff\xff", b"\xff\xfb\xff\xff", b"\0\0\0\0mdat", b"OggX", b"RIFF\0\0\0\0ACON"),
     ],
 )

@@ -6,9 +6,9 @@ from typing import Final
 
 from trawler_crds.failures import FailureReason
 from trawler_worker.fetcher import media
-from trawler_worker.fetcher.containers import isobmff
 from trawler_worker.fetcher.containers.ending import ending_of
-from trawler_worker.fetcher.containers.reading import Bytes, Ending, TooManyParts
+from trawler_worker.fetcher.containers.reading import Bytes, Ending
+from trawler_worker.fetcher.containers.upright import Shown, shown
 from trawler_worker.fetcher.errors import FetchError
 from trawler_worker.fetcher.sniff import (
     M4A,
@@ -57,7 +57,7 @@ def inspect(path: Path, *, measured: bool = False) -> Inspected:
         raise FetchError(FailureReason.SITE_ERROR, "The site sent an empty file.")
     with path.open("rb") as file:
         kind = sniff_file(file, size)
-        turned = kind is not None and kind.demuxer == "mov" and _is_turned(Bytes(file, size))
+        seen = shown(Bytes(file, size), kind.demuxer) if kind is not None else Shown()
     if kind is None:
         raise FetchError(
             FailureReason.NOT_SUPPORTED, "What the site sent is not media that we know."
@@ -68,16 +68,11 @@ def inspect(path: Path, *, measured: bool = False) -> Inspected:
     if ending is Ending.CUT:
         raise FetchError(FailureReason.SITE_ERROR, "The site sent only a part of the file.")
     inside = media.probe(path, kind)
-    if turned:
+    if seen.size is not None:
+        inside = replace(inside, width=seen.size[0], height=seen.size[1])
+    elif seen.turned:
         inside = replace(inside, width=inside.height, height=inside.width)
     return Inspected(kind=_named(kind, inside), inside=inside, ending=ending)
-
-
-def _is_turned(data: Bytes) -> bool:
-    try:
-        return isobmff.is_turned(data)
-    except TooManyParts:
-        return False
 
 
 def _named(kind: FileType, inside: media.Probe) -> FileType:

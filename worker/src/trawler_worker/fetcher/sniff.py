@@ -7,7 +7,7 @@ from typing import BinaryIO, Final
 from trawler_worker.fetcher.containers import id3, matroska, mpeg_audio, ogg
 from trawler_worker.fetcher.containers.reading import Bytes
 
-HEAD: Final = 512
+HEAD: Final = 4096
 """Bytes that are enough to tell whether it may be media at all."""
 LONG_HEAD: Final = 8192
 """Bytes that tell what is in an Ogg."""
@@ -46,6 +46,7 @@ AAC: Final = _type("audio/aac", "aac", "aac")
 AVI: Final = _type("video/x-msvideo", "avi", "avi")
 FLV: Final = _type("video/x-flv", "flv", "flv")
 MPEG_TS: Final = _type("video/mp2t", "ts", "mpegts")
+M2TS: Final = _type("video/mp2t", "m2ts", "mpegts")
 GIF: Final = _type("image/gif", "gif", "gif")
 JPEG: Final = _type("image/jpeg", "jpg", "jpeg_pipe")
 PNG: Final = _type("image/png", "png", "png_pipe")
@@ -64,14 +65,18 @@ _BY_MAGIC: Final[tuple[tuple[bytes, FileType], ...]] = (
 )
 _RIFF: Final = {b"WAVE": WAV, b"AVI ": AVI, b"WEBP": WEBP}
 _HEIC: Final = frozenset([b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"])
+_NO_MEDIA: Final = frozenset([b"crx ", b"jp2 ", b"jpx ", b"jpm "])
+"""Boxes with something else in them: raw pictures of Canon's cameras, and JPEG 2000."""
 _OLD_QUICKTIME: Final = frozenset([b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"])
 """What a QuickTime film begins with that is older than `ftyp`."""
 
 
-def _ftyp(head: bytes) -> FileType:
+def _ftyp(head: bytes) -> FileType | None:
     length = min(int.from_bytes(head[:4], "big"), len(head))
     brands = [head[8:12], *(head[at : at + 4] for at in range(16, length, 4))]
     major = brands[0]
+    if major in _NO_MEDIA:
+        return None
     if major == b"qt  ":
         return MOV
     if major in {b"mif1", b"msf1", b"avif", b"avis", *_HEIC}:
@@ -92,6 +97,11 @@ def _mpeg_ts(head: bytes) -> bool:
     return len(head) > 376 and head[0] == head[188] == head[376] == 0x47
 
 
+def _m2ts(head: bytes) -> bool:
+    """Each packet has a time in front of it: what cameras and Blu-rays write."""
+    return len(head) > 388 and head[4] == head[196] == head[388] == 0x47
+
+
 def _quicktime(head: bytes) -> bool:
     return head[4:8] in _OLD_QUICKTIME and int.from_bytes(head[:4], "big") != 0
 
@@ -99,7 +109,14 @@ def _quicktime(head: bytes) -> bool:
 def _mpeg_audio(head: bytes) -> FileType | None:
     if mpeg_audio.is_adts(head):
         return AAC
-    return MP3 if mpeg_audio.frame(head) is not None else None
+    if _is_utf16(head):
+        return None
+    return MP3 if mpeg_audio.frame(head) is not None or mpeg_audio.follows(head) else None
+
+
+def _is_utf16(head: bytes) -> bool:
+    """Text in Latin letters that begins as a frame of MPEG audio might."""
+    return head[:2] == b"\xff\xfe" and not any(head[3:32:2])
 
 
 _BY_SHAPE: Final[tuple[tuple[Callable[[bytes], bool], Callable[[bytes], FileType | None]], ...]] = (
@@ -107,8 +124,9 @@ _BY_SHAPE: Final[tuple[tuple[Callable[[bytes], bool], Callable[[bytes], FileType
     (_quicktime, lambda _: MOV),
     (lambda head: head[:4] == b"\x1aE\xdf\xa3", _matroska),
     (lambda head: head[:4] == b"OggS", _ogg),
-    (lambda head: head[:4] in {b"RIFF", b"RF64"}, lambda head: _RIFF.get(head[8:12])),
+    (lambda head: head[:4] in {b"RIFF", b"RF64", b"BW64"}, lambda head: _RIFF.get(head[8:12])),
     (_mpeg_ts, lambda _: MPEG_TS),
+    (_m2ts, lambda _: M2TS),
     (lambda _: True, _mpeg_audio),
 )
 

@@ -1,5 +1,7 @@
 """Matroska and WebM (RFC 8794, RFC 9559): one Segment, which knows its length unless it was sent as it was made."""
 
+import struct
+from collections.abc import Iterator
 from typing import Final
 
 from trawler_worker.fetcher.containers.reading import Bytes, Ending
@@ -13,6 +15,13 @@ _TOP: Final = frozenset(
         *(0x1941A469, 0x1043A770, 0x1254C367, 0xEC, 0xBF),
     ]
 )
+_TRACKS: Final = 0x1654AE6B
+_TRACK: Final = 0xAE
+_VIDEO: Final = 0xE0
+_PROJECTION: Final = 0x7670
+_ROLL: Final = 0x7675
+_FEW: Final = 256
+"""Elements beside each other among which one is looked for: in front of the pictures there are few."""
 _BLOCK: Final = 0xA3
 _BLOCKS: Final = 0xA0
 _IN_CLUSTER: Final = frozenset([0xE7, 0xA7, 0xAB, 0xA3, 0xA0, 0x5854, 0xAF, 0xEC, 0xBF])
@@ -89,3 +98,49 @@ def _is_block(data: Bytes, name: int, begin: int) -> bool:
     """Whether that is surely a block, and not something behind the end: one of the first 15 tracks."""
     first = data.at(begin, 1)
     return name == _BLOCKS or (name == _BLOCK and first[:1] != b"" and 0x80 < first[0] < 0x90)
+
+
+def roll(data: Bytes) -> float | None:
+    """Degrees by which the first track of pictures is turned; None where it does not say."""
+    tracks = _inside(data, 0, data.size, _SEGMENT, _TRACKS)
+    if tracks is None:
+        return None
+    for begin, end in _all(data, *tracks, _TRACK):
+        found = _inside(data, begin, end, _VIDEO)
+        if found is None:
+            continue
+        angle = _inside(data, *found, _PROJECTION, _ROLL)
+        if angle is None:
+            return None
+        form = {4: ">f", 8: ">d"}.get(angle[1] - angle[0])
+        raw = data.at(angle[0], 8)
+        return (
+            float(struct.unpack_from(form, raw)[0])
+            if form and len(raw) >= struct.calcsize(form)
+            else None
+        )
+    return None
+
+
+def _inside(data: Bytes, begin: int, end: int, *path: int) -> tuple[int, int] | None:
+    """Where the first element at the end of a path begins and ends."""
+    for name in path:
+        found = next(iter(_all(data, begin, end, name)), None)
+        if found is None:
+            return None
+        begin, end = found
+    return begin, end
+
+
+def _all(data: Bytes, begin: int, end: int, name: int) -> Iterator[tuple[int, int]]:
+    """The elements of a name that lie between two places, as far as they can be followed."""
+    at = begin
+    for _ in range(_FEW):
+        found = element(data, at) if at < end else None
+        if found is None:
+            return
+        here, content, length = found
+        behind = end if length == _UNKNOWN else min(end, content + length)
+        if here == name:
+            yield content, behind
+        at = behind

@@ -22,6 +22,9 @@ _KBPS_2: Final = (
     (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
     (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 )
+_LONGEST: Final = 1441
+"""Bytes of a frame of layer III at most."""
+_IN_A_ROW: Final = 3
 _SEARCH: Final = 64 * 1024
 """Bytes behind the tags in which the first frame is looked for."""
 
@@ -69,6 +72,28 @@ def first(data: Bytes) -> tuple[int, Frame] | None:
                 return begin + at, found
         at = window.find(b"\xff", at + 1)
     return None
+
+
+def follows(head: bytes) -> bool:
+    """Whether frames follow each other behind the rest of one: a recording of a station begins anywhere."""
+    at = head.find(b"\xff", 0, _LONGEST)
+    while at >= 0:
+        behind = at
+        for _ in range(_IN_A_ROW):
+            found = frame(head[behind : behind + 4])
+            if found is None or not _alike(head, at, behind):
+                break
+            behind += found.length
+        else:
+            return True
+        at = head.find(b"\xff", at + 1, _LONGEST)
+    return False
+
+
+def _alike(head: bytes, one: int, other: int) -> bool:
+    """Two frames of one stream: the same version, layer and rate of samples (ISO/IEC 11172-3, 2.4.2.3)."""
+    same = head[one + 1] & 0xFE == head[other + 1] & 0xFE
+    return same and head[one + 2] & 0x0C == head[other + 2] & 0x0C
 
 
 def ending(data: Bytes) -> Ending:

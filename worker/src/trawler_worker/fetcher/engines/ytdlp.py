@@ -316,13 +316,19 @@ def _files(entries: list[dict[str, Any]], *, measured: bool) -> list[Fetched]:
             path=Path(str(download["filepath"])),
             seconds=entry.get("duration"),
             measured=measured,
-            assembled=bool(download.get("requested_formats"))
-            or (download.get("protocol") or entry.get("protocol")) not in {"http", "https"},
+            assembled=_is_assembled(download, entry),
         )
         for entry in entries
         for download in entry.get("requested_downloads") or []
         if download.get("filepath")
     ]
+
+
+def _is_assembled(download: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
+    """Merged, joined from segments, or written anew by one of yt-dlp's repairs."""
+    by_ffmpeg = download.get("requested_formats") or download.get("__postprocessors")
+    protocol = download.get("protocol") or entry.get("protocol")
+    return bool(by_ffmpeg) or protocol not in {"http", "https"}
 
 
 def _source(info: dict[str, Any], entries: list[dict[str, Any]]) -> Source:
