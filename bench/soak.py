@@ -1,7 +1,7 @@
 """`make soak`: an hour of half the load that the cluster bears, while its parts are killed; then whether
 everything ended once, and whether any process grows. Exits 1 where not.
 
-In the first quarter anything dies, every 45 seconds; then for a while only what operator and bot lean on, so
+In the first quarter of an hour anything dies, every 45 seconds; then for a while only what operator and bot lean on, so
 that their memory is seen while that comes and goes; then nothing, so that every process is seen under an even
 load; and in the last minutes everything once more, after the memory was judged.
 """
@@ -56,8 +56,8 @@ def capacity(found: Installed, *, count: int = 200) -> float:
 def plan(seconds: float, most: float) -> Plan:
     """So long, at half of what can be borne."""
     spans = (
-        (0, seconds / 4, OURS),
-        (seconds / 4, seconds / 3, LEANED_ON),
+        (0, min(seconds, HOUR) / 4, OURS),
+        (min(seconds, HOUR) / 4, min(seconds, HOUR) / 3, LEANED_ON),
         (max(seconds / 2, seconds - 6 * EVERY), seconds, OURS),
     )
     return Plan(

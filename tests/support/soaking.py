@@ -41,8 +41,10 @@ CHANNELS: Final = 10
 LOOK_EVERY: Final = 10.0
 WARM: Final = 600.0
 """Seconds of a process's life that do not count for its slope."""
-BIN: Final = 120.0
-"""The least memory in so many seconds is what a process keeps; above that is work under way."""
+BIN: Final = 300.0
+"""The least memory in so many seconds is what a process keeps; above that is work under way. Go collects what is free
+every two minutes where little happens: each bin has two of its collections.
+"""
 SETTLED_WITHIN: Final = 300.0
 
 
@@ -102,7 +104,7 @@ class Growth:
     before: float
     after: float
     least: tuple[float, ...]
-    """The least in each two minutes."""
+    """The least in each bin."""
 
 
 class Memory:
@@ -146,7 +148,7 @@ class Memory:
 
 
 def lows(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The least of each two minutes: what a process keeps."""
+    """The least of each bin: what a process keeps."""
     least: dict[int, tuple[float, float]] = {}
     for at, size in points:
         key = int((at - points[0][0]) // BIN)
