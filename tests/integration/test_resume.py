@@ -128,6 +128,11 @@ def test_a_file_that_was_replaced_by_one_of_the_same_length_is_not_mixed_in(
 
     def say(asked: Asked) -> Said:
         if "range" not in asked.headers and not second:
+            if (
+                name == "YtDlp" and len(site.asked) == 1
+            ):  # it looks at the beginning first, and hangs up
+                yield from (_lines("200 OK", 'ETag: "1"', f"Content-Length: {len(one)}"), one)
+                return
             yield _lines(
                 "200 OK", 'ETag: "1"', "Accept-Ranges: bytes", f"Content-Length: {len(one)}"
             )
@@ -146,6 +151,7 @@ def test_a_file_that_was_replaced_by_one_of_the_same_length_is_not_mixed_in(
     with rawsite(say) as site:
         found = fetch(_engine(name, ytdlp), site.url("/same.mp4"), tmp_path)
     assert found.files[0].path.read_bytes() == other
+    assert any(asked.headers.get("range", "bytes=0-") != "bytes=0-" for asked in site.asked)
 
 
 @pytest.mark.parametrize("name", ["Direct", "YtDlp"])
