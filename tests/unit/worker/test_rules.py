@@ -146,6 +146,15 @@ def test_each_answer_may_take_ninety_seconds_to_begin() -> None:
     assert "TooSlow" == _reason(late)
 
 
+def test_a_slow_page_takes_nothing_from_the_time_of_the_file() -> None:
+    """Each of the two takes a minute to begin."""
+    rules = watch()
+    page = [rules.judge(seen(t, awaiting=t, awaited=t)) for t in range(1, 60)]
+    file = [rules.judge(seen(t, awaiting=t - 61, awaited=t - 1)) for t in range(62, 121)]
+    assert not any(page + file)
+    assert rules.judge(seen(122, 1000, awaited=120)) is None
+
+
 def test_answers_that_are_awaited_do_not_make_what_flows_faster() -> None:
     """Two seconds of every three are spent waiting; in the third comes next to nothing."""
     rules = watch()

@@ -9,7 +9,7 @@ from trawler_crds.messages import Stage
 from trawler_worker.protocol import Fault
 
 FIRST_BYTE: Final = 90.0
-"""Seconds without a first byte."""
+"""Seconds in which an answer must begin, and in which, apart from that, there must be a first byte."""
 WINDOW: Final = 20.0
 """Seconds over which the rate is judged."""
 SLOWEST: Final = 1024
@@ -54,11 +54,12 @@ class Watch:
         return None
 
     def _is_too_slow(self, seen: Measured, size: int) -> bool:
-        if size == 0 and not self._growth:
-            return seen.now - self._begun > FIRST_BYTE
         if seen.awaiting:
             return seen.awaiting > FIRST_BYTE
-        return self._stalls(seen.now - seen.awaited, size)
+        flowing = seen.now - seen.awaited
+        if size == 0 and not self._growth:
+            return flowing - self._begun > FIRST_BYTE
+        return self._stalls(flowing, size)
 
     def _stalls(self, now: float, size: int) -> bool:
         """Whether less came than must, on a clock that stands still while an answer is awaited."""
