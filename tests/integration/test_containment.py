@@ -6,6 +6,7 @@ import asyncio
 import errno
 import gc
 import os
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -72,7 +73,7 @@ async def gone(isolation: Isolation) -> None:
 async def swept(isolation: Isolation) -> None:
     """Until nothing is left in scratch: what is much goes in slices."""
     end = time.monotonic() + 10 * ENDS_WITHIN
-    while found := os.listdir(isolation._scratch):
+    while found := os.listdir(isolation._scratch.path):
         assert time.monotonic() < end, found[:5]
         await asyncio.sleep(0.02)
 
@@ -112,7 +113,7 @@ async def test_who_comes_to_the_fork_server_is_gone_while_the_job_goes_on(
     """Nobody would count its memory."""
     wanted = wish("deserter")
     running = asyncio.create_task(run(isolation, wanted))
-    told = Path(isolation._scratch, wanted.job, "grandchild")
+    told = Path(isolation._scratch.path, wanted.job, "grandchild")
     async with asyncio.timeout(30):
         while not told.exists() or not told.read_text().endswith(" "):
             await asyncio.sleep(0.02)
@@ -125,11 +126,13 @@ async def test_who_comes_to_the_fork_server_is_gone_while_the_job_goes_on(
     await running
 
 
-async def test_memory_that_is_shared_counts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["sharing", "headless"])
+async def test_memory_counts_wherever_it_is(tmp_path: Path, what: str) -> None:
+    """Shared with nobody, or of a thread that outlives the first one."""
     small = Isolation(scratch=tmp_path, job_memory=100_000_000, zygote="rogue")
     async with small:
         await small.start(proxy="", allow=[])
-        done = await run(small, wish("sharing"))
+        done = await run(small, wish(what))
     assert done.fault is not None
     assert "OutOfMemory" == done.fault.reason
 
@@ -190,7 +193,7 @@ async def test_a_job_that_is_over_holds_nothing_here(isolation: Isolation) -> No
         wanted = wish("nothing")
 
         def moved(_: Moved | Told) -> None:
-            same = "".join([*isolation._scratch, "/", *wanted.job]).rpartition("/")[2]
+            same = "".join([*isolation._scratch.path, "/", *wanted.job]).rpartition("/")[2]
             kept_names.append(sys.intern(same) is not same)
 
         await isolation.run(wanted, moved)
@@ -208,6 +211,35 @@ async def test_a_job_that_is_over_holds_nothing_here(isolation: Isolation) -> No
         gc.enable()
     assert kept_names
     assert not any(kept_names)
+
+
+async def test_a_fork_server_that_is_busy_loses_nobody(isolation: Isolation) -> None:
+    """It stands still for a while: what it is told meanwhile is little, and is told again."""
+    assert isolation._process is not None
+    wanted = wish("deserter")
+    running = asyncio.create_task(run(isolation, wanted))
+    told = Path(isolation._scratch.path, wanted.job, "grandchild")
+    async with asyncio.timeout(30):
+        while not told.exists():
+            await asyncio.sleep(0.01)
+    os.kill(isolation._process.pid, signal.SIGSTOP)
+    try:
+        for _ in range(400):  # more than its socket holds
+            isolation._tell({"kill": "nobody"})
+        isolation.stop(wanted.job)
+        refused = await run(isolation, wish("nothing"))
+        assert refused.fault is not None
+        assert refused.fault.reason == "WorkerLost"
+        await asyncio.sleep(0.6)  # and it is looked at meanwhile
+    finally:
+        os.kill(isolation._process.pid, signal.SIGCONT)
+    async with asyncio.timeout(ENDS_WITHIN):
+        assert (await running).fault is not None
+    assert not isolation.lost.is_set()
+    later = await run(isolation, wish("nothing"))
+    assert later.fault is None
+    isolation.release(later.job)
+    await gone(isolation)
 
 
 async def test_a_neighbour_is_unharmed(isolation: Isolation) -> None:
@@ -229,7 +261,7 @@ async def test_a_neighbour_is_unharmed(isolation: Isolation) -> None:
 async def test_the_agent_takes_no_file_that_is_not_as_it_was_proved(isolation: Isolation) -> None:
     """It looks again, before and after it hashes: a neighbour has the same user id."""
     done = await run(isolation, wish("nothing"))
-    folder = f"{isolation._scratch}/{done.job}"
+    folder = f"{isolation._scratch.path}/{done.job}"
     (proved,) = done.files
     hashed = await hash_file(proved, folder)
     assert hashed.file.bytes == proved.bytes

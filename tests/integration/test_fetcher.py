@@ -92,7 +92,7 @@ async def test_the_bytes_are_those_of_the_site(isolation: Isolation, site: Any) 
     """A resumed download too."""
     wish = order(site.url("/healing/whole.mp4?bytes=500000"))
     done = await run(isolation, wish)
-    path = Path(isolation._scratch, wish.job) / done.files[0].path
+    path = Path(isolation._scratch.path, wish.job) / done.files[0].path
     assert path.read_bytes() == site.site._studio.make("mp4", "whole", 500_000)
 
 
@@ -164,7 +164,7 @@ async def test_a_site_that_misbehaves_gets_its_reason_and_leaves_nothing(
     assert done.fault.detail is None
     assert done.fault.message is None or done.fault.message.endswith(".")
     isolation.release(wish.job)
-    assert not Path(isolation._scratch, wish.job).exists()
+    assert not Path(isolation._scratch.path, wish.job).exists()
     assert [] == _processes_of(wish.job)
 
 

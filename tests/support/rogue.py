@@ -75,6 +75,23 @@ class Rogue:
             shared[at] = 1
         time.sleep(60)
 
+    def headless(self, path: Path, report: Report) -> None:
+        """Its first thread ends, and another one holds the memory."""
+        import ctypes
+        import platform
+        import threading
+
+        held = []
+
+        def hold() -> None:
+            held.append(bytearray(b"x") * 100_000_000)
+            time.sleep(60)
+
+        threading.Thread(target=hold, daemon=True).start()
+        while not held:
+            time.sleep(0.01)
+        ctypes.CDLL(None).syscall(60 if platform.machine() == "x86_64" else 93, 0)
+
     def thousand(self, path: Path, report: Report) -> None:
         for number in range(1000):
             if os.fork() == 0:

@@ -155,6 +155,18 @@ def test_a_slow_page_takes_nothing_from_the_time_of_the_file() -> None:
     assert rules.judge(seen(122, 1000, awaited=120)) is None
 
 
+def test_a_site_that_has_every_answer_wait_is_too_slow() -> None:
+    """By one redirect after another, or a byte for each; it held a job for as long as an attempt may take."""
+    for size in (0, 1):
+        rules = watch()
+        found = [
+            _reason(rules.judge(seen(t, size * (t // 90), awaiting=t % 90 or 0.1, awaited=t)))
+            for t in range(1, 420)
+        ]
+        assert found[290] is None
+        assert found[-1] == "TooSlow"
+
+
 def test_answers_that_are_awaited_do_not_make_what_flows_faster() -> None:
     """Two seconds of every three are spent waiting; in the third comes next to nothing."""
     rules = watch()

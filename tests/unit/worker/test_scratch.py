@@ -1,69 +1,123 @@
-"""What is removed from the folder of all jobs, and how much of it at a time."""
+"""What is removed from the folder of all jobs, and who waits for it."""
 
+import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from trawler_worker.fetcher import scratch
+from trawler_worker.fetcher.scratch import Scratch, size, sweep
 
 
-def sweep(folder: Path, *known: str) -> int:
-    """How many times it took."""
-    times = 1
-    while not scratch.sweep(str(folder), known):
-        times += 1
-        assert times < 1_000
-    return times
+async def kept(folder: Path, *jobs: str) -> None:
+    """Until nothing but these is left."""
+    there = Scratch(folder)
+    there.keep_only(jobs)
+    async with asyncio.timeout(30):
+        while {*os.listdir(folder)} - {*jobs}:
+            await asyncio.sleep(0.01)
+    await there.close()
 
 
-def test_only_what_is_nobodys_goes(tmp_path: Path) -> None:
+async def test_only_what_is_nobodys_goes(tmp_path: Path) -> None:
     for name in ("mine", "nobodys"):
         (tmp_path / name / "inside").mkdir(parents=True)
         (tmp_path / name / "inside" / "file").touch()
-    sweep(tmp_path, "mine")
-    assert ["mine"] == os.listdir(tmp_path)
+    await kept(tmp_path, "mine")
     assert (tmp_path / "mine" / "inside" / "file").exists()
 
 
-def test_a_link_goes_and_what_it_names_stays(tmp_path: Path) -> None:
+async def test_a_job_of_the_same_name_begins_with_an_empty_folder(tmp_path: Path) -> None:
+    """Whatever lies there: it is put aside at once, and goes later."""
+    there = Scratch(tmp_path)
+    (tmp_path / "job").mkdir()
+    (tmp_path / "job" / "old").touch()
+    assert [] == os.listdir(there.make("job"))
+    (tmp_path / "other").symlink_to("/etc")
+    assert [] == os.listdir(there.make("other"))
+    await kept(tmp_path, "job", "other")
+
+
+async def test_a_link_goes_and_what_it_names_stays(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").touch()
     (tmp_path / "nobodys").mkdir()
     for where in (tmp_path, tmp_path / "nobodys"):
         (where / "link").symlink_to(tmp_path / "mine")
-    sweep(tmp_path, "mine")
-    assert ["mine"] == os.listdir(tmp_path)
+    await kept(tmp_path, "mine")
     assert ["file"] == os.listdir(tmp_path / "mine")
 
 
+async def test_nobody_waits_while_much_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of many pieces takes the kernel a second: others have their turn meanwhile."""
+    turns = 0
+    held = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def slow(path: str, *, unlink: Callable[..., None] = os.unlink, **more: int) -> None:
+        asyncio.run_coroutine_threadsafe(held.wait(), loop).result(10)
+        unlink(path, **more)
+
+    monkeypatch.setattr(os, "unlink", slow)
+    (tmp_path / "file").touch()
+    there = Scratch(tmp_path)
+    there.keep_only(())
+    for _ in range(100):
+        await asyncio.sleep(0)
+        turns += 1
+    assert [name.startswith("gone-") for name in os.listdir(tmp_path)] == [True]
+    held.set()
+    monkeypatch.undo()
+    await kept(tmp_path)
+    assert turns == 100
+
+
 def test_much_goes_in_slices(tmp_path: Path) -> None:
-    """Others have their turn between two of them."""
-    for folder in ("one", "two"):
+    for folder in ("gone-1", "gone-2"):
         (tmp_path / folder).mkdir()
         for number in range(scratch.SWEPT_AT_ONCE):
             (tmp_path / folder / str(number)).touch()
-    assert not scratch.sweep(str(tmp_path), ())
+    assert not sweep(str(tmp_path))
     left = sum(len(files) for _, _, files in os.walk(tmp_path))
     assert left == scratch.SWEPT_AT_ONCE
-    sweep(tmp_path)
-    assert [] == os.listdir(tmp_path)
 
 
-def test_names_that_are_no_text_go(tmp_path: Path) -> None:
+async def test_names_that_are_no_text_go(tmp_path: Path) -> None:
     os.mkdir(os.fsencode(tmp_path) + b"/\xff\xfe")
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe/\xfd")).touch()
-    sweep(tmp_path)
-    assert [] == os.listdir(tmp_path)
+    await kept(tmp_path)
 
 
 def test_what_cannot_be_removed_is_not_tried_for_ever(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """And somebody hears of it."""
+
     def refused(path: str) -> None:
         raise PermissionError(path)
 
-    (tmp_path / "folder" / "inside").mkdir(parents=True)
+    (tmp_path / "gone-1" / "inside").mkdir(parents=True)
     monkeypatch.setattr(os, "rmdir", refused)
-    assert scratch.sweep(str(tmp_path), ())
-    assert scratch.sweep(str(tmp_path / "never"), ()), "nothing is there"
+    assert sweep(str(tmp_path))
+    assert "scratch_not_swept" in caplog.text
+
+
+def test_a_folder_that_nobody_may_look_into_is_too_much(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a job could fill the disk in there."""
+    (tmp_path / "shut").mkdir()
+    (tmp_path / "file").write_bytes(b"x" * 100)
+    assert size(str(tmp_path)) == 100
+
+    def refused(path: str, *, scandir: Callable[[str], object] = os.scandir) -> object:
+        if path.endswith("shut"):
+            raise PermissionError(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    assert size(str(tmp_path)) is None

@@ -7,7 +7,10 @@ import av
 import pytest
 
 from trawler_sandbox.media import Studio
+from trawler_worker.fetcher.containers.reading import Bytes
+from trawler_worker.fetcher.containers.upright import shown
 from trawler_worker.fetcher.inspection import Inspected, inspect
+from trawler_worker.fetcher.sniff import MATROSKA
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +67,12 @@ def test_orientation_that_is_nonsense_turns_nothing_and_breaks_nothing(
     assert height
 
 
+def test_a_fill_byte_before_the_orientation_is_passed_over(studio: Studio, tmp_path: Path) -> None:
+    body = studio.clip("jpg")
+    wide = sides(body, tmp_path)
+    assert sides(body[:2] + b"\xff" + exif(6, "<") + body[2:], tmp_path) == wide[::-1]
+
+
 @pytest.mark.parametrize("kind", ["mp4", "mkv"])
 @pytest.mark.parametrize(("degrees", "turned"), [(0, False), (90, True), (180, False), (-90, True)])
 def test_a_film_has_the_sides_that_people_see(
@@ -106,3 +115,27 @@ def test_a_picture_of_tiles_has_the_size_of_the_whole(
 ) -> None:
     """Not of its first tile."""
     assert seen == sides(described(studio.clip("avif"), turn=turn), tmp_path)
+
+
+@pytest.mark.parametrize(("round_", "turned"), [(0, True), (1, False)])
+def test_the_pose_of_a_sphere_turns_no_film(tmp_path: Path, round_: int, *, turned: bool) -> None:
+    """A film of all sides has a roll as well."""
+
+    def element(name: str, *parts: bytes) -> bytes:
+        inside = b"".join(parts)
+        return bytes.fromhex(name) + bytes([0x80 | len(inside)]) + inside
+
+    kind, roll = element("7671", bytes([round_])), element("7675", struct.pack(">f", 90.0))
+    track = element("ae", element("e0", element("7670", kind, roll)))
+    path = tmp_path / "file"
+    path.write_bytes(element("1a45dfa3") + element("18538067", element("1654ae6b", track)))
+    with path.open("rb") as file:
+        assert turned is shown(Bytes(file, path.stat().st_size), MATROSKA).turned
+
+
+def test_a_film_has_no_sides_but_its_own(studio: Studio, tmp_path: Path) -> None:
+    """A picture beside it says nothing of it."""
+    picture = described(studio.clip("avif"), turn=0)
+    meta = picture[picture.index(b"meta") - 4 : picture.index(b"mdat") - 4]
+    film = studio.clip("mp4")
+    assert sides(film + meta, tmp_path) == sides(film, tmp_path)

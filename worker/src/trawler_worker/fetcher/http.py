@@ -50,9 +50,13 @@ class Stalled(BrokenOff):
 class Waiter(Protocol):
     """Whoever wants to know that a site has been asked and has not answered yet."""
 
-    def asking(self) -> None: ...
+    def asking(self) -> None:
+        """A site was asked, and has said nothing yet."""
+        ...
 
-    def answered(self) -> None: ...
+    def answered(self) -> None:
+        """It did, or was given up."""
+        ...
 
 
 class Answer:

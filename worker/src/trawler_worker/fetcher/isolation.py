@@ -1,7 +1,6 @@
 """One job, one process and all that it starts: forked by the zygote, watched from here, gone when it is done."""
 
 import asyncio
-import contextlib
 import json
 import os
 import socket
@@ -17,8 +16,9 @@ from pydantic import ValidationError
 from trawler_common import lifecycle, logs
 from trawler_crds.failures import FailureReason
 from trawler_crds.messages import Stage
-from trawler_worker.fetcher import faults, processes, scratch
+from trawler_worker.fetcher import faults, processes
 from trawler_worker.fetcher.allowance import Allowance
+from trawler_worker.fetcher.scratch import Scratch, size
 from trawler_worker.fetcher.watch import Measured, Watch, is_too_much
 from trawler_worker.files import Identity, NotPlain, opened
 from trawler_worker.protocol import Done, Event, Fault, Fetch, Moved, Timing, Told
@@ -31,8 +31,6 @@ EVENTS_AT_ONCE: Final = 4 * 1024 * 1024
 """Bytes that one job may write to its pipe at once."""
 EVENTS_PER_SECOND: Final = 16 * 1024
 """And for as long as it lasts: progress is some 400 bytes a second."""
-TIDY_AGAIN: Final = 0.01
-"""Seconds after which the rest of what is to be removed goes on: others have their turn meanwhile."""
 SLACK: Final = 1024 * 1024
 NO_ROOM: Final = "There was no room for this beside what else is being fetched."
 
@@ -41,9 +39,6 @@ NO_ROOM: Final = "There was no room for this beside what else is being fetched."
 class _Running:
     order: Fetch
     folder: str
-    """No `Path`: it keeps each part of each name for a while among all names that Python knows, whose table then grows
-    once and for good, by half a mebibyte or more (3.11).
-    """
     watch: Watch
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     pid: int | None = None
@@ -59,11 +54,14 @@ class _Running:
     timings: list[Timing] = field(default_factory=list)
     outcome: Done | None = None
 
+    def awaiting(self, now: float) -> float:
+        """Seconds for which it has waited for an answer by now."""
+        return now - self.asked_at if self.asked_at is not None else 0.0
+
     def answered(self) -> None:
         """Nothing is awaited any more."""
-        if self.asked_at is not None:
-            self.awaited += time.monotonic() - self.asked_at
-            self.asked_at = None
+        self.awaited += self.awaiting(time.monotonic())
+        self.asked_at = None
 
 
 class Isolation:
@@ -72,7 +70,7 @@ class Isolation:
     def __init__(
         self, *, scratch: Path, job_memory: int, room: int | None = None, zygote: str = ZYGOTE
     ) -> None:
-        self._scratch = str(scratch)
+        self._scratch = Scratch(scratch)
         self._zygote = zygote
         self._room = room
         """Bytes that all jobs together may have in scratch; the kubelet ends the pod that has more."""
@@ -81,7 +79,8 @@ class Isolation:
         self._kept: set[str] = set()
         """Jobs that are done and whose files are still wanted."""
         self._looking: asyncio.Task[None] | None = None
-        self._tidying: asyncio.TimerHandle | None = None
+        self._told = False
+        """The fork server has been told of strangers and has not answered."""
         self._control: socket.socket | None = None
         self._process: asyncio.subprocess.Process | None = None
         self.lost = asyncio.Event()
@@ -92,8 +91,7 @@ class Isolation:
 
     async def start(self, *, proxy: str, allow: list[str]) -> None:
         """Start the zygote and wait until it is warm. Raises TimeoutError after a minute."""
-        while not scratch.sweep(self._scratch, ()):  # of a life before a restart of this container
-            continue
+        self._scratch.empty()  # of a life before a restart of this container
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         argv = [sys.executable, "-m", self._zygote]
@@ -102,7 +100,7 @@ class Isolation:
                 *(*argv, str(theirs.fileno()), proxy, ",".join(allow)),
                 pass_fds=[theirs.fileno()],
                 stdin=asyncio.subprocess.DEVNULL,
-                env=_environment(self._scratch),
+                env=_environment(self._scratch.path),
             )
         self._control = ours
         asyncio.get_running_loop().add_reader(ours, self._hear)
@@ -113,8 +111,7 @@ class Isolation:
         )
 
     async def __aexit__(self, *_: object) -> None:
-        if self._tidying is not None:
-            self._tidying.cancel()
+        await self._scratch.close()
         if self._looking is not None:
             self._looking.cancel()
         if self._control is not None:
@@ -141,6 +138,8 @@ class Isolation:
                 job.ended.set()
             return
         message = json.loads(data)
+        if message.get("strangers"):
+            self._told = False
         if message.get("ready"):
             self.ready.set()
         forked = self._running.get(message.get("forked", ""))
@@ -156,7 +155,7 @@ class Isolation:
         now = time.monotonic()
         self._running[order.job] = _Running(
             order=order,
-            folder=f"{self._scratch}/{order.job}",
+            folder=self._scratch.folder(order.job),
             watch=Watch(
                 begun=now,
                 deadline=now + order.seconds,
@@ -197,9 +196,8 @@ class Isolation:
 
     async def _prepare(self, job: _Running) -> tuple[asyncio.StreamReader, int]:
         """Its folder, and both ends of the pipe for its words. Raises OSError."""
-        with contextlib.suppress(FileNotFoundError):
-            scratch.put_aside(job.folder, self._scratch)
-        os.mkdir(job.folder, mode=0o770)  # noqa: PTH102
+        self._scratch.make(job.order.job)
+        self._tidy()
         reading, writing = os.pipe2(os.O_CLOEXEC)
         try:
             return await self._open_pipe(job, reading), writing
@@ -222,11 +220,7 @@ class Isolation:
         self._tidy()
 
     def _tidy(self) -> None:
-        if self._tidying is not None:
-            self._tidying.cancel()
-            self._tidying = None
-        if not scratch.sweep(self._scratch, self._running.keys() | self._kept):
-            self._tidying = asyncio.get_running_loop().call_later(TIDY_AGAIN, self._tidy)
+        self._scratch.keep_only(self._running.keys() | self._kept)
 
     def _fork(self, job: _Running, pipe: int) -> None:
         """From here on a kill reaches it; who was stopped before is not begun."""
@@ -242,16 +236,23 @@ class Isolation:
         assert self._control is not None
         try:
             socket.send_fds(self._control, [json.dumps(request).encode()], [pipe])
+        except BlockingIOError:  # it is busy and has been told much: another pod may have time
+            job.verdict = Fault(reason=FailureReason.WORKER_LOST)
+            job.ended.set()
         except OSError:
             self.lost.set()
             job.ended.set()
         finally:
             os.close(pipe)
 
-    def _tell(self, message: dict[str, Any]) -> None:
+    def _tell(self, message: dict[str, Any]) -> bool:
+        """Whether it went out: a fork server that is busy takes only so much, and whoever looks next says it again."""
         assert self._control is not None
-        with contextlib.suppress(OSError):
+        try:
             self._control.send(json.dumps(message).encode())
+        except OSError:
+            return False
+        return True
 
     async def _open_pipe(self, job: _Running, fd: int) -> asyncio.StreamReader:
         reader = asyncio.StreamReader(limit=256 * 1024)
@@ -305,7 +306,7 @@ class Isolation:
                 continue
             there = processes.every()
             self._report_strangers(there)
-            sizes = {job.order.job: scratch.size(job.folder) for job in running}
+            sizes = {job.order.job: size(job.folder) for job in running}
             crowded = is_too_much(sizes, self._kept_bytes(), self._room)
             for job in running:
                 fault = job.watch.judge(self._measured(job, there, sizes[job.order.job]))
@@ -313,8 +314,8 @@ class Isolation:
                     alone = len(running) == 1 and not self._kept
                     reason = FailureReason.TOO_LARGE if alone else FailureReason.OUT_OF_MEMORY
                     fault = Fault(reason=reason, message=None if alone else NO_ROOM)
-                if fault is not None:
-                    job.verdict = job.verdict or fault
+                job.verdict = job.verdict or fault
+                if job.verdict is not None:
                     self._tell({"kill": job.order.job})
 
     def _report_strangers(self, there: Mapping[int, processes.Process]) -> None:
@@ -322,11 +323,11 @@ class Isolation:
         assert self._process is not None
         jobs = {job.pid for job in self._running.values()}
         at_home = (found for found in there.values() if found.parent == self._process.pid)
-        if any(found.pid not in jobs and not found.zombie for found in at_home):
-            self._tell({"strangers": True})  # it knows best who is none
+        if not self._told and any(found.pid not in jobs and not found.zombie for found in at_home):
+            self._told = self._tell({"strangers": True})  # it knows best who is none
 
     def _kept_bytes(self) -> int:
-        return sum(scratch.size(f"{self._scratch}/{name}") or 0 for name in self._kept)
+        return sum(size(self._scratch.folder(name)) or 0 for name in self._kept)
 
     def _measured(
         self, job: _Running, there: dict[int, processes.Process], size: int | None
@@ -334,7 +335,7 @@ class Isolation:
         assert job.pid is not None
         below = [process.pid for process in processes.descendants([job.pid], there)]
         now = time.monotonic()
-        awaiting = now - job.asked_at if job.asked_at is not None else 0.0
+        awaiting = job.awaiting(now)
         return Measured(
             now=now,
             awaiting=awaiting,

@@ -11,6 +11,8 @@ from typing import Final
 
 _RESIDENT: Final = re.compile(rb"^Rss(?:Anon|Shmem):\s*(\d+) kB", re.MULTILINE)
 _ZOMBIE: Final = b"Z"
+_THREADS: Final = 17
+"""Where `stat` has their number, counted from the state. A process lives on where only its first thread has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ def look(pid: int) -> Process | None:
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - many, often
             fields = file.read().rpartition(b")")[2].split()
-        return Process(pid, int(fields[1]), fields[0] == _ZOMBIE)
+        return Process(pid, int(fields[1]), fields[0] == _ZOMBIE and int(fields[_THREADS]) < 2)
     except (OSError, ValueError, IndexError):
         return None
 
@@ -74,7 +76,15 @@ def private_memory(pids: Iterable[int]) -> int:
     total = 0
     for pid in pids:
         with contextlib.suppress(OSError):
-            with open(f"/proc/{pid}/status", "rb") as file:  # noqa: PTH123 - many, often
-                found = _RESIDENT.findall(file.read())
+            found = _resident(f"/proc/{pid}/status")
+            if not found:  # its first thread has ended: another one knows
+                tasks = f"/proc/{pid}/task"
+                others = (_resident(f"{tasks}/{task}/status") for task in os.listdir(tasks))  # noqa: PTH208
+                found = next(filter(None, others), [])
             total += sum(map(int, found)) * 1024
     return total
+
+
+def _resident(status: str) -> list[bytes]:
+    with open(status, "rb") as file:  # noqa: PTH123 - many, often
+        return _RESIDENT.findall(file.read())

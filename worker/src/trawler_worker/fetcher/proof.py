@@ -141,14 +141,14 @@ def _verified(file: Fetched, seen: Inspected) -> Verified:
     """How it is known that nothing is missing."""
     if file.measured:
         return Verified.LENGTH
-    if seen.ending is Ending.WHOLE and not file.assembled:
+    if seen.ending is Ending.WHOLE and not (file.assembled or file.repaired):
         return Verified.STRUCTURE
     return Verified.UNKNOWN
 
 
 def _lasts_as_announced(file: Fetched, seen: Inspected) -> None:
     """What a page says of a length may be of something else: it counts where nothing else shows the end."""
-    shown = file.measured or seen.ending is Ending.WHOLE
+    shown = file.measured or (seen.ending is Ending.WHOLE and not file.repaired)
     if not file.seconds or (shown and not file.assembled):
         return
     inside = seen.inside

@@ -1,13 +1,16 @@
 """The folder of all jobs: how much is in it, and that nothing stays that is nobody's."""
 
+import asyncio
 import contextlib
 import itertools
 import os
 import secrets
 import stat
 from collections.abc import Collection, Iterator
+from pathlib import Path
 from typing import Final
 
+from trawler_common import logs
 from trawler_worker.files import FOLDER
 
 MAX_ENTRIES: Final = 20_000
@@ -15,54 +18,132 @@ MAX_ENTRIES: Final = 20_000
 MAX_DEPTH: Final = 32
 """Folders inside of folders. A path that is longer than the kernel takes could not be looked at."""
 SWEPT_AT_ONCE: Final = 1_000
-"""Files and folders: some 10 ms."""
+"""Files and folders that are looked at, or removed, before somebody else has a turn."""
+SWEEP_AGAIN: Final = 0.01
+"""Seconds between two slices."""
+_ASIDE: Final = "gone-"
+"""What begins so has been put aside. No job's name does."""
+
+log = logs.get("scratch")
 
 
 def size(folder: str) -> int | None:
-    """Bytes of all files below a folder; None where there are absurdly many, or absurdly deep. What vanishes while we
-    look counts nothing, and neither does what a file system reserves for files that grow.
+    """Bytes of all files below a folder; None where there are absurdly many, or absurdly deep, or nobody may look.
+    What vanishes while we look counts nothing, and neither does what a file system reserves for files that grow.
     """
     total, entries, todo = 0, 0, [(folder, 0)]
     while todo:
         path, depth = todo.pop()
         if depth > MAX_DEPTH:
             return None
-        with contextlib.suppress(OSError), os.scandir(path) as found:
-            for entry in found:
-                entries += 1
-                if entries > MAX_ENTRIES:
-                    return None
-                with contextlib.suppress(OSError):
-                    if entry.is_dir(follow_symlinks=False):
-                        todo.append((entry.path, depth + 1))
-                    else:
-                        total += entry.stat(follow_symlinks=False).st_size
+        try:
+            with os.scandir(path) as found:
+                for entry in found:
+                    entries += 1
+                    if entries > MAX_ENTRIES:
+                        return None
+                    with contextlib.suppress(FileNotFoundError):
+                        if entry.is_dir(follow_symlinks=False):
+                            todo.append((entry.path, depth + 1))
+                        else:
+                            total += entry.stat(follow_symlinks=False).st_size
+        except PermissionError:
+            return None
+        except OSError:
+            continue
     return total
 
 
-def sweep(scratch: str, known: Collection[str]) -> bool:
-    """Remove what lies there under a name that is nobody's: a job may write beside its own folder. So much at a time
-    that nobody waits for it; answers with whether it is done. What cannot be removed stays.
+class Scratch:
+    """The folder, and whoever removes what is over: a file of many pieces takes the kernel a second, so that is done
+    beside all else.
+    """
 
-    A folder inside of one comes up before it goes: so no path is longer than the kernel takes, and no depth is too
-    deep.
+    def __init__(self, path: Path) -> None:
+        # no `Path` for what has a job's name: it keeps each part of each name for a while among all names that
+        # Python knows, whose table then grows once and for good, by half a mebibyte or more (3.11)
+        self.path = str(path)
+        self._sweeping: asyncio.Task[None] | None = None
+        self._wanted = False
+
+    def folder(self, job: str) -> str:
+        """Where a job's files lie."""
+        return f"{self.path}/{job}"
+
+    def make(self, job: str) -> str:
+        """A new and empty folder for it. Raises OSError."""
+        with contextlib.suppress(FileNotFoundError):
+            _put_aside(self.folder(job), self.path)
+        os.mkdir(self.folder(job), mode=0o770)  # noqa: PTH102
+        return self.folder(job)
+
+    def empty(self) -> None:
+        """Remove all that lies there, now."""
+        self._put_others_aside(())
+        while not sweep(self.path):
+            continue
+
+    def keep_only(self, jobs: Collection[str]) -> None:
+        """Whatever lies there under a name that is nobody's goes: a job may write beside its own folder."""
+        if not self._put_others_aside(jobs):
+            return
+        self._wanted = True
+        if self._sweeping is None or self._sweeping.done():
+            self._sweeping = asyncio.create_task(self._sweep(), name="sweep scratch")
+
+    def _put_others_aside(self, jobs: Collection[str]) -> bool:
+        """Whether there is anything to be removed. What is put aside is in nobody's way."""
+        found = False
+        for name in _names(self.path):
+            if name in jobs:
+                continue
+            found = True
+            if not name.startswith(_ASIDE):
+                with contextlib.suppress(OSError):
+                    _put_aside(self.folder(name), self.path)
+        return found
+
+    async def _sweep(self) -> None:
+        try:
+            while self._wanted:
+                self._wanted = False
+                while not await asyncio.to_thread(sweep, self.path):  # noqa: ASYNC110 - it is no waiting
+                    await asyncio.sleep(SWEEP_AGAIN)
+        except OSError:  # the next job's end tries again
+            log.exception("scratch_not_swept")
+
+    async def close(self) -> None:
+        """Begin no more."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            await asyncio.wait({self._sweeping})
+
+
+def sweep(scratch: str) -> bool:
+    """Remove what was put aside, some of it at a time; answers with whether it is done. What cannot be removed stays.
+    Raises OSError.
+
+    A folder inside of one is put aside before it goes: so no path is longer than the kernel takes, and no depth is
+    too deep.
     """
     left = SWEPT_AT_ONCE
     while left > 0:
         before = left
-        for name in _names(scratch):
-            if name not in known and left > 0:
+        with os.scandir(scratch) as found:
+            names = [entry.name for entry in itertools.islice(found, SWEPT_AT_ONCE)]
+        for name in names:
+            if name.startswith(_ASIDE) and left > 0:
                 left -= _removed(f"{scratch}/{name}", scratch, left)
         if left == before:
+            if stays := [name for name in names if name.startswith(_ASIDE)]:
+                log.warning("scratch_not_swept", extra={"stays": len(stays)})
             return True
     return False
 
 
-def put_aside(name: str, scratch: str, *, inside: int | None = None) -> None:
-    """Give it a name that is nobody's: the next sweep removes it. `inside` is the folder that it lies in. Raises
-    OSError.
-    """
-    os.rename(name, f"{scratch}/gone-{secrets.token_hex(8)}", src_dir_fd=inside)
+def _put_aside(name: str, scratch: str, *, inside: int | None = None) -> None:
+    """Give it a name that is no job's. `inside` is the folder that it lies in. Raises OSError."""
+    os.rename(name, f"{scratch}/{_ASIDE}{secrets.token_hex(8)}", src_dir_fd=inside)
 
 
 def _removed(path: str, scratch: str, most: int) -> int:
@@ -70,7 +151,7 @@ def _removed(path: str, scratch: str, most: int) -> int:
     gone = 0
     with contextlib.suppress(OSError):
         if not stat.S_ISDIR(os.lstat(path).st_mode):
-            os.unlink(path)  # noqa: PTH108 - no `Path`: see `isolation`
+            os.unlink(path)  # noqa: PTH108
             return 1
         os.chmod(path, 0o700)  # noqa: PTH101
         with _opened(path) as inside:
@@ -86,7 +167,7 @@ def _removed(path: str, scratch: str, most: int) -> int:
 def _take_out(name: str, inside: int, scratch: str) -> None:
     if stat.S_ISDIR(os.lstat(name, dir_fd=inside).st_mode):
         os.chmod(name, 0o700, dir_fd=inside)
-        put_aside(name, scratch, inside=inside)
+        _put_aside(name, scratch, inside=inside)
     else:
         os.unlink(name, dir_fd=inside)
 

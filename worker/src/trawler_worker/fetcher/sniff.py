@@ -7,10 +7,8 @@ from typing import BinaryIO, Final
 from trawler_worker.fetcher.containers import id3, matroska, mpeg_audio, ogg
 from trawler_worker.fetcher.containers.reading import Bytes
 
-HEAD: Final = 4096
-"""Bytes that are enough to tell whether it may be media at all."""
-LONG_HEAD: Final = 8192
-"""Bytes that tell what is in an Ogg."""
+HEAD: Final = 8192
+"""Bytes that tell what it is: of sound without a beginning, three of its longest frames; what is in an Ogg."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +63,20 @@ _BY_MAGIC: Final[tuple[tuple[bytes, FileType], ...]] = (
 )
 _RIFF: Final = {b"WAVE": WAV, b"AVI ": AVI, b"WEBP": WEBP}
 _HEIC: Final = frozenset([b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"])
-_NO_MEDIA: Final = frozenset([b"crx ", b"jp2 ", b"jpx ", b"jpm "])
-"""Boxes with something else in them: raw pictures of Canon's cameras, and JPEG 2000."""
+_NO_MEDIA: Final = frozenset([b"crx "])
+"""Boxes with something else in them: raw pictures of Canon's cameras."""
+_HOLDERS: Final = (
+    b"PK",
+    b"FWS",
+    b"CWS",
+    b"ZWS",
+    b"\0\0\1",
+    b"BM",
+    b"II*\0",
+    b"MM\0*",
+    b"\x30\x26\xb2\x75",
+    b"\x1f\x8b",
+)
 _OLD_QUICKTIME: Final = frozenset([b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"])
 """What a QuickTime film begins with that is older than `ftyp`."""
 
@@ -94,12 +104,18 @@ def _ogg(head: bytes) -> FileType:
 
 
 def _mpeg_ts(head: bytes) -> bool:
-    return len(head) > 376 and head[0] == head[188] == head[376] == 0x47
+    return _in_step(head, 188, 0)
 
 
 def _m2ts(head: bytes) -> bool:
     """Each packet has a time in front of it: what cameras and Blu-rays write."""
-    return len(head) > 388 and head[4] == head[196] == head[388] == 0x47
+    return _in_step(head, 192, 4)
+
+
+def _in_step(head: bytes, width: int, at: int) -> bool:
+    """Whether each packet of those that are there, at least three, begins with its mark."""
+    marks = head[at::width]
+    return len(marks) > 2 and not marks.strip(b"G")
 
 
 def _quicktime(head: bytes) -> bool:
@@ -111,7 +127,16 @@ def _mpeg_audio(head: bytes) -> FileType | None:
         return AAC
     if _is_utf16(head):
         return None
-    return MP3 if mpeg_audio.frame(head) is not None or mpeg_audio.follows(head) else None
+    if mpeg_audio.frame(head) is not None:
+        return MP3
+    return MP3 if not _begins_otherwise(head) and mpeg_audio.follows(head) else None
+
+
+def _begins_otherwise(head: bytes) -> bool:
+    """Whether it is something else that may hold frames of MPEG audio: words, or the marks of archives, programs'
+    streams, bitmaps and pictures.
+    """
+    return head.startswith(_HOLDERS) or (head[:4].isascii() and head[:4].decode().isprintable())
 
 
 def _is_utf16(head: bytes) -> bool:
@@ -144,10 +169,10 @@ def sniff(head: bytes) -> FileType | None:
 
 def sniff_file(file: BinaryIO, size: int) -> FileType | None:
     """The same of a whole file: what stands behind a tag of any length counts, not the tag."""
-    head = file.read(LONG_HEAD)
+    head = file.read(HEAD)
     kind = sniff(head)
     if kind is not MP3 or not head.startswith(b"ID3"):
         return kind
     data = Bytes(file, size)
-    inner = sniff(data.at(id3.behind(data), LONG_HEAD))
+    inner = sniff(data.at(id3.behind(data), HEAD))
     return inner if inner in {AAC, FLAC} else MP3

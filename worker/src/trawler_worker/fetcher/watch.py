@@ -10,6 +10,8 @@ from trawler_worker.protocol import Fault
 
 FIRST_BYTE: Final = 90.0
 """Seconds in which an answer must begin, and in which, apart from that, there must be a first byte."""
+AWAITED: Final = 300.0
+"""Seconds of waiting for answers that count for nothing. A site that has every one wait is slow all the same."""
 WINDOW: Final = 20.0
 """Seconds over which the rate is judged."""
 SLOWEST: Final = 1024
@@ -54,9 +56,11 @@ class Watch:
         return None
 
     def _is_too_slow(self, seen: Measured, size: int) -> bool:
-        if seen.awaiting:
-            return seen.awaiting > FIRST_BYTE
-        flowing = seen.now - seen.awaited
+        if seen.awaiting > FIRST_BYTE:
+            return True
+        if seen.awaiting and seen.awaited < AWAITED:
+            return False
+        flowing = seen.now - min(seen.awaited, AWAITED)
         if size == 0 and not self._growth:
             return flowing - self._begun > FIRST_BYTE
         return self._stalls(flowing, size)

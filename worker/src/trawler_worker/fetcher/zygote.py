@@ -39,6 +39,8 @@ _CLIP: Final = Path(__file__).with_name("warm.mp4")
 MAX_REQUEST: Final = 64 * 1024
 KILL_WITHIN: Final = 10.0
 """Seconds for which all else waits while a job's processes are killed that multiply meanwhile."""
+STRANGERS_WITHIN: Final = 0.1
+"""And while those are killed that came here from a job which goes on."""
 
 
 @dataclass
@@ -104,7 +106,8 @@ class Zygote:
             if child is not None:
                 self._kill(child.pid)
         elif "strangers" in request:
-            self._kill()
+            self._kill(within=STRANGERS_WITHIN)
+            self._send({"strangers": True})
         else:
             self._fork(request, fds[0])
         return True
@@ -177,11 +180,11 @@ class Zygote:
     def _leave(self) -> None:
         self._kill(*(child.pid for child in self._children.values()))
 
-    def _kill(self, *jobs: int) -> None:
+    def _kill(self, *jobs: int, within: float = KILL_WITHIN) -> None:
         """These jobs' first processes, then whatever comes to us from below them, again and again: when there is
         nothing of it left, nothing is left at all. None of these numbers is given away before we reap it.
         """
-        end = time.monotonic() + KILL_WITHIN
+        end = time.monotonic() + within
         for pid in jobs:
             os.kill(pid, signal.SIGKILL)
         while not all(map(_is_dead, jobs)) and time.monotonic() < end:
@@ -191,6 +194,8 @@ class Zygote:
                 os.kill(pid, signal.SIGKILL)
             for pid in strangers:
                 os.waitpid(pid, os.WNOHANG)
+            if not any(map(_lives, self._strangers())):
+                break  # who is traced by another cannot be reaped, and is dead all the same
 
     def _strangers(self) -> set[int]:
         """Children that are no job's first process: somebody lost its parent."""
@@ -199,6 +204,11 @@ class Zygote:
 
 def _is_dead(pid: int) -> bool:
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _lives(pid: int) -> bool:
+    found = processes.look(pid)
+    return found is not None and not found.zombie
 
 
 def limit_resources(file_bytes: int) -> None:

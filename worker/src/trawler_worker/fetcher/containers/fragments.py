@@ -21,37 +21,39 @@ _MISSING: Final = 0.25
 
 def ending(data: Bytes, top: list[Box], movie: Box) -> Ending:
     """Every box is there; whether there should be more, an index or a length says. One that has an index before each
-    fragment says it nowhere.
+    fragment says it nowhere: an index of a single fragment may be one of those.
     """
     if any(box.name == b"mfra" for box in top):
         return Ending.WHOLE
-    spans = [
-        box.end + span
+    indexes = [
+        (box.end + span, count)
         for box in top
-        if box.name == b"sidx" and (span := _referenced(data, box)) is not None
+        if box.name == b"sidx"
+        for span, count in [_referenced(data, box)]
+        if count
     ]
-    if any(span > top[-1].end for span in spans):
+    if any(end > top[-1].end for end, _ in indexes):
         return Ending.CUT
     by_length = _by_duration(data, top, movie)
     last = max((box.end for box in top if box.name in {b"moof", b"mdat"}), default=0)
-    if not spans or spans[0] < last:
+    if not indexes or indexes[0][0] < last or indexes[0][1] < 2:
         return by_length
     return Ending.UNKNOWN if by_length is Ending.CUT else Ending.WHOLE
 
 
-def _referenced(data: Bytes, index: Box) -> int | None:
-    """How many bytes behind it a segment index speaks of (8.16.3)."""
+def _referenced(data: Bytes, index: Box) -> tuple[int, int]:
+    """How many bytes behind it a segment index speaks of, and of how many parts (8.16.3); (0, 0) where it is none."""
     head = data.at(index.begin, 32)
     if len(head) < 32:
-        return None
+        return 0, 0
     wide = head[0] >= 1
     first = struct.unpack(">Q", head[20:28])[0] if wide else struct.unpack(">I", head[16:20])[0]
     at = index.begin + (28 if wide else 20)
     count = data.number(at + 2, ">H") or 0
+    if at + 4 + 12 * count > index.end:
+        return 0, 0
     table = big_endian(data.at(at + 4, 12 * count), "I")
-    if len(table) < 3 * count:
-        return None
-    return int(first) + sum(size & 0x7FFFFFFF for size in table[0::3])
+    return int(first) + sum(size & 0x7FFFFFFF for size in table[0::3]), count
 
 
 def _by_duration(data: Bytes, top: list[Box], movie: Box) -> Ending:

@@ -1,11 +1,15 @@
 """Pictures in boxes (ISO/IEC 23008-12): HEIC and AVIF."""
 
+import itertools
 from typing import Final
 
 from trawler_worker.fetcher.containers.boxes import MAX_INDEX, Box, boxes, child
 from trawler_worker.fetcher.containers.reading import Bytes, Ending
 
 _MAX_LINKS: Final = 1024 * 1024
+"""Bytes of the table of which item has which property."""
+_MAX_SIDE: Final = 0xFFFF
+"""Pixels."""
 
 
 def ending(data: Bytes, meta: Box) -> Ending:
@@ -65,19 +69,19 @@ def size(data: Bytes) -> tuple[int, int] | None:
     item = _primary(data, child(data, inside, b"pitm"))
     if container is None or linked is None or item is None:
         return None
-    properties = list(boxes(data, container.begin, container.end))
+    properties = list(itertools.islice(boxes(data, container.begin, container.end), 0x7FFF))
     raw = data.at(linked.begin, min(linked.end - linked.begin, _MAX_LINKS))
-    found, turned = None, False
+    width, height, turned = 0, 0, False
     for number in _properties_of(raw, item):
         here = properties[number - 1] if 0 < number <= len(properties) else None
         if here is not None and here.name == b"ispe":
-            sides = data.number(here.begin + 4, ">I"), data.number(here.begin + 8, ">I")
-            found = sides if all(sides) else found
+            width = data.number(here.begin + 4, ">I") or 0
+            height = data.number(here.begin + 8, ">I") or 0
         if here is not None and here.name == b"irot":
             turned = bool((data.number(here.begin, ">B") or 0) & 1)
-    if found is None or found[0] is None or found[1] is None:
+    if not (0 < width <= _MAX_SIDE and 0 < height <= _MAX_SIDE):
         return None
-    return (found[1], found[0]) if turned else (found[0], found[1])
+    return (height, width) if turned else (width, height)
 
 
 def _primary(data: Bytes, box: Box | None) -> int | None:

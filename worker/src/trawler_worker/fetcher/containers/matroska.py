@@ -19,6 +19,7 @@ _TRACKS: Final = 0x1654AE6B
 _TRACK: Final = 0xAE
 _VIDEO: Final = 0xE0
 _PROJECTION: Final = 0x7670
+_PROJECTION_TYPE: Final = 0x7671
 _ROLL: Final = 0x7675
 _FEW: Final = 256
 """Elements beside each other among which one is looked for: in front of the pictures there are few."""
@@ -109,17 +110,22 @@ def roll(data: Bytes) -> float | None:
         found = _inside(data, begin, end, _VIDEO)
         if found is None:
             continue
-        angle = _inside(data, *found, _PROJECTION, _ROLL)
-        if angle is None:
+        projection = _inside(data, *found, _PROJECTION)
+        angle = _inside(data, *projection, _ROLL) if projection is not None else None
+        if projection is None or angle is None or _is_round(data, *projection):
             return None
         form = {4: ">f", 8: ">d"}.get(angle[1] - angle[0])
         raw = data.at(angle[0], 8)
-        return (
-            float(struct.unpack_from(form, raw)[0])
-            if form and len(raw) >= struct.calcsize(form)
-            else None
-        )
+        if form is None or len(raw) < struct.calcsize(form):
+            return None
+        return float(struct.unpack_from(form, raw)[0])
     return None
+
+
+def _is_round(data: Bytes, begin: int, end: int) -> bool:
+    """A film of all sides: its roll is that of the sphere."""
+    kind = _inside(data, begin, end, _PROJECTION_TYPE)
+    return kind is not None and any(data.at(kind[0], min(8, kind[1] - kind[0])))
 
 
 def _inside(data: Bytes, begin: int, end: int, *path: int) -> tuple[int, int] | None:

@@ -22,8 +22,8 @@ _KBPS_2: Final = (
     (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
     (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 )
-_LONGEST: Final = 1441
-"""Bytes of a frame of layer III at most."""
+_LONGEST: Final = 1728
+"""Bytes of a frame of layer II or III at most."""
 _IN_A_ROW: Final = 3
 _SEARCH: Final = 64 * 1024
 """Bytes behind the tags in which the first frame is looked for."""
@@ -75,19 +75,26 @@ def first(data: Bytes) -> tuple[int, Frame] | None:
 
 
 def follows(head: bytes) -> bool:
-    """Whether frames follow each other behind the rest of one: a recording of a station begins anywhere."""
+    """Whether frames follow each other behind the rest of one, which is shorter than they are: a recording of a station
+    begins anywhere.
+    """
     at = head.find(b"\xff", 0, _LONGEST)
     while at >= 0:
-        behind = at
-        for _ in range(_IN_A_ROW):
-            found = frame(head[behind : behind + 4])
-            if found is None or not _alike(head, at, behind):
-                break
-            behind += found.length
-        else:
+        opening = frame(head[at : at + 4])
+        if opening is not None and at <= opening.length and _go_on(head, at):
             return True
         at = head.find(b"\xff", at + 1, _LONGEST)
     return False
+
+
+def _go_on(head: bytes, begin: int) -> bool:
+    at = begin
+    for _ in range(_IN_A_ROW):
+        found = frame(head[at : at + 4])
+        if found is None or not _alike(head, begin, at):
+            return False
+        at += found.length
+    return True
 
 
 def _alike(head: bytes, one: int, other: int) -> bool:

@@ -10,6 +10,7 @@ from typing import Final
 from trawler_worker.fetcher.containers import heif, matroska
 from trawler_worker.fetcher.containers.boxes import boxes, child, tracks
 from trawler_worker.fetcher.containers.reading import Bytes, TooManyParts
+from trawler_worker.fetcher.sniff import FileType
 
 _ONE: Final = 0x10000
 """1.0 in the matrix of a film."""
@@ -29,18 +30,21 @@ class Shown:
     """Of the upright picture, where the file says it by itself."""
 
 
-def shown(data: Bytes, demuxer: str) -> Shown:
-    """What a file that is read with a demuxer says; nothing where it is made of absurdly many parts."""
-    reader = _READERS.get(demuxer)
+def shown(data: Bytes, kind: FileType) -> Shown:
+    """What a file of a kind says; nothing where it is made of absurdly many parts."""
+    reader = _tiles if kind.image and kind.demuxer == "mov" else _READERS.get(kind.demuxer)
     try:
         return reader(data) if reader is not None else Shown()
     except TooManyParts:
         return Shown()
 
 
-def _boxes(data: Bytes) -> Shown:
-    size = heif.size(data)
-    return Shown(size=size) if size is not None else Shown(turned=_film_is_turned(data))
+def _tiles(data: Bytes) -> Shown:
+    return Shown(size=heif.size(data))
+
+
+def _film(data: Bytes) -> Shown:
+    return Shown(turned=_film_is_turned(data))
 
 
 def _film_is_turned(data: Bytes) -> bool:
@@ -69,8 +73,11 @@ def _matroska(data: Bytes) -> Shown:
 def _jpeg(data: Bytes) -> Shown:
     """The orientation in Exif (CIPA DC-008): browsers and Discord show it so."""
     at = 2
-    for _ in range(64):
+    for _ in range(256):
         head = data.at(at, 4)
+        if head[:2] == b"\xff\xff":
+            at += 1  # a fill byte
+            continue
         if len(head) < 4 or head[0] != 0xFF or head[1] == _SCAN:
             break
         length = struct.unpack(">H", head[2:])[0]
@@ -101,7 +108,7 @@ def _orientation(tiff: bytes) -> int | None:
 
 
 _READERS: Final[dict[str, Callable[[Bytes], Shown]]] = {
-    "mov": _boxes,
+    "mov": _film,
     "matroska": _matroska,
     "jpeg_pipe": _jpeg,
 }

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Protocol
 
 from trawler_crds.media_job import EngineName, Source
+from trawler_worker.fetcher.http import Waiter
 from trawler_worker.protocol import Fetch
 
 
-class Report(Protocol):
-    """How an engine says how far it is."""
+class Report(Waiter, Protocol):
+    """How an engine says how far it is, and that it waits."""
 
     def __call__(self, done: int, total: int | None, /) -> None:
         """Bytes so far, and in all if known."""
@@ -17,14 +18,6 @@ class Report(Protocol):
 
     def told(self, title: str | None, thumbnail: str | None) -> None:
         """What the site says of it, before the bytes come."""
-        ...
-
-    def asking(self) -> None:
-        """A site was asked, and has said nothing yet."""
-        ...
-
-    def answered(self) -> None:
-        """It did, or was given up."""
         ...
 
 
@@ -41,6 +34,8 @@ class Fetched:
     """Every body that it was made of came to the end that its own framing announced."""
     assembled: bool = False
     """It was put together here, so that its structure says nothing of what came."""
+    repaired: bool = False
+    """It was written anew here: neither does that structure say anything, but its bodies may."""
 
 
 @dataclass(frozen=True, kw_only=True)

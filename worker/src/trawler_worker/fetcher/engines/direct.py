@@ -1,5 +1,6 @@
 """Engine Direct: streams the address itself, and resumes a broken body where it surely is the same file."""
 
+from collections.abc import Iterator
 from contextlib import closing
 from io import RawIOBase
 from pathlib import Path
@@ -147,19 +148,28 @@ class Download:
         with self._path.open("r+b" if self._have else "wb", buffering=0) as file:
             file.seek(self._have)
             file.truncate()
-            head = b"" if self._have == 0 else None
-            for piece in answer.pieces(PIECE):
-                if head is not None and len(head) < HEAD:
-                    head += piece[:HEAD]
-                    if len(head) >= HEAD:
-                        _refuse_pages(head, answer)
+            for piece in self._judged(answer):
                 self._have += len(piece)
                 if self._have > self._limits.max_bytes:
                     raise too_large(self._limits)
                 _write_all(file, piece)
                 self._report(self._have, self._version.total)
-            if head is not None and 0 < len(head) < HEAD:
+
+    def _judged(self, answer: Answer) -> Iterator[bytes]:
+        """What comes, once its beginning shows that it is media: until then nothing of it is on the disk, where it
+        would look as if the file had begun.
+        """
+        pieces = answer.pieces(PIECE)
+        if self._have == 0:
+            head = b""
+            for piece in pieces:
+                head += piece
+                if len(head) >= HEAD:
+                    break
+            if head:
                 _refuse_pages(head, answer)
+                yield head
+        yield from pieces
 
 
 def _write_all(file: RawIOBase, piece: bytes) -> None:

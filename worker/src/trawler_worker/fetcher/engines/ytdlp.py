@@ -317,6 +317,7 @@ def _files(entries: list[dict[str, Any]], *, measured: bool) -> list[Fetched]:
             seconds=entry.get("duration"),
             measured=measured,
             assembled=_is_assembled(download, entry),
+            repaired=bool(download.get("__postprocessors")),
         )
         for entry in entries
         for download in entry.get("requested_downloads") or []
@@ -325,10 +326,9 @@ def _files(entries: list[dict[str, Any]], *, measured: bool) -> list[Fetched]:
 
 
 def _is_assembled(download: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
-    """Merged, joined from segments, or written anew by one of yt-dlp's repairs."""
-    by_ffmpeg = download.get("requested_formats") or download.get("__postprocessors")
+    """Merged, or joined from segments."""
     protocol = download.get("protocol") or entry.get("protocol")
-    return bool(by_ffmpeg) or protocol not in {"http", "https"}
+    return bool(download.get("requested_formats")) or protocol not in {"http", "https"}
 
 
 def _source(info: dict[str, Any], entries: list[dict[str, Any]]) -> Source:
