@@ -155,6 +155,14 @@ def test_a_slow_page_takes_nothing_from_the_time_of_the_file() -> None:
     assert rules.judge(seen(122, 1000, awaited=120)) is None
 
 
+def test_another_engine_begins_with_all_of_its_time() -> None:
+    """A look saw the beginning of a page, which is no file: what came after it had twenty seconds."""
+    rules = watch()
+    assert rules.judge(seen(1, 2_000)) is None
+    assert not any(rules.judge(seen(t)) for t in range(2, 90))
+    assert "TooSlow" == _reason(rules.judge(seen(93)))
+
+
 def test_a_site_that_has_every_answer_wait_is_too_slow() -> None:
     """By one redirect after another, or a byte for each; it held a job for as long as an attempt may take."""
     for size in (0, 1):

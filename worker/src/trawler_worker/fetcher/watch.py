@@ -69,6 +69,9 @@ class Watch:
         """Whether less came than must, on a clock that stands still while an answer is awaited."""
         if self._growth and size < self._growth[-1][1]:
             self._growth.clear()  # the engine began anew
+            if size == 0:  # or another one did
+                self._begun = now
+                return False
         # the newest look that is a whole window old, and all later ones
         self._growth.append((now, size))
         while len(self._growth) > 1 and self._growth[1][0] <= now - WINDOW:

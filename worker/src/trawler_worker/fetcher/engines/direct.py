@@ -1,6 +1,5 @@
 """Engine Direct: streams the address itself, and resumes a broken body where it surely is the same file."""
 
-from collections.abc import Iterator
 from contextlib import closing
 from io import RawIOBase
 from pathlib import Path
@@ -20,6 +19,8 @@ from trawler_worker.protocol import Fetch
 
 MAX_RESUMES: Final = 3
 PIECE: Final = 256 * 1024
+PAGE: Final = 512
+"""Bytes that tell whether what says it is a page is one. More may be long in coming: pages are sent as they are made."""
 _PAGES: Final = frozenset(["text/html", "application/xhtml+xml"])
 _BROKEN: Final = "The site broke off in the middle."
 
@@ -148,28 +149,20 @@ class Download:
         with self._path.open("r+b" if self._have else "wb", buffering=0) as file:
             file.seek(self._have)
             file.truncate()
-            for piece in self._judged(answer):
+            head = b"" if self._have == 0 else None
+            for piece in answer.pieces(PIECE):
+                if head is not None:
+                    head += piece
+                    if len(head) >= (PAGE if _says_page(answer) else HEAD):
+                        _refuse_pages(head, answer)
+                        head = None
                 self._have += len(piece)
                 if self._have > self._limits.max_bytes:
                     raise too_large(self._limits)
                 _write_all(file, piece)
                 self._report(self._have, self._version.total)
-
-    def _judged(self, answer: Answer) -> Iterator[bytes]:
-        """What comes, once its beginning shows that it is media: until then nothing of it is on the disk, where it
-        would look as if the file had begun.
-        """
-        pieces = answer.pieces(PIECE)
-        if self._have == 0:
-            head = b""
-            for piece in pieces:
-                head += piece
-                if len(head) >= HEAD:
-                    break
             if head:
                 _refuse_pages(head, answer)
-                yield head
-        yield from pieces
 
 
 def _write_all(file: RawIOBase, piece: bytes) -> None:
@@ -192,8 +185,12 @@ def _refuse_pages(head: bytes, answer: Answer) -> None:
     """A page that says it is one may be for another engine; anything else was a false promise."""
     if sniff(head) is not None:
         return
-    if media_type(answer.headers) in _PAGES:
+    if _says_page(answer):
         raise NotTaken(
             FailureReason.NOT_SUPPORTED, "There is a page at this address, not a media file."
         )
     raise FetchError(FailureReason.NOT_SUPPORTED, "What the site sent is not media that we know.")
+
+
+def _says_page(answer: Answer) -> bool:
+    return media_type(answer.headers) in _PAGES
