@@ -1,4 +1,4 @@
-"""Markers and the `--e2e` switch."""
+"""Markers, the `--e2e` switch, and media for whoever needs some."""
 
 import asyncio
 import math
@@ -8,6 +8,8 @@ from itertools import islice
 from typing import Protocol, runtime_checkable
 
 import pytest
+
+from trawler_sandbox.media import Studio
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -19,6 +21,12 @@ def pytest_configure(config: pytest.Config) -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     config.add_cleanup(loop.close)
+
+
+@pytest.fixture(scope="session")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
+    """Media of every kind, made once."""
+    return Studio(tmp_path_factory.mktemp("studio"))
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -12,6 +12,7 @@ import pytest_asyncio
 from aiohttp import web
 
 from apiproxy import ApiProxy, api_proxy
+from fetching import BOTH
 from node import Node
 from operating import Operator, settings
 from postgres import Postgres
@@ -30,10 +31,26 @@ from servers import (
 from stubpod import StubPod
 from trawler_common.bus import Bus
 from trawler_common.store import Store, StoreSettings
+from trawler_crds.media_job import EngineName
 from trawler_sandbox.site import Site
+from trawler_worker.fetcher.engines.base import Engine
+from trawler_worker.fetcher.engines.direct import Direct
+from trawler_worker.fetcher.engines.ytdlp import YtDlp
 from warm import Warm, warm
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def engines() -> dict[EngineName, Engine]:
+    """In this very process."""
+    return {EngineName.DIRECT: Direct(), EngineName.YT_DLP: YtDlp()}
+
+
+@pytest.fixture(params=BOTH)
+def engine(request: pytest.FixtureRequest, engines: dict[EngineName, Engine]) -> Engine:
+    """One after the other."""
+    return engines[request.param]
 
 
 @pytest.fixture(scope="session")

@@ -16,27 +16,9 @@ from trawler_crds.media_job import EngineName, Limits, Media
 from trawler_sandbox.media import Studio
 from trawler_worker.fetcher.disposition import file_name
 from trawler_worker.fetcher.engines.base import Engine
-from trawler_worker.fetcher.engines.direct import Direct
-from trawler_worker.fetcher.engines.ytdlp import YtDlp
 from trawler_worker.fetcher.errors import FetchError
 
-NAMES = [EngineName.DIRECT, EngineName.YT_DLP]
 MP4 = "Content-Type: video/mp4"
-
-
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
-    return Studio(tmp_path_factory.mktemp("studio"))
-
-
-@pytest.fixture(scope="module")
-def engines() -> dict[EngineName, Engine]:
-    return {EngineName.DIRECT: Direct(), EngineName.YT_DLP: YtDlp()}
-
-
-@pytest.fixture(params=NAMES)
-def engine(request: pytest.FixtureRequest, engines: dict[EngineName, Engine]) -> Engine:
-    return engines[request.param]
 
 
 def the_file(engine: Engine, said: Said, folder: Path, path: str = "/a.mp4") -> bytes:

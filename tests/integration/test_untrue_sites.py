@@ -10,26 +10,9 @@ from rawsite import Asked, Said, answer, rawsite
 from trawler_crds.media_job import EngineName, Limits
 from trawler_sandbox.media import Studio
 from trawler_worker.fetcher.engines.base import Engine
-from trawler_worker.fetcher.engines.direct import Direct
-from trawler_worker.fetcher.engines.ytdlp import YtDlp
 from trawler_worker.fetcher.errors import FetchError, NotTaken
 
 MP4 = "Content-Type: video/mp4"
-
-
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
-    return Studio(tmp_path_factory.mktemp("studio"))
-
-
-@pytest.fixture(scope="module")
-def engines() -> dict[EngineName, Engine]:
-    return {EngineName.DIRECT: Direct(), EngineName.YT_DLP: YtDlp()}
-
-
-@pytest.fixture(params=[EngineName.DIRECT, EngineName.YT_DLP])
-def engine(request: pytest.FixtureRequest, engines: dict[EngineName, Engine]) -> Engine:
-    return engines[request.param]
 
 
 @pytest.fixture

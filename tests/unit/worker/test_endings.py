@@ -25,11 +25,6 @@ CUTS = 20
 BEHIND = (1, 2, 7, 8, 15, 100, 1000, 4096)
 
 
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
-    return Studio(tmp_path_factory.mktemp("studio"))
-
-
 def ending(body: bytes, folder: Path) -> Ending | None:
     """None where it is nothing that we know."""
     path = folder / "file"

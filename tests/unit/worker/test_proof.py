@@ -1,6 +1,5 @@
 """What a file was made of, and what that says of whether it is whole."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -13,13 +12,6 @@ from trawler_worker.fetcher.proof import prove
 
 WRONG = 100.0
 """Seconds that a page says, of a file that lasts four."""
-
-
-@pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("studio") / "film"
-    path.write_bytes(Studio(path.parent).clip("mp4"))
-    return path
 
 
 @pytest.mark.parametrize(
@@ -35,11 +27,11 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ids=str,
 )
 def test_what_a_page_says_counts_where_nothing_else_shows_the_end(
-    film: Path, tmp_path: Path, made: dict[str, bool], verified: str | None
+    studio: Studio, tmp_path: Path, made: dict[str, bool], verified: str | None
 ) -> None:
     """None: it is refused."""
     path = tmp_path / "file"
-    shutil.copyfile(film, path)
+    path.write_bytes(studio.clip("mp4"))
     file = Fetched(path=path, seconds=WRONG, **made)  # type: ignore[arg-type]
     more = {"scratch": tmp_path, "media": Media(), "title": None, "url": "http://a.example/a.mp4"}
     if verified is None:

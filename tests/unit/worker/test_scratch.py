@@ -13,8 +13,8 @@ from trawler_worker.fetcher.scratch import Scratch, size, sweep
 
 async def kept(folder: Path, *jobs: str) -> None:
     """Until nothing but these is left."""
-    there = Scratch(folder)
-    there.keep_only(jobs)
+    there = Scratch(folder, lambda: jobs)
+    there.tidy()
     async with asyncio.timeout(30):
         while {*os.listdir(folder)} - {*jobs}:
             await asyncio.sleep(0.01)
@@ -31,7 +31,7 @@ async def test_only_what_is_nobodys_goes(tmp_path: Path) -> None:
 
 async def test_a_job_of_the_same_name_begins_with_an_empty_folder(tmp_path: Path) -> None:
     """Whatever lies there: it is put aside at once, and goes later."""
-    there = Scratch(tmp_path)
+    there = Scratch(tmp_path, lambda: ("job", "other"))
     (tmp_path / "job").mkdir()
     (tmp_path / "job" / "old").touch()
     assert [] == os.listdir(there.make("job"))
@@ -64,8 +64,8 @@ async def test_nobody_waits_while_much_is_removed(
 
     monkeypatch.setattr(os, "unlink", slow)
     (tmp_path / "file").touch()
-    there = Scratch(tmp_path)
-    there.keep_only(())
+    there = Scratch(tmp_path, lambda: ())
+    there.tidy()
     for _ in range(100):
         await asyncio.sleep(0)
         turns += 1
@@ -81,9 +81,24 @@ def test_much_goes_in_slices(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         for number in range(scratch.SWEPT_AT_ONCE):
             (tmp_path / folder / str(number)).touch()
-    assert not sweep(str(tmp_path))
+    sweep(str(tmp_path))
     left = sum(len(files) for _, _, files in os.walk(tmp_path))
     assert left == scratch.SWEPT_AT_ONCE
+
+
+async def test_all_of_it_goes_however_much_it_is_and_what_comes_meanwhile(tmp_path: Path) -> None:
+    """Beside the folders of jobs too, and although nobody ends after the first."""
+    (tmp_path / "mine").mkdir()
+    for number in range(3 * scratch.SWEPT_AT_ONCE):
+        (tmp_path / f"stray{number}").touch()
+    there = Scratch(tmp_path, lambda: ("mine",))
+    there.tidy()
+    await asyncio.sleep(0.005)
+    (tmp_path / "late").touch()
+    async with asyncio.timeout(30):
+        while ["mine"] != os.listdir(tmp_path):
+            await asyncio.sleep(0.01)
+    await there.close()
 
 
 async def test_names_that_are_no_text_go(tmp_path: Path) -> None:
@@ -92,7 +107,7 @@ async def test_names_that_are_no_text_go(tmp_path: Path) -> None:
     await kept(tmp_path)
 
 
-def test_what_cannot_be_removed_is_not_tried_for_ever(
+async def test_what_cannot_be_removed_is_not_tried_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """And somebody hears of it."""
@@ -100,9 +115,14 @@ def test_what_cannot_be_removed_is_not_tried_for_ever(
     def refused(path: str) -> None:
         raise PermissionError(path)
 
-    (tmp_path / "gone-1" / "inside").mkdir(parents=True)
+    (tmp_path / "nobodys").mkdir(parents=True)
     monkeypatch.setattr(os, "rmdir", refused)
-    assert sweep(str(tmp_path))
+    there = Scratch(tmp_path, lambda: ())
+    there.empty()
+    there.tidy()
+    assert there._sweeping is not None
+    async with asyncio.timeout(10):
+        await there._sweeping
     assert "scratch_not_swept" in caplog.text
 
 

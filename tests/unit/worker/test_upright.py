@@ -13,11 +13,6 @@ from trawler_worker.fetcher.inspection import Inspected, inspect
 from trawler_worker.fetcher.sniff import MATROSKA
 
 
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
-    return Studio(tmp_path_factory.mktemp("studio"))
-
-
 def looked_at(body: bytes, folder: Path) -> Inspected:
     path = folder / "file"
     path.write_bytes(body)

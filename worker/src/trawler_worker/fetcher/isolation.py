@@ -70,7 +70,7 @@ class Isolation:
     def __init__(
         self, *, scratch: Path, job_memory: int, room: int | None = None, zygote: str = ZYGOTE
     ) -> None:
-        self._scratch = Scratch(scratch)
+        self._scratch = Scratch(scratch, lambda: self._running.keys() | self._kept)
         self._zygote = zygote
         self._room = room
         """Bytes that all jobs together may have in scratch; the kubelet ends the pod that has more."""
@@ -192,12 +192,12 @@ class Isolation:
             if job.pipe is not None:
                 job.pipe.close()  # at its end alone it stays open (uvloop)
             del self._running[order.job]
-            self._tidy()
+            self._scratch.tidy()
 
     async def _prepare(self, job: _Running) -> tuple[asyncio.StreamReader, int]:
         """Its folder, and both ends of the pipe for its words. Raises OSError."""
         self._scratch.make(job.order.job)
-        self._tidy()
+        self._scratch.tidy()
         reading, writing = os.pipe2(os.O_CLOEXEC)
         try:
             return await self._open_pipe(job, reading), writing
@@ -217,10 +217,7 @@ class Isolation:
     def release(self, name: str) -> None:
         """Remove a finished job's files."""
         self._kept.discard(name)
-        self._tidy()
-
-    def _tidy(self) -> None:
-        self._scratch.keep_only(self._running.keys() | self._kept)
+        self._scratch.tidy()
 
     def _fork(self, job: _Running, pipe: int) -> None:
         """From here on a kill reaches it; who was stopped before is not begun."""

@@ -6,7 +6,7 @@ import itertools
 import os
 import secrets
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -56,15 +56,15 @@ def size(folder: str) -> int | None:
 
 class Scratch:
     """The folder, and whoever removes what is over: a file of many pieces takes the kernel a second, so that is done
-    beside all else.
+    beside all else. `jobs` answers with the names of those whose files are wanted.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, jobs: Callable[[], Collection[str]]) -> None:
         # no `Path` for what has a job's name: it keeps each part of each name for a while among all names that
         # Python knows, whose table then grows once and for good, by half a mebibyte or more (3.11)
         self.path = str(path)
+        self._jobs = jobs
         self._sweeping: asyncio.Task[None] | None = None
-        self._wanted = False
 
     def folder(self, job: str) -> str:
         """Where a job's files lie."""
@@ -78,22 +78,18 @@ class Scratch:
         return self.folder(job)
 
     def empty(self) -> None:
-        """Remove all that lies there, now."""
-        self._put_others_aside(())
-        while not sweep(self.path):
+        """Remove all that is nobody's, now."""
+        while self._put_others_aside() and sweep(self.path):
             continue
 
-    def keep_only(self, jobs: Collection[str]) -> None:
+    def tidy(self) -> None:
         """Whatever lies there under a name that is nobody's goes: a job may write beside its own folder."""
-        if not self._put_others_aside(jobs):
-            return
-        self._wanted = True
-        if self._sweeping is None or self._sweeping.done():
+        if self._put_others_aside() and (self._sweeping is None or self._sweeping.done()):
             self._sweeping = asyncio.create_task(self._sweep(), name="sweep scratch")
 
-    def _put_others_aside(self, jobs: Collection[str]) -> bool:
+    def _put_others_aside(self) -> bool:
         """Whether there is anything to be removed. What is put aside is in nobody's way."""
-        found = False
+        jobs, found = self._jobs(), False
         for name in _names(self.path):
             if name in jobs:
                 continue
@@ -104,41 +100,34 @@ class Scratch:
         return found
 
     async def _sweep(self) -> None:
-        try:
-            while self._wanted:
-                self._wanted = False
-                while not await asyncio.to_thread(sweep, self.path):  # noqa: ASYNC110 - it is no waiting
-                    await asyncio.sleep(SWEEP_AGAIN)
-        except OSError:  # the next job's end tries again
-            log.exception("scratch_not_swept")
+        """Until nothing is left, of what comes meanwhile too, or nothing of it can be removed."""
+        while self._put_others_aside():
+            if not await asyncio.to_thread(sweep, self.path):
+                log.warning("scratch_not_swept")  # the next job's end tries again
+                return
+            await asyncio.sleep(SWEEP_AGAIN)
 
     async def close(self) -> None:
-        """Begin no more."""
+        """Go on no more."""
         if self._sweeping is not None:
             self._sweeping.cancel()
             await asyncio.wait({self._sweeping})
 
 
-def sweep(scratch: str) -> bool:
-    """Remove what was put aside, some of it at a time; answers with whether it is done. What cannot be removed stays.
-    Raises OSError.
+def sweep(scratch: str) -> int:
+    """Remove what was put aside, some of it at a time; answers with how many files and folders are gone or came up.
+    What cannot be removed stays.
 
     A folder inside of one is put aside before it goes: so no path is longer than the kernel takes, and no depth is
     too deep.
     """
-    left = SWEPT_AT_ONCE
-    while left > 0:
-        before = left
-        with os.scandir(scratch) as found:
-            names = [entry.name for entry in itertools.islice(found, SWEPT_AT_ONCE)]
-        for name in names:
-            if name.startswith(_ASIDE) and left > 0:
-                left -= _removed(f"{scratch}/{name}", scratch, left)
-        if left == before:
-            if stays := [name for name in names if name.startswith(_ASIDE)]:
-                log.warning("scratch_not_swept", extra={"stays": len(stays)})
-            return True
-    return False
+    gone, before = 0, -1
+    while before < gone < SWEPT_AT_ONCE:
+        before = gone
+        for name in _names(scratch):
+            if name.startswith(_ASIDE) and gone < SWEPT_AT_ONCE:
+                gone += _removed(f"{scratch}/{name}", scratch, SWEPT_AT_ONCE - gone)
+    return gone
 
 
 def _put_aside(name: str, scratch: str, *, inside: int | None = None) -> None:
