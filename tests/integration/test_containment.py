@@ -88,6 +88,15 @@ async def test_what_a_job_leaves_behind_is_gone(isolation: Isolation, what: str)
     await swept(isolation)
 
 
+async def test_a_chain_of_children_is_gone_to_its_last_link(isolation: Isolation) -> None:
+    """Who dies gives its child to the fork server, which may look just then."""
+    for _ in range(20):
+        done = await run(isolation, wish("chain"))
+        assert [] == alive(isolation)
+        isolation.release(done.job)
+    await swept(isolation)
+
+
 @pytest.mark.parametrize("what", ["hopping", "sparse", "many-files", "talking"])
 async def test_a_job_that_is_stopped_is_gone_with_all_its_children(
     isolation: Isolation, what: str
@@ -224,8 +233,8 @@ async def test_a_fork_server_that_is_busy_loses_nobody(isolation: Isolation) -> 
             await asyncio.sleep(0.01)
     os.kill(isolation._process.pid, signal.SIGSTOP)
     try:
-        for _ in range(400):  # more than its socket holds
-            isolation._tell({"kill": "nobody"})
+        while isolation._tell({"kill": "nobody"}):
+            continue
         isolation.stop(wanted.job)
         refused = await run(isolation, wish("nothing"))
         assert refused.fault is not None

@@ -10,7 +10,6 @@ from trawler_sandbox.media import Studio
 from trawler_worker.fetcher.containers.reading import Bytes
 from trawler_worker.fetcher.containers.upright import shown
 from trawler_worker.fetcher.inspection import Inspected, inspect
-from trawler_worker.fetcher.sniff import MATROSKA
 
 
 def looked_at(body: bytes, folder: Path) -> Inspected:
@@ -125,7 +124,7 @@ def test_the_pose_of_a_sphere_turns_no_film(tmp_path: Path, round_: int, *, turn
     path = tmp_path / "file"
     path.write_bytes(element("1a45dfa3") + element("18538067", element("1654ae6b", track)))
     with path.open("rb") as file:
-        assert turned is shown(Bytes(file, path.stat().st_size), MATROSKA).turned
+        assert turned is shown(Bytes(file, path.stat().st_size), "matroska", image=False).turned
 
 
 def test_a_film_has_no_sides_but_its_own(studio: Studio, tmp_path: Path) -> None:

@@ -57,7 +57,9 @@ def inspect(path: Path, *, measured: bool = False) -> Inspected:
         raise FetchError(FailureReason.SITE_ERROR, "The site sent an empty file.")
     with path.open("rb") as file:
         kind = sniff_file(file, size)
-        seen = shown(Bytes(file, size), kind) if kind is not None else Shown()
+        seen = Shown()
+        if kind is not None:
+            seen = shown(Bytes(file, size), kind.demuxer, image=kind.image)
     if kind is None:
         raise FetchError(
             FailureReason.NOT_SUPPORTED, "What the site sent is not media that we know."

@@ -243,7 +243,7 @@ class Isolation:
             os.close(pipe)
 
     def _tell(self, message: dict[str, Any]) -> bool:
-        """Whether it went out: a fork server that is busy takes only so much, and whoever looks next says it again."""
+        """Whether it went out: a fork server that is busy takes only so much. Of what still runs, whoever looks next says it again."""
         assert self._control is not None
         try:
             self._control.send(json.dumps(message).encode())

@@ -65,17 +65,17 @@ class Scratch:
         self.path = str(path)
         self._jobs = jobs
         self._sweeping: asyncio.Task[None] | None = None
+        self._closed = False
 
     def folder(self, job: str) -> str:
         """Where a job's files lie."""
         return f"{self.path}/{job}"
 
-    def make(self, job: str) -> str:
+    def make(self, job: str) -> None:
         """A new and empty folder for it. Raises OSError."""
         with contextlib.suppress(FileNotFoundError):
             _put_aside(self.folder(job), self.path)
         os.mkdir(self.folder(job), mode=0o770)  # noqa: PTH102
-        return self.folder(job)
 
     def empty(self) -> None:
         """Remove all that is nobody's, now."""
@@ -84,20 +84,18 @@ class Scratch:
 
     def tidy(self) -> None:
         """Whatever lies there under a name that is nobody's goes: a job may write beside its own folder."""
-        if self._put_others_aside() and (self._sweeping is None or self._sweeping.done()):
+        idle = self._sweeping is None or self._sweeping.done()
+        if self._put_others_aside() and idle and not self._closed:
             self._sweeping = asyncio.create_task(self._sweep(), name="sweep scratch")
 
     def _put_others_aside(self) -> bool:
         """Whether there is anything to be removed. What is put aside is in nobody's way."""
-        jobs, found = self._jobs(), False
-        for name in _names(self.path):
-            if name in jobs:
-                continue
-            found = True
-            if not name.startswith(_ASIDE):
-                with contextlib.suppress(OSError):
-                    _put_aside(self.folder(name), self.path)
-        return found
+        jobs = self._jobs()
+        others = _names(self.path, lambda name: name not in jobs and not _is_aside(name))
+        for name in others:
+            with contextlib.suppress(OSError):
+                _put_aside(self.folder(name), self.path)
+        return bool(others or _names(self.path, _is_aside, most=1))
 
     async def _sweep(self) -> None:
         """Until nothing is left, of what comes meanwhile too, or nothing of it can be removed."""
@@ -108,7 +106,8 @@ class Scratch:
             await asyncio.sleep(SWEEP_AGAIN)
 
     async def close(self) -> None:
-        """Go on no more."""
+        """Remove no more."""
+        self._closed = True
         if self._sweeping is not None:
             self._sweeping.cancel()
             await asyncio.wait({self._sweeping})
@@ -124,8 +123,8 @@ def sweep(scratch: str) -> int:
     gone, before = 0, -1
     while before < gone < SWEPT_AT_ONCE:
         before = gone
-        for name in _names(scratch):
-            if name.startswith(_ASIDE) and gone < SWEPT_AT_ONCE:
+        for name in _names(scratch, _is_aside):
+            if gone < SWEPT_AT_ONCE:
                 gone += _removed(f"{scratch}/{name}", scratch, SWEPT_AT_ONCE - gone)
     return gone
 
@@ -144,7 +143,7 @@ def _removed(path: str, scratch: str, most: int) -> int:
             return 1
         os.chmod(path, 0o700)  # noqa: PTH101
         with _opened(path) as inside:
-            for name in _names(inside, most):
+            for name in _names(inside, most=most):
                 with contextlib.suppress(OSError):
                     _take_out(name, inside, scratch)
                     gone += 1
@@ -161,10 +160,16 @@ def _take_out(name: str, inside: int, scratch: str) -> None:
         os.unlink(name, dir_fd=inside)
 
 
-def _names(folder: str | int, most: int = SWEPT_AT_ONCE) -> list[str]:
-    """Of so many that lie in it; none where it is not there."""
+def _is_aside(name: str) -> bool:
+    return name.startswith(_ASIDE)
+
+
+def _names(
+    folder: str | int, wanted: Callable[[str], bool] | None = None, *, most: int = SWEPT_AT_ONCE
+) -> list[str]:
+    """Of so many that lie in it and are wanted; none where it is not there."""
     with contextlib.suppress(OSError), os.scandir(folder) as found:
-        return [entry.name for entry in itertools.islice(found, most)]
+        return list(itertools.islice(filter(wanted, (entry.name for entry in found)), most))
     return []
 
 

@@ -66,17 +66,11 @@ _HEIC: Final = frozenset([b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"])
 _NO_MEDIA: Final = frozenset([b"crx "])
 """Boxes with something else in them: raw pictures of Canon's cameras."""
 _HOLDERS: Final = (
-    b"PK",
-    b"FWS",
-    b"CWS",
-    b"ZWS",
-    b"\0\0\1",
-    b"BM",
-    b"II*\0",
-    b"MM\0*",
-    b"\x30\x26\xb2\x75",
-    b"\x1f\x8b",
+    *(b"PK", b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b", b"BZh", b"\xfd7zXZ"),
+    *(b"FWS", b"CWS", b"ZWS", b"\0\0\1", b"\x30\x26\xb2\x75", b".RMF", b"FORM", b"RIFX", b"caff"),
+    *(b"BM", b"II*\0", b"MM\0*", b"%PDF", b"\x7fELF", b"MZ"),
 )
+"""What archives, films of other kinds, bitmaps and programs begin with: there may be sound inside of them."""
 _OLD_QUICKTIME: Final = frozenset([b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"])
 """What a QuickTime film begins with that is older than `ftyp`."""
 
@@ -113,8 +107,8 @@ def _m2ts(head: bytes) -> bool:
 
 
 def _in_step(head: bytes, width: int, at: int) -> bool:
-    """Whether each packet of those that are there, at least three, begins with its mark."""
-    marks = head[at::width]
+    """Whether each of the first packets, three to eight of them, begins with its mark."""
+    marks = head[at::width][: min(8, len(head) // width)]
     return len(marks) > 2 and not marks.strip(b"G")
 
 
@@ -133,10 +127,8 @@ def _mpeg_audio(head: bytes) -> FileType | None:
 
 
 def _begins_otherwise(head: bytes) -> bool:
-    """Whether it is something else that may hold frames of MPEG audio: words, or the marks of archives, programs'
-    streams, bitmaps and pictures.
-    """
-    return head.startswith(_HOLDERS) or (head[:4].isascii() and head[:4].decode().isprintable())
+    """Whether it is something else that may hold frames of MPEG audio."""
+    return head.startswith(_HOLDERS) or head[257:262] == b"ustar"
 
 
 def _is_utf16(head: bytes) -> bool:

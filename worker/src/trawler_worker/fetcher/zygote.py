@@ -194,8 +194,15 @@ class Zygote:
                 os.kill(pid, signal.SIGKILL)
             for pid in strangers:
                 os.waitpid(pid, os.WNOHANG)
-            if not any(map(_lives, self._strangers())):
-                break  # who is traced by another cannot be reaped, and is dead all the same
+            if self._only_dead(strangers):
+                break
+
+    def _only_dead(self, killed: set[int]) -> bool:
+        """Whether all that is left is dead: who is traced by another cannot be reaped. Whoever had children has given
+        them to us before it is seen to be dead, so nobody may have come by then.
+        """
+        left = self._strangers()
+        return left <= killed and not any(map(_lives, left)) and self._strangers() <= left
 
     def _strangers(self) -> set[int]:
         """Children that are no job's first process: somebody lost its parent."""

@@ -21,7 +21,7 @@ _MISSING: Final = 0.25
 
 def ending(data: Bytes, top: list[Box], movie: Box) -> Ending:
     """Every box is there; whether there should be more, an index or a length says. One that has an index before each
-    fragment says it nowhere: an index of a single fragment may be one of those.
+    fragment says it nowhere: an index of a single fragment may be one of those. One of several fragments is believed.
     """
     if any(box.name == b"mfra" for box in top):
         return Ending.WHOLE

@@ -75,13 +75,10 @@ def first(data: Bytes) -> tuple[int, Frame] | None:
 
 
 def follows(head: bytes) -> bool:
-    """Whether frames follow each other behind the rest of one, which is shorter than they are: a recording of a station
-    begins anywhere.
-    """
+    """Whether frames follow each other behind the rest of one: a recording of a station begins anywhere."""
     at = head.find(b"\xff", 0, _LONGEST)
     while at >= 0:
-        opening = frame(head[at : at + 4])
-        if opening is not None and at <= opening.length and _go_on(head, at):
+        if _go_on(head, at):
             return True
         at = head.find(b"\xff", at + 1, _LONGEST)
     return False

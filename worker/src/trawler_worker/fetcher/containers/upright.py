@@ -10,7 +10,6 @@ from typing import Final
 from trawler_worker.fetcher.containers import heif, matroska
 from trawler_worker.fetcher.containers.boxes import boxes, child, tracks
 from trawler_worker.fetcher.containers.reading import Bytes, TooManyParts
-from trawler_worker.fetcher.sniff import FileType
 
 _ONE: Final = 0x10000
 """1.0 in the matrix of a film."""
@@ -30,9 +29,9 @@ class Shown:
     """Of the upright picture, where the file says it by itself."""
 
 
-def shown(data: Bytes, kind: FileType) -> Shown:
-    """What a file of a kind says; nothing where it is made of absurdly many parts."""
-    reader = _tiles if kind.image and kind.demuxer == "mov" else _READERS.get(kind.demuxer)
+def shown(data: Bytes, demuxer: str, *, image: bool) -> Shown:
+    """What a picture or a film that is read with a demuxer says; nothing where it is made of absurdly many parts."""
+    reader = _tiles if image and demuxer == "mov" else _READERS.get(demuxer)
     try:
         return reader(data) if reader is not None else Shown()
     except TooManyParts:

@@ -154,7 +154,7 @@ class Download:
                 if head is not None:
                     head += piece
                     if len(head) >= (PAGE if _says_page(answer) else HEAD):
-                        _refuse_pages(head, answer)
+                        _refuse_pages(head[:HEAD], answer)
                         head = None
                 self._have += len(piece)
                 if self._have > self._limits.max_bytes:
