@@ -171,12 +171,13 @@ def test_the_first_byte_may_take_its_time(
     body = studio.make("mp4", "late", 0)
 
     def say(_: Asked) -> Said:
-        yield 16.0 if len(site.asked) == late else 0.0
+        yield 16.0 if len(site.asked) >= late else 0.0
         yield from answer("200 OK", body, MP4)
 
     with rawsite(say) as site:
         found = fetch(engines[name], site.url("/late.mp4"), tmp_path)
-        assert len(site.asked) >= late
+        once = 1 if name is EngineName.DIRECT else 2  # yt-dlp looks at what there is first
+        assert len(site.asked) == once, "nobody gave up, and asked again"
     assert found.files[0].path.read_bytes() == body
 
 
@@ -194,10 +195,11 @@ def test_the_first_byte_may_take_its_time(
 def test_a_body_without_a_length_that_ends_too_early_is_no_success(
     engine: Engine, studio: Studio, tmp_path: Path, name: str, verified: str | None
 ) -> None:
-    """H18: HTTP/1.0, a third of the file. What carries no evidence is said to be unknown."""
+    """H18: HTTP/1.0, a part of the file, behind its head. What carries no evidence is said to be unknown."""
     body = studio.clip(name)
     ending = name.rpartition(".")[2]
-    said = [b"HTTP/1.0 200 OK\r\nContent-Type: audio/mpeg\r\n\r\n", body[: len(body) // 3]]
+    part = body[: len(body) * 4 // 5 if ending == "ogg" else len(body) // 3]
+    said = [b"HTTP/1.0 200 OK\r\nContent-Type: audio/mpeg\r\n\r\n", part]
     with rawsite(lambda _: said) as site:
         url = site.url(f"/third.{ending}")
         if verified is None:
@@ -359,9 +361,12 @@ def test_a_wav_from_a_pipe_and_a_motion_photo_are_what_they_are(
     """M02, M07."""
     wav = studio.clip("wav")
     at = wav.index(b"data") + 4
-    piped = wav[:4] + b"\xff" * 4 + wav[8:at] + b"\xff" * 4 + wav[at + 4 :]
-    with rawsite(lambda _: answer("200 OK", piped, "Content-Type: audio/wav")) as site:
-        assert proved(engine, site.url("/a.wav"), tmp_path)[0].type == "audio/wav"
+    for length in (0xFFFFFFFF, 0x7FFFF024):  # as ffmpeg and as sox write what they cannot know
+        size = length.to_bytes(4, "little")
+        piped = wav[:4] + size + wav[8:at] + size + wav[at + 4 :]
+        said = list(answer("200 OK", piped, "Content-Type: audio/wav"))
+        with rawsite(_always(said)) as site:
+            assert proved(engine, site.url("/a.wav"), tmp_path)[0].type == "audio/wav"
     photo = studio.clip("jpg") + studio.clip("mp4")
     if engine.name is EngineName.DIRECT:
         with rawsite(lambda _: answer("200 OK", photo, "Content-Type: image/jpeg")) as site:
