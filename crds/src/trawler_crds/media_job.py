@@ -138,6 +138,28 @@ class DiscordDelivery(Contract):
     spoiler: bool = False
     private: bool = False
     locale: Annotated[str | None, Field(max_length=10)] = None
+    link: Annotated[
+        str | None,
+        Field(
+            max_length=2048, description="The address as the person wrote it, where url differs."
+        ),
+    ] = None
+    replaces: Annotated[
+        str | None,
+        Field(
+            max_length=253,
+            description="The MediaJob whose files the message shows until those of this one are there.",
+        ),
+    ] = None
+    from_video: Annotated[
+        bool, Field(description="The sound of a video was asked for: a way back is offered.")
+    ] = False
+    previews: Annotated[
+        bool, Field(description="Whether a small picture may show what is being fetched.")
+    ] = True
+    age_restricted: Annotated[
+        bool, Field(description="It was asked for where media with an age limit may be shown.")
+    ] = False
 
 
 class Delivery(Contract):
@@ -280,9 +302,23 @@ class MediaFile(Contract):
 
 
 class DeliveryStatus(Contract):
-    """The message that shows the result; written by the bot."""
+    """The messages that show the result; written by the bot."""
 
     message_id: Snowflake | None = None
+    channel_id: Annotated[
+        Snowflake | None, Field(description="Where they are, if not where it was asked for.")
+    ] = None
+    further_message_ids: Annotated[
+        list[Snowflake] | None,
+        Field(max_length=8, description="Messages with further files, in their order."),
+    ] = None
+    call_message_id: Annotated[
+        Snowflake | None, Field(description="The reply that called the requester.")
+    ] = None
+    omitted: Annotated[
+        list[Annotated[int, Field(ge=0, le=39)]] | None,
+        Field(max_length=40, description="Places in files of those that are not attached."),
+    ] = None
     time: Timestamp | None = None
 
 
@@ -358,6 +394,14 @@ class MediaJobStatus(Contract):
     fingerprint: Sha256 | None = None
     follows: Annotated[str | None, Field(max_length=253)] = None
     source: Source | None = None
+    offered_height: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=100_000,
+            description="Quality of the smallest version, where less was asked for.",
+        ),
+    ] = None
     files: Annotated[list[MediaFile] | None, Field(max_length=40)] = None
     file_count: Annotated[int | None, Field(ge=0)] = None
     size: Annotated[str | None, Field(max_length=16)] = None

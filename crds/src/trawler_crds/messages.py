@@ -102,6 +102,8 @@ class Progress(Message):
     """As soon as the site told it; cleaned, never trusted."""
     thumbnail: Annotated[str | None, Field(max_length=2048)] = None
     """An https address of a small picture, as the site gives it."""
+    age_limit: Annotated[int | None, Field(ge=0, le=99)] = None
+    """Years below which the site does not show it."""
 
 
 class Place(Contract):
@@ -166,6 +168,8 @@ class Result(Message):
     message: Annotated[str | None, Field(max_length=512)] = None
     retry_after: Annotated[float | None, Field(ge=0, le=604800)] = None
     """Seconds that the site asked us to wait."""
+    offered_height: Annotated[int | None, Field(ge=1, le=100_000)] = None
+    """Quality of the smallest version, where less was asked for."""
     engine: EngineName | None = None
     source: Source | None = None
     files: Annotated[list[MediaFile], Field(max_length=40)] = []

@@ -145,6 +145,7 @@ def failed(
     wall: float,
     *,
     retry_after: float | None = None,
+    offered_height: int | None = None,
 ) -> WriteStatus:
     """After a failed attempt: another one within `backoffLimit` where the table allows, or the end."""
     failures = min(job.status.failures + 1, MOST_ATTEMPTS)
@@ -155,7 +156,15 @@ def failed(
     retry = FAILURES[reason].retry
     again = retry in {Retry.YES, Retry.NOT_BEFORE} or (retry is Retry.ONCE_ALONE and not alone(job))
     if not again or failures > job.spec.backoff_limit:
-        return end(job, Phase.FAILED, reason, message, wall, failures=failures)
+        return end(
+            job,
+            Phase.FAILED,
+            reason,
+            message,
+            wall,
+            failures=failures,
+            offered_height=offered_height,
+        )
     return WriteStatus(
         uid=job.uid,
         version=job.version,
@@ -187,6 +196,7 @@ def end(
     wall: float,
     *,
     failures: int | None = None,
+    offered_height: int | None = None,
 ) -> WriteStatus:
     """A terminal phase other than Succeeded."""
     sentence = message or FAILURES[reason].sentence
@@ -198,6 +208,8 @@ def end(
     }
     if failures is not None:
         changes["failures"] = failures
+    if offered_height is not None:
+        changes["offeredHeight"] = offered_height
     return WriteStatus(
         uid=job.uid,
         version=job.version,
@@ -238,7 +250,14 @@ def settle(job: MediaJob, result: Result, wall: float) -> WriteStatus:
         return requeue(job, wall)
     if result.outcome is Outcome.FAILED:
         reason = result.reason or FailureReason.INTERNAL
-        return failed(job, reason, result.message, wall, retry_after=result.retry_after)
+        return failed(
+            job,
+            reason,
+            result.message,
+            wall,
+            retry_after=result.retry_after,
+            offered_height=result.offered_height,
+        )
     if not within_limits(job, [file.bytes for file in result.files]):
         return failed(job, FailureReason.INTERNAL, None, wall)
     now = stamp(wall)

@@ -28,7 +28,14 @@ def answer(job: MediaJob, board: Board, clock: Clock) -> Copy | WriteStatus | No
     failed = board.twins.failed(job)
     if failed is not None:
         reason = failed.reason or FailureReason.INTERNAL
-        return end(job, Phase.FAILED, reason, failed.message, clock.wall)
+        return end(
+            job,
+            Phase.FAILED,
+            reason,
+            failed.message,
+            clock.wall,
+            offered_height=failed.offered_height,
+        )
     return None
 
 

@@ -67,6 +67,7 @@ class Told(Contract):
     job: str
     title: Annotated[str | None, Field(max_length=256)] = None
     thumbnail: Annotated[str | None, Field(max_length=2048)] = None
+    age_limit: Annotated[int | None, Field(ge=0, le=99)] = None
 
 
 class Timing(Contract):
@@ -103,6 +104,8 @@ class Fault(Contract):
     """For our own logs: an exception's type and place, never its text, which may be the site's."""
     retry_after: Annotated[float | None, Field(ge=0, le=604800)] = None
     """Seconds that the site asked us to wait."""
+    offered_height: Annotated[int | None, Field(ge=1, le=100_000)] = None
+    """Quality of the smallest version, where less was asked for."""
 
 
 class Done(Contract):

@@ -32,6 +32,7 @@ class FinishedJob:
     phase: Phase
     reason: FailureReason | None
     message: str | None
+    offered_height: int | None
     failures: int
     patience: int | None
     """Its `maxQueueSeconds`, where it ended before its failures were used up because the site asked for
@@ -59,6 +60,7 @@ def condense(job: MediaJob, mark: str | None) -> FinishedJob:
         phase=status.phase,
         reason=status.reason,
         message=sys.intern(status.message) if status.message else None,
+        offered_height=status.offered_height,
         failures=status.failures,
         patience=_patience(job),
         completed=sys.intern(status.completion_time or ""),

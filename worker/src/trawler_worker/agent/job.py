@@ -164,6 +164,7 @@ class Runner:
                 rate=rate,
                 title=told.title if told else None,
                 thumbnail=told.thumbnail if told else None,
+                age_limit=told.age_limit if told else None,
             )
             self._tasks.create_task(self._bus.publish(subject, message), name="progress")
 
@@ -177,5 +178,6 @@ def _failed(attempt: int, fault: Fault, done: Done | None = None) -> Result:
         reason=fault.reason or FailureReason.INTERNAL,
         message=fault.message,
         retry_after=fault.retry_after,
+        offered_height=fault.offered_height,
         engine=done.engine if done else None,
     )

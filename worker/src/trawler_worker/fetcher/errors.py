@@ -18,14 +18,21 @@ class FetchError(Exception):
         message: str | None = None,
         *,
         retry_after: float | None = None,
+        offered_height: int | None = None,
     ) -> None:
         self.reason = reason
         self.retry_after = retry_after
+        self.offered_height = offered_height
         self.message = message or FAILURES[reason].sentence
         super().__init__(reason.value)
 
     def fault(self) -> Fault:
-        return Fault(reason=self.reason, message=self.message, retry_after=self.retry_after)
+        return Fault(
+            reason=self.reason,
+            message=self.message,
+            retry_after=self.retry_after,
+            offered_height=self.offered_height,
+        )
 
 
 class NotTaken(FetchError):

@@ -39,9 +39,9 @@ class Pipe:
     def moved(self, stage: Stage, done: int, total: int | None) -> None:
         self.write(Event.MOVED, {"stage": stage, "bytes": done, "total": total})
 
-    def told(self, title: str | None, thumbnail: str | None) -> None:
+    def told(self, title: str | None, thumbnail: str | None, age_limit: int | None) -> None:
         """For people to look at while they wait."""
-        self.write(Event.TOLD, {"title": title, "thumbnail": thumbnail})
+        self.write(Event.TOLD, {"title": title, "thumbnail": thumbnail, "ageLimit": age_limit})
 
     def asking(self) -> None:
         """A site was asked, and has said nothing yet."""

@@ -191,4 +191,5 @@ def _fits_the_wish(seen: Inspected, media: Media) -> None:
             FailureReason.NOT_SUPPORTED,
             f"The smallest version offered is {seen.quality}p,"
             f" more than the {media.max_height}p asked for.",
+            offered_height=seen.quality,
         )

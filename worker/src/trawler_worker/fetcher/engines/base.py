@@ -16,7 +16,7 @@ class Report(Waiter, Protocol):
         """Bytes so far, and in all if known."""
         ...
 
-    def told(self, title: str | None, thumbnail: str | None) -> None:
+    def told(self, title: str | None, thumbnail: str | None, age_limit: int | None) -> None:
         """What the site says of it, before the bytes come."""
         ...
 

@@ -274,7 +274,7 @@ class _Judge:
                 raise too_large(self._limits)
         if not self._seen:
             _call(info, self._called)
-            self._report.told(_title(info), _thumbnail(info))
+            self._report.told(_title(info), _thumbnail(info), _age_limit(info))
         addressed = tuple(str(form.get("url")) for form in info.get("requested_formats") or [info])
         if addressed in self._seen:
             return "the same once more"
@@ -338,11 +338,16 @@ def _source(info: dict[str, Any], entries: list[dict[str, Any]]) -> Source:
         value = info.get(key) or first.get(key)
         return clean(str(value), limit=limit) or None if value else None
 
-    age = first.get("age_limit")
     return Source(
         title=_title(first if len(entries) == 1 else info) or _title(first),
         author=text("uploader", 128),
         page=text("webpage_url", 2048),
         extractor=text("extractor_key", 64),
-        age_limit=age if isinstance(age, int) and 0 <= age <= 99 else None,
+        age_limit=max(filter(None, map(_age_limit, entries)), default=_age_limit(first)),
     )
+
+
+def _age_limit(info: Mapping[str, Any]) -> int | None:
+    """Years below which the site does not show it, as far as it says."""
+    age = info.get("age_limit")
+    return age if isinstance(age, int) and 0 <= age <= 99 else None
