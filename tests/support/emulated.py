@@ -36,6 +36,12 @@ class Emulated:
     def hub(self) -> Any:
         return self.discord.hub
 
+    def add_channel(self, name: str, **more: Any) -> Channel:
+        """A further channel or thread of the guild, of which all who see it hear."""
+        channel = self.discord.world.add_channel(self.guild, name, **more)
+        self.discord.messages.announce(channel)
+        return channel
+
     def point(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Send discord.py here: three class attributes, nothing else."""
         address = self.hub.address
@@ -227,6 +233,9 @@ class Person:
         data = {"component_type": 3, "custom_id": custom_id, "values": list(values)}
         await self.interacts(3, data, message=message)
 
-    async def presses(self, message: Any, custom_id: str) -> None:
+    async def presses(
+        self, message: Any, custom_id: str, *, channel: Channel | None = None
+    ) -> None:
         """A button."""
-        await self.interacts(3, {"component_type": 2, "custom_id": custom_id}, message=message)
+        data = {"component_type": 2, "custom_id": custom_id}
+        await self.interacts(3, data, message=message, channel=channel)

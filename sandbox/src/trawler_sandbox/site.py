@@ -30,7 +30,7 @@ from trawler_sandbox.media import TYPES, Body, Studio
 
 BLOCK: Final = 256 * 1024
 MOST: Final = 2_000_000_000
-_SEED: Final = "{seed:[A-Za-z0-9_-]{1,64}}"
+_SEED: Final = r"{seed:[\w-]{1,64}}"
 _SEGMENTS: Final = 3
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -213,8 +213,11 @@ class Site:
         seed = request.match_info["seed"]
         query = f"?{request.query_string}" if request.query_string else ""
         title = request.query.get("title", f"Clip {seed}") * int(request.query.get("times", "1"))
+        rating = '<meta name="rating" content="RTA-5042-1996-1400-1577-RTA">'
+        adult = rating if "adult" in request.query else ""
         return _html_page(
-            html.escape(title), f'<video src="/video/{seed}.mp4{html.escape(query)}"></video>'
+            html.escape(title),
+            f'{adult}<video src="/video/{seed}.mp4{html.escape(query)}"></video>',
         )
 
     async def _album(self, request: web.Request) -> web.StreamResponse:

@@ -79,7 +79,7 @@ async def test_files_come_back_as_they_were_sent_and_edits_keep_or_drop_them(
     )
     first, second = sent.attachments
     assert hashlib.sha256(b"x" * 300_000).digest() == hashlib.sha256(await first.read()).digest()
-    assert ("a b.mp4", "video/mp4", 300_000) == (first.filename, first.content_type, first.size)
+    assert ("a_b.mp4", "video/mp4", 300_000) == (first.filename, first.content_type, first.size)
     async with (
         aiohttp.ClientSession() as session,
         session.get(first.url, headers={"Range": "bytes=100-199"}) as part,
@@ -162,16 +162,19 @@ async def test_the_same_nonce_is_the_same_message(stock: Stock, emulated: Emulat
 
 
 async def test_an_old_message_takes_only_so_many_edits(stock: Stock, emulated: Emulated) -> None:
-    """30046 after an hour."""
+    """30046 after an hour. With `Via`, as all that comes from Discord: the library takes it for a limit that passes."""
+    codes: list[int] = []
+    emulated.hub.observers.append(lambda seen: codes.append((seen.answer or {}).get("code", 0)))
     emulated.hub.limits.old_edits = 1
     sent = await channel_of(stock, emulated).send("young")
     for number in range(3):
         await sent.edit(content=f"still young {number}")
     emulated.hub.skipped += 3601
     await sent.edit(content="the last one")
-    with pytest.raises(discord.HTTPException) as refused:
-        await sent.edit(content="one too many")
-    assert 30046 == refused.value.code
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1):
+            await sent.edit(content="one too many")
+    assert [30046] == [code for code in codes if code]
 
 
 async def test_threads_are_started_once_archived_and_locked(

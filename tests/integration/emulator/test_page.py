@@ -1,6 +1,7 @@
 """The emulator's page in a real browser: by keyboard, live, and harmless whatever a message says."""
 
 import asyncio
+import hashlib
 import io
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,7 +15,11 @@ from playwright.async_api import Page, Route, expect
 
 from browsing import accessible, download, opened, plays
 from emulated import Emulated, Person, Stock
+from trawler_sandbox.discord.server import PAGE
 from trawler_sandbox.media import Studio
+
+LIBRARY = "72284e8e9079c87817145df1110f74e8a2aa040b2fc384922e18dfcb46fc1fd7"
+"""Of htm 3.1.1's `preact/standalone.module.js`, as npm has it."""
 
 
 @pytest_asyncio.fixture
@@ -179,3 +184,111 @@ async def test_the_page_comes_back_after_its_connection_was_lost(
     await expect(status).to_have_text("Connected as ada")
     await ben.says("still there?")
     await expect(page.get_by_text("still there?")).to_be_visible()
+
+
+async def test_a_command_that_is_not_finished_is_not_posted(
+    page: Page, emulated: Emulated, bot: Stock
+) -> None:
+    """Nor is one that there is not; one typed in full is found, and an option that is missing is asked for."""
+    await page.reload()
+    await expect(page.get_by_role("heading", name="# general")).to_be_visible()
+    message = page.get_by_role("combobox", name="Message")
+    await message.focus()
+    await page.keyboard.type("/nonsense")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("alert")).to_contain_text("There is no such command here.")
+    await message.fill("/download")
+    commands = page.get_by_role("listbox", name="Commands")
+    await expect(commands.get_by_role("option")).to_have_count(1)
+    await page.keyboard.press("Escape")
+    await expect(commands).to_have_count(0)
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("combobox", name="url")).to_be_focused()
+    await page.get_by_role("button", name="Send").click()
+    assert "" == await page.get_by_role("combobox", name="url").input_value()
+    await page.keyboard.press("Escape")
+    await expect(message).to_be_focused()
+    assert {} == emulated.channel.messages
+    assert bot.is_ready()
+
+
+@pytest.mark.usefixtures("bot")
+async def test_an_option_is_added_inline(page: Page) -> None:
+    """By a button that says what it is; the answer says who used what."""
+    await page.reload()
+    await expect(page.get_by_role("heading", name="# general")).to_be_visible()
+    await page.get_by_role("combobox", name="Message").fill("/download ")
+    await page.keyboard.press("Enter")
+    await page.get_by_role("combobox", name="url").fill("http://site/second.mp4")
+    await page.get_by_role("button", name="+ note").click()
+    await page.get_by_label("note: What for").fill("a test")
+    await accessible(page)
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_text("0 % of http://site/second.mp4 a test")).to_be_visible()
+    await expect(page.get_by_text("Ada used /download")).to_be_visible()
+
+
+async def test_one_may_be_somebody_else_without_a_word_of_trouble(page: Page, ben: Person) -> None:
+    """What one reads is the other's; nothing was lost."""
+    told: list[str] = []
+
+    async def hear(words: str) -> None:
+        told.append(words)
+
+    await page.expose_function("told", hear)
+    await page.evaluate(
+        """() => new MutationObserver(() => window.told(document.getElementById("state").textContent))
+            .observe(document.getElementById("state"), { childList: true, characterData: true, subtree: true })"""
+    )
+    await page.get_by_label("You are").select_option(label="cleo")
+    await expect(page.get_by_role("status")).to_have_text("Connected as cleo")
+    await ben.says("hello cleo")
+    await expect(page.get_by_text("hello cleo")).to_be_visible()
+    assert not any("lost" in each for each in told)
+
+
+async def test_markdown_looks_as_in_discord(page: Page, ben: Person) -> None:
+    """What is escaped shows itself; a spoiler is hidden until one wants it; the next message stands with the first."""
+    await ben.says("**Clip \\(1\\) \\*live\\*** <http://site/a> ||the end||")
+    await ben.says("-# small words")
+    await expect(page.get_by_text("Clip (1) *live*")).to_be_visible()
+    await expect(page.get_by_role("link", name="http://site/a")).to_be_visible()
+    await expect(page.get_by_text("the end")).to_have_count(0)
+    await page.get_by_role("button", name="Spoiler: show").click()
+    await expect(page.get_by_text("the end")).to_be_visible()
+    await expect(page.get_by_text("small words", exact=True)).to_be_visible()
+    await expect(page.get_by_role("heading", name="Ben")).to_have_count(1)
+
+
+@pytest.mark.parametrize("width", [380, 1200])
+@pytest.mark.parametrize("theme", ["dark", "light"])
+async def test_everybody_can_use_it(page: Page, ben: Person, theme: str, width: int) -> None:
+    """axe finds nothing in either theme, narrow or wide; on a phone the channels come by a button."""
+    await page.set_viewport_size({"width": width, "height": 800})
+    await page.emulate_media(color_scheme="light" if theme == "light" else "dark")
+    await page.evaluate("() => localStorage.clear()")
+    await page.reload()
+    await ben.says("a word with `code`, https://site/x and <@1>")
+    await expect(page.get_by_text("a word with")).to_be_visible()
+    assert theme == await page.evaluate("() => document.documentElement.dataset.theme")
+    await accessible(page)
+    if width == 380:
+        await page.get_by_role("button", name="Channels").click()
+    await page.get_by_role("button", name="media", exact=True).click()
+    await expect(page.get_by_role("heading", name="# media")).to_be_visible()
+    await page.get_by_role("combobox", name="Message").fill("/")
+    await accessible(page)
+    wide = "() => document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+    assert await page.evaluate(wide), "nothing is wider than the window"
+
+
+async def test_the_page_is_all_ours(page: Page, emulated: Emulated) -> None:
+    """Nothing is fetched from anywhere else, and the one library in it is the one that was reviewed."""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    await page.reload()
+    await expect(page.get_by_role("heading", name="# general")).to_be_visible()
+    assert asked
+    assert all(url.startswith((emulated.hub.address, "data:")) for url in asked)
+    vendored = PAGE / "vendor" / "htm-preact.js"
+    assert LIBRARY == hashlib.sha256(vendored.read_bytes()).hexdigest()

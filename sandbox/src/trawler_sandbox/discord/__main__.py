@@ -6,9 +6,19 @@ import contextlib
 import sys
 import tempfile
 from pathlib import Path
+from typing import Final
 
 from trawler_sandbox.discord.seed import harbour
 from trawler_sandbox.discord.server import Discord, may_control
+
+UNEVEN: Final = {
+    "PATCH /api/v10/webhooks": (5, 2.0),
+    "POST /api/v10/webhooks": (5, 2.0),
+    "DELETE /api/v10/channels": (5, 1.0),
+}
+"""Buckets that are not like the others, as Discord's are. The figures are ours: Discord's are to be read from its
+headers, never known.
+"""
 
 
 def _arguments() -> argparse.Namespace:
@@ -32,6 +42,7 @@ async def _serve(given: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="discord-") as folder:
         emulator = Discord(Path(folder))
         there = harbour(emulator.world, token=token)
+        emulator.buckets.set(enabled=True, uneven=UNEVEN)
         async with emulator.serving(given.host, given.port, given.address) as address:
             controls = may_control(given.host)
             page = f"{address}/" if controls else "none: it exists on loopback only"

@@ -73,13 +73,19 @@ class Answers:
         if not everywhere or not bucket.take(now):
             wait = bucket.resets_in(now) if everywhere else self._buckets.whole.resets_in(now)
             return _limited(wait, is_global=not everywhere)
-        fault = self._faults.take(request.method, request.path)
+        files = request.content_type == "multipart/form-data"
+        most = self._hub.limits.request_bytes
+        if most is not None and (request.content_length or 0) > most:
+            return _hung_up_on()
+        fault = self._faults.take(request.method, request.path, files=files)
         if fault is not None and not fault.done:
             return _instead(fault)
         try:
             answer = await handler(request)
         except refusals.Refusal as refusal:
             answer = reply(refusal.body(), refusal.status)
+            if refusal.status == 429:  # as every answer that has passed Discord's edge
+                answer.headers["Via"] = "1.1 google"
         except web.HTTPNotFound:
             answer = reply({"message": "404: Not Found", "code": 0}, 404)
         return answer if fault is None else _instead(fault)
@@ -145,12 +151,23 @@ def _limited(wait: float, *, is_global: bool) -> web.Response:
     return answer
 
 
+def _hung_up_on() -> web.Response:
+    """As a proxy refuses what it does not even begin to read."""
+    page = "<html><body><h1>413 Request Entity Too Large</h1></body></html>"
+    answer = web.Response(text=page, status=413, content_type="text/html")
+    answer.force_close()
+    return answer
+
+
 def _instead(fault: Answer) -> web.Response:
-    if fault.status == 429:
+    if fault.status == 429 and not fault.code:
         return _limited(fault.retry_after, is_global=fault.is_global)
     if fault.html:
         page = f"<html><body><h1>{fault.status}</h1><p>cloudflare</p></body></html>"
         return web.Response(text=page, status=fault.status, content_type="text/html")
-    code = 40005 if fault.status == 413 else 0
+    code = fault.code or (40005 if fault.status == 413 else 0)
     text = refusals.TOO_LARGE.message if fault.status == 413 else f"{fault.status}: on purpose"
-    return reply({"message": text, "code": code}, fault.status)
+    answer = reply(refusals.Refusal(fault.status, code, text).body(), fault.status)
+    if fault.status == 429:
+        answer.headers["Via"] = "1.1 google"
+    return answer

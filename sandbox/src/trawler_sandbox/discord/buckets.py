@@ -36,6 +36,8 @@ class Buckets:
     """Off: headers are still sent, and nothing is refused."""
     size: int = 5
     seconds: float = 5.0
+    uneven: dict[str, tuple[int, float]] = field(default_factory=dict)
+    """Beginning of a route (`PATCH /api/v10/channels`) → its own requests in its own seconds."""
     whole: Bucket = field(default_factory=lambda: Bucket(50, 1.0))
     _routes: dict[str, Bucket] = field(default_factory=dict)
 
@@ -43,11 +45,20 @@ class Buckets:
         """The bucket of a route with its major id."""
         bucket = self._routes.get(route)
         if bucket is None:
-            size = self.size if self.enabled else 1000
-            bucket = self._routes[route] = Bucket(size, self.seconds)
+            mine = (limit for start, limit in self.uneven.items() if route.startswith(start))
+            size, seconds = next(mine, (self.size, self.seconds))
+            bucket = self._routes[route] = Bucket(size if self.enabled else 1000, seconds)
         return bucket
 
-    def set(self, *, enabled: bool, size: int = 5, seconds: float = 5.0) -> None:
+    def set(
+        self,
+        *,
+        enabled: bool,
+        size: int = 5,
+        seconds: float = 5.0,
+        uneven: dict[str, tuple[int, float]] | None = None,
+    ) -> None:
         """Begin anew with other limits."""
         self.enabled, self.size, self.seconds = enabled, size, seconds
+        self.uneven = {start: (limit[0], limit[1]) for start, limit in (uneven or {}).items()}
         self._routes.clear()

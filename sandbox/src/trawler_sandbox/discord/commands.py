@@ -10,6 +10,9 @@ CHAT: Final = 1
 USER: Final = 2
 MESSAGE: Final = 3
 _NAME: Final = re.compile(r"^[-_'\w\d]{1,32}$")
+SUBCOMMAND: Final = 1
+DESCRIPTION: Final = 100
+CHOICES: Final = 25
 MOST: Final = {CHAT: 100, USER: 15, MESSAGE: 15}
 
 Json = dict[str, Any]
@@ -42,6 +45,8 @@ def _one(
         raise refusals.invalid_form(
             "name", "APPLICATION_COMMAND_INVALID_NAME", "Command name is invalid"
         )
+    for option in wanted.get("options") or []:
+        _check(option)
     before = known.get((kind, name))
     found: Json = {
         **{key: value for key, value in wanted.items() if value is not None},
@@ -54,6 +59,69 @@ def _one(
         "nsfw": bool(wanted.get("nsfw", False)),
     }
     return found | ({"guild_id": str(guild_id)} if guild_id is not None else {})
+
+
+def _check(option: Json) -> None:
+    """Raises Refusal for an option that Discord does not take (docs: Application Command Option Structure)."""
+    name, about = str(option.get("name", "")), str(option.get("description", ""))
+    if not _NAME.match(name) or name != name.lower():
+        raise refusals.invalid_form(
+            "options.name", "APPLICATION_COMMAND_INVALID_NAME", "Command name is invalid"
+        )
+    if not 1 <= len(about) <= DESCRIPTION:
+        raise refusals.invalid_form(
+            "options.description",
+            "BASE_TYPE_BAD_LENGTH",
+            f"Must be between 1 and {DESCRIPTION} in length.",
+        )
+    choices = option.get("choices") or []
+    if len(choices) > CHOICES or any(not _fits(choice) for choice in choices):
+        raise refusals.invalid_form(
+            "options.choices",
+            "BASE_TYPE_BAD_LENGTH",
+            "Must be 25 or fewer, each of 100 characters at most.",
+        )
+    for each in option.get("options") or []:
+        _check(each)
+
+
+def _fits(choice: Json) -> bool:
+    return 1 <= len(str(choice.get("name", ""))) <= 100 and len(str(choice.get("value", ""))) <= 100
+
+
+def check_choices(choices: list[Json]) -> None:
+    """Raises Refusal for completions that Discord does not take."""
+    if len(choices) > CHOICES or any(not _fits(choice) for choice in choices):
+        raise refusals.invalid_form(
+            "data.choices",
+            "BASE_TYPE_BAD_LENGTH",
+            "Must be 25 or fewer, each of 100 characters at most.",
+        )
+
+
+def check_given(command: Json, data: Json) -> None:
+    """Raises Refusal where a person leaves out what is required, or gives what is no choice: a client would not let
+    them.
+    """
+    options, given = command.get("options") or [], data.get("options") or []
+    for part in given:
+        if part.get("type") == SUBCOMMAND:
+            options = next(
+                (o.get("options") or [] for o in options if o["name"] == part["name"]), []
+            )
+            given = part.get("options") or []
+    values = {each["name"]: each.get("value") for each in given}
+    for option in options:
+        value = values.get(option["name"])
+        if option.get("required") and value in (None, ""):
+            raise refusals.invalid_form(
+                "data.options", "BASE_TYPE_REQUIRED", "This field is required"
+            )
+        choices = [choice["value"] for choice in option.get("choices") or []]
+        if value is not None and choices and value not in choices:
+            raise refusals.invalid_form(
+                "data.options", "BASE_TYPE_CHOICES", "Value must be one of the choices."
+            )
 
 
 def find(application: Application, guild_id: int | None, data: Json) -> Json:

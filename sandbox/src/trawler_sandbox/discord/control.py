@@ -37,6 +37,7 @@ class Control:
             web.post(f"{PREFIX}/clock", self._clock),
             web.post(f"{PREFIX}/guild", self._guild),
             web.post(f"{PREFIX}/thread", self._thread),
+            web.post(f"{PREFIX}/application", self._application),
             web.post(f"{PREFIX}/crowd", self._crowd),
         ]
 
@@ -90,6 +91,12 @@ class Control:
         guild = self._hub.world.guilds[int(body.pop("id"))]
         for name, value in body.items():
             _assign(guild, name, value)
+        return reply({})
+
+    async def _application(self, request: web.Request) -> web.Response:
+        """`{"id": …, "privileged": bits}`: which privileged intents it was granted."""
+        body = await request.json()
+        self._hub.world.applications[int(body["id"])].privileged = int(body["privileged"])
         return reply({})
 
     async def _thread(self, request: web.Request) -> web.Response:

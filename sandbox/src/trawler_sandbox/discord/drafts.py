@@ -144,3 +144,8 @@ class Draft:
 def truth(value: Any) -> bool:
     """Booleans come as true, and as 1 in queries."""
     return value in (True, 1, "1", "true", "True")
+
+
+def rewritten(name: str) -> str:
+    """A file's name as Discord keeps it: `My clip (1).mp4` becomes `My_clip_1.mp4`. Seen by many, documented nowhere."""
+    return re.sub(r"[^\w.-]", "", re.sub(r"\s", "_", name)).lstrip(".") or "unknown"

@@ -18,6 +18,10 @@ class Answer:
     """Whether the answer is a proxy's page and not Discord's JSON."""
     retry_after: float = 0.0
     is_global: bool = False
+    code: int = 0
+    """Discord's own number for the error, where it is not that of the status."""
+    only_files: bool = False
+    """Only requests with files meet it."""
 
 
 @dataclass
@@ -28,10 +32,15 @@ class Faults:
     mute_heartbeats: bool = False
     """Heartbeats are not acknowledged."""
 
-    def take(self, method: str, path: str) -> Answer | None:
-        """The fault that this request meets, if any; each is met only so often."""
+    def take(self, method: str, path: str, *, files: bool = False) -> Answer | None:
+        """The fault that this request, perhaps with files, meets, if any; each is met only so often."""
         for fault in self.answers:
-            if fault.method in {method, "*"} and fault.path in path and fault.times > 0:
+            if (
+                fault.method in {method, "*"}
+                and fault.path in path
+                and fault.times > 0
+                and (files or not fault.only_files)
+            ):
                 fault.times -= 1
                 return fault
         return None

@@ -5,6 +5,7 @@ import json
 import secrets
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, cast
 
@@ -14,11 +15,13 @@ from trawler_sandbox.discord import permissions, shapes
 from trawler_sandbox.discord.faults import Faults
 from trawler_sandbox.discord.hub import Event, Hub, Listener
 from trawler_sandbox.discord.permissions import Permission
-from trawler_sandbox.discord.world import Application, Guild, User
+from trawler_sandbox.discord.world import Application, Channel, Guild, User
 
 HEARTBEAT: Final = 41_250
 """Milliseconds between two heartbeats of a client."""
 SENDS_PER_MINUTE: Final = 120
+ANEW: Final = frozenset({4007, 4009})
+"""Close codes after which a session cannot be resumed (docs: Gateway Close Event Codes)."""
 LEAVING: Final = frozenset({0, 1000, 1001})
 """Close codes by which a client gives its session up (0: it gave none, as a browser's tab)."""
 OUTBOX: Final = 10_000
@@ -35,8 +38,12 @@ _GUILD_INTENTS: Final = {
     "GUILD_DELETE": 0,
     "THREAD_CREATE": 0,
     "THREAD_UPDATE": 0,
+    "THREAD_DELETE": 0,
     "CHANNEL_CREATE": 0,
+    "CHANNEL_DELETE": 0,
     "GUILD_MEMBER_ADD": 1,
+    "GUILD_MEMBER_UPDATE": 1,
+    "GUILD_MEMBER_REMOVE": 1,
     "VOICE_STATE_UPDATE": 7,
 }
 """Which bit of the intents an event of a guild needs."""
@@ -71,6 +78,8 @@ class Session:
             return False
         if self.application is not None and not self._asked_for(event):
             return False
+        if event.name == "INTERACTION_CREATE":
+            return True  # wherever it is, also where the application is no member
         guild = event.guild
         if guild is None:
             channel = event.channel
@@ -79,7 +88,7 @@ class Session:
         if member is None or event.channel is None:
             return member is not None
         may = permissions.of(guild, event.channel, member)
-        return event.name == "INTERACTION_CREATE" or bool(may & Permission.VIEW_CHANNEL)
+        return bool(may & Permission.VIEW_CHANNEL)
 
     def _asked_for(self, event: Event) -> bool:
         index, count = self.shard
@@ -234,7 +243,11 @@ class Gateway:
         }
         session.say("READY", ready)
         for guild in guilds:
-            session.say("GUILD_CREATE", shapes.guild_create(guild))
+            session.say("GUILD_CREATE", shapes.guild_create(guild, self._sight(session, guild)))
+
+    def _sight(self, session: Session, guild: Guild) -> Callable[[Channel], bool]:
+        member = guild.members[session.user.id]
+        return lambda of: bool(permissions.of(guild, of, member) & Permission.VIEW_CHANNEL)
 
     def _has(self, session: Session, guild: Guild) -> bool:
         index, count = session.shard
@@ -275,6 +288,8 @@ class Gateway:
                         self.sessions.pop(session.id, None)
                     await _send(socket, 9, body=resumable)
                 case "close":
+                    if code in ANEW:
+                        self.sessions.pop(session.id, None)
                     await socket.close(code=code)
                 case "abort":
                     if session.transport is not None:

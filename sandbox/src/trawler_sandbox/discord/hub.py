@@ -26,6 +26,8 @@ class Limits:
     old_seconds: float = 3600.0
     """Age from which a message takes only so many more edits."""
     old_edits: int = 30
+    request_bytes: int | None = None
+    """Of a whole request, where its edge refuses more at once and hangs up; Discord does not say how many."""
     identify_seconds: float = 5.0
     """Between two IDENTIFYs beyond `max_concurrency`."""
     identifies: int = 1000

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from trawler_sandbox.discord import permissions, refusals, shapes
+from trawler_sandbox.discord import commands, permissions, refusals, shapes
 from trawler_sandbox.discord.drafts import Draft, Upload
 from trawler_sandbox.discord.hub import Event, Hub
 from trawler_sandbox.discord.messages import Messages
@@ -14,6 +14,16 @@ from trawler_sandbox.discord.world import MIB, Application, Channel, Guild, Mess
 
 Json = dict[str, Any]
 LOADING = 1 << 7
+FOLLOW_UPS = 5
+"""Of an app that is there by its user alone (docs: User-Installed Apps)."""
+EXTERNAL = int(
+    Permission.VIEW_CHANNEL
+    | Permission.SEND_MESSAGES
+    | Permission.EMBED_LINKS
+    | Permission.ATTACH_FILES
+    | Permission.SEND_MESSAGES_IN_THREADS
+)
+"""What such an app may do at most."""
 
 
 class Kind(IntEnum):
@@ -53,6 +63,7 @@ class Interaction:
     answered_at: float | None = None
     deferred: bool = False
     ephemeral: bool = False
+    follow_ups: int = 0
 
 
 class Interactions:
@@ -79,7 +90,10 @@ class Interactions:
         nonce: str | None = None,
     ) -> Interaction:
         """Tell the bot. Raises Refusal where this person may not use its commands here."""
-        self._hub.require(channel, user, Permission.USE_APPLICATION_COMMANDS)
+        if kind in {Kind.COMMAND, Kind.AUTOCOMPLETE}:
+            self._hub.require(channel, user, Permission.USE_APPLICATION_COMMANDS)
+        else:
+            self._hub.require(channel, user)
         if kind is Kind.MODAL and (user.id, data.get("custom_id", "")) not in self._forms:
             raise refusals.unknown("Interaction")
         guild = self._hub.world.guild_of(channel)
@@ -147,15 +161,32 @@ class Interactions:
                 "guild_locale": guild.locale,
                 "member": {**shapes.member(member), "permissions": str(mine)},
             }
-            if bot.id in guild.members:
-                may = permissions.of(guild, channel, guild.members[bot.id])
-                body["app_permissions"] = str(may)
+            there = guild.members.get(bot.id)
+            may = permissions.of(guild, channel, there) if there else mine & EXTERNAL
+            body["app_permissions"] = str(may)
         if of.message is not None:
             body["message"] = shapes.message(of.message, self._hub.link, viewer=bot.id)
         return body
 
     def _owners(self, of: Interaction) -> dict[str, str]:
-        return {"0": str(of.guild.id if of.guild else 0)}
+        """By which installs it is there (docs: Authorizing Integration Owners Object)."""
+        found = {}
+        if of.guild is None or of.application.id in of.guild.members:
+            found["0"] = str(of.guild.id if of.guild else 0)
+        if of.user.id in of.application.installed_by:
+            found["1"] = str(of.user.id)
+        return found
+
+    def _is_external(self, of: Interaction) -> bool:
+        """Whether the app is there because this person has it, and not because the server does."""
+        return of.guild is not None and of.application.id not in of.guild.members
+
+    def _is_hidden(self, of: Interaction) -> bool:
+        """Whether its answers are seen by this person alone, whatever it asks for (docs: User-Installed Apps)."""
+        if of.guild is None or not self._is_external(of):
+            return False
+        has = permissions.of(of.guild, of.channel, of.guild.members[of.user.id])
+        return not has & Permission.USE_EXTERNAL_APPS
 
     # the bot answers --------------------------------------------------------------------------
 
@@ -197,6 +228,7 @@ class Interactions:
                 )
             case Callback.CHOICES:
                 choices = data.get("choices") or []
+                commands.check_choices(choices)
                 self._say(found, "APPLICATION_COMMAND_AUTOCOMPLETE_RESPONSE", choices=choices)
             case Callback.MODAL:
                 self._forms[found.user.id, data["custom_id"]] = found
@@ -213,7 +245,7 @@ class Interactions:
             draft,
             metadata=self._metadata(found),
             application_id=found.application.id,
-            for_user=found.user.id if ephemeral else None,
+            for_user=found.user.id if ephemeral or self._is_hidden(found) else None,
         )
 
     def _metadata(self, found: Interaction) -> Json:
@@ -264,6 +296,9 @@ class Interactions:
             raise refusals.unknown("Webhook")
         if found.deferred and found.response is not None:
             return self.edit(found, found.response, draft)
+        found.follow_ups += 1
+        if self._is_external(found) and found.follow_ups > FOLLOW_UPS:
+            raise refusals.TOO_MANY_FOLLOW_UPS
         return self._respond(found, draft)
 
     def edit(self, found: Interaction, message: Message, draft: Draft) -> Message:

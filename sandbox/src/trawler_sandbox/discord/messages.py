@@ -3,7 +3,7 @@
 from typing import Any
 
 from trawler_sandbox.discord import refusals, shapes
-from trawler_sandbox.discord.drafts import Draft, Upload
+from trawler_sandbox.discord.drafts import Draft, Upload, rewritten
 from trawler_sandbox.discord.hub import Event, Hub, Listener
 from trawler_sandbox.discord.permissions import Permission
 from trawler_sandbox.discord.world import (
@@ -45,10 +45,37 @@ class Messages:
         draft.check_size(guild, guild.upload_bytes if guild else 10 * 1024 * 1024)
         if (earlier := self._earlier(author, channel, draft)) is not None:
             return earlier
+        self._require_pace(author, channel)
         message = self.make(author, channel, draft)
         if draft.nonce is not None:
             self._nonces[author.id, channel.id, draft.nonce] = (self._hub.now(), message)
         return message
+
+    def _require_pace(self, author: User, channel: Channel) -> None:
+        """Slow mode; who manages messages is exempt, and apps are not held to it. Raises Refusal."""
+        if not channel.slow_seconds or author.bot:
+            return
+        last = max((m.created for m in channel.messages.values() if m.author is author), default=0)
+        wait = last + channel.slow_seconds - self._hub.now()
+        exempt = self._hub.permissions(channel, author) & Permission.MANAGE_MESSAGES
+        if wait > 0 and not exempt:
+            raise refusals.SLOW_MODE
+
+    def announce(self, channel: Channel) -> None:
+        """Have everybody who sees it hear of a new channel or thread."""
+        name = "THREAD_CREATE" if channel.is_thread else "CHANNEL_CREATE"
+        body = shapes.channel(channel) | ({"newly_created": True} if channel.is_thread else {})
+        guild = self._where_of(channel)
+        self._hub.tell(Event(name, lambda _: body, guild=guild, channel=channel))
+
+    def remove_channel(self, channel: Channel) -> None:
+        """A moderator's act: a channel or a thread with all that is in it."""
+        guild = self._where_of(channel)
+        assert guild is not None
+        del guild.channels[channel.id]
+        name = "THREAD_DELETE" if channel.is_thread else "CHANNEL_DELETE"
+        body = shapes.channel(channel)
+        self._hub.tell(Event(name, lambda _: body, guild=guild))
 
     def _open(self, channel: Channel, author: User) -> None:
         """A message opens an archived thread again, unless it is locked."""
@@ -67,9 +94,12 @@ class Messages:
 
     def make(self, author: User, channel: Channel, draft: Draft, **more: Any) -> Message:
         """A message, without asking for a permission: an answer to an interaction needs none."""
-        if not (draft.content or draft.embeds or draft.uploads or draft.components):
+        something = draft.content or draft.embeds or draft.uploads or draft.components
+        if not (something or more.get("snapshot")):
             raise refusals.EMPTY_MESSAGE
         draft.check_words(self._hub.world.guild_of(channel))
+        if not self._embeds(author, channel):
+            draft.embeds = []  # they are left out, without a word
         message = Message(
             self._hub.world.new_id(),
             channel,
@@ -90,11 +120,22 @@ class Messages:
         self.tell("MESSAGE_CREATE", message)
         return message
 
+    def _embeds(self, author: User, channel: Channel) -> bool:
+        """Whether somebody's embeds are shown there; an app that is no member answers by who has it."""
+        guild = self._where_of(channel)
+        if guild is None or author.id not in guild.members:
+            return True
+        return bool(self._hub.permissions(channel, author) & Permission.EMBED_LINKS)
+
+    def forward(self, author: User, channel: Channel, message: Message) -> Message:
+        """A message into another channel, as it is now."""
+        return self.make(author, channel, Draft(given=frozenset()), snapshot=message)
+
     def _attach(self, upload: Upload, draft: Draft) -> Attachment:
         about = next((a for a in draft.attachments if str(a.get("id")) == str(upload.slot)), {})
         kept = Attachment(
             self._hub.world.new_id(),
-            about.get("filename") or upload.filename,
+            rewritten(about.get("filename") or upload.filename),
             upload.path,
             upload.size,
             upload.sha256,
@@ -154,7 +195,8 @@ class Messages:
             message.content = draft.content
             message.mentions = self._users(draft.mentioned())
         if "embeds" in draft.given:
-            message.embeds = draft.embeds
+            shown = self._embeds(message.author, message.channel)
+            message.embeds = draft.embeds if shown else []
         if "components" in draft.given:
             message.components = draft.components
         if "attachments" in draft.given:
@@ -266,7 +308,10 @@ class Messages:
         return shapes.message(message, self._hub.link, viewer=to.user.id, blank=blank)
 
     def _where(self, message: Message) -> Guild | None:
-        return self._hub.world.guild_of(message.channel)
+        return self._where_of(message.channel)
+
+    def _where_of(self, channel: Channel) -> Guild | None:
+        return self._hub.world.guild_of(channel)
 
     def _only(self, message: Message) -> set[int] | None:
         # an ephemeral message reaches the person alone; the bot knows it from its own answer

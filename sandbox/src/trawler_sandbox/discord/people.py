@@ -44,7 +44,11 @@ class People:
         guild = self._hub.world.guilds.get(int(request.match_info["guild"]))
         if guild is None or user.id not in guild.members:
             raise refusals.unknown("Guild")
-        there = [a for a in self._hub.world.applications.values() if a.id in guild.members]
+        there = [
+            application
+            for application in self._hub.world.applications.values()
+            if application.id in guild.members or user.id in application.installed_by
+        ]
         found = [c for a in there for s in (guild.id, None) for c in a.commands.get(s, [])]
         about = [{"id": str(a.id), "name": a.bot.name, "bot": shapes.user(a.bot)} for a in there]
         return reply({"applications": about, "application_commands": found, "version": "1"})
@@ -82,6 +86,8 @@ class People:
         """What the bot is told; a button must be there, a command must be registered."""
         if kind in {Kind.COMMAND, Kind.AUTOCOMPLETE}:
             command = commands.find(application, channel.guild_id, data)
+            if kind is Kind.COMMAND:
+                commands.check_given(command, data)
             found = {**data, "id": command["id"], "name": command["name"], "type": command["type"]}
             if command["type"] == commands.MESSAGE:
                 found["resolved"] = self._resolved(channel, int(data["target_id"]), user)

@@ -3,13 +3,14 @@
 from collections.abc import Iterable
 from enum import IntFlag
 
-from trawler_sandbox.discord.world import Channel, Guild, Member
+from trawler_sandbox.discord.world import PRIVATE_THREAD, VOICE, Channel, Guild, Member
 
 
 class Permission(IntFlag):
     """The bits that matter here."""
 
     ADMINISTRATOR = 1 << 3
+    MANAGE_CHANNELS = 1 << 4
     ADD_REACTIONS = 1 << 6
     VIEW_CHANNEL = 1 << 10
     SEND_MESSAGES = 1 << 11
@@ -17,6 +18,7 @@ class Permission(IntFlag):
     EMBED_LINKS = 1 << 14
     ATTACH_FILES = 1 << 15
     READ_MESSAGE_HISTORY = 1 << 16
+    CONNECT = 1 << 20
     MANAGE_WEBHOOKS = 1 << 29
     USE_APPLICATION_COMMANDS = 1 << 31
     MANAGE_THREADS = 1 << 34
@@ -33,6 +35,7 @@ USUAL = int(
     | Permission.EMBED_LINKS
     | Permission.ATTACH_FILES
     | Permission.READ_MESSAGE_HISTORY
+    | Permission.CONNECT
     | Permission.USE_APPLICATION_COMMANDS
     | Permission.CREATE_PUBLIC_THREADS
     | Permission.SEND_MESSAGES_IN_THREADS
@@ -42,7 +45,9 @@ USUAL = int(
 
 
 def of(guild: Guild, channel: Channel, member: Member) -> int:
-    """A member's permissions in a channel; a thread has its parent's."""
+    """A member's permissions in a channel; a thread has its parent's, and a private one is seen by its members and by
+    who manages threads (docs: Threads, Permissions).
+    """
     if member.user.id == guild.owner_id:
         return ALL
     mine = [guild.id, *member.roles]
@@ -52,12 +57,27 @@ def of(guild: Guild, channel: Channel, member: Member) -> int:
     if base & Permission.ADMINISTRATOR:
         return ALL
     if channel.parent_id is not None and channel.is_thread:
-        channel = guild.channels[channel.parent_id]
+        has = of(guild, guild.channels[channel.parent_id], member)
+        private = channel.kind == PRIVATE_THREAD and member.user.id not in channel.members
+        return 0 if private and not has & Permission.MANAGE_THREADS else has
     everyone = [o for o in channel.overwrites if o.id == guild.id]
     roles = [o for o in channel.overwrites if o.id in member.roles]
     own = [o for o in channel.overwrites if o.id == member.user.id]
     for step in (everyone, roles, own):
         base = base & ~_union(o.deny for o in step) | _union(o.allow for o in step)
+    return _implied(channel, base)
+
+
+def _implied(channel: Channel, base: int) -> int:
+    """Who does not see a channel may do nothing there, who may not speak may send no files either, and a voice
+    channel's messages are for who may join it (docs: Implicit Permissions).
+    """
+    if not base & Permission.VIEW_CHANNEL or (
+        channel.kind == VOICE and not base & Permission.CONNECT
+    ):
+        return 0
+    if not base & Permission.SEND_MESSAGES:
+        base &= ~(Permission.ATTACH_FILES | Permission.EMBED_LINKS)
     return base
 
 

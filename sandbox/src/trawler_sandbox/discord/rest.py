@@ -46,6 +46,7 @@ class Rest:
             ("GET", "/guilds/{guild}"): self._guild,
             ("GET", "/guilds/{guild}/members/{user}"): self._member,
             ("GET", "/channels/{channel}"): self._channel,
+            ("DELETE", "/channels/{channel}"): self._delete_channel,
             ("POST", "/channels/{channel}/typing"): self._typing,
             ("GET", "/channels/{channel}/messages"): self._history,
             ("POST", "/channels/{channel}/messages"): self._send,
@@ -147,6 +148,13 @@ class Rest:
     async def _channel(self, request: web.Request) -> web.Response:
         user, channel = self._place(request)
         self._hub.require(channel, user)
+        return reply(shapes.channel(channel))
+
+    async def _delete_channel(self, request: web.Request) -> web.Response:
+        user, channel = self._place(request)
+        managing = Permission.MANAGE_THREADS if channel.is_thread else Permission.MANAGE_CHANNELS
+        self._hub.require(channel, user, managing)
+        self._messages.remove_channel(channel)
         return reply(shapes.channel(channel))
 
     async def _typing(self, request: web.Request) -> web.Response:

@@ -17,6 +17,7 @@ from trawler_sandbox.discord.faults import Faults
 from trawler_sandbox.discord.gateway import Gateway
 from trawler_sandbox.discord.hub import Hub
 from trawler_sandbox.discord.interactions import Interactions
+from trawler_sandbox.discord.members import Members
 from trawler_sandbox.discord.messages import Messages
 from trawler_sandbox.discord.people import People
 from trawler_sandbox.discord.rest import Rest
@@ -48,6 +49,7 @@ class Discord:
         self.faults = Faults()
         self.buckets = Buckets()
         self.messages = Messages(self.hub)
+        self.members = Members(self.hub)
         self.interactions = Interactions(self.hub, self.messages)
         self.gateway = Gateway(self.hub, self.faults)
         self._answers = Answers(self.hub, self.faults, self.buckets)

@@ -8,6 +8,9 @@ from urllib.parse import quote
 from trawler_sandbox.discord.world import (
     DM,
     EPHEMERAL,
+    FORUM,
+    PRIVATE_THREAD,
+    VOICE,
     Application,
     Attachment,
     Channel,
@@ -98,28 +101,33 @@ def channel(of: Channel) -> Json:
             "owner_id": str(of.owner_id),
             "message_count": len(of.messages),
             "total_message_sent": len(of.messages),
-            "member_count": 1,
-            "rate_limit_per_user": 0,
+            "member_count": max(1, len(of.members)),
+            "rate_limit_per_user": of.slow_seconds,
             "thread_metadata": {
                 "archived": of.archived,
                 "archive_timestamp": stamp(0),
                 "auto_archive_duration": 1440,
                 "locked": of.locked,
+                **({"invitable": False} if of.kind == PRIVATE_THREAD else {}),
             },
         }
     overwrites = [
         {"id": str(o.id), "type": o.kind, "allow": str(o.allow), "deny": str(o.deny)}
         for o in of.overwrites
     ]
-    return {
-        **found,
+    found |= {
         "position": 0,
         "permission_overwrites": overwrites,
-        "nsfw": False,
+        "nsfw": of.nsfw,
         "topic": None,
         "parent_id": None,
-        "rate_limit_per_user": 0,
+        "rate_limit_per_user": of.slow_seconds,
     }
+    if of.kind == VOICE:
+        found |= {"bitrate": 64_000, "user_limit": 0, "rtc_region": None}
+    if of.kind == FORUM:
+        found |= {"available_tags": [], "default_reaction_emoji": None, "default_sort_order": None}
+    return found
 
 
 def guild(of: Guild) -> Json:
@@ -162,7 +170,7 @@ def guild(of: Guild) -> Json:
         "max_members": 500_000,
         "max_stage_video_channel_users": 50,
         "max_video_channel_users": 25,
-        "premium_tier": 0,
+        "premium_tier": of.premium_tier,
         "premium_subscription_count": 0,
         "preferred_locale": of.locale,
         "premium_progress_bar_enabled": False,
@@ -173,9 +181,9 @@ def guild(of: Guild) -> Json:
     }
 
 
-def guild_create(of: Guild) -> Json:
-    """The gateway's event: everything that a bot needs to know of a guild."""
-    threads = [channel(each) for each in of.channels.values() if each.is_thread]
+def guild_create(of: Guild, sees: Callable[[Channel], bool] = lambda _: True) -> Json:
+    """The gateway's event: everything that a bot needs to know of a guild, and of the threads that it `sees`."""
+    threads = [channel(each) for each in of.channels.values() if each.is_thread and sees(each)]
     return {
         **guild(of),
         "joined_at": stamp(0),
@@ -238,6 +246,13 @@ def message(of: Message, address: Address, *, viewer: int, blank: bool = False) 
         found["thread"] = channel(of.thread)
     if of.reactions:
         found["reactions"] = [_reaction(e, by, viewer) for e, by in of.reactions.items() if by]
+    if of.snapshot is not None:
+        found["message_reference"] = {
+            "type": 1,
+            "message_id": str(of.snapshot.id),
+            "channel_id": str(of.snapshot.channel.id),
+        }
+        found["message_snapshots"] = [] if blank else [{"message": _snapshot(of.snapshot, address)}]
     if of.reference is not None:
         found["message_reference"] = {
             "type": 0,
@@ -246,6 +261,14 @@ def message(of: Message, address: Address, *, viewer: int, blank: bool = False) 
         }
         found["referenced_message"] = _basic(message(of.reference, address, viewer=viewer))
     return found
+
+
+def _snapshot(of: Message, address: Address) -> Json:
+    """What is kept of a message that is forwarded (docs: Message Snapshot Object)."""
+    whole = message(of, address, viewer=0)
+    kept = ("type", "content", "timestamp", "edited_timestamp", "attachments", "embeds", "flags")
+    more = ("mentions", "mention_roles", "components")
+    return {key: whole[key] for key in (*kept, *more)}
 
 
 def _basic(of: Json) -> Json:

@@ -12,9 +12,17 @@ EPOCH: Final = 1_420_070_400.0
 
 TEXT: Final = 0
 DM: Final = 1
+VOICE: Final = 2
+ANNOUNCEMENT: Final = 5
+ANNOUNCEMENT_THREAD: Final = 10
 PUBLIC_THREAD: Final = 11
+PRIVATE_THREAD: Final = 12
+FORUM: Final = 15
+THREADS: Final = frozenset({ANNOUNCEMENT_THREAD, PUBLIC_THREAD, PRIVATE_THREAD})
 EPHEMERAL: Final = 1 << 6
 MIB: Final = 1024 * 1024
+TIERS: Final = {0: 10 * MIB, 1: 10 * MIB, 2: 50 * MIB, 3: 100 * MIB}
+"""Boost level → bytes of one file (help centre: File Attachments)."""
 
 
 @dataclass
@@ -66,10 +74,16 @@ class Channel:
     messages: dict[int, "Message"] = field(default_factory=dict)
     archived: bool = False
     locked: bool = False
+    members: set[int] = field(default_factory=set)
+    """Of a private thread: only they and who manages threads see it."""
+    nsfw: bool = False
+    """It is age-restricted."""
+    slow_seconds: int = 0
+    """Between two messages of one person."""
 
     @property
     def is_thread(self) -> bool:
-        return self.kind == PUBLIC_THREAD
+        return self.kind in THREADS
 
     @property
     def last_message_id(self) -> int | None:
@@ -85,12 +99,25 @@ class Guild:
     roles: dict[int, Role] = field(default_factory=dict)
     members: dict[int, Member] = field(default_factory=dict)
     channels: dict[int, Channel] = field(default_factory=dict)
-    upload_bytes: int = 10 * MIB
-    """What is announced."""
+    premium_tier: int = 0
+    """Its boost level."""
+    announced_bytes: int | None = None
+    """What is announced, where that is not what the boost level gives."""
     refused_bytes: int | None = None
     """What is refused in truth, where it is less than what is announced."""
     blocked_words: list[str] = field(default_factory=list)
-    """AutoMod refuses texts with any of these."""
+    """AutoMod refuses texts with any of these, ours too: the documentation names members with Manage Guild as exempt
+    (Auto Moderation, exempt roles), says nothing of bots, and has an error code for who is blocked.
+    """
+
+    @property
+    def upload_bytes(self) -> int:
+        """Of one file."""
+        return TIERS[self.premium_tier] if self.announced_bytes is None else self.announced_bytes
+
+    @upload_bytes.setter
+    def upload_bytes(self, most: int) -> None:
+        self.announced_bytes = most
 
 
 @dataclass
@@ -129,6 +156,8 @@ class Message:
     """Which interaction it answers."""
     application_id: int | None = None
     reactions: dict[str, list[int]] = field(default_factory=dict)
+    snapshot: "Message | None" = None
+    """What was forwarded with it."""
 
     def visible_to(self, user_id: int) -> bool:
         return self.for_user is None or user_id in {self.for_user, self.author.id}
@@ -141,6 +170,8 @@ class Application:
     bot: User
     privileged: int = 0
     """Privileged intents that it was granted."""
+    installed_by: set[int] = field(default_factory=set)
+    """People who have it for themselves, anywhere."""
     commands: dict[int | None, list[dict[str, Any]]] = field(default_factory=dict)
     """Guild (None: all) → command definitions, with ids."""
 

@@ -28,12 +28,17 @@ export class Client extends EventTarget {
     socket.onmessage = (message) => {
       const frame = JSON.parse(message.data);
       if (frame.op === 10) socket.send(JSON.stringify({ op: 2, d: { token: this.token } }));
-      if (frame.op === 0) this.dispatchEvent(new CustomEvent(frame.t, { detail: frame.d }));
+      if (frame.op === 0) this.tell(frame.t, frame.d);
     };
     socket.onclose = () => {
-      this.dispatchEvent(new CustomEvent("LOST"));
-      if (!this.closed) setTimeout(() => this.connect(), 1000);
+      if (this.closed) return; // somebody else looks now: nothing was lost
+      this.tell("LOST", {});
+      setTimeout(() => this.closed || this.connect(), 1000);
     };
+  }
+
+  tell(name, detail) {
+    this.dispatchEvent(new CustomEvent("any", { detail: { name, body: detail } }));
   }
 
   close() {

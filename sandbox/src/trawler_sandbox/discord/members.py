@@ -1,0 +1,34 @@
+"""Who comes, changes and goes, and who hears of it."""
+
+from typing import Any
+
+from trawler_sandbox.discord import shapes
+from trawler_sandbox.discord.hub import Event, Hub
+from trawler_sandbox.discord.world import Guild, User
+
+
+class Members:
+    """Of guilds."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def join(self, guild: Guild, user: User) -> None:
+        """Somebody comes."""
+        member = self._hub.world.join(guild, user)
+        self._tell("GUILD_MEMBER_ADD", guild, shapes.member(member))
+
+    def give(self, guild: Guild, user: User, roles: list[int]) -> None:
+        """Somebody has other roles from now on."""
+        member = guild.members[user.id]
+        member.roles = roles
+        self._tell("GUILD_MEMBER_UPDATE", guild, shapes.member(member))
+
+    def leave(self, guild: Guild, user: User) -> None:
+        """Somebody goes."""
+        del guild.members[user.id]
+        self._tell("GUILD_MEMBER_REMOVE", guild, {"user": shapes.user(user)})
+
+    def _tell(self, name: str, guild: Guild, body: dict[str, Any]) -> None:
+        told = {"guild_id": str(guild.id), **body}
+        self._hub.tell(Event(name, lambda _: told, guild=guild))
