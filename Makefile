@@ -14,7 +14,7 @@ export SSL_CERT_FILE := $(CA)
 export PIP_CERT := $(CA)
 endif
 
-.PHONY: help setup demo test lint format up down status env bench churn soak crds literals images prepare
+.PHONY: help setup demo test lint format up down status env bench churn soak crds literals images prepare texts pictures
 .DEFAULT_GOAL := help
 
 help: ## Show this list.
@@ -81,3 +81,9 @@ literals: setup ## Read what each of yt-dlp's patterns needs (after its version 
 
 crds: setup ## Generate CRDs and the chart's schema from the models.
 	@$(UV) run -q python -m trawler_crds.schema crds charts/trawler/files/crds charts/trawler/values.schema.json
+
+texts: setup ## Write docs/texts.md: every sentence of the bot in every language.
+	@$(UV) run -q python -m trawler_bot.presentation.texts_page docs/texts.md
+
+pictures: setup ## Take README's picture and animation anew, from the page of a demo that is up.
+	@$(UV) run -q python docs/pictures.py

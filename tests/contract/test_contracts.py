@@ -6,6 +6,7 @@ import pytest
 import yaml
 from kubernetes_validate import validate
 
+from trawler_bot.presentation import texts_page
 from trawler_crds import addresses, messages
 from trawler_crds.media_job import MediaJob, MediaJobSpec, MediaJobStatus
 from trawler_crds.schema import crds, fill_values, render
@@ -21,6 +22,11 @@ INVALID = sorted((ROOT / "crds" / "examples" / "invalid").glob("*.yaml"))
 def test_the_committed_crd_is_current(folder: Path, name: str) -> None:
     """Run `make crds` after changing a model."""
     assert render(crds()[name]) == (folder / name).read_text()
+
+
+def test_the_table_of_texts_is_current() -> None:
+    """Run `make texts` after changing a catalogue."""
+    assert texts_page.page() == (ROOT / "docs" / "texts.md").read_text()
 
 
 def test_the_charts_schema_is_current() -> None:

@@ -10,8 +10,15 @@ import pytest
 from cryptography.fernet import Fernet
 
 from postgres import Postgres
-from trawler_bot.limits import Limits, Route
-from trawler_bot.records import DEADLINE, PATIENCE, Pass, Records, Request
+from trawler_bot.delivery.upload_limits import Route, UploadLimits
+from trawler_bot.storage.database import (
+    DEADLINE,
+    PATIENCE,
+    Database,
+    InteractionToken,
+    Request,
+    Unanswered,
+)
 from trawler_crds.media_job import MediaFile
 
 pytestmark = pytest.mark.timeout(120)
@@ -21,8 +28,8 @@ FILE = MediaFile(name="a.mp4", bytes=5, sha256="0" * 64, type="video/mp4")
 
 
 @asynccontextmanager
-async def open_records(database: str, key: bytes | None = None) -> AsyncIterator[Records]:
-    found = Records(database, key or Fernet.generate_key())
+async def open_records(database: str, key: bytes | None = None) -> AsyncIterator[Database]:
+    found = Database(database, key or Fernet.generate_key())
     running = asyncio.create_task(found.run())
     await found.settled(30)
     try:
@@ -52,18 +59,18 @@ async def test_an_interactions_token_is_kept_encrypted_and_for_its_time(database
     """Of no use without the key, nor once it has ended."""
     key = Fernet.generate_key()
     async with open_records(database, key) as records:
-        await records.note(ASKED, Pass("secret-token", 123, time.time() + 60))
-        held = await records.held("d-1")
+        await records.note(ASKED, InteractionToken("secret-token", 123, time.time() + 60))
+        held = await records.token("d-1")
         assert held is not None
         assert ("secret-token", 123) == (held.token, held.most_bytes)
         await records.note(
-            Request("d-2", 7, 8, 9, ASKED.url), Pass("old-token", 123, time.time() - 1)
+            Request("d-2", 7, 8, 9, ASKED.url), InteractionToken("old-token", 123, time.time() - 1)
         )
-        assert await records.held("d-2") is None
+        assert await records.token("d-2") is None
     (stored,) = rows(database, "select token from passes where job = 'd-1'")
     assert b"secret-token" not in bytes(stored[0])  # type: ignore[call-overload]
     async with open_records(database) as other:
-        assert await other.held("d-1") is None
+        assert await other.token("d-1") is None
 
 
 async def test_a_note_that_nobody_waits_for_is_made_late(database: str) -> None:
@@ -101,18 +108,18 @@ async def test_ones_own_requests_are_found_again(database: str) -> None:
 async def test_a_limit_is_learnt_for_a_server_and_a_route_and_for_a_day(database: str) -> None:
     """By the next life too."""
     async with open_records(database) as records:
-        limits = Limits(records)
+        limits = UploadLimits(records)
         await limits.learn(7, Route.TOKEN, 100)
         assert 100 == limits.of(7, Route.TOKEN, 500)
         assert 50 == limits.of(7, Route.TOKEN, 50)
         assert 500 == limits.of(7, Route.CHANNEL, 500)
         assert 500 == limits.of(8, Route.TOKEN, 500)
-        later = Limits(records)
+        later = UploadLimits(records)
         await later.load()
         assert 100 == later.of(7, Route.TOKEN, 500)
         with psycopg.connect(database) as connection:
             connection.execute("update limits set learnt = now() - interval '25 hours'")
-        forgotten = Limits(records)
+        forgotten = UploadLimits(records)
         await forgotten.load()
         assert 500 == forgotten.of(7, Route.TOKEN, 500)
 
@@ -143,7 +150,8 @@ async def test_while_it_is_away_there_are_plain_answers(database: str, postgres:
             begun = time.monotonic()
             assert await records.commands(1) is None
             assert [] == await records.recent(9, 7, "")
-            assert await records.publish("d-1", FILE, 60) is None
+            with pytest.raises(Unanswered):
+                await records.publish("d-1", FILE, 60)
             assert time.monotonic() - begun < 2
         finally:
             postgres.start()

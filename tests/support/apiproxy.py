@@ -53,6 +53,8 @@ class ApiProxy:
         self.lists: list[float] = []
         """When (monotonic) the first page of a list was asked for."""
         self.away = False
+        self.hangs = False
+        """Whether requests are taken, done by nobody, and not answered while that lasts."""
         """Nobody is answered: connections are closed."""
         self.silent = False
         """Watches stay open and say nothing more."""
@@ -78,6 +80,8 @@ class ApiProxy:
         if self.away:
             request.transport.abort()
             return web.Response()
+        while self.hangs:
+            await asyncio.sleep(0.1)
         watch = request.query.get("watch") == "true"
         if not watch and (refusal := self._refuse(request)) is not None:
             return refusal

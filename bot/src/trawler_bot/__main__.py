@@ -9,23 +9,24 @@ from typing import Final
 from nats.errors import Error as NatsError
 from prometheus_client import CollectorRegistry
 
-from trawler_bot import address, commands
-from trawler_bot.asking import Asking, Rules
-from trawler_bot.bot import Bot, Share
-from trawler_bot.budget import Budget
-from trawler_bot.commands import Commands
+from trawler_bot import address
+from trawler_bot.bot import Bot, ShardAssignment
 from trawler_bot.connection import Connection, TokenChanged
-from trawler_bot.delivery import Delivery
-from trawler_bot.desk import Desk
-from trawler_bot.following import Following
-from trawler_bot.jobs import Jobs
-from trawler_bot.left_guilds import LeftGuilds
-from trawler_bot.limits import Limits
-from trawler_bot.presses import Presses
-from trawler_bot.publishing import Publishing
-from trawler_bot.rates import Rates
-from trawler_bot.records import Records
+from trawler_bot.delivery.attachments import Attachments
+from trawler_bot.delivery.public_links import PublicLinks
+from trawler_bot.delivery.rate_limits import RateLimitMonitor
+from trawler_bot.delivery.throttle import EditThrottle
+from trawler_bot.delivery.tracker import JobTracker
+from trawler_bot.delivery.upload_limits import UploadLimits
+from trawler_bot.interactions import commands
+from trawler_bot.interactions.commands import Commands
+from trawler_bot.interactions.components import Presses
+from trawler_bot.interactions.submission import RequestService, Rules
+from trawler_bot.jobs.client import Jobs
+from trawler_bot.jobs.left_guilds import LeftGuilds
+from trawler_bot.services import Services
 from trawler_bot.settings import Settings
+from trawler_bot.storage.database import Database
 from trawler_common import health, lifecycle, logs, telemetry
 from trawler_common.bus import Bus
 from trawler_common.egress import AllowList
@@ -60,9 +61,9 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
         async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
             kube = await Kube.connect(settings.install, connections=CONNECTIONS)
             stack.push_async_callback(kube.close)
-            desk = _desk(settings, kube)
-            share = Share(settings.shards, settings.replicas, settings.ordinal())
-            bot = Bot(desk.rates, desk.records, share=share)
+            services = _services(settings, kube)
+            share = ShardAssignment(settings.shards, settings.replicas, settings.ordinal())
+            bot = Bot(services.rates, services.database, share=share)
             stack.push_async_callback(bot.close)
             connection = Connection(bot, settings.token_file, stop)
             await stack.enter_async_context(
@@ -75,22 +76,22 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
             )
             if settings.links_public_url:
                 await stack.enter_async_context(
-                    health.listen(desk.publishing.app(), settings.links_port)
+                    health.listen(services.links.app(), settings.links_port)
                 )
-            following = Following(bot, desk, tasks, share.owns)
-            _offer(bot, following, desk, settings)
+            tracker = JobTracker(bot, services, tasks, share.owns)
+            _offer(bot, tracker, services, settings)
 
             def served(guild: int) -> bool:
-                busy = following.recent.of_guild(guild)  # people bring the bot along to any server
+                busy = tracker.index.of_guild(guild)  # people bring the bot along to any server
                 return bot.stays(guild) or bool(busy) or not share.owns(guild)
 
-            left = LeftGuilds(desk.jobs, served)
-            leaving = lifecycle.supervise("left guilds", lambda: left.run(following.connected))
+            left = LeftGuilds(services.jobs, served)
+            leaving = lifecycle.supervise("left guilds", lambda: left.run(tracker.connected))
             tasks.create_task(leaving, name="left guilds")
-            tasks.create_task(_hear(settings, following, tasks), name="bus")
-            tasks.create_task(desk.records.run(), name="records")
-            tasks.create_task(lifecycle.supervise("jobs", following.run), name="follow jobs")
-            tasks.create_task(connection.run(desk.records, desk.limits), name="discord")
+            tasks.create_task(_hear(settings, tracker, tasks), name="bus")
+            tasks.create_task(services.database.run(), name="records")
+            tasks.create_task(lifecycle.supervise("jobs", tracker.run), name="follow jobs")
+            tasks.create_task(connection.run(services.database, services.limits), name="discord")
             await stop.wait()
             raise _Ended
     except* _Ended:
@@ -101,14 +102,14 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
         tracing.shutdown()
 
 
-async def _hear(settings: Settings, following: Following, tasks: asyncio.TaskGroup) -> None:
+async def _hear(settings: Settings, tracker: JobTracker, tasks: asyncio.TaskGroup) -> None:
     """The bus, as soon as it is there: without it there is no progress, and all else works."""
     bus = await Bus.connect(settings.nats_url, name="bot", tasks=tasks, patience=math.inf)
     install = settings.install
     while True:
         try:
-            await bus.serve(subjects.progress(install, "*", "*"), Progress, following.hear_progress)
-            await bus.serve(subjects.positions(install, "*"), Positions, following.hear_positions)
+            await bus.serve(subjects.progress(install, "*", "*"), Progress, tracker.hear_progress)
+            await bus.serve(subjects.positions(install, "*"), Positions, tracker.hear_positions)
         except (OSError, NatsError) as error:
             log.warning("bus_away", extra={"error": repr(error)})
             await asyncio.sleep(1)
@@ -116,8 +117,8 @@ async def _hear(settings: Settings, following: Following, tasks: asyncio.TaskGro
             return
 
 
-def _desk(settings: Settings, kube: Kube) -> Desk:
-    """What every teller has at hand."""
+def _services(settings: Settings, kube: Kube) -> Services:
+    """What every part has at hand."""
     store = Store(
         StoreSettings.read(
             settings.s3_credentials,
@@ -127,26 +128,27 @@ def _desk(settings: Settings, kube: Kube) -> Desk:
             prefix=settings.s3_prefix,
         )
     )
-    records = Records(
+    database = Database(
         settings.postgres_file.read_text().strip(), settings.key_file.read_bytes().strip()
     )
-    return Desk(
+    rates = RateLimitMonitor()
+    return Services(
         jobs=Jobs(kube),
-        delivery=Delivery(store, settings.scratch, settings.scratch_bytes),
-        records=records,
-        limits=Limits(records),
-        publishing=Publishing(
-            records,
+        attachments=Attachments(store, settings.scratch, settings.scratch_bytes),
+        database=database,
+        limits=UploadLimits(database),
+        links=PublicLinks(
+            database,
             store,
             public_url=settings.links_public_url,
             seconds=settings.links_seconds,
         ),
-        rates=Rates(),
-        budget=Budget(),
+        rates=rates,
+        throttle=EditThrottle(rates.low),
     )
 
 
-def _offer(bot: Bot, following: Following, desk: Desk, settings: Settings) -> None:
+def _offer(bot: Bot, tracker: JobTracker, services: Services, settings: Settings) -> None:
     """Commands and buttons."""
     rules = Rules(
         egress=AllowList.parse(filter(None, settings.egress_allow.split(","))),
@@ -156,16 +158,16 @@ def _offer(bot: Bot, following: Following, desk: Desk, settings: Settings) -> No
         queue=settings.queue.wire(),
         reuse_seconds=settings.reuse_seconds,
     )
-    asking = Asking(following, desk, rules)
+    requests = RequestService(tracker, services, rules)
     offered = Commands(
-        asking,
-        following,
-        desk,
+        requests,
+        tracker,
+        services,
         user_install=settings.user_install,
         rules=commands.rules(rules.apart, rules.per_minute),
         reuse_seconds=settings.reuse_seconds,
     )
-    bot.serve(asking, following, offered, Presses(asking, desk))
+    bot.serve(requests, tracker, offered, Presses(requests, services))
 
 
 def main() -> None:

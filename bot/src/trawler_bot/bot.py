@@ -8,16 +8,17 @@ from typing import Any, Final
 import discord
 from discord import app_commands
 
-from trawler_bot import commands
-from trawler_bot.asking import Asking
-from trawler_bot.commands import Commands
-from trawler_bot.following import Following
-from trawler_bot.presses import Presses
-from trawler_bot.rates import NotNow, Rates
-from trawler_bot.records import Records
-from trawler_bot.sheet import UNSURE
-from trawler_bot.texts import Key, language, say
-from trawler_bot.whispers import whisper
+from trawler_bot.delivery.message import UNSURE
+from trawler_bot.delivery.rate_limits import RateLimitMonitor, RetrySuppressed
+from trawler_bot.delivery.tracker import JobTracker
+from trawler_bot.interactions import commands
+from trawler_bot.interactions.commands import Commands
+from trawler_bot.interactions.components import Presses
+from trawler_bot.interactions.ephemeral import reply_ephemeral
+from trawler_bot.interactions.localization import CatalogueTranslator
+from trawler_bot.interactions.submission import RequestService
+from trawler_bot.presentation.i18n import Key, language, say
+from trawler_bot.storage.database import Database
 from trawler_common import logs
 
 log = logs.get("bot")
@@ -27,7 +28,7 @@ BETWEEN: Final = 5.0
 
 
 @dataclass(frozen=True)
-class Share:
+class ShardAssignment:
     """Which shards are this process's."""
 
     shards: int
@@ -45,33 +46,37 @@ class Share:
 
 
 class Bot(discord.AutoShardedClient):
-    """No privileged intent: commands and presses need none."""
+    """No privileged intent: commands and presses need none. That of messages tells when one of ours is deleted; what
+    others write comes without its content.
+    """
 
-    def __init__(self, rates: Rates, records: Records, *, share: Share) -> None:
+    def __init__(
+        self, rates: RateLimitMonitor, database: Database, *, share: ShardAssignment
+    ) -> None:
         super().__init__(
-            intents=discord.Intents(guilds=True),
+            intents=discord.Intents(guilds=True, guild_messages=True, dm_messages=True),
             max_messages=None,
             shard_count=share.shards,
             shard_ids=share.mine(),
             http_trace=rates.trace(),
         )
         self.tree = Tree(self)
-        self._records = records
+        self._database = database
         self._turn, self._turns = share.ordinal, share.replicas
-        self._asking: Asking | None = None
-        self._following: Following | None = None
+        self._requests: RequestService | None = None
+        self._tracker: JobTracker | None = None
 
     def serve(
-        self, asking: Asking, following: Following, offered: Commands, presses: Presses
+        self, requests: RequestService, tracker: JobTracker, offered: Commands, presses: Presses
     ) -> None:
         """What people get; before the client is started."""
-        self._asking, self._following = asking, following
+        self._requests, self._tracker = requests, tracker
         offered.add_to(self.tree)
         self.add_dynamic_items(*presses.items())
 
     def serves(self, interaction: discord.Interaction) -> bool:
         """Whether this install answers there."""
-        return self._asking is not None and self._asking.serves(interaction.guild_id)
+        return self._requests is not None and self._requests.serves(interaction.guild_id)
 
     def stays(self, guild_id: int) -> bool:
         """Whether we are in a server, one that is away just now included."""
@@ -79,6 +84,7 @@ class Bot(discord.AutoShardedClient):
 
     async def setup_hook(self) -> None:
         """Before the gateway."""
+        await self.tree.set_translator(CatalogueTranslator())
         await self._register()
 
     async def _register(self) -> None:
@@ -93,15 +99,19 @@ class Bot(discord.AutoShardedClient):
 
     async def _register_ours(self) -> None:
         assert self.application_id is not None
-        ours = [each.to_dict(self.tree) for each in self.tree.get_commands()]
+        translator = CatalogueTranslator()
+        ours = [
+            await each.get_translated_payload(self.tree, translator)
+            for each in self.tree.get_commands()
+        ]
         digest = commands.digest(ours)
         known = await self.http.get_global_commands(self.application_id)
         there = {each["name"] for each in known} == {each["name"] for each in ours}
-        if there and await self._records.commands(self.application_id) == digest:
+        if there and await self._database.commands(self.application_id) == digest:
             return
         await self.tree.sync()
         log.info("commands_registered")
-        await self._records.note_commands(self.application_id, digest)
+        await self._database.note_commands(self.application_id, digest)
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
         """Discord resets the token of whoever asks too often: not before it says that it is granted."""
@@ -115,10 +125,31 @@ class Bot(discord.AutoShardedClient):
 
     async def on_ready(self) -> None:
         """Again after each new session; harmless."""
-        assert self._following is not None
-        if self._following.connected.is_set():
+        assert self._tracker is not None
+        if self._tracker.connected.is_set():
             await self._register()
-        self._following.connected.set()
+        self._tracker.connected.set()
+
+    async def on_raw_message_delete(self, event: discord.RawMessageDeleteEvent) -> None:
+        """Perhaps one of ours."""
+        assert self._tracker is not None
+        self._tracker.message_deleted(event.message_id)
+
+    async def on_raw_bulk_message_delete(self, event: discord.RawBulkMessageDeleteEvent) -> None:
+        """Perhaps some of ours."""
+        assert self._tracker is not None
+        for message_id in event.message_ids:
+            self._tracker.message_deleted(message_id)
+
+    async def on_raw_thread_delete(self, event: discord.RawThreadDeleteEvent) -> None:
+        """With all that was in it."""
+        assert self._tracker is not None
+        self._tracker.channel_deleted(event.thread_id)
+
+    async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
+        """With all that was in it."""
+        assert self._tracker is not None
+        self._tracker.channel_deleted(channel.id)
 
     async def on_error(self, event_method: str, /, *_: Any, **__: Any) -> None:
         """Said once, and the client goes on."""
@@ -135,14 +166,16 @@ class Tree(app_commands.CommandTree[Bot]):
         if interaction.type is discord.InteractionType.autocomplete:
             await interaction.response.autocomplete([])
         else:
-            await whisper(interaction, say(language(str(interaction.locale)), Key.NOT_SERVED))
+            await reply_ephemeral(
+                interaction, say(language(str(interaction.locale)), Key.NOT_SERVED)
+            )
         return False
 
     async def on_error(
         self, interaction: discord.Interaction[Bot], error: app_commands.AppCommandError, /
     ) -> None:
         """A fault of ours; the number of the interaction finds it in the log."""
-        if isinstance(error.__cause__, NotNow):
+        if isinstance(error.__cause__, RetrySuppressed):
             return
         log.error(
             "command_failed",
@@ -151,4 +184,4 @@ class Tree(app_commands.CommandTree[Bot]):
         )
         if interaction.type is not discord.InteractionType.autocomplete:
             to = language(str(interaction.locale))
-            await whisper(interaction, say(to, Key.BROKEN, name=interaction.id))
+            await reply_ephemeral(interaction, say(to, Key.BROKEN, name=interaction.id))

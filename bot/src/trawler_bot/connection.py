@@ -9,9 +9,9 @@ from typing import Final
 import discord
 
 from trawler_bot.bot import Bot
-from trawler_bot.limits import Limits
-from trawler_bot.records import Records
-from trawler_bot.sheet import UNSURE
+from trawler_bot.delivery.message import UNSURE
+from trawler_bot.delivery.upload_limits import UploadLimits
+from trawler_bot.storage.database import Database
 from trawler_common import logs
 
 log = logs.get("connection")
@@ -41,10 +41,10 @@ class Connection:
         """Whether people are answered."""
         return self._bot.is_ready() and not self._refused
 
-    async def run(self, records: Records, limits: Limits) -> None:
+    async def run(self, database: Database, limits: UploadLimits) -> None:
         """Stay connected; that it ends untold is a reason to end. Raises TokenChanged."""
         token = await self._accepted()
-        await records.settled(DATABASE)
+        await database.settled(DATABASE)
         await limits.load()
         try:
             await self._bot.start(token)

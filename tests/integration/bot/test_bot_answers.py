@@ -15,7 +15,7 @@ from botting import BotProcess, button, delivered, ended, link
 from emulated import Emulated, Person
 from rig import Rig
 from servers import wait_until
-from trawler_bot.jobs import TRIES
+from trawler_bot.jobs.client import TRIES
 from trawler_common.crashing import VARIABLE, CrashPoint
 from trawler_sandbox.discord.permissions import Permission
 from trawler_sandbox.discord.world import Overwrite
@@ -61,7 +61,7 @@ async def test_what_is_no_public_link_is_refused_in_private(
 ) -> None:
     """No MediaJob is made."""
     for number, (url, words) in enumerate(
-        {"cats": "not a link", "http://10.0.0.1/": "private network"}.items(), 1
+        {"cats": "look like a link", "http://10.0.0.1/": "private network"}.items(), 1
     ):
         await ben.types("download", url=url)
         said = await ben.hears("MESSAGE_CREATE", at_least=number)
@@ -77,7 +77,7 @@ async def test_a_failure_says_why_and_what_to_do(rig: Rig, ben: Person) -> None:
     await ben.types("download", url=f"{rig.address}/status/404/{secrets.token_hex(6)}.mp4")
     first = await ben.hears("MESSAGE_CREATE")
     over = await ended(ben, first["id"])
-    assert "There is no media at this address." in over["content"]
+    assert "I found no media behind this link." in over["content"]
     retry = button(over, "Retry")
     await asyncio.gather(ben.presses(first["id"], retry), ben.presses(first["id"], retry))
     await rig.until(lambda: len(rig.jobs()) == 2, what="a second job")
@@ -99,7 +99,7 @@ async def test_cancel_cancels_and_only_for_who_asked(
     async with emulated.person(cleo) as other:
         await other.presses(first["id"], cancel)
         said = await other.hears("MESSAGE_CREATE")
-        assert "Only who asked for this" in said["content"]
+        assert "Only the person who asked" in said["content"]
     await ben.presses(first["id"], cancel)
     assert "Cancelled." in (await ended(ben, first["id"]))["content"]
     await rig.nothing_left()
@@ -132,7 +132,10 @@ async def test_a_job_that_somebody_deletes_is_said_to_be_gone(
         proxy.cut_watches()
     proxy.silent = False
     (shown,) = emulated.channel.messages.values()
-    await rig.until(lambda: "forgotten" in shown.content and not shown.components, what="a word")
+    await rig.until(
+        lambda: "removed before it finished" in shown.content and not shown.components,
+        what="a word",
+    )
     await rig.nothing_left()
 
 
@@ -147,7 +150,7 @@ async def test_what_was_said_not_to_be_begun_is_not_begun(
     proxy.lost_creates, proxy.lost_after = 1, after
     await ben.types("download", url=link(rig, 5_000_000, 50_000))
     said = await ben.hears("MESSAGE_CREATE")
-    assert "nothing was begun" in said["content"]
+    assert "nothing was started" in said["content"]
     await rig.until(
         lambda: {"Cancelled"} == {str(job.status.phase) for job in rig.jobs().values()}, what="it"
     )
@@ -180,12 +183,15 @@ async def test_a_bot_that_is_killed_goes_on_with_the_same_message(
 async def test_who_hurries_is_told_how_long_to_wait(rig: Rig, ben: Person) -> None:
     """As `/help` says; no second MediaJob is made."""
     await ben.types("help")
-    assert "after 10 s, 5 times a minute" in (await ben.hears("MESSAGE_CREATE"))["content"]
+    assert (
+        "once every 10 s, and up to 5 times a minute"
+        in (await ben.hears("MESSAGE_CREATE"))["content"]
+    )
     await ben.types("download", url=link(rig))
     await ben.hears("MESSAGE_CREATE", at_least=2)
     await ben.types("download", url=link(rig))
     said = await ben.hears("MESSAGE_CREATE", at_least=3)
-    assert "you can ask again in" in said["content"]
+    assert "going a bit fast" in said["content"]
     assert said["flags"] & 64
     assert 1 == len(rig.jobs())
 

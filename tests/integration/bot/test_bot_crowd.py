@@ -72,7 +72,7 @@ async def test_fifty_ask_at_once(rig: Rig, emulated: Emulated, channels: int) ->
         # whom a machine that is too busy would keep waiting is told so, at once and alone
         accepted = [m for m in messages if m.for_user is None]
         refused = [m for m in messages if m.for_user is not None]
-        assert all("nothing was begun" in m.content for m in refused)
+        assert all("nothing was started" in m.content for m in refused)
         assert len(accepted) > CROWD / 2
         await rig.until(
             lambda: all(m.attachments for m in accepted), what="their files", timeout=180

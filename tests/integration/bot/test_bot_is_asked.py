@@ -13,7 +13,7 @@ from botting import BotProcess, button, delivered, ended, link
 from emulated import Emulated, Person
 from postgres import Postgres
 from rig import Rig
-from trawler_bot.records import AGAIN
+from trawler_bot.storage.database import AGAIN
 from trawler_crds.keys import LABEL_MANAGED_BY, MANAGED_BY_BOT
 from trawler_sandbox.discord.faults import Answer
 from trawler_sandbox.discord.permissions import Permission
@@ -42,7 +42,7 @@ async def test_ones_own_links_are_completed(rig: Rig, ben: Person, emulated: Emu
         first = await ben.hears("MESSAGE_CREATE", at_least=number)
         await ended(ben, first["id"])
     offered = await ben.completes("download", "url", rig.address[7:])
-    assert [True, True] == [each["name"].startswith("already here · ") for each in offered]
+    assert [True, True] == [each["name"].startswith("ready · ") for each in offered]
     assert short in [each["value"] for each in offered]
     assert all(len(each["value"]) <= 100 and len(each["name"]) <= 100 for each in offered)
     (number_,) = [each["value"] for each in offered if each["value"] != short]
@@ -103,7 +103,10 @@ async def test_a_job_that_is_deleted_before_its_message_is_there_is_said_to_be_g
     assert 2 == [name for name, _ in ben.heard].count("MESSAGE_CREATE")
     made = await ben.hears("MESSAGE_CREATE", at_least=3)
     shown = emulated.channel.messages[int(made["id"])]
-    await rig.until(lambda: "forgotten" in shown.content and not shown.components, what="a word")
+    await rig.until(
+        lambda: "removed before it finished" in shown.content and not shown.components,
+        what="a word",
+    )
     await rig.nothing_left()
 
 
@@ -127,10 +130,12 @@ async def test_lists_and_cancelling_by_command(rig: Rig, ben: Person, emulated: 
         assert [] == await other.completes("queue cancel", "job", "")
         (name,) = rig.jobs()
         await other.types("queue cancel", job=name)
-        assert "Only who asked" in private(await other.hears("MESSAGE_CREATE", at_least=2))
+        assert "Only the person who asked" in private(
+            await other.hears("MESSAGE_CREATE", at_least=2)
+        )
     (offered,) = await ben.completes("queue cancel", "job", "")
     await ben.types("queue cancel", job=offered["value"])
-    assert "being cancelled" in private(await ben.hears("MESSAGE_CREATE", at_least=3))
+    assert "Cancelling." in private(await ben.hears("MESSAGE_CREATE", at_least=3))
     assert "Cancelled." in (await ended(ben, first["id"]))["content"]
     await ben.types("jobs mine")
     mine = private(await ben.hears("MESSAGE_CREATE", at_least=4))
@@ -143,7 +148,7 @@ async def test_lists_and_cancelling_by_command(rig: Rig, ben: Person, emulated: 
 async def test_a_server_that_is_not_served_is_told_so(rig: Rig, ben: Person) -> None:
     """In private; no MediaJob."""
     await ben.types("download", url=link(rig))
-    assert "does not serve this server" in private(await ben.hears("MESSAGE_CREATE"))
+    assert "not set up for this server" in private(await ben.hears("MESSAGE_CREATE"))
     assert [] == await ben.completes("download", "url", "http")
     assert {} == rig.jobs()
 
@@ -176,9 +181,7 @@ async def test_a_full_queue_and_a_missing_right_are_said_before_anything_is_made
         )
     await asyncio.sleep(2)  # a queue that could not be looked at is looked at again after that
     await ben.types("download", url=link(rig))
-    assert "queue of this server is full" in private(
-        await ben.hears("MESSAGE_CREATE", at_least=4 + SLOTS)
-    )
+    assert "queue is full" in private(await ben.hears("MESSAGE_CREATE", at_least=4 + SLOTS))
     assert 2 + SLOTS == len(rig.jobs())
 
 
@@ -216,14 +219,14 @@ async def test_the_api_server_is_away(
     proxy.away = True
     await ben.types("download", url=link(rig))
     said = await ben.hears("MESSAGE_CREATE")
-    assert "nothing was begun" in private(said)
+    assert "nothing was started" in private(said)
     proxy.away = False
     await ben.presses(said["id"], button(said, "Try again"))
     second = await ben.hears("MESSAGE_CREATE", at_least=2)
     assert 1 == len((await ended(ben, second["id"]))["attachments"])
     assert 1 == len(rig.jobs())
     assert all(seconds < 3 for _, seconds in emulated.hub.counters.timings)
-    assert "teller_died" not in bot.log.read_text()
+    assert "updater_died" not in bot.log.read_text()
 
 
 async def test_the_database_is_away(
@@ -310,3 +313,60 @@ async def test_a_private_request_survives_the_bots_death(
     await delivered(rig, "Shown", "True")
     assert 1 == len((await ended(ben, first["id"]))["attachments"])
     assert 1 == len(emulated.channel.messages)
+
+
+@pytest.mark.bot(COOLDOWN_SECONDS="0")
+@pytest.mark.usefixtures("bot")
+async def test_a_hanging_api_server_keeps_no_server_waiting_for_another(
+    rig: Rig, ben: Person, emulated: Emulated, proxy: ApiProxy
+) -> None:
+    """People of twenty servers ask at the same moment: each is told within Discord's three seconds that nothing was
+    started; when it goes on, nothing of it is done.
+    """
+    world = emulated.discord.world
+    usual = emulated.guild.roles[emulated.guild.id].permissions
+    places = []
+    for number in range(20):
+        guild = world.add_guild(f"Server {number}", emulated.ada, everyone=usual)
+        for user in (emulated.ben, emulated.application.bot):
+            world.join(guild, user)
+        places.append(world.add_channel(guild, "general"))
+    await emulated.discord.gateway.disturb("invalid_session", resumable=False)
+    ready = emulated.hub.counters.identifies
+    await rig.until(lambda: emulated.hub.counters.identifies > ready, what="a new session")
+    await asyncio.sleep(3)  # until the library has heard of all servers
+    proxy.hangs = True
+    try:
+        await asyncio.gather(*(ben.types("download", at=at, url=link(rig)) for at in places))
+        said = await ben.hears("MESSAGE_CREATE", at_least=20)
+        assert said["flags"] & 64
+    finally:
+        proxy.hangs = False
+    every = [b for n, b in ben.heard if n == "MESSAGE_CREATE"]
+    assert all("nothing was started" in private(each) for each in every)
+    assert 20 == len(emulated.hub.counters.timings)
+    assert all(seconds < 3 for _, seconds in emulated.hub.counters.timings)
+    await rig.until(
+        lambda: {"Cancelled"} >= {str(job.status.phase) for job in rig.jobs().values()}, what="none"
+    )
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_slow_completion_costs_nobody_anything(
+    rig: Rig, ben: Person, emulated: Emulated, database: str
+) -> None:
+    """The table of requests is locked for whoever looks; tokens, notes and links go their way."""
+    with psycopg.connect(database) as other:
+        other.execute("lock table requests in access exclusive mode")
+        assert [] == await ben.completes("download", "url", "")
+        await ben.types("download", url=link(rig), private=True)
+        first = await ben.hears("MESSAGE_CREATE")
+        assert 1 == len((await ended(ben, first["id"]))["attachments"])
+        other.rollback()
+
+    def noted() -> list[Any]:
+        with psycopg.connect(database) as connection:
+            return connection.execute("select job from requests").fetchall()
+
+    await rig.until(lambda: 1 == len(noted()), what="what could not be noted before")
+    assert all(seconds < 2 for _, seconds in emulated.hub.counters.timings)

@@ -43,4 +43,4 @@ async def test_a_person_downloads_by_keyboard_plays_it_and_cancels_another(
         await expect(page.get_by_role("combobox", name="url")).to_be_focused()
         offered = page.get_by_role("listbox", name="Suggestions for url").get_by_role("option")
         await expect(offered).to_have_count(2)
-        await expect(offered.filter(has_text="already here")).to_have_count(1)
+        await expect(offered.filter(has_text="ready")).to_have_count(1)

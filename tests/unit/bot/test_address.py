@@ -3,7 +3,8 @@
 import discord
 import pytest
 
-from trawler_bot import address, names
+from trawler_bot import address
+from trawler_bot.jobs import ids as names
 
 
 @pytest.fixture(autouse=True)

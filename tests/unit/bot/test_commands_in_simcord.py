@@ -13,21 +13,21 @@ import pytest
 import simcord
 from cryptography.fernet import Fernet
 
-from trawler_bot import commands
-from trawler_bot.asking import Asking, Rules
-from trawler_bot.bot import Bot, Share
-from trawler_bot.budget import Budget
-from trawler_bot.commands import Commands
-from trawler_bot.desk import Desk
-from trawler_bot.following import Following
-from trawler_bot.jobs import Jobs
-from trawler_bot.limits import Limits
-from trawler_bot.presses import Presses
-from trawler_bot.rates import Rates
-from trawler_bot.records import Pass, Records
+from trawler_bot.bot import Bot, ShardAssignment
+from trawler_bot.delivery.rate_limits import RateLimitMonitor
+from trawler_bot.delivery.throttle import EditThrottle
+from trawler_bot.delivery.tracker import JobTracker
+from trawler_bot.delivery.upload_limits import UploadLimits
+from trawler_bot.interactions import commands
+from trawler_bot.interactions.commands import Commands
+from trawler_bot.interactions.components import Presses
+from trawler_bot.interactions.submission import RequestService, Rules
+from trawler_bot.jobs.client import Jobs
+from trawler_bot.services import Services
+from trawler_bot.storage.database import Database, InteractionToken
 from trawler_common.egress import AllowList
 from trawler_common.kube import ApiAway, Missing
-from trawler_crds.media_job import MediaJob, MediaJobSpec, ObjectMeta
+from trawler_crds.media_job import DeliveryStatus, MediaJob, MediaJobSpec, ObjectMeta
 from trawler_crds.media_queue import MediaQueueSpec
 
 LINK = "https://example.com/watch/1"
@@ -58,18 +58,18 @@ class Made:
     async def queue(self, _: str, spec: dict[str, Any]) -> MediaQueueSpec:
         return MediaQueueSpec.model_validate(spec)
 
-    async def note_message(self, job: MediaJob, _: int) -> MediaJob:
+    async def note_messages(self, job: MediaJob, _: DeliveryStatus) -> MediaJob:
         return job
 
 
-class Untold(Following):
+class Untold(JobTracker):
     """Nothing is told on: no message is edited here."""
 
     def follow(
-        self, job: MediaJob, message_id: int, held: Pass | None, *, gone: bool = False
+        self, job: MediaJob, token: InteractionToken | None, *, gone: bool = False
     ) -> None: ...
 
-    def recover(self, job: MediaJob, held: Pass | None = None) -> None: ...
+    def recover(self, job: MediaJob, token: InteractionToken | None = None) -> None: ...
 
 
 @dataclass
@@ -88,19 +88,20 @@ class World:
 async def simulated(*guilds: int) -> AsyncIterator[World]:
     """Entered in the test itself: SimCord's clock belongs to the task that began it."""
     made = Made()
-    records = Records("postgresql://nowhere.invalid/", Fernet.generate_key())
-    desk = Desk(
+    database = Database("postgresql://nowhere.invalid/", Fernet.generate_key())
+    rates = RateLimitMonitor()
+    services = Services(
         jobs=cast("Jobs", made),
-        delivery=cast("Any", None),
-        records=records,
-        limits=Limits(records),
-        publishing=cast("Any", None),
-        rates=Rates(),
-        budget=Budget(),
+        attachments=cast("Any", None),
+        database=database,
+        limits=UploadLimits(database),
+        links=cast("Any", None),
+        rates=rates,
+        throttle=EditThrottle(rates.low),
     )
-    share = Share(shards=1, replicas=1, ordinal=0)
-    bot = Bot(desk.rates, records, share=share)
-    following = Untold(bot, desk, cast("asyncio.TaskGroup", None), share.owns)
+    share = ShardAssignment(shards=1, replicas=1, ordinal=0)
+    bot = Bot(rates, database, share=share)
+    tracker = Untold(bot, services, cast("asyncio.TaskGroup", None), share.owns)
     rules = Rules(
         egress=AllowList.parse([]),
         guilds=frozenset(guilds),
@@ -109,16 +110,16 @@ async def simulated(*guilds: int) -> AsyncIterator[World]:
         queue={},
         reuse_seconds=60,
     )
-    asking = Asking(following, desk, rules)
+    requests = RequestService(tracker, services, rules)
     offered = Commands(
-        asking,
-        following,
-        desk,
+        requests,
+        tracker,
+        services,
         user_install=False,
         rules=commands.rules(10, 5),
         reuse_seconds=60,
     )
-    bot.serve(asking, following, offered, Presses(asking, desk))
+    bot.serve(requests, tracker, offered, Presses(requests, services))
     async with simcord.run(bot) as env:
         guild = env.create_guild()
         channel = guild.create_text_channel("general")
@@ -156,7 +157,7 @@ async def test_private_is_for_one_and_haste_is_told_so() -> None:
         assert first.ephemeral
         second = await world.ann.slash(world.channel, "download", url=LINK)
         assert second.ephemeral
-        assert "you can ask again in" in second.response.content
+        assert "You're going a bit fast" in second.response.content
         other = await world.bob.slash(world.channel, "download", url=LINK)
         assert not other.ephemeral
         assert 2 == len(world.made.jobs)
@@ -216,7 +217,7 @@ async def test_what_could_not_be_taken_can_be_tried_again() -> None:
         world.made.away = True
         refused = await world.ann.slash(world.channel, "download", url=LINK)
         assert refused.ephemeral
-        assert "nothing was begun" in refused.response.content
+        assert "nothing was started" in refused.response.content
         world.made.away = False
         assert ["Try again"] == labels(refused.response)
 
@@ -226,7 +227,7 @@ async def test_strangers_are_told_so() -> None:
     async with simulated(1) as world:
         done = await world.ann.slash(world.channel, "download", url=LINK)
         assert done.ephemeral
-        assert "does not serve this server" in done.response.content
+        assert "not set up for this server" in done.response.content
         assert {} == world.made.jobs
 
 

@@ -5,9 +5,9 @@ from typing import Any, cast
 
 import pytest
 
-from trawler_bot import names
-from trawler_bot.jobs import Jobs
-from trawler_bot.left_guilds import LeftGuilds, deletable
+from trawler_bot.jobs import ids as names
+from trawler_bot.jobs.client import Jobs
+from trawler_bot.jobs.left_guilds import LeftGuilds, deletable
 from trawler_common.kube import Refused
 from trawler_crds.keys import LABEL_MANAGED_BY, MANAGED_BY_BOT
 from trawler_crds.media_queue import MediaQueue

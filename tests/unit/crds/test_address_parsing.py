@@ -1,13 +1,13 @@
 """Whatever the API server's grammar lets in, our parser takes apart or refuses with a sentence."""
 
 import re
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trawler_bot import links
-from trawler_common.egress import AllowList
+from trawler_bot.interactions import urls
 from trawler_crds import addresses
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import Limits, Media
@@ -67,14 +67,16 @@ def test_every_address_that_the_api_server_accepts_is_parsed_or_refused(url: str
     try:
         address = addresses.parse(url)
     except addresses.BadAddress:
-        assert links.judge(url, AllowList()) is links.Objection.MALFORMED
+        with pytest.raises(urls.BadLink):
+            urls.normalise(url)
         with pytest.raises(FetchError) as refusal:
             routing.route(order(url))
         assert refusal.value.reason is FailureReason.BAD_ADDRESS
         return
     assert 1 <= address.port <= addresses.MAX_PORT
     assert addresses.parse(address.canonical()).canonical() == address.canonical()
-    links.judge(url, AllowList())
+    with suppress(urls.BadLink):  # a link that ends in punctuation means another
+        urls.normalise(url)
     routing.route(order(url))
 
 
@@ -84,8 +86,9 @@ def test_any_text_at_all_is_parsed_or_refused(text: str) -> None:
     """Also behind a beginning that looks right."""
     for url in (text, f"http://{text}", f"https://[{text}]/", f"http://a.example:{text}"):
         addresses.fault(url)
-        links.judge(url, AllowList())
-        links.find(url)
+        with suppress(urls.BadLink):
+            urls.normalise(url)
+        urls.find(url)
 
 
 def test_the_parts_of_an_address_are_what_was_written() -> None:

@@ -6,11 +6,11 @@ from pydantic import ValidationError
 
 from generate import Generator
 from objects import clock, pod
-from trawler_bot import replies
-from trawler_bot.following import where_of
-from trawler_bot.jobs import is_ours
-from trawler_bot.recent import Recent
-from trawler_bot.texts import Language
+from trawler_bot.delivery.tracker import where_of
+from trawler_bot.jobs.client import is_ours
+from trawler_bot.jobs.index import JobIndex
+from trawler_bot.presentation import rendering
+from trawler_bot.presentation.i18n import CATALOGUES
 from trawler_crds.media_job import TERMINAL, MediaJob, MediaJobStatus, Phase
 from trawler_crds.media_queue import MediaQueue
 from trawler_crds.worker_pool import WorkerPool
@@ -114,15 +114,17 @@ def test_what_is_written_of_a_generated_job_is_what_the_schema_takes(seed: int) 
 @given(SEEDS)
 def test_every_job_that_the_schema_lets_in_can_be_shown(seed: int) -> None:
     """A message, a list, a completion."""
-    recent = Recent()
+    index = JobIndex()
     for job in jobs(seed):
-        for to in Language:
-            shown = [replies.waiting(job, to), replies.running(job, to, None)]
-            if job.status.phase in {Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED}:
-                shown.append(replies.ended(job, to, too_large=[], links={}, limit=10**7))
-            assert all(0 < len(reply.content) <= replies.CONTENT for reply in shown)
+        for to in CATALOGUES:
+            shown = [rendering.waiting(job, to), rendering.running(job, to, None)]
+            if job.status.phase is Phase.SUCCEEDED:
+                shown.append(rendering.ended(rendering.Shown(job, limit=10**7), to))
+            if job.status.phase in {Phase.FAILED, Phase.CANCELLED}:
+                shown.append(rendering.failed(job, to))
+            assert all(0 < len(reply.content) <= rendering.CONTENT for reply in shown)
         if is_ours(job):
-            recent.see(job, where_of(job))
+            index.see(job, where_of(job))
 
 
 @settings(deadline=None)  # a busy machine is not a slow step

@@ -1,0 +1,339 @@
+"""The last words of a job: planned, sent, and sent in a lesser way where Discord refuses the better one."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import discord
+
+from trawler_bot.delivery import packing
+from trawler_bot.delivery.attachments import seconds
+from trawler_bot.delivery.message import JobMessage, TokenEnded, Unreachable
+from trawler_bot.delivery.refusals import ANEW, AUTOMOD, NO_PERMISSION, is_too_large, reason_of
+from trawler_bot.delivery.tracked_job import TrackedJob
+from trawler_bot.jobs import ids
+from trawler_bot.presentation import rendering
+from trawler_bot.presentation.i18n import Key, language
+from trawler_bot.presentation.rendering import Reply, Shown
+from trawler_bot.services import Services
+from trawler_bot.storage.database import Unanswered
+from trawler_common import logs
+from trawler_common.crashing import CrashPoint, reach
+from trawler_common.kube import ApiAway, Conflict, Missing, Refused
+from trawler_crds.media_job import DeliveryStatus, MediaFile, MediaJob, Phase
+
+log = logs.get("ending")
+
+Wording = Callable[[bool], Reply]
+"""What is said, also without a stranger's words."""
+Sending = Callable[[], Awaitable[None]]
+
+UPLOAD_TRIES: Final = 3
+"""How often the upload of one message may run out of time before it goes without its files."""
+LINK_TRIES: Final = 5
+"""How often the database is waited for with the link of a file; then it goes without."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """In which way the first message is written; each refusal leads to a lesser one."""
+
+    plain: bool = False
+    """Without a stranger's words, in the text and in the names of files."""
+    files: bool = True
+    note: Key | None = None
+    """What a person is told of it."""
+
+    def after(self, error: discord.HTTPException) -> "Way | None":
+        """The next way after a refusal; None where there is none."""
+        if error.code in AUTOMOD:
+            if not self.plain:
+                return replace(self, plain=True, note=self.note or Key.BLOCKED)
+            return replace(self, files=False) if self.files else None
+        if error.code == NO_PERMISSION and self.files:
+            return replace(self, files=False, note=Key.CANNOT_ATTACH)
+        return None
+
+
+class Ending:
+    """Of one job. What was done stays done when it is tried again."""
+
+    def __init__(self, tracked: TrackedJob, message: JobMessage, services: Services) -> None:
+        self._tracked = tracked
+        self._message = message
+        self._services = services
+        self._language = language(message.where.locale)
+        self.shown = False
+        """The first message was written, with its files."""
+        self._put: set[int] = set()
+        """Places of further messages that were written."""
+        self._omitted: list[int] = []
+        """Places of files that are not attached."""
+        self._way = Way()
+        self._together: int | None = None
+        """Bytes of one message, where Discord refused more."""
+        self._taken = 0
+        """The most bytes of one message that it took."""
+        self._slow = 0
+        self._linkless = 0
+
+    def noted(self) -> DeliveryStatus:
+        """What is to be written down of it."""
+        return self._message.noted().model_copy(update={"omitted": self._omitted or None})
+
+    async def before(self) -> Shown | None:
+        """What the job that this one replaces left in the message; None where there was none, or nobody knows any
+        more. Its files stay in any case: they are not touched.
+        """
+        name = self._message.where.replaces
+        if name is None:
+            return None
+        try:
+            job = await self._services.jobs.get(name)
+        except (ApiAway, Missing, Refused, ValueError) as error:
+            log.info("earlier_job_not_known", extra={"job": name, "error": str(error)})
+            return None
+        files = job.status.files or []
+        noted = job.status.delivery.omitted if job.status.delivery else None
+        omitted = [files[at] for at in noted or () if at < len(files)]
+        limit = self._services.limits.of(
+            self._message.guild_id, self._message.route, self._message.announced
+        )
+        try:
+            links = await self._links(job, omitted)
+        except OSError:
+            links = {}
+        return Shown(job, omitted, links, limit)
+
+    # showing it -------------------------------------------------------------------------------
+
+    async def show(self, job: MediaJob, before: Shown | None) -> str | None:
+        """Why it could not be shown, as a word; None where it was. Raises what may pass."""
+        if self._tracked.message_gone:
+            return "MessageGone"
+        if job.status.phase is not Phase.SUCCEEDED:
+            return await self._words(
+                lambda plain: rendering.failed(job, self._language, shown=before, plain=plain)
+            )
+        source = job.status.source
+        if not rendering.may_show(job, source.age_limit if source is not None else None):
+            why = await self._words(lambda _: rendering.age_restricted(job, self._language))
+            return why or "AgeRestricted"
+        return await self._deliver(job)
+
+    async def _words(self, reply: Wording) -> str | None:
+        """Only words; the files that are there stay. As `show`."""
+        while True:
+            words = reply(self._way.plain)
+            try:
+                await self._message.edit(words, None)
+            except TokenEnded:
+                continue
+            except Unreachable:
+                return await self._anew(words, [], directly=True)
+            except discord.HTTPException as error:
+                way = self._way.after(error)
+                if way is not None and way.plain and not self._way.plain:
+                    self._way = way
+                    continue
+                if error.code in ANEW and not self._message.ephemeral:
+                    return await self._anew(words, [], directly=False)
+                return self._hindrance(error)
+            self.shown = True
+            return None
+
+    async def _deliver(self, job: MediaJob) -> str | None:
+        """Files and words, in the best way that Discord takes. As `show`."""
+        stored = job.status.files or []
+        refusals = 0
+        while True:
+            plan, limit = self._plan(stored, without=refusals > packing.STEPS)
+            reply = await self._reply(job, plan, limit)
+            try:
+                if not self.shown:
+                    await self._first(job, reply, plan)
+                await self._rest(job, plan)
+            except FileNotFoundError:
+                return "ObjectGone"
+            except TokenEnded:
+                continue
+            except Unreachable:
+                return await self._anew_with_files(job, reply, plan, directly=True)
+            except _TooSlow:
+                self._way = replace(self._way, files=False, note=Key.UPLOAD_FAILED)
+                continue
+            except _TooMuch as error:
+                refusals += await self._learn(error)
+                self.shown = False  # what does not fit is named there
+                continue
+            except discord.HTTPException as error:
+                way = self._way.after(error)
+                if way is not None:
+                    self._way = way
+                    continue
+                if error.code in ANEW and not self._message.ephemeral:
+                    return await self._anew_with_files(job, reply, plan, directly=False)
+                return self._hindrance(error)
+            return None if self._way.files else self._why_without()
+
+    def _why_without(self) -> str:
+        notes = {Key.CANNOT_ATTACH: "NoPermission", Key.UPLOAD_FAILED: "UploadTooSlow"}
+        return notes.get(self._way.note, "BlockedByAutoMod") if self._way.note else "TooLarge"
+
+    def _plan(self, stored: Sequence[MediaFile], *, without: bool) -> tuple[packing.Plan, int]:
+        """Which files go, by what was learnt, and the limit of the first message, which is told. Refused too often,
+        all are shown without files: that much always arrives.
+        """
+        limits, guild_id = self._services.limits, self._message.guild_id
+        limit = limits.of(guild_id, self._message.route, self._message.announced)
+        route, announced = self._message.beside
+        others = limits.of(guild_id, route, announced)
+        most = 0 if without or not self._way.files else limit
+        plan = packing.fit(stored, most, others, together=self._together)
+        known = {id(file): at for at, file in enumerate(stored)}
+        self._omitted = [known[id(file)] for file in plan.too_large]
+        return plan, limit
+
+    async def _reply(self, job: MediaJob, plan: packing.Plan, limit: int) -> Reply:
+        links = await self._links(job, plan.too_large)
+        shown = Shown(job, plan.too_large, links, limit)
+        return rendering.ended(shown, self._language, plain=self._way.plain, note=self._way.note)
+
+    async def _links(self, job: MediaJob, files: Sequence[MediaFile]) -> dict[str, str]:
+        """Where each of them can be fetched instead, by its hash. Raises OSError while the database is away, but not
+        for ever.
+        """
+        try:
+            found = {file.sha256: await self._services.links.link(job, file) for file in files}
+        except Unanswered as error:
+            self._linkless += 1
+            if self._linkless < LINK_TRIES:
+                raise OSError("the database is away, and files need links") from error
+            return {}
+        return {sha256: link for sha256, link in found.items() if link is not None}
+
+    # sending ----------------------------------------------------------------------------------
+
+    async def _first(self, job: MediaJob, reply: Reply, plan: packing.Plan) -> None:
+        """The last edit of the first message, with the first ten files."""
+        own = plan.messages[0] if plan.messages else []
+        async with self._services.attachments.files(job, own, plain=self._way.plain) as files:
+            reach(CrashPoint.BOT_ENDING)
+            await self._upload(own, lambda: self._message.edit(reply, files))
+            reach(CrashPoint.BOT_SHOWN)
+        self.shown = True
+
+    async def _rest(self, job: MediaJob, plan: packing.Plan) -> None:
+        """Ten more each in messages beside, once; those of an earlier result are written anew, or go."""
+        groups = plan.messages[1:]
+        for at, group in enumerate(groups):
+            if at not in self._put:
+                await self._beside(job, at, group)
+                self._put.add(at)
+        if len(self._message.further) > len(groups) or self._message.call is not None:
+            await self._message.trim(len(groups))
+
+    async def _beside(self, job: MediaJob, at: int, group: list[MediaFile]) -> None:
+        nonce = ids.nonce(job.uid, f"album {group[0].sha256}")
+        async with self._services.attachments.files(job, group, plain=self._way.plain) as files:
+            await self._upload(group, lambda: self._message.put(at, files, nonce), beside=True)
+        try:
+            await self._services.jobs.note_messages(job, self.noted())
+        except (ApiAway, Conflict, Refused) as error:  # it is noted once more at the end
+            log.info("message_not_noted", extra={"job": job.uid, "error": str(error)})
+
+    async def _upload(
+        self, group: Sequence[MediaFile], send: Sending, *, beside: bool = False
+    ) -> None:
+        """Raises _TooMuch, _TooSlow where it is tried often enough, TimeoutError, discord.HTTPException."""
+        size = sum(file.bytes for file in group)
+        try:
+            async with asyncio.timeout(seconds(size)):
+                await send()
+            self._taken = max(self._taken, size)
+        except TimeoutError:
+            self._slow += bool(group)
+            if self._slow >= UPLOAD_TRIES:
+                raise _TooSlow from None
+            raise
+        except discord.HTTPException as error:
+            if is_too_large(error) and group:
+                raise _TooMuch(group, beside=beside) from error
+            raise
+
+    async def _learn(self, refused: "_TooMuch") -> bool:
+        """Of one file we know that it is too large; several may be too much together: False, and nothing is learnt of
+        one.
+        """
+        group = refused.group
+        together = sum(file.bytes for file in group)
+        if len(group) > 1 and together > self._taken:
+            self._together = max(together // 2, self._taken)
+            return False
+        route, announced = self._message.route, self._message.announced
+        if refused.beside:
+            route, announced = self._message.beside
+        limit = self._services.limits.of(self._message.guild_id, route, announced)
+        less = packing.step_down(limit, group)
+        await self._services.limits.learn(self._message.guild_id, route, less)
+        return True
+
+    # in a new message -------------------------------------------------------------------------
+
+    async def _anew_with_files(
+        self, job: MediaJob, reply: Reply, plan: packing.Plan, *, directly: bool
+    ) -> str | None:
+        """In a new message, sent once, and all that belongs to it. Where its files are too large it goes without:
+        it still says what there is. As `show`.
+        """
+        own = plan.messages[0] if plan.messages else []
+        try:
+            async with self._services.attachments.files(job, own, plain=self._way.plain) as files:
+                why = await self._anew(reply, files, directly=directly)
+                if why is not None:
+                    return why
+            self._put.clear()
+            await self._rest(job, plan)
+        except FileNotFoundError:
+            return "ObjectGone"
+        except _TooMuch:
+            return "TooLarge"
+        except discord.HTTPException as error:
+            if is_too_large(error) and own:
+                return await self._anew(reply, [], directly=directly) or "TooLarge"
+            return self._hindrance(error)
+        return None
+
+    async def _anew(
+        self, reply: Reply, files: Sequence[discord.File], *, directly: bool
+    ) -> str | None:
+        nonce = ids.nonce(self._tracked.job.uid, "anew")
+        try:
+            await self._message.anew(reply, files, nonce, directly=directly)
+        except discord.HTTPException as error:
+            if is_too_large(error) and files:
+                raise
+            return self._hindrance(error)
+        self.shown = True
+        return None
+
+    def _hindrance(self, error: discord.HTTPException) -> str:
+        """The word for what no repetition changes. Raises what may pass."""
+        word = reason_of(error)
+        if word is None:
+            log.error("edit_refused", extra={"job": self._tracked.job.uid, "error": str(error)})
+        return word or "Refused"
+
+
+class _TooMuch(Exception):
+    """Discord refused what one message holds as too large."""
+
+    def __init__(self, group: Sequence[MediaFile], *, beside: bool) -> None:
+        super().__init__(len(group))
+        self.group = group
+        self.beside = beside
+
+
+class _TooSlow(Exception):
+    """The upload ran out of time too often."""

@@ -1,0 +1,221 @@
+"""The one writer of a job's messages: what is known of the job goes in, edits come out."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+import discord
+
+from trawler_bot.delivery.ending import Ending
+from trawler_bot.delivery.message import UNSURE, JobMessage, TokenEnded, Unreachable
+from trawler_bot.delivery.rate_limits import RetrySuppressed, once
+from trawler_bot.delivery.refusals import DELETED, HINDERED
+from trawler_bot.delivery.throttle import APART
+from trawler_bot.delivery.tracked_job import TrackedJob
+from trawler_bot.jobs import ids
+from trawler_bot.jobs.client import age
+from trawler_bot.presentation import rendering
+from trawler_bot.presentation.i18n import Key, language, say
+from trawler_bot.presentation.rendering import Reply, Shown
+from trawler_bot.services import Services
+from trawler_common import logs, telemetry
+from trawler_common.backoff import Backoff
+from trawler_common.crashing import CrashPoint, reach
+from trawler_common.kube import ApiAway, Conflict, Missing, Refused
+from trawler_common.store import StoreAway
+from trawler_crds.keys import ANNOTATION_TRACEPARENT
+from trawler_crds.media_job import TERMINAL, MediaJob, Phase
+
+log = logs.get("updater")
+
+LOOK_EVERY: Final = 1.0
+"""Seconds after which a message is looked at again though nothing new was heard."""
+FIRST_AFTER: Final = 2.0
+"""Seconds of a message's life in which it is not edited for progress."""
+PAUSE: Final = 2.0
+"""Seconds before the same thing is tried again."""
+LONGEST_PAUSE: Final = 60.0
+"""The pause doubles up to this."""
+LAST_TRIES: Final = 4
+"""How often the end of a job is tried again whose MediaJob was deleted: its files may still be there."""
+REFUSED: Final = 900.0
+"""Seconds without an edit of progress where Discord refuses what no repetition changes: somebody may."""
+LATE: Final = 60.0
+"""Seconds after which the requester is called when it is done."""
+NEWS: Final = 3.0
+"""How much more it matters that a job moved on than that a figure did."""
+
+
+class MessageUpdater:
+    """Edits until the end; nothing is written after the last edit."""
+
+    def __init__(
+        self,
+        tracked: TrackedJob,
+        message: JobMessage,
+        services: Services,
+        abandon: Callable[[MediaJob], None],
+    ) -> None:
+        self.tracked = tracked
+        tracked.message = message
+        self._message = message
+        self._services = services
+        self._abandon = abandon
+        """To be told that nobody sees the message of a job any more."""
+        self._ending = Ending(tracked, message, services)
+        self._born = time.monotonic()
+        self._shown: Reply | None = None
+        self._shown_at = self._born
+        self._before: Shown | None = None
+        """What an earlier job left in the message, which stays until there is something better."""
+        self._refused = Backoff(first=PAUSE, longest=LONGEST_PAUSE)
+        self._not_before = self._born + FIRST_AFTER
+        """When (monotonic) the next edit of progress may go."""
+        self._over = False
+        """All of it was shown, or cannot be; only the note is missing."""
+        self._why_not: str | None = None
+        self._language = language(message.where.locale)
+
+    async def run(self) -> None:
+        """Show how it goes, then how it went."""
+        self._before = await self._ending.before()
+        while not self.tracked.over:
+            self.tracked.changed.clear()  # first: what changes meanwhile is looked at at once
+            await self._progress()
+            await self._news(LOOK_EVERY)
+        if self.tracked.job.status.phase not in TERMINAL:
+            await self._show_gone()
+            return
+        pause, tries = PAUSE, 0
+        while True:
+            if await self._end():
+                return
+            tries += self.tracked.gone
+            if tries > LAST_TRIES:  # nothing of it is kept any more
+                if not (self._over or self._ending.shown):
+                    await self._show_gone()
+                return
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _news(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.tracked.changed.wait()
+
+    async def _show_gone(self) -> None:
+        """The MediaJob was deleted: nobody goes on with it."""
+        reply = rendering.gone(self.tracked.job, self._language, shown=self._before)
+        try:
+            await self._message.edit(reply, None)
+        except (discord.HTTPException, TokenEnded, Unreachable, *UNSURE) as error:
+            log.info("end_not_shown", extra={"job": self.tracked.job.uid, "error": repr(error)})
+
+    # while it goes on -------------------------------------------------------------------------
+
+    def _words(self) -> Reply:
+        tracked, job = self.tracked, self.tracked.job
+        if job.status.phase is Phase.RUNNING:
+            return rendering.running(job, self._language, tracked.progress, shown=self._before)
+        return rendering.waiting(job, self._language, tracked.place, shown=self._before)
+
+    async def _progress(self) -> None:
+        """One edit when it is this message's turn; never repeated, the next one says more anyway."""
+        if self.tracked.message_gone or self._words() == self._shown:
+            return
+        if time.monotonic() < self._not_before:
+            return
+        if not await self._turn():
+            return
+        reply, now = self._words(), time.monotonic()  # as it is by now, not as it was in the line
+        try:
+            with once():
+                await self._message.edit(reply, None)
+        except (discord.HTTPException, RetrySuppressed, TokenEnded, Unreachable, *UNSURE) as error:
+            job = self.tracked.job
+            log.info("progress_not_shown", extra={"job": job.uid, "error": repr(error)})
+            self._not_before = now + self._wait_after(error)
+            return
+        self._shown, self._shown_at = reply, now
+        self._not_before = now + APART
+        self._refused.reset()
+
+    async def _turn(self) -> bool:
+        """Whether it came before the job ended."""
+        moved = self._shown is None or self._shown.buttons != self._words().buttons
+        turn = asyncio.create_task(
+            self._services.throttle.turn(
+                self._message.bucket, since=self._shown_at, weight=NEWS if moved else 1.0
+            )
+        )
+        try:
+            while not (turn.done() or self.tracked.over or self.tracked.message_gone):
+                heard = asyncio.create_task(self.tracked.changed.wait())
+                await asyncio.wait({turn, heard}, return_when=asyncio.FIRST_COMPLETED)
+                heard.cancel()
+                self.tracked.changed.clear()
+        finally:
+            turn.cancel()
+            self.tracked.changed.set()  # what came while it waited is not forgotten
+        return turn.done() and not self.tracked.over
+
+    def _wait_after(self, error: Exception) -> float:
+        """Seconds. Whoever makes ten thousand refused requests in ten minutes is banned (Discord: Rate
+        Limits, Invalid Request Limit).
+        """
+        if isinstance(error, discord.HTTPException) and error.code in DELETED:
+            self.tracked.message_gone = True
+            self._abandon(self.tracked.job)
+            return REFUSED
+        if isinstance(error, discord.HTTPException) and error.code in HINDERED:
+            return REFUSED
+        if isinstance(error, RetrySuppressed | TokenEnded):  # nothing was refused
+            return 0.0
+        return self._refused.next()
+
+    # the end ----------------------------------------------------------------------------------
+
+    async def _end(self) -> bool:
+        """The last edit, and the note that it was made; False where it is to be tried again. What was
+        shown is not shown again: then only the note is left.
+        """
+        job = self.tracked.job
+        parent = telemetry.root(job.uid, job.metadata.annotations.get(ANNOTATION_TRACEPARENT))
+        try:
+            if not self._over:
+                with telemetry.span("deliver", parent=parent, job=job.name):
+                    self._why_not = await self._ending.show(job, self._before)
+                self._over = True
+            noted = await self._services.jobs.note_delivered(
+                job, self._ending.noted(), why_not=self._why_not
+            )
+            reach(CrashPoint.BOT_DELIVERED)
+        except Missing:
+            return True
+        except (ApiAway, Conflict, StoreAway, discord.DiscordServerError, *UNSURE) as error:
+            log.warning("delivery_waits", extra={"job": job.uid, "error": repr(error)})
+            return False
+        except Refused as error:
+            log.error("delivery_not_noted", extra={"job": job.uid, "error": str(error)})
+            return True
+        log.info("delivered", extra={"job": job.uid, "why_not": self._why_not})
+        if self._why_not is None and age(noted) > LATE:
+            await self._ring(noted)
+        return True
+
+    async def _ring(self, job: MediaJob) -> None:
+        """Call who has waited long, and not who cancelled it. At most once: a lost call is better than a second one."""
+        if self._message.where.private or job.status.phase is Phase.CANCELLED:
+            return
+        good = job.status.phase is Phase.SUCCEEDED
+        person = f"<@{self._message.where.requester_id}>"
+        words = say(self._language, Key.CALL_DONE if good else Key.CALL_FAILED, person=person)
+        try:
+            await self._message.ring(words, ids.nonce(job.uid, "ring"))
+            await self._services.jobs.note_messages(job, self._ending.noted())
+        except (discord.HTTPException, *UNSURE) as error:
+            log.info("not_called", extra={"job": job.uid, "error": repr(error)})
+        except (ApiAway, Conflict, Missing, Refused) as error:
+            log.info("call_not_noted", extra={"job": job.uid, "error": str(error)})

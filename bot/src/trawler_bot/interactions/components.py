@@ -1,0 +1,160 @@
+"""Presses on the buttons of any message, also of those from before a restart."""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import discord
+
+from trawler_bot.delivery.message import UNSURE, JobMessage
+from trawler_bot.interactions import further
+from trawler_bot.interactions.ephemeral import reply_ephemeral
+from trawler_bot.interactions.submission import RequestService
+from trawler_bot.interactions.visibility import may_manage, viewer
+from trawler_bot.jobs import ids
+from trawler_bot.jobs.index import summarize
+from trawler_bot.presentation import rendering
+from trawler_bot.presentation.i18n import Key, language, say
+from trawler_bot.presentation.rendering import Act
+from trawler_bot.services import Services
+from trawler_bot.storage.database import Unanswered
+from trawler_common import logs
+from trawler_common.kube import ApiAway, Conflict, Missing, Refused
+from trawler_crds.media_job import DiscordDelivery, MediaJob
+
+log = logs.get("components")
+
+Press = Callable[[discord.Interaction, Act, str], Awaitable[None]]
+Pick = Callable[[discord.Interaction, int, list[int]], Awaitable[None]]
+PATTERN: Final = rf"{rendering.CUSTOM_ID}:(?P<act>{'|'.join(Act)}):(?P<job>[a-z0-9-]+)"
+PICK_PATTERN: Final = rf"{rendering.CUSTOM_ID}:pick:(?P<number>\d+)"
+
+
+class Presses:
+    """What each button does."""
+
+    def __init__(self, requests: RequestService, services: Services) -> None:
+        self._requests = requests
+        self._services = services
+
+    def items(self) -> tuple[type[Any], type[Any]]:
+        """For the client: every component of ours, by its custom_id."""
+        return button_of(self.press), picker_of(self._requests.pick)
+
+    async def press(self, interaction: discord.Interaction, act: Act, name: str) -> None:
+        """A press by anybody."""
+        if act is Act.ASK:
+            await self._requests.ask_again(interaction, int(name) if name.isdecimal() else 0)
+            return
+        to = language(str(interaction.locale))
+        try:
+            job = await self._services.jobs.get(name)
+            where = job.spec.delivery.discord if job.spec.delivery else None
+            if where is not None and await self._allowed(interaction, job, where):
+                await self._act(interaction, act, job, where)
+        except Missing:
+            await reply_ephemeral(interaction, say(to, Key.EXPIRED))
+        except (ApiAway, Refused, Conflict) as error:
+            log.warning("press_failed", extra={"job": name, "error": str(error)})
+            await reply_ephemeral(interaction, say(to, Key.NOT_NOW))
+
+    async def _allowed(
+        self, interaction: discord.Interaction, job: MediaJob, where: DiscordDelivery
+    ) -> bool:
+        """Whether it is the requester, or somebody who may manage messages, in a server that is served; others are
+        told. What came as a direct message belongs to the server where it was asked for.
+        """
+        to = language(str(interaction.locale))
+        guild_id = int(where.guild_id) if where.guild_id else None
+        if not self._requests.serves(interaction.guild_id or guild_id):
+            await reply_ephemeral(interaction, say(to, Key.NOT_SERVED))
+            return False
+        if may_manage(viewer(interaction), summarize(job, where)):
+            return True
+        await reply_ephemeral(interaction, say(to, Key.NOT_YOURS))
+        return False
+
+    async def _act(
+        self, interaction: discord.Interaction, act: Act, job: MediaJob, where: DiscordDelivery
+    ) -> None:
+        if act is Act.CANCEL:
+            await interaction.response.defer()
+            await self._services.jobs.cancel(job.name)
+        elif act is Act.REMOVE:
+            await self._remove(interaction, job, where)
+        else:
+            before = await self._before(job)
+            spec = further.spec(interaction, act, job, before)
+            await self._requests.take_over(interaction, job, spec)
+
+    async def _before(self, job: MediaJob) -> MediaJob | None:
+        """The job whose files the message shows; None where it shows none, or nobody knows any more."""
+        name = further.shown_by(job)
+        if name is None or name == job.name:
+            return job if name else None
+        try:
+            return await self._services.jobs.get(name)
+        except Missing:
+            return None
+
+    async def _remove(
+        self, interaction: discord.Interaction, job: MediaJob, where: DiscordDelivery
+    ) -> None:
+        """All messages of a job and its links; nothing where the links would be left without anything to press."""
+        await interaction.response.defer()
+        database = self._services.database
+        if not await database.revoke(ids.first(job.name)) and self._services.links.on:
+            await reply_ephemeral(interaction, say(language(str(interaction.locale)), Key.NOT_NOW))
+            return
+        try:
+            token = await database.token(job.name)
+        except Unanswered:
+            token = None
+        message = JobMessage(interaction.client, where, job.status.delivery, token)
+        await message.remove_beside()
+        try:
+            await interaction.delete_original_response()
+        except (discord.HTTPException, *UNSURE) as error:
+            log.info("message_not_removed", extra={"job": job.uid, "error": repr(error)})
+
+
+def button_of(press: Press) -> type[discord.ui.DynamicItem[discord.ui.Button[Any]]]:
+    """The one kind of button that there is, answered by `press`."""
+
+    class Pressed(discord.ui.DynamicItem[discord.ui.Button[Any]], template=PATTERN):
+        def __init__(self, act: Act, job: str) -> None:
+            super().__init__(discord.ui.Button(custom_id=rendering.custom_id(act, job)))
+            self.act, self.job = act, job
+
+        @classmethod
+        async def from_custom_id(
+            cls, _: discord.Interaction, __: discord.ui.Item[Any], match: re.Match[str], /
+        ) -> "Pressed":
+            return cls(Act(match["act"]), match["job"])
+
+        async def callback(self, interaction: discord.Interaction) -> None:
+            await press(interaction, self.act, self.job)
+
+    return Pressed
+
+
+def picker_of(pick: Pick) -> type[discord.ui.DynamicItem[discord.ui.Select[Any]]]:
+    """The list from which links are chosen, answered by `pick`."""
+
+    class Picked(discord.ui.DynamicItem[discord.ui.Select[Any]], template=PICK_PATTERN):
+        def __init__(self, number: int) -> None:
+            super().__init__(discord.ui.Select(custom_id=f"{rendering.CUSTOM_ID}:pick:{number}"))
+            self.number = number
+
+        @classmethod
+        async def from_custom_id(
+            cls, _: discord.Interaction, __: discord.ui.Item[Any], match: re.Match[str], /
+        ) -> "Picked":
+            return cls(int(match["number"]))
+
+        async def callback(self, interaction: discord.Interaction) -> None:
+            data: Any = interaction.data
+            chosen = [int(each) for each in data.get("values", []) if str(each).isdecimal()]
+            await pick(interaction, self.number, chosen)
+
+    return Picked

@@ -1,0 +1,35 @@
+"""Answers that one person sees."""
+
+import aiohttp
+import discord
+
+from trawler_common import logs
+
+log = logs.get("ephemeral")
+
+
+async def reply_ephemeral(
+    interaction: discord.Interaction, words: str, *, view: discord.ui.View | None = None
+) -> None:
+    """An answer for one person; nothing where it cannot be given any more."""
+    shown = view or discord.utils.MISSING
+    quiet = discord.AllowedMentions.none()
+    try:
+        if interaction.response.is_done():
+            await interaction.followup.send(
+                words, ephemeral=True, view=shown, allowed_mentions=quiet
+            )
+        else:
+            await interaction.response.send_message(
+                words, ephemeral=True, view=shown, allowed_mentions=quiet
+            )
+    except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+        log.info("reply_lost", extra={"error": repr(error)})
+
+
+async def edit_reply(interaction: discord.Interaction, words: str) -> None:
+    """Other words in the answer that was given; nothing where that cannot be done any more."""
+    try:
+        await interaction.edit_original_response(content=words)
+    except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+        log.info("reply_lost", extra={"error": repr(error)})

@@ -1,0 +1,78 @@
+"""What somebody wants, and what the interaction that says so tells: who, where, by which right. No I/O."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import discord
+
+from trawler_bot.interactions import rights
+from trawler_bot.interactions.urls import Link
+from trawler_bot.jobs import ids
+from trawler_bot.storage.database import TOKEN_SECONDS, InteractionToken, Request
+from trawler_crds.media_job import Delivery, DiscordDelivery, Media, MediaJobSpec
+
+
+@dataclass(frozen=True)
+class DownloadRequest:
+    """What one person wants."""
+
+    text: str
+    """The link as it was typed or found."""
+    media: Media = field(default_factory=Media)
+    spoiler: bool = False
+    private: bool = False
+
+
+def spec(interaction: discord.Interaction, link: Link, wanted: DownloadRequest) -> MediaJobSpec:
+    """Of its MediaJob. All words are in the language of whoever asked: the reply answers them."""
+    return MediaJobSpec(
+        url=link.url,
+        queue=ids.queue(interaction.guild_id) if interaction.guild_id else "default",
+        media=wanted.media,
+        delivery=Delivery(
+            discord=DiscordDelivery(
+                guild_id=str(interaction.guild_id) if interaction.guild_id else None,
+                channel_id=str(interaction.channel_id),
+                interaction_id=str(interaction.id),
+                requester_id=str(interaction.user.id),
+                spoiler=wanted.spoiler,
+                private=wanted.private or rights.is_forced_private(interaction),
+                link=link.written if link.written != link.url else None,
+                **asked_at(interaction),
+            )
+        ),
+    )
+
+
+def asked_at(interaction: discord.Interaction) -> dict[str, Any]:
+    """What of a delivery depends on who asks where, and is asked anew with each press."""
+    return {
+        "locale": str(interaction.locale),
+        "previews": rights.may_preview(interaction),
+        "age_restricted": rights.is_age_restricted(interaction),
+    }
+
+
+def request(interaction: discord.Interaction, name: str, link: str) -> Request:
+    """What is remembered of it."""
+    return Request(
+        job=name,
+        guild_id=interaction.guild_id or 0,
+        channel_id=interaction.channel_id or 0,
+        requester_id=interaction.user.id,
+        url=link,
+    )
+
+
+def token(interaction: discord.Interaction) -> InteractionToken:
+    """By what right its message is written."""
+    expires = interaction.created_at.timestamp() + TOKEN_SECONDS
+    return InteractionToken(interaction.token, interaction.filesize_limit, expires)
+
+
+def found_without_token(interaction: discord.Interaction, wanted: DownloadRequest) -> bool:
+    """Whether the message is found after a restart though its interaction's token was not written
+    down (`recovery`): then nobody waits for the database before the answer.
+    """
+    mine = interaction.is_guild_integration() and interaction.app_permissions.read_message_history
+    return mine and not wanted.private

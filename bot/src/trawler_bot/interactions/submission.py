@@ -1,0 +1,395 @@
+"""From what a person wants to a MediaJob and the message that shows it."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeVar
+
+import discord
+from opentelemetry.trace import SpanKind
+
+from trawler_bot.delivery.message import UNSURE, view
+from trawler_bot.delivery.tracker import JobTracker
+from trawler_bot.interactions import request as requests
+from trawler_bot.interactions import rights, urls
+from trawler_bot.interactions.cooldown import Cooldown
+from trawler_bot.interactions.ephemeral import edit_reply, reply_ephemeral
+from trawler_bot.interactions.request import DownloadRequest
+from trawler_bot.interactions.rights import Hindrance
+from trawler_bot.interactions.urls import BadLink, Link, Objection
+from trawler_bot.jobs import ids
+from trawler_bot.jobs.client import delivered
+from trawler_bot.jobs.guild_queues import GuildQueues
+from trawler_bot.presentation import rendering
+from trawler_bot.presentation.i18n import Key, Language, language, say, span
+from trawler_bot.presentation.views import picker, try_again
+from trawler_bot.services import Services
+from trawler_bot.storage.database import PATIENCE, InteractionToken, Request
+from trawler_common import logs, telemetry
+from trawler_common.crashing import CrashPoint, reach
+from trawler_common.egress import AllowList
+from trawler_common.kube import ApiAway, Conflict, Missing, Refused
+from trawler_crds.addresses import MAX_URL
+from trawler_crds.media_job import DeliveryStatus, MediaJob, MediaJobSpec
+
+log = logs.get("submission")
+
+OBJECTIONS: Final = {
+    Objection.NOT_A_LINK: Key.NOT_A_LINK,
+    Objection.MALFORMED: Key.MALFORMED,
+    Objection.TOO_LONG: Key.LINK_TOO_LONG,
+    Objection.WITH_PASSWORD: Key.LINK_WITH_PASSWORD,
+    Objection.PRIVATE: Key.PRIVATE_ADDRESS,
+}
+HINDRANCES: Final = {
+    Hindrance.BOT: Key.BOT_MAY_NOT_POST,
+    Hindrance.REQUESTER: Key.YOU_MAY_NOT_POST,
+}
+KEPT: Final = 1000
+"""Requests kept for those who may ask again, and choices for those who pick."""
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What this install allows."""
+
+    egress: AllowList
+    guilds: frozenset[int]
+    """Empty: all."""
+    apart: float
+    per_minute: int
+    queue: dict[str, Any]
+    """The spec of a new server's MediaQueue."""
+    reuse_seconds: float
+
+
+class RequestService:
+    """Judges, makes the MediaJob, answers; whatever fails is said in private."""
+
+    def __init__(self, tracker: JobTracker, services: Services, rules: Rules) -> None:
+        self._tracker = tracker
+        self._services = services
+        self._rules = rules
+        self._cooldown = Cooldown(apart=rules.apart, per_minute=rules.per_minute)
+        self._requests: OrderedDict[int, DownloadRequest] = OrderedDict()
+        self._choices: OrderedDict[int, list[Link]] = OrderedDict()
+        self._queues = GuildQueues(services.jobs, rules.queue)
+        self._unanswered = 0
+        """People who wait for their answer just now."""
+
+    def serves(self, guild_id: int | None) -> bool:
+        """Whether this install answers there."""
+        return not self._rules.guilds or guild_id in self._rules.guilds
+
+    # ways in ----------------------------------------------------------------------------------
+
+    async def download(self, interaction: discord.Interaction, wanted: DownloadRequest) -> bool:
+        """One request, one message: MediaJob first, then the answer, then the note of which message it is.
+        False: nothing was begun, and whoever asked was told why.
+        """
+        to = language(str(interaction.locale))
+        if rights.is_forced_private(interaction):
+            wanted = replace(wanted, private=True)
+        link = await self._link(interaction, wanted.text, to)
+        if link is None or await self._hindered(interaction, to, private=wanted.private):
+            return False
+        return await self._begin(interaction, ids.job(interaction.id), link, wanted, to)
+
+    async def save(self, interaction: discord.Interaction, message: discord.Message) -> None:
+        """What a message holds: one thing at once; of several, a choice."""
+        to = language(str(interaction.locale))
+        found = links_of(message)
+        if not found:
+            await reply_ephemeral(interaction, say(to, Key.NOTHING_TO_SAVE))
+        elif len(found) == 1:
+            await self.download(interaction, DownloadRequest(found[0].written))
+        else:
+            _keep(self._choices, interaction.id, found)
+            shown = picker(interaction.id, [each.written for each in found], to)
+            await reply_ephemeral(interaction, say(to, Key.PICK), view=shown)
+
+    async def pick(self, interaction: discord.Interaction, number: int, chosen: list[int]) -> None:
+        """Each choice its own message, sent by us: an interaction has one answer only. The answer comes first, what
+        came of it when it is known.
+        """
+        to = language(str(interaction.locale))
+        offered = self._choices.get(number)
+        if offered is None:
+            await reply_ephemeral(interaction, say(to, Key.EXPIRED))
+            return
+        wanted = [offered[each] for each in chosen if each < len(offered)]
+        for link in wanted:
+            try:
+                urls.require_public(link, self._rules.egress)
+            except BadLink as error:
+                await reply_ephemeral(interaction, _objection(error, to))
+                return
+        private = rights.is_forced_private(interaction)
+        if not wanted or await self._hindered(interaction, to, private=private):
+            return
+        await interaction.response.edit_message(
+            content=say(to, Key.PICKING, count=len(wanted)), view=None
+        )
+        jobs = await self._make_all(interaction, wanted)
+        if jobs:
+            self._choices.pop(number, None)
+        await edit_reply(interaction, _picked(len(jobs), len(wanted), to))
+        for job, _ in jobs:
+            self._tracker.recover(job)
+        for job, link in jobs:
+            asked = requests.request(interaction, job.name, link.written)
+            await self._services.database.note(asked, None, patience=PATIENCE)
+
+    async def _make_all(
+        self, interaction: discord.Interaction, wanted: list[Link]
+    ) -> list[tuple[MediaJob, Link]]:
+        """Those that could be made, all at once; the others are not there."""
+        names = [ids.job(interaction.id, at) for at in range(1, len(wanted) + 1)]
+
+        async def make(name: str, link: Link) -> MediaJob | None:
+            spec = requests.spec(interaction, link, DownloadRequest(link.written))
+            try:
+                return await self._services.jobs.create(name, spec)
+            except (ApiAway, Refused, Missing) as error:
+                log.warning("not_accepted", extra={"error": str(error)})
+                self._tracker.disown(name)
+                return None
+
+        made = await asyncio.gather(*map(make, names, wanted))
+        return [(job, link) for job, link in zip(made, wanted, strict=True) if job is not None]
+
+    async def ask_again(self, interaction: discord.Interaction, number: int) -> None:
+        """The request that could not be taken before."""
+        wanted = self._requests.get(number)
+        if wanted is None:
+            to = language(str(interaction.locale))
+            await reply_ephemeral(interaction, say(to, Key.EXPIRED))
+        elif await self.download(interaction, wanted):
+            self._requests.pop(number, None)
+
+    async def take_over(
+        self, interaction: discord.Interaction, job: MediaJob, spec: MediaJobSpec
+    ) -> None:
+        """A press begins a further try in the message of a job that has ended; two presses are one. Raises
+        ApiAway, Refused, Missing.
+        """
+        assert interaction.message is not None
+        to = language(str(interaction.locale))
+        if not delivered(job):  # its message is still being written
+            await reply_ephemeral(interaction, say(to, Key.STILL_WORKING))
+            return
+        private = bool(spec.delivery and spec.delivery.discord and spec.delivery.discord.private)
+        if not private and rights.hindrance(interaction) is not None:
+            await reply_ephemeral(interaction, say(to, Key.YOU_MAY_NOT_PRESS))
+            return
+        if await self._waits(interaction, to):
+            return
+        await interaction.response.defer()
+        name = ids.again(job.name)
+        with self._tracker.answering(name):
+            with telemetry.span("ask again", kind=SpanKind.SERVER, job=name):
+                again = await self._services.jobs.create(name, spec)
+            where = spec.delivery.discord if spec.delivery else None
+            link = (where.link if where is not None else None) or spec.url
+            shown = (job.status.delivery or DeliveryStatus()).model_copy(
+                update={"message_id": str(interaction.message.id), "omitted": None, "time": None}
+            )
+            asked = requests.request(interaction, name, link)
+            await self._show_and_note(again, shown, requests.token(interaction), asked)
+
+    # judging ----------------------------------------------------------------------------------
+
+    async def _link(self, interaction: discord.Interaction, text: str, to: Language) -> Link | None:
+        """What was typed, as a link that may be tried; None where it is none, and that was said. A completion whose
+        link is too long for Discord is only a number of ours.
+        """
+        number = ids.recent_number(text)
+        if number is not None:
+            found = await self._services.database.request(number, interaction.user.id)
+            text = found.url if found else text
+        try:
+            link = urls.normalise(text)
+            urls.require_public(link, self._rules.egress)
+        except BadLink as error:
+            await reply_ephemeral(interaction, _objection(error, to))
+            return None
+        return link
+
+    async def _hindered(
+        self, interaction: discord.Interaction, to: Language, *, private: bool
+    ) -> bool:
+        """Whether it ends here, with a sentence."""
+        missing = None if private else rights.hindrance(interaction)
+        if missing is not None:
+            await reply_ephemeral(interaction, say(to, HINDRANCES[missing]))
+            return True
+        most = await self._queues.most(interaction.guild_id)
+        there = self._tracker.index.of_guild(interaction.guild_id or 0)
+        waiting = sum(job.waits for job in there)
+        if most is not None and waiting >= most:
+            await reply_ephemeral(interaction, say(to, Key.QUEUE_FULL, count=waiting))
+            return True
+        return await self._waits(interaction, to)
+
+    async def _waits(self, interaction: discord.Interaction, to: Language) -> bool:
+        """Whether this person has to wait, and is told how long."""
+        server = interaction.guild_id or 0
+        wait = self._cooldown.take(interaction.user.id, server, time.monotonic())
+        if wait:
+            await reply_ephemeral(interaction, say(to, Key.COOLDOWN, time=span(wait)))
+        return bool(wait)
+
+    # doing ------------------------------------------------------------------------------------
+
+    async def _begin(
+        self,
+        interaction: discord.Interaction,
+        name: str,
+        link: Link,
+        wanted: DownloadRequest,
+        to: Language,
+    ) -> bool:
+        token = requests.token(interaction)
+        asked = requests.request(interaction, name, link.written)
+        spec = requests.spec(interaction, link, wanted)
+        noted = not requests.found_without_token(interaction, wanted)
+        with self._tracker.answering(name):
+            self._unanswered += 1
+            try:
+                with telemetry.span("ask", kind=SpanKind.SERVER, job=name):
+                    reach(CrashPoint.BOT_ASKED)
+                    job = await self._make(asked, spec, token if noted else None)
+                    reach(CrashPoint.BOT_ACCEPTED)
+                    message_id = await _answer(interaction, job)
+            except (ApiAway, Refused, Missing) as error:
+                await self._not_accepted(interaction, name, wanted, to, error)
+                return False
+            finally:
+                self._unanswered -= 1
+            await self._calm()
+            shown = DeliveryStatus(message_id=str(message_id)) if message_id else None
+            if noted:
+                await self._show(job, shown, token)
+            else:
+                await self._show_and_note(job, shown, token, asked)
+        return True
+
+    async def _make(
+        self, asked: Request, spec: MediaJobSpec, token: InteractionToken | None
+    ) -> MediaJob:
+        """The token is written down before the answer, where it is needed after a restart."""
+        note = self._services.database.note
+        noting = asyncio.create_task(note(asked, token)) if token else None
+        try:
+            return await self._services.jobs.create(asked.job, spec)
+        finally:
+            if noting is not None:
+                await noting
+
+    async def _not_accepted(
+        self,
+        interaction: discord.Interaction,
+        name: str,
+        wanted: DownloadRequest,
+        to: Language,
+        error: Exception,
+    ) -> None:
+        """Nothing was begun, and if it was all the same, it is cancelled."""
+        log.warning("not_accepted", extra={"error": str(error)})
+        self._tracker.disown(name)
+        self._cooldown.give_back(interaction.user.id, interaction.guild_id or 0)
+        _keep(self._requests, interaction.id, wanted)
+        again = try_again(interaction.id, to)
+        await reply_ephemeral(interaction, say(to, Key.NOT_ACCEPTED), view=again)
+
+    async def _calm(self) -> None:
+        """Answers go first: what is only to be noted waits for them, a moment at most."""
+        for _ in range(20):
+            if not self._unanswered:
+                return
+            await asyncio.sleep(0.05)
+
+    async def _show_and_note(
+        self,
+        job: MediaJob,
+        shown: DeliveryStatus | None,
+        token: InteractionToken,
+        asked: Request,
+    ) -> None:
+        note = self._services.database.note(asked, token, patience=PATIENCE)
+        await asyncio.gather(note, self._show(job, shown, token))
+
+    async def _show(
+        self, job: MediaJob, shown: DeliveryStatus | None, token: InteractionToken
+    ) -> None:
+        """From now on these messages are the job's; where we do not know them, they are looked for."""
+        if shown is None or shown.message_id is None:
+            self._tracker.recover(job, token)
+            return
+        gone = False
+        try:
+            job = await self._services.jobs.note_messages(job, shown)
+            reach(CrashPoint.BOT_NOTED)
+        except (ApiAway, Conflict, Missing, Refused) as error:
+            gone = isinstance(error, Missing)  # the watch will not tell of it once more
+            log.warning("message_not_noted", extra={"job": job.uid, "error": str(error)})
+            status = job.status.model_copy(update={"delivery": shown})
+            job = job.model_copy(update={"status": status})
+        self._tracker.follow(job, token, gone=gone)
+
+
+def links_of(message: discord.Message) -> list[Link]:
+    """What a message holds, also what was forwarded with it and what its embeds show: files first, each once."""
+    parts: list[discord.Message | discord.MessageSnapshot] = [message, *message.message_snapshots]
+    files = [file.url for part in parts for file in part.attachments]
+    texts = [part.content for part in parts]
+    embeds = [embed for part in parts for embed in part.embeds]
+    shown = [address for embed in embeds for address in _links_of(embed)]
+    found = urls.find(" ".join([*files, *texts, *shown]))
+    return found[: urls.MOST]
+
+
+def _links_of(embed: discord.Embed) -> list[str]:
+    """Where an embed leads: its own link where it has one, which previews have, else what it shows."""
+    shown = [embed.video.url, embed.image.url]
+    texts = [embed.description or "", *(field.value or "" for field in embed.fields)]
+    main = [embed.url] if embed.url else [each for each in shown if each]
+    return [*main, *texts]
+
+
+async def _answer(interaction: discord.Interaction, job: MediaJob) -> int | None:
+    """The message itself, at once; None where we do not know whether it was made."""
+    where = job.spec.delivery.discord if job.spec.delivery else None
+    reply = rendering.waiting(job, language(where.locale if where else None))
+    try:
+        made = await interaction.response.send_message(
+            reply.content,
+            view=view(reply) or discord.utils.MISSING,
+            ephemeral=bool(where and where.private),
+            allowed_mentions=discord.AllowedMentions.none(),
+        )
+    except (discord.HTTPException, *UNSURE) as error:
+        log.warning("answer_lost", extra={"job": job.uid, "error": repr(error)})
+        return None
+    reach(CrashPoint.BOT_ANSWERED)
+    return made.message_id
+
+
+def _objection(error: BadLink, to: Language) -> str:
+    return say(to, OBJECTIONS[error.objection], count=error.length, limit=MAX_URL)
+
+
+def _picked(made: int, wanted: int, to: Language) -> str:
+    if not made:
+        return say(to, Key.NOT_ACCEPTED)
+    if made < wanted:
+        return say(to, Key.PICKED_SOME, count=made, total=wanted)
+    return say(to, Key.PICKED, count=made)
+
+
+def _keep(kept: OrderedDict[int, Any], number: int, what: Any) -> None:
+    kept[number] = what
+    if len(kept) > KEPT:
+        kept.popitem(last=False)

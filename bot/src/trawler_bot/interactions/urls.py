@@ -1,0 +1,208 @@
+"""Links as people write them: found in texts, normalised to the one grammar of `trawler_crds.addresses`, and judged
+as far as that needs no network. Pure.
+
+A browser's address bar is the model (WHATWG URL, basic URL parser): international host names become their
+xn-- form (UTS 46), other letters become %XX, a missing scheme is https. What was printable ASCII stays as it was.
+"""
+
+import ipaddress
+import re
+import unicodedata
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+from urllib.parse import quote, unquote
+
+import idna
+
+from trawler_common.egress import AllowList, is_public
+from trawler_common.plain import clean
+from trawler_crds.addresses import MAX_URL, BadAddress, parse
+
+MOST: Final = 5
+"""Links of one message that are offered."""
+LONGEST: Final = 8000
+"""Characters that are looked at: far more than Discord lets anybody write in one place."""
+_FOUND: Final = re.compile(r"https?://[^\s<>]+", re.IGNORECASE)
+_SCHEME: Final = re.compile(r"(https?):[/\\]*", re.IGNORECASE)
+_OTHER_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*:(?!\d)", re.IGNORECASE)
+_BARE: Final = re.compile(
+    r"(//)?([^\s/\\?#@:.]+\.)+([^\W\d_]{2,}|xn--[a-z0-9-]+|\d{1,3})\.?(:\d*)?([/\\?#]|$)",
+    re.IGNORECASE,
+)
+_PARTS: Final = re.compile(r"([^/\\?#]*)([^?#]*)(.*)", re.DOTALL)
+_PORT: Final = re.compile(r":(\d*)$")
+_CLOSING: Final = {
+    ")": "(",
+    "]": "[",
+    "}": "{",
+    "\uff09": "\uff08",
+    "\u300d": "\u300c",
+    "\u3011": "\u3010",
+}
+"""Brackets, also those of Chinese and Japanese."""
+_SENTENCE: Final = ".,;:!?'\"*_~|`"
+"""What a sentence or markdown puts behind a link."""
+_TYPED: Final = ".,;'\""
+"""What is not meant even where somebody types a link alone."""
+_PUNCTUATION: Final = frozenset({"Po", "Pf", "Pe"})
+"""Unicode categories of what other scripts put there."""
+_INSIDE: Final = frozenset({"localhost", "localhost.localdomain"})
+_INSIDE_ENDS: Final = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
+
+
+class Objection(StrEnum):
+    """Why a link is refused before anything is done."""
+
+    NOT_A_LINK = "not-a-link"
+    MALFORMED = "malformed"
+    TOO_LONG = "link-too-long"
+    WITH_PASSWORD = "link-with-password"  # noqa: S105 - not one, but the word for it
+    PRIVATE = "private-address"
+
+
+class BadLink(ValueError):
+    """The text is no link that may be asked for."""
+
+    def __init__(self, objection: Objection, *, length: int = 0) -> None:
+        super().__init__(objection.value)
+        self.objection = objection
+        self.length = length
+        """Characters of one that is too long."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """One link, in two spellings."""
+
+    url: str
+    """As a client asks for it: `addresses.parse` takes it."""
+    written: str
+    """As the person wrote it, whole and harmless between `<` and `>`."""
+
+
+def find(text: str) -> list[Link]:
+    """Different links of a text in their order, without what the sentence or markdown puts around."""
+    found: dict[str, Link] = {}
+    for match in _FOUND.finditer(text[:LONGEST]):
+        try:
+            link = normalise(_trimmed(match.group(), _SENTENCE))
+        except BadLink:
+            continue
+        found.setdefault(link.url, link)
+    return list(found.values())[:MOST]
+
+
+def normalise(text: str) -> Link:
+    """What somebody typed as the link it means. Raises BadLink."""
+    if len(text) > LONGEST:
+        raise BadLink(Objection.TOO_LONG, length=len(text))
+    meant = _trimmed(_unwrapped(text.strip()), _TYPED)
+    scheme = _SCHEME.match(meant)
+    if scheme is not None and (" " not in meant or meant.count("://") == 1):
+        return _built(scheme[1].lower(), meant[scheme.end() :])
+    if scheme is None and _BARE.match(meant):
+        return _built("https", meant.lstrip("/"))
+    return _within(meant)
+
+
+def _within(text: str) -> Link:
+    """The one link of a text that is more than a link. Raises BadLink."""
+    found = find(text)
+    if len(found) != 1 or (_OTHER_SCHEME.match(text) and " " not in text):
+        raise BadLink(Objection.NOT_A_LINK)
+    return found[0]
+
+
+def _built(scheme: str, rest: str) -> Link:
+    parts = _PARTS.match(rest)
+    assert parts is not None, "every text has these parts"
+    authority, path, more = parts.groups()
+    if "@" in authority:
+        raise BadLink(Objection.WITH_PASSWORD)
+    port = _PORT.search(authority)
+    host = authority[: port.start()] if port else authority
+    number = f":{int(port[1][:6])}" if port and port[1] else ""
+    path = path.replace("\\", "/")
+    url = f"{scheme}://{_ascii_host(host)}{number}{_encoded(path)}{_encoded(more)}"
+    if len(url) > MAX_URL:
+        raise BadLink(Objection.TOO_LONG, length=len(url))
+    try:
+        parse(url)
+    except BadAddress as error:
+        raise BadLink(Objection.MALFORMED) from error
+    shown = clean(f"{scheme}://{host}{number}{path}{more}", limit=4 * MAX_URL)
+    for character, encoded in ((" ", "%20"), ("<", "%3C"), (">", "%3E")):
+        shown = shown.replace(character, encoded)
+    return Link(url, shown[:MAX_URL])
+
+
+def _ascii_host(host: str) -> str:
+    """International names in their xn-- form, as browsers write them. Raises BadLink."""
+    if host.isascii() and "%" not in host:
+        return host
+    try:
+        mapped = idna.uts46_remap(unquote(host, errors="strict"), std3_rules=False)
+        return ".".join(map(_ascii_label, mapped.split(".")))
+    except (idna.IDNAError, UnicodeError) as error:
+        raise BadLink(Objection.MALFORMED) from error
+
+
+def _ascii_label(label: str) -> str:
+    if label.isascii():
+        return label
+    try:
+        return idna.alabel(label).decode()
+    except (
+        idna.InvalidCodepoint
+    ):  # a heart, say: IDNA 2008 knows no such names, registries and browsers do
+        if not any(unicodedata.category(each) == "So" for each in label):
+            raise
+        return f"xn--{label.encode('punycode').decode()}"
+
+
+def _encoded(text: str) -> str:
+    """Everything but printable ASCII as %XX, once: what was encoded stays."""
+    return "".join(
+        c if "!" <= c <= "~" and c != "\\" else quote(c, safe="") for c in text if c not in "\t\r\n"
+    )
+
+
+def _unwrapped(text: str) -> str:
+    """Without the brackets that keep Discord from showing a preview."""
+    return text[1:-1].strip() if text.startswith("<") and text.endswith(">") else text
+
+
+def _trimmed(link: str, ends: str) -> str:
+    """Without a full stop or a bracket that belongs to the sentence; `…/a_(b)` keeps its own."""
+    while link:
+        last = link[-1]
+        opening = _CLOSING.get(last)
+        if opening is not None:
+            if link.count(opening) >= link.count(last):
+                break
+        elif last not in ends and (
+            last.isascii() or unicodedata.category(last) not in _PUNCTUATION
+        ):
+            break
+        link = link[:-1]
+    return link
+
+
+def require_public(link: Link, allowed: AllowList) -> None:
+    """Raises BadLink for an address that is not public by its name alone. Where it leads in truth is judged again
+    when a connection is made.
+    """
+    address = parse(link.url)
+    if not allowed.names(address.hostname, address.port) and _is_inside(address.hostname):
+        raise BadLink(Objection.PRIVATE)
+
+
+def _is_inside(host: str) -> bool:
+    if host in _INSIDE or host.endswith(_INSIDE_ENDS):
+        return True
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return "." not in host
+    return not is_public(host)

@@ -1,0 +1,76 @@
+"""The MediaQueues of servers that the bot has left: deleted, once nothing would be lost with them."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+from trawler_bot.jobs import ids
+from trawler_bot.jobs.client import Jobs
+from trawler_common import logs
+from trawler_common.kube import ApiAway, Conflict, Gone, Missing, Refused
+from trawler_crds.keys import LABEL_MANAGED_BY, MANAGED_BY_BOT
+from trawler_crds.media_queue import MediaQueue
+
+log = logs.get("left_guilds")
+
+EVERY: Final = 3600.0
+"""Seconds between two looks at all queues."""
+AT_ONCE: Final = 100
+"""Queues that one look deletes at most: the next one goes on."""
+
+
+def deletable(queue: MediaQueue, served: Callable[[int], bool], today: str) -> bool:
+    """Whether a queue is the bot's own, as the bot made it, idle, and of a server that is not `served`. Its
+    status is up to 30 s old, so `served` also knows what is under way. What was stored today counts
+    until the day (UTC) is over: else whoever has used up a day's share would send the bot away and
+    invite it again.
+    """
+    guild = ids.guild_of(queue.name)
+    labels, status = queue.metadata.labels, queue.status
+    return (
+        guild is not None
+        and labels.get(LABEL_MANAGED_BY) == MANAGED_BY_BOT
+        and queue.metadata.generation == 1
+        and not (status.queued or status.running)
+        and (status.day != today or not status.day_bytes)
+        and not served(guild)
+    )
+
+
+class LeftGuilds:
+    """Looks now and then."""
+
+    def __init__(self, jobs: Jobs, served: Callable[[int], bool]) -> None:
+        self._jobs = jobs
+        self._served = served
+        """Whether the bot is in a server, works for it, or leaves it to another process."""
+
+    async def run(self, connected: asyncio.Event) -> None:
+        """Look for ever; first when Discord has told of all servers."""
+        await connected.wait()
+        while True:
+            await self.look()
+            await asyncio.sleep(EVERY)
+
+    async def look(self) -> None:
+        """One look. What cannot be had is left for the next."""
+        today = time.strftime("%Y-%m-%d", time.gmtime())
+        deleted = 0
+        try:
+            async for queue in self._jobs.queues():
+                if deleted < AT_ONCE and deletable(queue, self._served, today):
+                    deleted += await self._delete(queue)
+        except (ApiAway, Conflict, Gone, Missing, Refused) as error:
+            log.warning("queues_not_looked_at", extra={"error": str(error)})
+
+    async def _delete(self, queue: MediaQueue) -> bool:
+        try:
+            await self._jobs.delete_queue(queue)
+        except (Conflict, Missing):
+            return False  # it changed meanwhile: the next look decides
+        except Refused as error:  # of this one; the others go on
+            log.warning("queue_not_deleted", extra={"queue": queue.name, "error": str(error)})
+            return False
+        log.info("queue_deleted", extra={"queue": queue.name})
+        return True

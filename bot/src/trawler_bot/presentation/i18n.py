@@ -1,0 +1,202 @@
+"""Every sentence that a person reads, in every language. A language is a file: `locales/<tag>.po`, a gettext
+catalogue whose keys are those of `Key`; the comment of each says where it appears. Pure but for reading them once.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from gettext import GNUTranslations
+from importlib import resources
+from io import BytesIO
+from typing import Final, NewType
+
+from babel import Locale
+from babel.messages.catalog import Message
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
+
+from trawler_crds.failures import FailureReason
+from trawler_crds.messages import Stage
+
+Language = NewType("Language", str)
+"""The name of a catalogue: a language tag as Discord writes it (docs, Locales)."""
+
+ENGLISH: Final = Language("en")
+"""What is spoken to whoever speaks none of our languages."""
+
+
+class Key(StrEnum):
+    """What is to be said. Commands, choices and failures have keys of their own kind, made by name."""
+
+    WAITING = "waiting"
+    WAITING_AT = "waiting-at"
+    WAITING_ABOUT = "waiting-about"
+    STARTING = "starting"
+    FETCHING = "fetching"
+    PROVING = "proving"
+    STORING = "storing"
+    OF = "of"
+    LEFT = "left"
+    DONE_WITHOUT_FILES = "done-without-files"
+    TOO_LARGE = "too-large"
+    TOO_LARGE_LINK = "too-large-link"
+    HINT_SMALLER_AUDIO = "hint-smaller-audio"
+    HINT_AUDIO = "hint-audio"
+    CANCELLED = "cancelled"
+    DELETED = "deleted"
+    AGE_RESTRICTED = "age-restricted"
+    BLOCKED = "blocked"
+    CANNOT_ATTACH = "cannot-attach"
+    UPLOAD_FAILED = "upload-failed"
+    SMALLEST = "smallest"
+    REQUESTED_BY = "requested-by"
+    REFERENCE = "reference"
+    FURTHER = "further"
+    TRY_AGAIN = "try-again"
+    TRY_SMALLER = "try-smaller"
+    TRY_AUDIO = "try-audio"
+    TRY_VIDEO = "try-video"
+    CALL_DONE = "call-done"
+    CALL_FAILED = "call-failed"
+    BUTTON_CANCEL = "button-cancel"
+    BUTTON_RETRY = "button-retry"
+    BUTTON_SMALLER = "button-smaller"
+    BUTTON_AUDIO = "button-audio"
+    BUTTON_VIDEO = "button-video"
+    BUTTON_REMOVE = "button-remove"
+    BUTTON_TRY_AGAIN = "button-try-again"
+    NOT_A_LINK = "not-a-link"
+    MALFORMED = "malformed"
+    LINK_TOO_LONG = "link-too-long"
+    LINK_WITH_PASSWORD = "link-with-password"  # noqa: S105 - what is wrong with a link
+    PRIVATE_ADDRESS = "private-address"
+    BOT_MAY_NOT_POST = "bot-may-not-post"
+    YOU_MAY_NOT_POST = "you-may-not-post"
+    YOU_MAY_NOT_PRESS = "you-may-not-press"
+    NOT_YOURS = "not-yours"
+    COOLDOWN = "cooldown"
+    STILL_WORKING = "still-working"
+    NOT_ACCEPTED = "not-accepted"
+    EXPIRED = "expired"
+    NOT_SERVED = "not-served"
+    QUEUE_FULL = "queue-full"
+    NOT_NOW = "not-now"
+    BROKEN = "broken"
+    NOTHING_TO_SAVE = "nothing-to-save"
+    PICK = "pick"
+    PICK_PLACEHOLDER = "pick-placeholder"
+    PICKING = "picking"
+    PICKED = "picked"
+    PICKED_SOME = "picked-some"
+    ALREADY_HERE = "already-here"
+    CANCELLING = "cancelling"
+    NO_SUCH_JOB = "no-such-job"
+    QUEUE_HEAD = "queue-head"
+    QUEUE_EMPTY = "queue-empty"
+    MINE_HEAD = "mine-head"
+    MINE_EMPTY = "mine-empty"
+    LIST_WAITING = "list-waiting"
+    LIST_PLACE = "list-place"
+    LIST_RUNNING = "list-running"
+    LIST_SUSPENDED = "list-suspended"
+    LIST_DONE = "list-done"
+    LIST_MORE = "list-more"
+    AGO = "ago"
+    HELP = "help"
+
+
+STAGES: Final[Mapping[Stage, Key]] = {
+    Stage.STARTING: Key.STARTING,
+    Stage.FETCHING: Key.FETCHING,
+    Stage.PROVING: Key.PROVING,
+    Stage.STORING: Key.STORING,
+    Stage.REPORTING: Key.STORING,
+}
+NAMED: Final = ("name-", "button-")
+"""What sentences may mention: `{name_download}` is the name of a command in the language of the sentence."""
+
+
+class Catalogue:
+    """One language."""
+
+    def __init__(self, tag: str, po: bytes) -> None:
+        found = read_po(BytesIO(po), locale=tag.replace("-", "_"))
+        self.locale = Locale.parse(tag, sep="-")
+        self.entries = {_key(each): each for each in found if each.id}
+        compiled = BytesIO()
+        write_mo(compiled, found)
+        compiled.seek(0)
+        self._translations = GNUTranslations(compiled)
+        self.names = {
+            key.replace("-", "_"): self._translations.gettext(key)
+            for key in self.entries
+            if key.startswith(NAMED)
+        }
+
+    def sentence(self, key: str, count: object = None) -> str:
+        """As it stands in the catalogue; in the right plural form where it has several."""
+        if self.entries[key].pluralizable and isinstance(count, int):
+            return self._translations.ngettext(key, key, count)
+        return self._translations.gettext(key)
+
+
+def _key(message: Message) -> str:
+    return str(message.id[0] if isinstance(message.id, list | tuple) else message.id)
+
+
+def _read_all() -> dict[Language, Catalogue]:
+    found = {}
+    for file in resources.files(__package__).joinpath("locales").iterdir():
+        tag, _, kind = file.name.rpartition(".")
+        if kind == "po":
+            found[Language(tag)] = Catalogue(tag, file.read_bytes())
+    return dict(sorted(found.items()))
+
+
+CATALOGUES: Final[Mapping[Language, Catalogue]] = _read_all()
+
+
+def language(locale: str | None) -> Language:
+    """What we speak of what Discord's `locale` asks for: that, else its language in general."""
+    wanted = (locale or "").lower()
+    known = {each.lower(): each for each in CATALOGUES}
+    return known.get(wanted) or known.get(wanted.partition("-")[0]) or ENGLISH
+
+
+def say(to: Language, key: str, **values: object) -> str:
+    """One sentence with its values; `count` chooses the plural form."""
+    catalogue = CATALOGUES[to]
+    return catalogue.sentence(key, values.get("count")).format(**catalogue.names, **values)
+
+
+def failed(to: Language, reason: FailureReason) -> str:
+    """What happened, without advice."""
+    return say(to, f"failed-{_kebab(reason)}")
+
+
+def why(to: Language, reason: FailureReason) -> str:
+    """Why something failed, and what to do next."""
+    return f"{failed(to, reason)} {say(to, f'advice-{_kebab(reason)}')}"
+
+
+def _kebab(reason: FailureReason) -> str:
+    return reason.name.lower().replace("_", "-")
+
+
+def size(to: Language, count: int) -> str:
+    """Bytes for a person, in Discord's units, whose MB are 1,048,576 bytes: 842 B, 7.4 MB, 10 MB."""
+    units = ("B", "KB", "MB", "GB", "TB")
+    value, at = float(count), 0
+    while value >= 999.5 and at < len(units) - 1:
+        value, at = value / 1024, at + 1
+    pattern = "0" if at == 0 or value >= 100 else "0.#"
+    return f"{format_decimal(value, pattern, locale=CATALOGUES[to].locale)} {units[at]}"
+
+
+def span(seconds: float) -> str:
+    """A time for a person: 8 s, 3 min, 2 h."""
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 3600:
+        return f"{round(seconds / 60)} min"
+    return f"{round(seconds / 3600)} h"

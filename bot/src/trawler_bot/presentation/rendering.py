@@ -1,0 +1,372 @@
+"""What the first message of a job says at each moment, and what is offered to press. Pure."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from trawler_bot.jobs import quality
+from trawler_bot.presentation import i18n
+from trawler_bot.presentation.i18n import Key, Language, say, size, span
+from trawler_common.plain import clean
+from trawler_crds import addresses
+from trawler_crds.failures import FailureReason
+from trawler_crds.media_job import (
+    DiscordDelivery,
+    EngineName,
+    MediaFile,
+    MediaJob,
+    MediaKind,
+    Phase,
+)
+from trawler_crds.messages import Place, Progress, Stage
+
+TITLE: Final = 200
+"""Bytes of a title that are shown."""
+CONTENT: Final = 1900
+"""Characters that we say: a message may have 2,000 (docs, Create Message), and the credit comes on top."""
+LINK: Final = 1000
+"""Characters of an address that are shown; longer ones are mostly tokens."""
+ADULT: Final = 18
+"""Age limit from which media belong in age-restricted channels (docs, Age-Restricted Channels)."""
+CUSTOM_ID: Final = "trawler"
+_MARKDOWN: Final = re.compile(r"([\\*_~|`>\[\]])|(?<=:)(?=//)|(?<=discord)(?=\.)", re.IGNORECASE)
+"""What Discord's markdown would read as markup, a link or an invite; the rest stays as it is, and what means something
+at the beginning of a line never stands there.
+"""
+_PINGS: Final = re.compile(r"@(?=everyone|here)|<(?=[@#!/:a-zA-Z])")
+
+
+class Act(StrEnum):
+    """What a button does; the word in its custom_id."""
+
+    CANCEL = "cancel"
+    RETRY = "retry"
+    SMALLER = "smaller"
+    AUDIO = "audio"
+    VIDEO = "video"
+    REMOVE = "remove"
+    ASK = "ask"
+    """Again what could not be taken; the number of the first try in place of a job."""
+
+
+LABELS: Final = {
+    Act.CANCEL: Key.BUTTON_CANCEL,
+    Act.RETRY: Key.BUTTON_RETRY,
+    Act.SMALLER: Key.BUTTON_SMALLER,
+    Act.AUDIO: Key.BUTTON_AUDIO,
+    Act.VIDEO: Key.BUTTON_VIDEO,
+    Act.REMOVE: Key.BUTTON_REMOVE,
+    Act.ASK: Key.BUTTON_TRY_AGAIN,
+}
+TRIES: Final = {
+    Act.RETRY: Key.TRY_AGAIN,
+    Act.SMALLER: Key.TRY_SMALLER,
+    Act.AUDIO: Key.TRY_AUDIO,
+    Act.VIDEO: Key.TRY_VIDEO,
+}
+LESS_HELPS: Final = {FailureReason.TOO_LARGE, FailureReason.TOO_LONG, FailureReason.OUT_OF_MEMORY}
+"""Failures that a smaller version may not meet."""
+
+
+@dataclass(frozen=True)
+class Button:
+    """A press is told by its custom_id alone, so that it survives every restart."""
+
+    label: str
+    custom_id: str
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Text and buttons; files are sent beside it."""
+
+    content: str
+    buttons: tuple[Button, ...] = ()
+    thumbnail: str | None = None
+    credit: str = ""
+    """Who asked, for a message of which Discord does not say so."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a job that has ended well left in its message."""
+
+    job: MediaJob
+    too_large: Sequence[MediaFile] = ()
+    """Files that are not attached."""
+    links: Mapping[str, str] | None = None
+    """Where those can be fetched, by their hashes."""
+    limit: int = 0
+    """Bytes of one file here."""
+
+
+def custom_id(act: Act, job: str) -> str:
+    """`trawler:cancel:d-123`: at most a hundred characters."""
+    return f"{CUSTOM_ID}:{act}:{job}"
+
+
+def parse(text: str) -> tuple[Act, str] | None:
+    """The act and the MediaJob's name of a press; None where it is not ours."""
+    words = text.split(":", 2)
+    if len(words) != 3 or words[0] != CUSTOM_ID or words[1] not in set(Act):
+        return None
+    return Act(words[1]), words[2]
+
+
+def harmless(text: str, limit: int = TITLE) -> str:
+    """A stranger's words as words: no markup, no ping, no line break, no more than fits."""
+    escaped = _MARKDOWN.sub(lambda found: f"\\{found.group()}", clean(text, limit=limit))
+    return _PINGS.sub(lambda found: found.group() + "\u200b", escaped)
+
+
+# while it goes on -------------------------------------------------------------------------------
+
+
+def waiting(
+    job: MediaJob, to: Language, place: Place | None = None, *, shown: Shown | None = None
+) -> Reply:
+    """Not begun yet."""
+    if place is None:
+        state = say(to, Key.WAITING)
+    elif place.seconds is None:
+        state = say(to, Key.WAITING_AT, place=place.place)
+    else:
+        state = say(to, Key.WAITING_ABOUT, place=place.place, time=span(place.seconds))
+    return _going(job, to, state, shown)
+
+
+def running(
+    job: MediaJob, to: Language, progress: Progress | None = None, *, shown: Shown | None = None
+) -> Reply:
+    """A pod has it. Progress of an earlier attempt says nothing any more."""
+    if progress is None or progress.attempt != job.status.attempt:
+        return _going(job, to, say(to, Key.STARTING), shown)
+    state = say(to, i18n.STAGES[progress.stage])
+    if progress.stage is Stage.FETCHING:
+        state = " · ".join([state, *_figures(progress, to)])
+    if shown is not None or not may_show(job, progress.age_limit):
+        return _going(job, to, state, shown)
+    found = _reply(job, to, state, (Act.CANCEL,), title=progress.title)
+    where = _where(job)
+    hidden = where is not None and (where.spoiler or not where.previews)
+    return replace(found, thumbnail=None if hidden else _picture(progress.thumbnail))
+
+
+def _going(job: MediaJob, to: Language, state: str, shown: Shown | None) -> Reply:
+    """A first try has the message to itself; a further one has a line below what was delivered."""
+    if shown is None:
+        return _reply(job, to, state, (Act.CANCEL,))
+    return _beside(shown, job, to, state, (Act.CANCEL,))
+
+
+def may_show(job: MediaJob, age_limit: int | None) -> bool:
+    """Whether media with this age limit belong where this job was asked for."""
+    where = _where(job)
+    return (age_limit or 0) < ADULT or where is None or where.age_restricted
+
+
+def _picture(address: str | None) -> str | None:
+    """Only what Discord takes as a picture's address."""
+    fitting = address and address.startswith("https://") and not addresses.fault(address)
+    return address if fitting else None
+
+
+def _figures(progress: Progress, to: Language) -> list[str]:
+    """Percent, size, speed and time left, as far as each is known."""
+    done, total, rate = progress.bytes, progress.total, progress.rate
+    found = []
+    if total:
+        found.append(f"{min(100, done * 100 // total)} %")
+        found.append(say(to, Key.OF, done=size(to, done), total=size(to, total)))
+    elif done:
+        found.append(size(to, done))
+    if rate:
+        found.append(f"{size(to, int(rate))}/s")
+        if total and done < total:
+            found.append(say(to, Key.LEFT, time=span((total - done) / rate)))
+    return found
+
+
+# when it has ended ------------------------------------------------------------------------------
+
+
+def ended(shown: Shown, to: Language, *, plain: bool = False, note: Key | None = None) -> Reply:
+    """What was delivered. What does not fit becomes a link, else it is named with its size and what can be done
+    about it. `plain`: without a stranger's words; `note`: one more sentence.
+    """
+    job = shown.job
+    acts = acts_after(job)
+    lines = [] if plain else [_too_large(file, to, shown) for file in shown.too_large]
+    lines += [_hint(acts, to)] if _left_out(shown) else []
+    lines += [say(to, note)] if note is not None else []
+    if not job.status.files:
+        lines.append(say(to, Key.DONE_WITHOUT_FILES))
+    return _reply(job, to, "\n".join(filter(None, lines)), (*acts, Act.REMOVE), plain=plain)
+
+
+def _left_out(shown: Shown) -> bool:
+    """Whether a file is here in no form at all."""
+    return any(file.sha256 not in (shown.links or {}) for file in shown.too_large)
+
+
+def _too_large(file: MediaFile, to: Language, shown: Shown) -> str:
+    link = (shown.links or {}).get(file.sha256)
+    return say(
+        to,
+        Key.TOO_LARGE if link is None else Key.TOO_LARGE_LINK,
+        name=clean(file.name, limit=80).replace("`", "'"),
+        size=size(to, file.bytes),
+        limit=size(to, shown.limit),
+        link=link,
+    )
+
+
+def _hint(acts: Sequence[Act], to: Language) -> str:
+    if Act.SMALLER in acts:
+        return say(to, Key.HINT_SMALLER_AUDIO)
+    return say(to, Key.HINT_AUDIO) if Act.AUDIO in acts else ""
+
+
+def acts_after(job: MediaJob) -> list[Act]:
+    """What can be asked for beside what a job delivered: only what can come of it."""
+    files = job.status.files or ()
+    media, where = job.spec.media, _where(job)
+    acts = [Act.RETRY]
+    if media.kind is MediaKind.AUDIO:
+        return [*acts, Act.VIDEO] if where is not None and where.from_video else acts
+    if not any(file.type.startswith("video/") for file in files):
+        return acts
+    lower = quality.smaller_than(files, media.max_height)
+    if (
+        lower is not None
+        and job.status.engine is not EngineName.DIRECT
+        and not job.status.offered_height
+    ):
+        acts.append(Act.SMALLER)
+    return [*acts, Act.AUDIO]
+
+
+def age_restricted(job: MediaJob, to: Language) -> Reply:
+    """It was fetched, and does not belong here."""
+    return _reply(job, to, say(to, Key.AGE_RESTRICTED), (Act.REMOVE,), plain=True)
+
+
+def gone(job: MediaJob, to: Language, *, shown: Shown | None = None) -> Reply:
+    """Deleted by whoever runs the cluster: nothing can be pressed any more."""
+    state = say(to, Key.DELETED)
+    return _reply(job, to, state, ()) if shown is None else _beside(shown, job, to, state, ())
+
+
+def failed(
+    job: MediaJob, to: Language, *, shown: Shown | None = None, plain: bool = False
+) -> Reply:
+    """Why, and what to do next; never an exception's text. What an earlier try delivered stays, with one line more."""
+    if job.status.phase is Phase.CANCELLED:
+        words, acts = say(to, Key.CANCELLED), [Act.RETRY]
+    else:
+        words, acts = _why(job, to), _acts_after_failure(job)
+    if shown is None:
+        return _reply(job, to, words, (*acts, Act.REMOVE), plain=plain)
+    others = [act for act in acts_after(shown.job) if act is not Act.RETRY]
+    if job.status.offered_height is not None and Act.SMALLER in others:
+        others.remove(Act.SMALLER)
+    return _beside(shown, job, to, words, (Act.RETRY, *others, Act.REMOVE), plain=plain)
+
+
+def _why(job: MediaJob, to: Language) -> str:
+    reason = job.status.reason or FailureReason.INTERNAL
+    if job.status.offered_height is not None:
+        return say(to, Key.SMALLEST, height=job.status.offered_height)
+    words = i18n.why(to, reason)
+    if reason is FailureReason.INTERNAL:  # by it whoever runs the bot finds job, logs and trace
+        words += "\n" + say(to, Key.REFERENCE, name=job.name)
+    return words
+
+
+def _acts_after_failure(job: MediaJob) -> list[Act]:
+    media, acts = job.spec.media, [Act.RETRY]
+    if job.status.reason not in LESS_HELPS or media.kind in {MediaKind.AUDIO, MediaKind.IMAGE}:
+        return acts
+    lower = quality.smaller_than((), media.max_height) is not None
+    return [*acts, Act.SMALLER, Act.AUDIO] if lower else [*acts, Act.AUDIO]
+
+
+# the parts --------------------------------------------------------------------------------------
+
+
+def _where(job: MediaJob) -> DiscordDelivery | None:
+    return job.spec.delivery.discord if job.spec.delivery else None
+
+
+def _beside(
+    shown: Shown,
+    job: MediaJob,
+    to: Language,
+    state: str,
+    acts: tuple[Act, ...],
+    *,
+    plain: bool = False,
+) -> Reply:
+    """What was delivered, with a line for a further try; buttons are about that try."""
+    line = say(to, Key.FURTHER, what=say(to, TRIES[tried(shown.job, job)]), state=state)
+    room = CONTENT - len(line) - 1
+    content = f"{ended(shown, to, plain=plain).content[:room]}\n{line}"
+    return Reply(content[:CONTENT], _buttons(acts, job, to), credit=_credit(job, to))
+
+
+def tried(before: MediaJob, job: MediaJob) -> Act:
+    """By which button a job asks for more than the one before it."""
+    old, new = before.spec.media, job.spec.media
+    if new.kind is MediaKind.AUDIO:
+        return Act.RETRY if old.kind is MediaKind.AUDIO else Act.AUDIO
+    if old.kind is MediaKind.AUDIO:
+        return Act.VIDEO
+    return Act.RETRY if new.max_height == old.max_height else Act.SMALLER
+
+
+def _source(job: MediaJob) -> str:
+    """The link as it was written, without a preview; of one that would fill the message only where it leads."""
+    where = _where(job)
+    link = (where.link if where is not None else None) or job.spec.url
+    # within the brackets an address must not hold one: what follows would be markup of ours
+    plain = clean(link, limit=4 * LINK).replace(" ", "%20").replace("<", "%3C").replace(">", "%3E")
+    if plain.startswith(("https://", "http://")) and len(plain) <= LINK:
+        return f"<{plain}>"
+    try:
+        return harmless(addresses.parse(job.spec.url).authority)
+    except addresses.BadAddress:  # somebody with kubectl asked for it; the operator refuses it
+        return harmless(job.spec.url[:LINK])
+
+
+def _reply(
+    job: MediaJob,
+    to: Language,
+    state: str,
+    acts: tuple[Act, ...],
+    *,
+    title: str | None = None,
+    plain: bool = False,
+) -> Reply:
+    head = "" if plain else _head(job, title)
+    room = CONTENT - len(head) - 1
+    content = "\n".join(filter(None, [head, state[:room]]))
+    return Reply(content[:CONTENT], _buttons(acts, job, to), credit=_credit(job, to))
+
+
+def _credit(job: MediaJob, to: Language) -> str:
+    where = _where(job)
+    if where is None:
+        return ""
+    return f"-# {say(to, Key.REQUESTED_BY, person=f'<@{where.requester_id}>')}"
+
+
+def _head(job: MediaJob, title: str | None) -> str:
+    source = job.status.source
+    named = harmless((source.title if source is not None else None) or title or "")
+    return f"**{named}** {_source(job)}" if named else _source(job)
+
+
+def _buttons(acts: Sequence[Act], job: MediaJob, to: Language) -> tuple[Button, ...]:
+    return tuple(Button(say(to, LABELS[act]), custom_id(act, job.name)) for act in acts)

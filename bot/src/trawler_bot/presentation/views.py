@@ -1,0 +1,46 @@
+"""What is offered to one person to press, beside words."""
+
+from collections.abc import Sequence
+
+import discord
+
+from trawler_bot.presentation import rendering
+from trawler_bot.presentation.i18n import Key, Language, say
+from trawler_bot.presentation.rendering import CUSTOM_ID, Act
+from trawler_common.plain import clean
+
+LABEL = 100
+"""Characters of an option (docs, String Select)."""
+
+
+def picker(number: int, links: Sequence[str], to: Language) -> discord.ui.View:
+    """A list of links, of which one or more can be chosen; its answer is told by its custom_id."""
+    options = [
+        discord.SelectOption(label=_label(link), value=str(at)) for at, link in enumerate(links)
+    ]
+    found = discord.ui.View(timeout=None)
+    found.add_item(
+        discord.ui.Select(
+            custom_id=f"{CUSTOM_ID}:pick:{number}",
+            placeholder=say(to, Key.PICK_PLACEHOLDER),
+            max_values=len(options),
+            options=options,
+        )
+    )
+    found.stop()  # it listens to nothing itself
+    return found
+
+
+def try_again(number: int, to: Language) -> discord.ui.View:
+    """For a wish that could not be taken."""
+    found = discord.ui.View(timeout=None)
+    label = say(to, rendering.LABELS[Act.ASK])
+    custom_id = rendering.custom_id(Act.ASK, str(number))
+    found.add_item(discord.ui.Button(label=label, custom_id=custom_id))
+    found.stop()
+    return found
+
+
+def _label(link: str) -> str:
+    shown = clean(link.partition("://")[2], limit=4 * LABEL)
+    return shown if len(shown) <= LABEL else shown[: LABEL - 1] + "…"
