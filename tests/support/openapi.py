@@ -1,5 +1,6 @@
 """Requests and answers checked against Discord's own OpenAPI description, in both directions."""
 
+import copy
 import json
 import os
 import re
@@ -124,7 +125,8 @@ def _absolute(schema: Any) -> Any:
 
 @cache
 def _registry(*, asked: bool) -> Registry[Any]:
-    """All schemas, with two tolerances. In requests ids may be numbers too: discord.py sends some so.
+    """All schemas, with three tolerances. A forward's reference is of type 1 (docs, Message Reference Types), though the
+    description of answers knows 0 only. In requests ids may be numbers too: discord.py sends some so.
     The codes of single fields in an error are names in Discord's documentation (Error Messages) and
     in practice, though the description calls them integers.
     """
@@ -137,6 +139,9 @@ def _registry(*, asked: bool) -> Registry[Any]:
         "required": ["_errors"],
         "additionalProperties": False,
     }
+    reference = copy.deepcopy(schemas["MessageReferenceResponse"])
+    reference["properties"]["type"] = {"type": "integer", "enum": [0, 1]}
+    schemas["MessageReferenceResponse"] = reference
     if asked:
         schemas["SnowflakeType"] = {"type": ["string", "integer"]}
     contents = {"components": {"schemas": schemas}}

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import discord
 import pytest
 import pytest_asyncio
@@ -14,7 +15,7 @@ from discord import app_commands
 from playwright.async_api import Page, Route, expect
 
 from browsing import accessible, download, opened, plays
-from emulated import Emulated, Person, Stock
+from emulated import API, Emulated, Person, Stock
 from trawler_sandbox.discord.server import PAGE
 from trawler_sandbox.media import Studio
 
@@ -280,6 +281,88 @@ async def test_everybody_can_use_it(page: Page, ben: Person, theme: str, width: 
     await accessible(page)
     wide = "() => document.documentElement.scrollWidth <= document.documentElement.clientWidth"
     assert await page.evaluate(wide), "nothing is wider than the window"
+
+
+@pytest.mark.parametrize("mark", ["**", "*", "__", "~~", "||", "`"])
+async def test_no_message_holds_up_the_page(page: Page, ben: Person, mark: str) -> None:
+    """A mark that is never closed, before two thousand characters that could have been escaped."""
+    await ben.says(mark + "\\_" * 990)
+    await ben.says("after it")
+    await expect(page.get_by_text("after it")).to_be_visible()
+
+
+@pytest.mark.usefixtures("bot")
+async def test_the_command_list_is_walked_by_keyboard_and_takes_what_is_typed_behind(
+    page: Page,
+) -> None:
+    """Arrow keys move; a link behind the name is its first option."""
+    await page.reload()
+    await expect(page.get_by_role("heading", name="# general")).to_be_visible()
+    message = page.get_by_role("combobox", name="Message")
+    await message.fill("/download http://site/second.mp4")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("combobox", name="url")).to_have_value("http://site/second.mp4")
+    await page.keyboard.press("Escape")
+    await message.fill("/")
+    selected = page.get_by_role("listbox", name="Commands").locator("[aria-selected=true]")
+    await expect(selected).to_have_count(1)
+    await page.keyboard.press("ArrowUp")
+    await page.keyboard.press("ArrowDown")
+    await expect(selected).to_contain_text("/download")
+
+
+@pytest.mark.usefixtures("bot")
+async def test_the_menu_of_a_message_can_be_clicked(page: Page, ben: Person) -> None:
+    """Also where the message is one line, and another one follows."""
+    await page.reload()
+    await expect(page.get_by_role("heading", name="# general")).to_be_visible()
+    for number in range(3):
+        await ben.says(f"line {number}")
+    first = page.get_by_text("line 0", exact=True)
+    await first.click(button="right")
+    await page.get_by_role("button", name="Save media").click()
+    await expect(page.get_by_text("Saving line 0")).to_be_visible()
+    await page.get_by_role("button", name="Dismiss", exact=True).click()
+    await first.click(button="right")
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("button", name="Save media")).to_have_count(0)
+    await page.reload()
+    await expect(first).to_be_visible()
+    await expect(page.get_by_text("Saving line 0")).to_have_count(0)
+
+
+async def test_an_edit_of_what_is_not_shown_shows_nothing(
+    page: Page, ben: Person, emulated: Emulated
+) -> None:
+    """It is older than what is loaded."""
+    old = await ben.says("long ago")
+    for number in range(55):
+        await ben.says(f"later {number}")
+    await page.reload()
+    await expect(page.get_by_text("later 54")).to_be_visible()
+    await expect(page.get_by_text("long ago")).to_have_count(0)
+    await ben.ask(
+        "PATCH", f"/channels/{emulated.channel.id}/messages/{old['id']}", {"content": "edited"}
+    )
+    await ben.says("the last one")
+    await expect(page.get_by_text("the last one")).to_be_visible()
+    await expect(page.get_by_text("edited", exact=True)).to_have_count(0)
+
+
+async def test_what_somebody_uploads_runs_nowhere(ben: Person, emulated: Emulated) -> None:
+    """Neither a page nor a drawing, at the address from which the page's own tokens come."""
+    form = aiohttp.FormData()
+    form.add_field("payload_json", "{}")
+    form.add_field(
+        "files[0]", b"<script>alert(1)</script>", filename="x.html", content_type="text/html"
+    )
+    address = f"{emulated.hub.address}{API}/channels/{emulated.channel.id}/messages"
+    async with aiohttp.ClientSession(headers={"Authorization": ben.user.token}) as http:
+        async with http.post(address, data=form) as answer:
+            there = (await answer.json())["attachments"][0]["url"]
+        async with http.get(there) as answer:
+            assert "sandbox" in answer.headers["Content-Security-Policy"]
+            assert "nosniff" == answer.headers["X-Content-Type-Options"]
 
 
 async def test_the_page_is_all_ours(page: Page, emulated: Emulated) -> None:

@@ -290,6 +290,35 @@ async def test_an_app_that_only_the_person_has(
     assert external is not bool(first["flags"] & 64)
 
 
+async def test_a_webhook_is_made_and_written(stock: Stock, ben: Person, emulated: Emulated) -> None:
+    """By who may manage webhooks; its name is no name of Discord's."""
+    channel: Any = guild_of(stock, emulated).get_channel(emulated.channel.id)
+    with pytest.raises(discord.Forbidden):
+        await channel.create_webhook(name="news")
+    allow = int(Permission.MANAGE_WEBHOOKS)
+    emulated.channel.overwrites = [Overwrite(emulated.application.id, 1, allow=allow)]
+    with pytest.raises(discord.HTTPException):
+        await channel.create_webhook(name="Discord news")
+    hook = await channel.create_webhook(name="news")
+    sent = await hook.send("extra, extra", wait=True)
+    assert "extra, extra" == (await ben.hears("MESSAGE_CREATE"))["content"]
+    assert "news" == sent.author.name
+
+
+async def test_a_reply_calls_whom_it_answers(stock: Stock, ben: Person, emulated: Emulated) -> None:
+    """So a bot without the intent may read it (docs, Message Content Intent); unless that is not wanted."""
+    channel: Any = guild_of(stock, emulated).get_channel(emulated.channel.id)
+    mine = await channel.send("a question")
+    where = f"/channels/{emulated.channel.id}/messages"
+    reply = {"content": "an answer", "message_reference": {"message_id": str(mine.id)}}
+    told = await ben.ask("POST", where, reply)
+    assert [str(emulated.application.id)] == [each["id"] for each in told["mentions"]]
+    (heard,) = await stock.event_of("message", at_least=2)
+    assert "an answer" == heard.content
+    quiet = {**reply, "allowed_mentions": {"replied_user": False}}
+    assert [] == (await ben.ask("POST", where, quiet))["mentions"]
+
+
 async def test_buckets_may_be_uneven(stock: Stock, emulated: Emulated) -> None:
     """Each route tells its own, and the library waits by it."""
     emulated.discord.buckets.set(enabled=True, uneven={"POST /api/v10/channels": (2, 0.5)})

@@ -13,6 +13,7 @@ _NAME: Final = re.compile(r"^[-_'\w\d]{1,32}$")
 SUBCOMMAND: Final = 1
 DESCRIPTION: Final = 100
 CHOICES: Final = 25
+OPTIONS: Final = 25
 MOST: Final = {CHAT: 100, USER: 15, MESSAGE: 15}
 
 Json = dict[str, Any]
@@ -22,6 +23,13 @@ def register(
     world: World, application: Application, guild_id: int | None, wanted: list[Json]
 ) -> list[Json]:
     """Put these in place of all that there were. Raises Refusal for what Discord does not take."""
+    names = [(each.get("type", CHAT), each.get("name")) for each in wanted]
+    if len(set(names)) < len(names):
+        raise refusals.invalid_form(
+            "name",
+            "APPLICATION_COMMANDS_DUPLICATE_NAME",
+            "Application command names must be unique",
+        )
     known = {(c["type"], c["name"]): c for c in application.commands.get(guild_id, [])}
     found = [_one(world, application, guild_id, each, known) for each in wanted]
     for kind, most in MOST.items():
@@ -45,7 +53,19 @@ def _one(
         raise refusals.invalid_form(
             "name", "APPLICATION_COMMAND_INVALID_NAME", "Command name is invalid"
         )
-    for option in wanted.get("options") or []:
+    about, options = str(wanted.get("description") or ""), wanted.get("options") or []
+    if kind == CHAT and not 1 <= len(about) <= DESCRIPTION:
+        raise refusals.invalid_form(
+            "description", "BASE_TYPE_BAD_LENGTH", f"Must be between 1 and {DESCRIPTION} in length."
+        )
+    needed = [bool(option.get("required")) for option in options if "options" not in option]
+    if len(options) > OPTIONS or needed != sorted(needed, reverse=True):
+        raise refusals.invalid_form(
+            "options",
+            "APPLICATION_COMMAND_OPTIONS_REQUIRED_INVALID",
+            "Required options must be placed before non-required options",
+        )
+    for option in options:
         _check(option)
     before = known.get((kind, name))
     found: Json = {

@@ -238,12 +238,32 @@ class Gateway:
             "session_id": session.id,
             "resume_gateway_url": self.url(),
             "shard": list(session.shard),
-            "private_channels": [],
+            "private_channels": self._private_channels(session),
             "application": {"id": str(session.user.id), "flags": 0},
         }
         session.say("READY", ready)
         for guild in guilds:
             session.say("GUILD_CREATE", shapes.guild_create(guild, self._sight(session, guild)))
+
+    def _private_channels(self, session: Session) -> list[dict[str, Any]]:
+        """Of people; bots get none (docs, Ready)."""
+        if session.application is not None:
+            return []
+        mine = [
+            dm
+            for dm in self._hub.world.dms.values()
+            if session.user.id in {each.id for each in dm.recipients}
+        ]
+        return [
+            {
+                "id": str(dm.id),
+                "type": dm.kind,
+                "recipients": [
+                    shapes.user(each) for each in dm.recipients if each is not session.user
+                ],
+            }
+            for dm in mine
+        ]
 
     def _sight(self, session: Session, guild: Guild) -> Callable[[Channel], bool]:
         member = guild.members[session.user.id]

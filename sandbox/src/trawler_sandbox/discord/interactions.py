@@ -16,14 +16,8 @@ Json = dict[str, Any]
 LOADING = 1 << 7
 FOLLOW_UPS = 5
 """Of an app that is there by its user alone (docs: User-Installed Apps)."""
-EXTERNAL = int(
-    Permission.VIEW_CHANNEL
-    | Permission.SEND_MESSAGES
-    | Permission.EMBED_LINKS
-    | Permission.ATTACH_FILES
-    | Permission.SEND_MESSAGES_IN_THREADS
-)
-"""What such an app may do at most."""
+EXTERNAL = int(Permission.EMBED_LINKS | Permission.ATTACH_FILES | Permission.MENTION_EVERYONE)
+"""What such an app, and any in direct messages, is told that it may do (docs, Interaction: app_permissions)."""
 
 
 class Kind(IntEnum):
@@ -147,7 +141,7 @@ class Interactions:
             "authorizing_integration_owners": self._owners(of),
             "context": 0 if guild else 1,
             "attachment_size_limit": of.most_bytes,
-            "app_permissions": str(permissions.ALL),
+            "app_permissions": str(EXTERNAL),
             "locale": of.user.locale,
         }
         if guild is None:

@@ -16,6 +16,7 @@ from trawler_sandbox.discord.world import (
 )
 
 Json = dict[str, Any]
+MOST_FILES = 10
 
 
 class Messages:
@@ -72,10 +73,12 @@ class Messages:
         """A moderator's act: a channel or a thread with all that is in it."""
         guild = self._where_of(channel)
         assert guild is not None
-        del guild.channels[channel.id]
         name = "THREAD_DELETE" if channel.is_thread else "CHANNEL_DELETE"
         body = shapes.channel(channel)
-        self._hub.tell(Event(name, lambda _: body, guild=guild))
+        if channel.is_thread:
+            body = {key: body[key] for key in ("id", "guild_id", "parent_id", "type")}
+        self._hub.tell(Event(name, lambda _: body, guild=guild, channel=channel))
+        del guild.channels[channel.id]
 
     def _open(self, channel: Channel, author: User) -> None:
         """A message opens an archived thread again, unless it is locked."""
@@ -97,7 +100,7 @@ class Messages:
         something = draft.content or draft.embeds or draft.uploads or draft.components
         if not (something or more.get("snapshot")):
             raise refusals.EMPTY_MESSAGE
-        draft.check_words(self._hub.world.guild_of(channel))
+        self._check_words(author, channel, draft)
         if not self._embeds(author, channel):
             draft.embeds = []  # they are left out, without a word
         message = Message(
@@ -109,7 +112,7 @@ class Messages:
             embeds=draft.embeds,
             components=draft.components,
             attachments=[self._attach(each, draft) for each in draft.uploads],
-            mentions=self._users(draft.mentioned()),
+            mentions=self._mentioned(channel, draft),
             rings_all=draft.pings_everyone(),
             flags=draft.flags & ~(1 << 6),
             nonce=draft.nonce,
@@ -119,6 +122,15 @@ class Messages:
         channel.messages[message.id] = message
         self.tell("MESSAGE_CREATE", message)
         return message
+
+    def _check_words(self, author: User, channel: Channel, draft: Draft) -> None:
+        """AutoMod, from which members who manage the server are exempt. Raises Refusal."""
+        guild = self._where_of(channel)
+        member = guild.members.get(author.id) if guild is not None else None
+        person = member is not None and not author.bot
+        if person and self._hub.permissions(channel, author) & Permission.MANAGE_GUILD:
+            return
+        draft.check_words(guild)
 
     def _embeds(self, author: User, channel: Channel) -> bool:
         """Whether somebody's embeds are shown there; an app that is no member answers by who has it."""
@@ -144,6 +156,15 @@ class Messages:
         )
         self._hub.files[kept.id] = kept
         return kept
+
+    def _mentioned(self, channel: Channel, draft: Draft) -> list[User]:
+        """Also whoever is replied to, unless that is not wanted (docs, Allowed Mentions)."""
+        found = self._users(draft.mentioned())
+        replied = self._referenced(channel, draft)
+        quiet = draft.allowed is not None and not draft.allowed.get("replied_user", False)
+        if replied is not None and not quiet and replied.author not in found:
+            found.append(replied.author)
+        return found
 
     def _users(self, ids: list[int]) -> list[User]:
         users = self._hub.world.users
@@ -180,7 +201,7 @@ class Messages:
             raise refusals.ARCHIVED
         guild = self._hub.world.guild_of(channel)
         draft.check_size(guild, most)
-        draft.check_words(guild)
+        self._check_words(author, channel, draft)
         if now - message.created > self._hub.limits.old_seconds:
             if message.late_edits >= self._hub.limits.old_edits:
                 raise refusals.OLD_EDITS
@@ -191,22 +212,26 @@ class Messages:
         return message
 
     def _change(self, message: Message, draft: Draft) -> None:
-        if "content" in draft.given:
-            message.content = draft.content
-            message.mentions = self._users(draft.mentioned())
-        if "embeds" in draft.given:
-            shown = self._embeds(message.author, message.channel)
-            message.embeds = draft.embeds if shown else []
-        if "components" in draft.given:
-            message.components = draft.components
+        """All of it, or nothing. Raises Refusal."""
+        kept = message.attachments
         if "attachments" in draft.given:
-            kept = {str(each.get("id")) for each in draft.attachments}
-            message.attachments = [a for a in message.attachments if str(a.id) in kept]
-        message.attachments += [self._attach(each, draft) for each in draft.uploads]
-        if len(message.attachments) > 10:
+            wanted = {str(each.get("id")) for each in draft.attachments}
+            kept = [each for each in kept if str(each.id) in wanted]
+        if len(kept) + len(draft.uploads) > MOST_FILES:
             raise refusals.invalid_form(
                 "attachments", "BASE_TYPE_MAX_LENGTH", "Must be 10 or fewer in length."
             )
+        content = draft.content if "content" in draft.given else message.content
+        embeds = draft.embeds if "embeds" in draft.given else message.embeds
+        components = draft.components if "components" in draft.given else message.components
+        if not (content or embeds or components or kept or draft.uploads):
+            raise refusals.EMPTY_MESSAGE
+        if "content" in draft.given:
+            message.mentions = self._users(draft.mentioned())
+        shown = self._embeds(message.author, message.channel)
+        message.content, message.components = content, components
+        message.embeds = embeds if shown else []
+        message.attachments = kept + [self._attach(each, draft) for each in draft.uploads]
 
     def delete(self, message: Message) -> None:
         message.channel.messages.pop(message.id, None)

@@ -12,6 +12,7 @@ from trawler_sandbox.discord.hub import Hub, Listener
 from trawler_sandbox.discord.interactions import Interaction, Interactions
 from trawler_sandbox.discord.messages import Messages
 from trawler_sandbox.discord.permissions import Permission
+from trawler_sandbox.discord.webhooks import Webhooks
 from trawler_sandbox.discord.world import MIB, Application, Channel, Message, User
 
 
@@ -31,6 +32,7 @@ class Rest:
         self._interactions = interactions
         self._gateway = gateway
         self._who = answers.who
+        self._webhooks = Webhooks(hub, messages)
 
     def routes(self) -> list[web.RouteDef]:
         """Below `/api/v10`."""
@@ -61,6 +63,7 @@ class Rest:
             ("GET", "/applications/{application}/guilds/{guild}/commands"): self._commands,
             ("PUT", "/applications/{application}/guilds/{guild}/commands"): self._register,
             ("POST", "/interactions/{interaction}/{interaction_token}/callback"): self._callback,
+            ("POST", "/channels/{channel}/webhooks"): self._webhook,
             ("POST", "/webhooks/{webhook}/{webhook_token}"): self._follow_up,
             ("GET", original): self._original,
             ("PATCH", original): self._edit_original,
@@ -172,7 +175,7 @@ class Rest:
             message
             for message in reversed(channel.messages.values())
             if after < message.id < before
-            and (message.for_user is None or (not user.bot and message.visible_to(user.id)))
+            and message.for_user is None  # who reloads does not see them again
         ]
         found = seen[-limit:] if after else seen[:limit]
         return reply([self._shown(message, user) for message in found])
@@ -272,7 +275,19 @@ class Rest:
             return found, self._interactions.original(found)
         return found, self._interactions.followed_up(found, int(name))
 
+    async def _webhook(self, request: web.Request) -> web.Response:
+        user, channel = self._place(request)
+        body, _ = await bodies.read(request, self._hub.folder)
+        return reply(self._webhooks.create(user, channel, str(body.get("name", ""))))
+
     async def _follow_up(self, request: web.Request) -> web.Response:
+        info = request.match_info
+        hook = self._webhooks.find(int(info["webhook"]), info["webhook_token"])
+        if hook is not None:
+            body, uploads = await bodies.read(request, self._hub.folder)
+            made = self._webhooks.execute(hook, Draft.parse(body, uploads))
+            waits = truth(request.query.get("wait", "false"))
+            return reply(self._shown(made, hook.user)) if waits else nothing()
         found = self._by_token(request)
         body, uploads = await bodies.read(request, self._hub.folder)
         message = self._interactions.follow_up(found, Draft.parse(body, uploads))

@@ -41,7 +41,7 @@ function Sidebar({ store, shown, hide }) {
       ${store.me && html`<${Avatar} user=${store.me} />`}
       <div class="grow">
         <label class="quiet" for="who">You are</label>
-        <select id="who" onChange=${(event) => store.enter(event.target.value)}>
+        <select id="who" onChange=${(event) => (hide(), store.enter(event.target.value))}>
           ${store.people.map((user) => html`<option key=${user.id} value=${user.token}>${user.name}</option>`)}
         </select>
       </div>
@@ -132,16 +132,29 @@ function Modal({ store }) {
   return html`<dialog ref=${dialog} aria-labelledby="modal-title" onClose=${close}>
     <form onSubmit=${send}>
       <h2 id="modal-title">${shown.title}</h2>
-      ${fields.map((field) => html`<label key=${field.custom_id}>${field.label ?? field.custom_id}<input name=${field.custom_id} required=${field.required} value=${field.value ?? ""} /></label>`)}
+      ${fields.map((field) => html`<label key=${field.custom_id}>${field.label ?? field.custom_id}<${Field} field=${field} /></label>`)}
       <div class="row"><button type="submit" class="primary">Send</button><button type="button" class="secondary" onClick=${close}>Back</button></div>
     </form>
   </dialog>`;
 }
 
+// What one types stays while messages arrive.
+function Field({ field }) {
+  const [value, set] = useState(field.value ?? "");
+  const shared = { name: field.custom_id, required: field.required, value, onInput: (event) => set(event.target.value) };
+  return field.style === 2 ? html`<textarea rows="4" ...${shared}></textarea>` : html`<input ...${shared} />`;
+}
+
 function App({ store }) {
   useStore(store);
   const [shown, show] = useState(false);
-  return html`<${Sidebar} store=${store} shown=${shown} hide=${() => show(false)} />
+  useEffect(() => {
+    const close = (event) => event.key === "Escape" && show(false);
+    addEventListener("keydown", close);
+    return () => removeEventListener("keydown", close);
+  }, []);
+  return html`<button type="button" class=${`backdrop ${shown ? "shown" : ""}`} aria-label="Close the list of channels" tabindex=${shown ? 0 : -1} onClick=${() => show(false)}></button>
+    <${Sidebar} store=${store} shown=${shown} hide=${() => show(false)} />
     <main>
       <h1 class="unseen">Discord in a box</h1>
       <header>

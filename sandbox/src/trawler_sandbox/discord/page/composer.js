@@ -25,7 +25,8 @@ function spoken(store, command) {
 export function useList(items, choose) {
   const [at, move] = useState(0);
   const marked = Math.min(at, items.length - 1);
-  useEffect(() => move(0), [items]);
+  const names = items.map((item) => item.name).join("\n");
+  useEffect(() => move(0), [names]);
   const onKeyDown = (event) => {
     if (!items.length) return false;
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
@@ -66,8 +67,9 @@ export function Composer({ store }) {
   const all = store.commands.filter((each) => each.type === CHAT).flatMap((each) => spoken(store, each));
   const found = typed === null || shut ? [] : all.filter((each) => each.name.startsWith(typed.trimEnd()) || typed.startsWith(`${each.name} `));
   const choose = (item) => {
+    const rest = text.slice(1 + item.name.length).trim(); // what was typed behind the name is its first option
     write("");
-    pick(item);
+    pick({ ...item, rest: text.slice(1).toLowerCase().startsWith(item.name) ? rest : "" });
   };
   const { marked, onKeyDown } = useList(found, choose);
   const back = () => {
@@ -79,12 +81,13 @@ export function Composer({ store }) {
     const content = text.trim();
     if (!content) return;
     if (content.startsWith("/")) {
-      const exact = all.find((each) => `/${each.name}` === content.toLowerCase());
+      const exact = all.find((each) => `${content.toLowerCase()} `.startsWith(`/${each.name} `));
       if (exact) choose(exact);
       else store.toast("There is no such command here. Type / to see all of them.");
       return;
     }
-    if (await store.say(content)) write("");
+    write("");
+    if (!(await store.say(content))) write((now) => now || content);
   };
   const key = (event) => {
     if (onKeyDown(event)) return;
@@ -123,7 +126,8 @@ function CommandRow({ store, item }) {
 
 // A command being filled in: what it needs at once, the rest where one asks for it.
 function CommandLine({ store, command, back }) {
-  const [values, set] = useState({});
+  const first = command.options[0]?.name;
+  const [values, set] = useState(first && command.rest ? { [first]: command.rest } : {});
   const [added, add] = useState([]);
   const [focused, focus] = useState(null);
   const form = useRef(null);
@@ -140,7 +144,7 @@ function CommandLine({ store, command, back }) {
   const nested = (options) => (command.part ? [{ type: SUBCOMMAND, name: command.part.name, options }] : options);
   const send = async (event) => {
     event.preventDefault();
-    const fields = [...form.current.querySelectorAll("[data-option]")].map((input) => [input.dataset.option, input.value]);
+    const fields = [...form.current.querySelectorAll("[data-option]")].map((input) => [input.dataset.option, input.dataset.chosen || input.value]);
     const missing = command.options.find((option) => option.required && !fields.some(([name, value]) => name === option.name && value));
     if (missing) {
       store.toast(`${store.called(missing)} is needed.`);
@@ -216,9 +220,11 @@ function Completed({ id, option, name, label, value, set, complete }) {
     }, PAUSE);
   };
   useEffect(() => forget, []);
+  const [chosen, take] = useState(null); // its name is shown, its value is sent
   const choose = (item) => {
     forget();
-    set(item.value);
+    take(item);
+    set(item.name);
   };
   const { marked, onKeyDown } = useList(found, choose);
   const key = (event) => {
@@ -232,6 +238,7 @@ function Completed({ id, option, name, label, value, set, complete }) {
   return html`<input
       id=${id}
       data-option=${option.name}
+      data-chosen=${chosen?.name === value ? chosen.value : undefined}
       value=${value}
       aria-label=${label}
       required=${option.required}

@@ -1,14 +1,15 @@
 // A message: who, when, by which command; text, embeds, files that play, buttons.
 
-import { Component, html, useState } from "./vendor/htm-preact.js";
+import { Component, html, useEffect, useRef, useState } from "./vendor/htm-preact.js";
 import { Markdown } from "./markdown.js";
 
 const COLOURS = 8;
+const AGAIN = 1000; // milliseconds until the same may be pressed again
 const ONLY_YOU = 64;
 const THINKING = 128;
 const BUTTON = 2;
 const SELECT = 3;
-const TYPED = /^[\p{Ll}\d_-]+$/u; // the name of a command that is typed; those of menus have spaces and capitals
+const TYPED = /^[\p{Ll}\d_ -]+$/u; // the name of a command that is typed; those of menus have capitals
 const UNITS = ["B", "KB", "MB", "GB"];
 
 // As Discord counts: a MB has 1,048,576 bytes.
@@ -64,13 +65,25 @@ function Embed({ of, nameOf }) {
   </div>`;
 }
 
+// A second press is not sent while the first one is on its way.
+function usePress(press) {
+  const [busy, set] = useState(false);
+  const send = async () => {
+    if (busy) return;
+    set(true);
+    await press();
+    setTimeout(() => set(false), AGAIN);
+  };
+  return [busy, send];
+}
+
 const STYLES = { 1: "primary", 2: "secondary", 3: "success", 4: "danger" };
 
 function PressButton({ of, press }) {
   if (of.url) return html`<a class="button secondary" href=${of.url} rel="noreferrer" target="_blank">${of.label ?? of.url}</a>`;
   const words = [of.emoji?.name, of.label].filter(Boolean).join(" ") || of.custom_id;
-  const send = () => press({ component_type: BUTTON, custom_id: of.custom_id });
-  return html`<button type="button" class=${STYLES[of.style] ?? "secondary"} disabled=${of.disabled} onClick=${send}>${words}</button>`;
+  const [busy, send] = usePress(() => press({ component_type: BUTTON, custom_id: of.custom_id }));
+  return html`<button type="button" class=${STYLES[of.style] ?? "secondary"} disabled=${of.disabled} aria-disabled=${String(busy)} onClick=${send}>${words}</button>`;
 }
 
 // Options to tick, as many as may be chosen.
@@ -81,7 +94,7 @@ function Select({ of, press }) {
     const rest = chosen.filter((each) => each !== value);
     choose(rest.length < chosen.length ? rest : many ? [...rest, value].slice(-of.max_values) : [value]);
   };
-  const send = () => press({ component_type: SELECT, custom_id: of.custom_id, values: chosen });
+  const [busy, send] = usePress(() => press({ component_type: SELECT, custom_id: of.custom_id, values: chosen }));
   return html`<fieldset class="select">
     <legend>${of.placeholder ?? "Choose"}</legend>
     ${of.options.map(
@@ -90,7 +103,7 @@ function Select({ of, press }) {
         <span>${option.label}</span>
       </label>`,
     )}
-    <button type="button" class="primary" disabled=${of.disabled || !chosen.length} onClick=${send}>Choose</button>
+    <button type="button" class="primary" disabled=${of.disabled || chosen.length < (of.min_values ?? 1)} aria-disabled=${String(busy)} onClick=${send}>Choose</button>
   </fieldset>`;
 }
 
@@ -132,8 +145,9 @@ export class Message extends Component {
     const onlyYou = Boolean(message.flags & ONLY_YOU);
     const asked = message.interaction_metadata;
     const command = asked?.type === 2 ? asked.name : null;
+    const acts = apps.length > 0 || store.mayDelete(message);
     const menu = (event) => {
-      if (!apps.length || onlyYou) return;
+      if (!acts || onlyYou) return;
       event.preventDefault();
       setOpen(message.id);
     };
@@ -145,35 +159,44 @@ export class Message extends Component {
         ${first && html`<${Head} message=${message} />`}
         <div class="content">
           ${message.flags & THINKING ? html`<p class="quiet">is thinking …</p>` : html`<${Markdown} text=${message.content} nameOf=${nameOf} />`}
-          ${message.edited_timestamp && html`<span class="edited">(edited)</span>`}
+          ${message.edited_timestamp && message.content && html`<span class="edited">(edited)</span>`}
         </div>
         ${message.embeds.map((each, at) => html`<${Embed} key=${at} of=${each} nameOf=${nameOf} />`)}
         ${message.attachments.length > 0 &&
-        html`<div class="gallery of-${Math.min(message.attachments.length, 4)}">
+        html`<div class="gallery of-${Math.min(message.attachments.length, 4)} ${message.attachments.some((each) => each.content_type?.startsWith("audio/")) ? "audio" : ""}">
           ${message.attachments.map((each) => html`<${File} key=${each.id} file=${each} />`)}
         </div>`}
         ${message.components.map((row, at) => html`<${Row} key=${at} row=${row} press=${(data) => store.press(message, data)} />`)}
         ${message.thread && html`<p class="quiet">Thread: ${message.thread.name}</p>`}
         ${onlyYou &&
-        html`<p class="notice"><span>Only you can see this.</span><button type="button" class="text" onClick=${() => (store.drop(message.id), store.changed())}>Dismiss</button></p>`}
+        html`<p class="notice"><span>Only you can see this.</span><button type="button" class="text" onClick=${() => store.hide(message.id)}>Dismiss</button></p>`}
       </div>
-      ${!onlyYou && apps.length > 0 && html`<${Apps} message=${message} apps=${apps} store=${store} open=${open} setOpen=${setOpen} />`}
+      ${!onlyYou && acts && html`<${Apps} message=${message} apps=${apps} store=${store} open=${open} setOpen=${setOpen} />`}
     </article>`;
   }
 }
 
 // What an application offers for a message: by right click, or by a button.
 function Apps({ message, apps, store, open, setOpen }) {
+  const menu = useRef(null);
+  useEffect(() => {
+    if (!open) return undefined;
+    menu.current?.querySelector("button")?.focus();
+    const outside = (event) => menu.current?.parentElement.contains(event.target) || setOpen(null);
+    addEventListener("pointerdown", outside);
+    return () => removeEventListener("pointerdown", outside);
+  }, [open]);
   const run = (command) => {
     setOpen(null);
     store.run(command, { target_id: message.id });
   };
   const close = (event) => event.key === "Escape" && setOpen(null);
   return html`<div class="apps" onKeyDown=${close}>
-    <button type="button" class="more" aria-label="Apps for this message" aria-expanded=${String(open)} onClick=${() => setOpen(open ? null : message.id)}>⋯</button>
+    <button type="button" class="more" aria-label="More for this message" aria-expanded=${String(open)} onClick=${() => setOpen(open ? null : message.id)}>⋯</button>
     ${open &&
-    html`<div class="menu" role="group" aria-label="Apps">
+    html`<div ref=${menu} class="menu" role="group" aria-label="More">
       ${apps.map((each) => html`<button key=${each.id} type="button" onClick=${() => run(each)}>${store.called(each)}</button>`)}
+      ${store.mayDelete(message) && html`<button type="button" class="delete" onClick=${() => (setOpen(null), store.remove(message))}>Delete message</button>`}
     </div>`}
   </div>`;
 }

@@ -25,6 +25,8 @@ export class Store {
     this.modal = null;
     this.pending = new Map();
     this.count = 0;
+    this.hidden = new Set(); // private answers that were dismissed
+    this.gone = new Set(); // deletions heard while a channel opens
     this.scheduled = false;
   }
 
@@ -67,6 +69,7 @@ export class Store {
     const hearing = {
       READY: () => {
         this.me = body.user;
+        for (const channel of body.private_channels) this.list({ ...channel, name: channel.recipients?.[0]?.username ?? "somebody" });
         this.status = `Connected as ${body.user.username}`;
       },
       LOST: () => (this.status = "Connection lost; trying again …"),
@@ -76,7 +79,7 @@ export class Store {
       CHANNEL_DELETE: () => this.unlist(body),
       THREAD_DELETE: () => this.unlist(body),
       MESSAGE_CREATE: () => this.take(body),
-      MESSAGE_UPDATE: () => this.take(body),
+      MESSAGE_UPDATE: () => this.take(body, { known: true }),
       MESSAGE_DELETE: () => this.drop(body.id),
       INTERACTION_FAILURE: () => this.toast("The application did not respond."),
       INTERACTION_MODAL_CREATE: () => (this.modal = body),
@@ -92,7 +95,8 @@ export class Store {
     for (const member of guild.members) this.names.set(member.user.id, member.user.username);
     if (this.guild !== null && this.guild.id !== guild.id) return;
     this.guild = guild;
-    this.channels = [...guild.channels, ...guild.threads];
+    const direct = this.channels.filter((channel) => channel.type === DM);
+    this.channels = [...guild.channels, ...guild.threads, ...direct];
     const before = this.channels.find((channel) => channel.id === this.channel?.id);
     this.open(before ?? guild.channels[0]);
   }
@@ -109,6 +113,7 @@ export class Store {
   async open(channel) {
     this.channel = channel;
     this.messages = [];
+    this.gone.clear();
     const heard = (this.heard = []);
     this.changed();
     try {
@@ -118,7 +123,7 @@ export class Store {
       this.commands = index.application_commands;
       this.applications = new Map(index.applications.map((each) => [each.id, each]));
       this.heard = null;
-      this.messages = past.reverse();
+      this.messages = past.reverse().filter((message) => !this.hidden.has(message.id) && !this.gone.has(message.id));
       for (const message of heard) this.take(message);
     } catch (error) {
       this.toast(error.message);
@@ -126,26 +131,35 @@ export class Store {
     this.changed();
   }
 
-  take(message) {
+  // An edit of what is not shown, because it is older, shows nothing.
+  take(message, { known = false } = {}) {
     this.direct(message);
-    if (message.channel_id !== this.channel?.id) return;
+    if (message.channel_id !== this.channel?.id || this.hidden.has(message.id) || this.gone.has(message.id)) return;
     if (this.heard) {
       this.heard.push(message);
       return;
     }
     const at = this.messages.findIndex((each) => each.id === message.id);
     if (at >= 0) this.messages = this.messages.with(at, message);
-    else this.messages = [...this.messages, message].slice(-KEPT);
+    else if (!known) this.messages = [...this.messages, message].slice(-KEPT);
   }
 
   // A direct message is the first that one hears of its channel.
   direct(message) {
     if (message.guild_id || this.channels.some((each) => each.id === message.channel_id)) return;
     if (message.flags & 64) return;
+    if (message.author.id === this.me?.id) return;
     this.list({ id: message.channel_id, type: DM, name: message.author.username });
   }
 
+  hide(id) {
+    this.hidden.add(id);
+    this.drop(id);
+    this.changed();
+  }
+
   drop(id) {
+    if (this.heard) this.gone.add(id);
     this.messages = this.messages.filter((message) => message.id !== id);
   }
 
@@ -191,6 +205,19 @@ export class Store {
     const body = { type, application_id: application, channel_id: this.channel.id, session_id: "page", nonce, data, ...where, ...more };
     try {
       await this.client.ask("POST", "/interactions", body);
+    } catch (error) {
+      this.toast(error.message);
+    }
+  }
+
+  // One's own, and what the owner of a server likes; others are refused by the server.
+  mayDelete(message) {
+    return message.author.id === this.me?.id || this.guild?.owner_id === this.me?.id;
+  }
+
+  async remove(message) {
+    try {
+      await this.client.ask("DELETE", `/channels/${message.channel_id}/messages/${message.id}`);
     } catch (error) {
       this.toast(error.message);
     }
