@@ -1,9 +1,9 @@
 """Runs inside a pod: people with clients of their own at the Discord in a box. Prints one JSON line.
 
-    crowd.py PEOPLE CHANNELS BYTES TOGETHER|TURNS
+    crowd.py PEOPLE CHANNELS BYTES TOGETHER|TURNS [RATE]
 
 So many people, spread over so many channels, each ask for a file of their own: all at once, or one
-when the one before has his. Through a port-forward the API server would carry every byte of it.
+when the one before has his; sent at so many bytes a second, where that is given. Through a port-forward the API server would carry every byte of it.
 """
 
 import asyncio
@@ -28,6 +28,10 @@ class Ear:
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
         self._waiting: dict[str, asyncio.Future[float]] = {}
+        self._said: dict[str, float] = {}
+        """Seed → when (monotonic) a message that shows progress got its words."""
+        self.oldest: dict[str, float] = {}
+        """Seed → the longest time for which it showed the same ones, in seconds."""
 
     def expect(self, seed: str) -> asyncio.Future[float]:
         """When (monotonic) a message about this seed had its file."""
@@ -42,8 +46,16 @@ class Ear:
                 continue
             body = said["d"]
             for seed in [s for s in self._waiting if f"/{s}." in body["content"]]:
-                if body.get("attachments"):
-                    self._waiting.pop(seed).set_result(time.monotonic())
+                self._note(seed, body)
+
+    def _note(self, seed: str, body: dict[str, Any]) -> None:
+        now = time.monotonic()
+        if seed in self._said:
+            self.oldest[seed] = max(self.oldest.get(seed, 0.0), now - self._said[seed])
+        if " % · " in body["content"]:
+            self._said[seed] = now
+        if body.get("attachments"):
+            self._waiting.pop(seed).set_result(now)
 
 
 async def ask(
@@ -53,10 +65,13 @@ async def ask(
     token: str,
     channel: str,
     size: int,
+    rate: int,
 ) -> float:
     """One `/download` by one person; seconds from the click to the file."""
     seed = secrets.token_hex(6)
-    option = {"type": 3, "name": "url", "value": f"http://site:8080/video/{seed}.mp4?bytes={size}"}
+    slowly = f"&rate={rate}" if rate else ""
+    link = f"http://site:8080/video/{seed}.mp4?bytes={size}{slowly}"
+    option = {"type": 3, "name": "url", "value": link}
     body = {
         "type": 2,
         "application_id": known["application"],
@@ -75,7 +90,7 @@ async def ask(
         return await there - begun
 
 
-async def main(people: int, channels: int, size: int, *, together: bool) -> None:
+async def main(people: int, channels: int, size: int, *, together: bool, rate: int) -> None:
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector) as http:
 
@@ -104,7 +119,7 @@ async def main(people: int, channels: int, size: int, *, together: bool) -> None
         ear = Ear(socket)
         hearing = asyncio.ensure_future(ear.run())
         wishes = [
-            ask(http, ear, known, token, made["channels"][number % channels], size)
+            ask(http, ear, known, token, made["channels"][number % channels], size, rate)
             for number, token in enumerate(made["tokens"])
         ]
         if together:
@@ -116,6 +131,7 @@ async def main(people: int, channels: int, size: int, *, together: bool) -> None
         after = await control("counters")
         result = {
             "seconds": seconds,
+            "oldest": list(ear.oldest.values()),
             "answers": [s for _, s in after["timings"][len(before["timings"]) :]],
             **{key: after[key] - before[key] for key in ("invalid", "limited")},
         }
@@ -123,4 +139,6 @@ async def main(people: int, channels: int, size: int, *, together: bool) -> None
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*(int(word) for word in sys.argv[1:4]), together=sys.argv[4] == "TOGETHER"))
+    numbers = [int(word) for word in sys.argv[1:4]]
+    pace = int(sys.argv[5]) if len(sys.argv) > 5 else 0
+    asyncio.run(main(*numbers, together=sys.argv[4] == "TOGETHER", rate=pace))

@@ -13,6 +13,7 @@ from trawler_bot import address
 from trawler_bot.bot import Bot, ShardAssignment
 from trawler_bot.connection import Connection, TokenChanged
 from trawler_bot.delivery.attachments import Attachments
+from trawler_bot.delivery.message import OwnDeletions
 from trawler_bot.delivery.public_links import PublicLinks
 from trawler_bot.delivery.rate_limits import RateLimitMonitor
 from trawler_bot.delivery.throttle import EditThrottle
@@ -145,6 +146,7 @@ def _services(settings: Settings, kube: Kube) -> Services:
         ),
         rates=rates,
         throttle=EditThrottle(rates.low),
+        deletions=OwnDeletions(),
     )
 
 
@@ -167,7 +169,7 @@ def _offer(bot: Bot, tracker: JobTracker, services: Services, settings: Settings
         rules=commands.rules(rules.apart, rules.per_minute),
         reuse_seconds=settings.reuse_seconds,
     )
-    bot.serve(requests, tracker, offered, Presses(requests, services))
+    bot.serve(requests, tracker, offered, Presses(requests, tracker, services))
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from trawler_bot.delivery.attachments import Attachments
+from trawler_bot.delivery.message import OwnDeletions
 from trawler_bot.delivery.public_links import PublicLinks
 from trawler_bot.delivery.rate_limits import RateLimitMonitor
 from trawler_bot.delivery.throttle import EditThrottle
@@ -22,3 +23,4 @@ class Services:
     links: PublicLinks
     rates: RateLimitMonitor
     throttle: EditThrottle
+    deletions: OwnDeletions

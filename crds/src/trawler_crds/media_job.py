@@ -157,6 +157,9 @@ class DiscordDelivery(Contract):
     previews: Annotated[
         bool, Field(description="Whether a small picture may show what is being fetched.")
     ] = True
+    external: Annotated[
+        bool, Field(description="The bot is not there itself: only the interaction's token writes.")
+    ] = False
     age_restricted: Annotated[
         bool, Field(description="It was asked for where media with an age limit may be shown.")
     ] = False
@@ -310,7 +313,7 @@ class DeliveryStatus(Contract):
     ] = None
     further_message_ids: Annotated[
         list[Snowflake] | None,
-        Field(max_length=8, description="Messages with further files, in their order."),
+        Field(max_length=39, description="Messages with further files, in their order."),
     ] = None
     call_message_id: Annotated[
         Snowflake | None, Field(description="The reply that called the requester.")

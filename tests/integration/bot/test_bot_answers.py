@@ -77,7 +77,7 @@ async def test_a_failure_says_why_and_what_to_do(rig: Rig, ben: Person) -> None:
     await ben.types("download", url=f"{rig.address}/status/404/{secrets.token_hex(6)}.mp4")
     first = await ben.hears("MESSAGE_CREATE")
     over = await ended(ben, first["id"])
-    assert "I found no media behind this link." in over["content"]
+    assert "find any media at this link" in over["content"]
     retry = button(over, "Retry")
     await asyncio.gather(ben.presses(first["id"], retry), ben.presses(first["id"], retry))
     await rig.until(lambda: len(rig.jobs()) == 2, what="a second job")

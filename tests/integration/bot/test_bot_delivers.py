@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 import yarl
 
-from botting import BotProcess, button, delivered, ended, link, outcomes
+from botting import BotProcess, button, delivered, deliveries, ended, link, outcomes
 from emulated import Emulated, Person
 from rig import Rig
 from trawler_sandbox.discord.faults import Answer
@@ -277,3 +277,31 @@ async def test_hostile_titles_are_shown_harmless(rig: Rig, ben: Person, emulated
         assert not over["mention_everyone"]
     assert not any(message.rings_all for message in emulated.channel.messages.values())
     assert {("True", "Shown")} == outcomes(rig)
+
+
+@pytest.mark.usefixtures("bot")
+async def test_what_is_too_much_in_one_request_comes_in_several(
+    rig: Rig, ben: Person, emulated: Emulated
+) -> None:
+    """Refused by what stands before Discord, and hung up on: all files come, and the next single file is tried."""
+    await ben.types("download", url=link(rig))
+    first = await ben.hears("MESSAGE_CREATE")
+    (file,) = (await ended(ben, first["id"]))["attachments"]
+    emulated.hub.limits.request_bytes = file["size"] * 5 // 2
+    url = f"{rig.address}/album/{secrets.token_hex(6)}?count=4"
+    await ben.types("download", url=url)
+    second = await ben.hears("MESSAGE_CREATE", at_least=2)
+    await ended(ben, second["id"])
+    await rig.until(
+        lambda: 5 == sum(len(m.attachments) for m in emulated.channel.messages.values()),
+        what="all four",
+    )
+    await rig.until(lambda: 2 == len(deliveries(rig)), what="a note")
+    assert {("True", "Shown")} == outcomes(rig)
+    emulated.hub.limits.request_bytes = None
+    before = emulated.hub.counters.too_large
+    await ben.types("download", url=link(rig, file["size"]))
+    made = [b for n, b in ben.heard if n == "MESSAGE_CREATE"]
+    last = await ben.hears("MESSAGE_CREATE", at_least=len(made) + 1)
+    assert 1 == len((await ended(ben, last["id"]))["attachments"])
+    assert before == emulated.hub.counters.too_large

@@ -45,7 +45,7 @@ async def test_smaller_that_fails_keeps_the_file(rig: Rig, ben: Person, emulated
     (file,) = done["attachments"]
     assert ["Retry", "Smaller", "Audio", "Remove"] == labels(done)
     over = await pressed(ben, done, "Smaller")
-    assert "Smaller version: The smallest version that the site offers is 240p." in over["content"]
+    assert "Smaller version: The smallest version this site has is 240p." in over["content"]
     assert over["content"].startswith(done["content"])
     assert [file["id"]] == [each["id"] for each in over["attachments"]]
     assert ["Retry", "Audio", "Remove"] == labels(over)

@@ -14,6 +14,7 @@ import simcord
 from cryptography.fernet import Fernet
 
 from trawler_bot.bot import Bot, ShardAssignment
+from trawler_bot.delivery.message import OwnDeletions
 from trawler_bot.delivery.rate_limits import RateLimitMonitor
 from trawler_bot.delivery.throttle import EditThrottle
 from trawler_bot.delivery.tracker import JobTracker
@@ -98,6 +99,7 @@ async def simulated(*guilds: int) -> AsyncIterator[World]:
         links=cast("Any", None),
         rates=rates,
         throttle=EditThrottle(rates.low),
+        deletions=OwnDeletions(),
     )
     share = ShardAssignment(shards=1, replicas=1, ordinal=0)
     bot = Bot(rates, database, share=share)
@@ -119,7 +121,7 @@ async def simulated(*guilds: int) -> AsyncIterator[World]:
         rules=commands.rules(10, 5),
         reuse_seconds=60,
     )
-    bot.serve(requests, tracker, offered, Presses(requests, services))
+    bot.serve(requests, tracker, offered, Presses(requests, tracker, services))
     async with simcord.run(bot) as env:
         guild = env.create_guild()
         channel = guild.create_text_channel("general")

@@ -33,7 +33,7 @@ def test_who_waits_is_told_where_and_for_how_long() -> None:
     assert "Waiting to start…" in rendering.waiting(mine, EN).content
     assert "Number 3 in the queue" in rendering.waiting(mine, EN, Place(uid="u1", place=3)).content
     told = rendering.waiting(mine, EN, Place(uid="u1", place=3, seconds=90)).content
-    assert "Number 3 in the queue, starts in about 2 min" in told
+    assert "Number 3 in the queue, starting in about 2 min" in told
     assert ["cancel"] == acts(rendering.waiting(mine, EN))
 
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trawler_bot.delivery import tracker
-from trawler_bot.delivery.message import JobMessage
+from trawler_bot.delivery.message import JobMessage, OwnDeletions
 from trawler_bot.delivery.recovery import Lost
 from trawler_bot.delivery.tracked_job import TrackedJob
 from trawler_bot.delivery.tracker import JobTracker
@@ -32,7 +32,7 @@ class Recorded(JobTracker):
     def __init__(self) -> None:
         super().__init__(
             discord.Client(intents=discord.Intents.none()),  # of no guild, and never connected
-            cast("Services", None),
+            cast("Services", SimpleNamespace(deletions=OwnDeletions())),
             cast("Any", None),
             lambda _: True,
         )
@@ -182,7 +182,9 @@ async def test_a_pass_that_the_database_did_not_tell_is_not_a_pass_that_is_not_t
     records, jobs = _Unsure(), AsyncMock()
     mine = job(5, Phase.RUNNING, private=private)
     jobs.note_messages.return_value = mine
-    services = cast("Services", SimpleNamespace(database=records, jobs=jobs))
+    services = cast(
+        "Services", SimpleNamespace(database=records, jobs=jobs, deletions=OwnDeletions())
+    )
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         client = discord.Client(intents=discord.Intents.none())
         found = JobTracker(client, services, tasks, lambda _: True)
@@ -212,7 +214,9 @@ async def test_a_noted_message_that_only_its_token_reaches_waits_for_the_databas
     monkeypatch.setattr(tracker, "PAUSE", 0.01)
     monkeypatch.setattr(JobMessage, "sees", sees)
     mine = job(5, Phase.RUNNING, noted="77")
-    services = cast("Services", SimpleNamespace(database=_Unsure(), jobs=AsyncMock()))
+    services = cast(
+        "Services", SimpleNamespace(database=_Unsure(), jobs=AsyncMock(), deletions=OwnDeletions())
+    )
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         client = discord.Client(intents=discord.Intents.none())
         found = JobTracker(client, services, tasks, lambda _: True)
@@ -235,3 +239,31 @@ async def test_all_jobs_of_a_start_do_not_ask_the_database_at_once() -> None:
         passes = await asyncio.gather(*(found._token_of(job(5)) for _ in range(100)))
     assert all(held is not None and not unknown for held, unknown in passes)
     assert CONNECTIONS == records.most
+
+
+def test_what_we_delete_ourselves_is_no_moderators_deletion() -> None:
+    """The old message, in whose place a new one came, took the links and the album of the new one along."""
+    services = SimpleNamespace(deletions=OwnDeletions())
+    tracker_ = Recorded()
+    tracker_._services = cast("Services", services)
+    shown = job(5, Phase.RUNNING, noted="77")
+    tracker_.see(shown)
+    (known,) = tracker_.told
+    known.message = cast("JobMessage", SimpleNamespace(message_id=77))
+    abandoned: list[str] = []
+    tracker_.abandon = lambda job: abandoned.append(job.name)  # type: ignore[method-assign]
+    tracker_._tasks = cast("Any", SimpleNamespace(create_task=lambda work, **_: work.close()))
+    services.deletions.add(77)
+    tracker_.message_deleted(77)
+    assert not known.message_gone
+    assert [] == abandoned
+    tracker_.message_deleted(78)
+    assert [] == abandoned
+
+
+def test_two_presses_at_once_are_answered_together() -> None:
+    """The first one to end took the other's entry away."""
+    tracker_ = Recorded()
+    with tracker_.answering("dl-1"), tracker_.answering("dl-1"):
+        pass
+    assert {} == tracker_._answering

@@ -14,7 +14,7 @@ from trawler_bot.delivery.refusals import ANEW, AUTOMOD, NO_PERMISSION, is_too_l
 from trawler_bot.delivery.tracked_job import TrackedJob
 from trawler_bot.jobs import ids
 from trawler_bot.presentation import rendering
-from trawler_bot.presentation.i18n import Key, language
+from trawler_bot.presentation.i18n import Key, language, say
 from trawler_bot.presentation.rendering import Reply, Shown
 from trawler_bot.services import Services
 from trawler_bot.storage.database import Unanswered
@@ -83,28 +83,29 @@ class Ending:
         return self._message.noted().model_copy(update={"omitted": self._omitted or None})
 
     async def before(self) -> Shown | None:
-        """What the job that this one replaces left in the message; None where there was none, or nobody knows any
-        more. Its files stay in any case: they are not touched.
+        """What the job that this one replaces left in the message; None where there was none, or it is gone. Its files
+        stay in any case: they are not touched. Raises OSError where nobody knows just now.
         """
         name = self._message.where.replaces
         if name is None:
             return None
         try:
             job = await self._services.jobs.get(name)
-        except (ApiAway, Missing, Refused, ValueError) as error:
-            log.info("earlier_job_not_known", extra={"job": name, "error": str(error)})
+        except (Missing, ValueError):
+            return None
+        except (ApiAway, Refused) as error:
+            raise OSError(f"{name} is not known") from error
+        source = job.status.source
+        if not rendering.may_show(job, source.age_limit if source is not None else None):
             return None
         files = job.status.files or []
         noted = job.status.delivery.omitted if job.status.delivery else None
         omitted = [files[at] for at in noted or () if at < len(files)]
-        limit = self._services.limits.of(
-            self._message.guild_id, self._message.route, self._message.announced
-        )
-        try:
-            links = await self._links(job, omitted)
-        except OSError:
-            links = {}
-        return Shown(job, omitted, links, limit)
+        return Shown(job, omitted, await self._links(job, omitted), self._limit())
+
+    def _limit(self) -> int:
+        message = self._message
+        return self._services.limits.of(message.guild_id, message.route, message.announced)
 
     # showing it -------------------------------------------------------------------------------
 
@@ -114,70 +115,124 @@ class Ending:
             return "MessageGone"
         if job.status.phase is not Phase.SUCCEEDED:
             return await self._words(
-                lambda plain: rendering.failed(job, self._language, shown=before, plain=plain)
+                lambda plain: rendering.failed(job, self._language, shown=before, plain=plain),
+                before,
             )
         source = job.status.source
         if not rendering.may_show(job, source.age_limit if source is not None else None):
-            why = await self._words(lambda _: rendering.age_restricted(job, self._language))
+            why = await self._words(
+                lambda _: rendering.age_restricted(job, self._language, shown=before), before
+            )
             return why or "AgeRestricted"
-        return await self._deliver(job)
+        try:
+            return await self._deliver(job, before)
+        except FileNotFoundError:
+            await self._words(lambda _: rendering.lost(job, self._language, shown=before), before)
+            return "ObjectGone"
 
-    async def _words(self, reply: Wording) -> str | None:
+    async def _words(self, reply: Wording, before: Shown | None) -> str | None:
         """Only words; the files that are there stay. As `show`."""
         while True:
             words = reply(self._way.plain)
             try:
-                await self._message.edit(words, None)
+                await self._write(words, None)
             except TokenEnded:
                 continue
             except Unreachable:
-                return await self._anew(words, [], directly=True)
+                if (why := await self._go_direct()) is not None:
+                    return why
+                continue
             except discord.HTTPException as error:
                 way = self._way.after(error)
                 if way is not None and way.plain and not self._way.plain:
                     self._way = way
                     continue
-                if error.code in ANEW and not self._message.ephemeral:
-                    return await self._anew(words, [], directly=False)
+                if error.code in ANEW and not self._message.by_token_only:
+                    return await self._say_anew(words, before)
                 return self._hindrance(error)
             self.shown = True
             return None
 
-    async def _deliver(self, job: MediaJob) -> str | None:
-        """Files and words, in the best way that Discord takes. As `show`."""
+    async def _write(self, reply: Reply, files: Sequence[discord.File] | None) -> None:
+        """Into the first message, or as the first where it became a direct one of which nothing is there yet."""
+        if self._message.direct and self._message.message_id is None:
+            nonce = ids.nonce(self._tracked.job.uid, "direct")
+            await self._message.anew(reply, files or (), nonce)
+        else:
+            await self._message.edit(reply, files)
+
+    async def _go_direct(self) -> str | None:
+        """To the requester alone, with the limits that hold there; the word for why not."""
+        try:
+            await self._message.go_direct()
+        except discord.HTTPException as error:
+            return self._hindrance(error)
+        self.shown = False
+        self._put.clear()
+        return None
+
+    async def _say_anew(self, words: Reply, before: Shown | None) -> str | None:
+        """Where the message takes no edit: beside it, where it holds files, else in its place."""
+        nonce = ids.nonce(self._tracked.job.uid, "anew")
+        try:
+            if before is None and self._message.where.replaces is None:
+                await self._message.anew(words, [], nonce)
+            else:
+                line = words.content.rpartition("\n")[2]
+                await self._message.ring(line, nonce, calling=False)
+        except discord.HTTPException as error:
+            return self._hindrance(error)
+        self.shown = True
+        return None
+
+    async def _deliver(self, job: MediaJob, before: Shown | None) -> str | None:
+        """Files and words, in the best way that Discord takes. As `show`; raises FileNotFoundError."""
         stored = job.status.files or []
         refusals = 0
         while True:
             plan, limit = self._plan(stored, without=refusals > packing.STEPS)
+            if before is not None and not plan.messages:
+                return await self._keep(job, plan, limit, before)
             reply = await self._reply(job, plan, limit)
             try:
                 if not self.shown:
                     await self._first(job, reply, plan)
-                await self._rest(job, plan)
-            except FileNotFoundError:
-                return "ObjectGone"
+                return await self._rest(job, plan)
             except TokenEnded:
                 continue
             except Unreachable:
-                return await self._anew_with_files(job, reply, plan, directly=True)
+                if (why := await self._go_direct()) is not None:
+                    return why
             except _TooSlow:
                 self._way = replace(self._way, files=False, note=Key.UPLOAD_FAILED)
-                continue
             except _TooMuch as error:
                 refusals += await self._learn(error)
                 self.shown = False  # what does not fit is named there
-                continue
+                self._put.clear()  # each may hold other files now
             except discord.HTTPException as error:
                 way = self._way.after(error)
                 if way is not None:
                     self._way = way
-                    continue
-                if error.code in ANEW and not self._message.ephemeral:
-                    return await self._anew_with_files(job, reply, plan, directly=False)
-                return self._hindrance(error)
-            return None if self._way.files else self._why_without()
+                elif error.code in ANEW and not self._message.by_token_only:
+                    return await self._deliver_anew(job, reply, plan)
+                else:
+                    return self._hindrance(error)
+
+    async def _keep(
+        self, job: MediaJob, plan: packing.Plan, limit: int, before: Shown
+    ) -> str | None:
+        """Nothing of it can be attached: what an earlier job left stays, with words on this one."""
+        links = await self._links(job, plan.too_large) if self._way.files else {}
+        too_large = plan.too_large if self._way.files else []
+        new = Shown(job, too_large, links, limit)
+        note = self._way.note
+        why = await self._words(
+            lambda _: rendering.kept(before, new, self._language, note=note), before
+        )
+        return why or (self._why_without() if not self._way.files else "TooLarge")
 
     def _why_without(self) -> str:
+        """Why a message is without its files, as a word."""
         notes = {Key.CANNOT_ATTACH: "NoPermission", Key.UPLOAD_FAILED: "UploadTooSlow"}
         return notes.get(self._way.note, "BlockedByAutoMod") if self._way.note else "TooLarge"
 
@@ -196,8 +251,9 @@ class Ending:
         return plan, limit
 
     async def _reply(self, job: MediaJob, plan: packing.Plan, limit: int) -> Reply:
-        links = await self._links(job, plan.too_large)
-        shown = Shown(job, plan.too_large, links, limit)
+        """What is said of sizes is said where they are the reason."""
+        too_large = plan.too_large if self._way.files else []
+        shown = Shown(job, too_large, await self._links(job, too_large), limit)
         return rendering.ended(shown, self._language, plain=self._way.plain, note=self._way.note)
 
     async def _links(self, job: MediaJob, files: Sequence[MediaFile]) -> dict[str, str]:
@@ -220,19 +276,42 @@ class Ending:
         own = plan.messages[0] if plan.messages else []
         async with self._services.attachments.files(job, own, plain=self._way.plain) as files:
             reach(CrashPoint.BOT_ENDING)
-            await self._upload(own, lambda: self._message.edit(reply, files))
+            await self._upload(own, lambda: self._write(reply, files))
             reach(CrashPoint.BOT_SHOWN)
         self.shown = True
 
-    async def _rest(self, job: MediaJob, plan: packing.Plan) -> None:
-        """Ten more each in messages beside, once; those of an earlier result are written anew, or go."""
+    async def _rest(self, job: MediaJob, plan: packing.Plan) -> str | None:
+        """Ten more each in messages beside, once; those of an earlier result are written anew, or go. As `show`."""
         groups = plan.messages[1:]
         for at, group in enumerate(groups):
-            if at not in self._put:
-                await self._beside(job, at, group)
-                self._put.add(at)
+            if at in self._put:
+                continue
+            try:
+                if not self._tracked.message_gone:
+                    await self._beside(job, at, group)
+            except discord.HTTPException as error:
+                return await self._rest_refused(job, plan, at, error)
+            if self._tracked.message_gone:  # somebody removed it meanwhile
+                await self._message.trim(0)
+                return "MessageGone"
+            self._put.add(at)
         if len(self._message.further) > len(groups) or self._message.call is not None:
             await self._message.trim(len(groups))
+        return None if self._way.files else self._why_without()
+
+    async def _rest_refused(
+        self, job: MediaJob, plan: packing.Plan, at: int, error: discord.HTTPException
+    ) -> str | None:
+        """What is missing is said in the first message, which keeps its files."""
+        why = self._hindrance(error)
+        stored = job.status.files or []
+        left = [file for group in plan.messages[1 + at :] for file in group]
+        missing = {id(file) for file in [*left, *plan.too_large]}
+        self._omitted = [place for place, file in enumerate(stored) if id(file) in missing]
+        shown = Shown(job, plan.too_large, await self._links(job, plan.too_large), self._limit())
+        note = say(self._language, Key.REST_MISSING, count=len(left))
+        words = rendering.ended(shown, self._language, plain=self._way.plain, more=note)
+        return await self._words(lambda _: words, None) or why
 
     async def _beside(self, job: MediaJob, at: int, group: list[MediaFile]) -> None:
         nonce = ids.nonce(job.uid, f"album {group[0].sha256}")
@@ -279,44 +358,26 @@ class Ending:
         await self._services.limits.learn(self._message.guild_id, route, less)
         return True
 
-    # in a new message -------------------------------------------------------------------------
-
-    async def _anew_with_files(
-        self, job: MediaJob, reply: Reply, plan: packing.Plan, *, directly: bool
-    ) -> str | None:
+    async def _deliver_anew(self, job: MediaJob, reply: Reply, plan: packing.Plan) -> str | None:
         """In a new message, sent once, and all that belongs to it. Where its files are too large it goes without:
         it still says what there is. As `show`.
         """
         own = plan.messages[0] if plan.messages else []
+        nonce = ids.nonce(job.uid, "anew")
+        self._put.clear()
         try:
             async with self._services.attachments.files(job, own, plain=self._way.plain) as files:
-                why = await self._anew(reply, files, directly=directly)
-                if why is not None:
-                    return why
-            self._put.clear()
-            await self._rest(job, plan)
-        except FileNotFoundError:
-            return "ObjectGone"
-        except _TooMuch:
+                await self._message.anew(reply, files, nonce)
+        except discord.HTTPException as error:
+            if not (is_too_large(error) and own):
+                return self._hindrance(error)
+            await self._message.anew(reply, [], nonce)
             return "TooLarge"
-        except discord.HTTPException as error:
-            if is_too_large(error) and own:
-                return await self._anew(reply, [], directly=directly) or "TooLarge"
-            return self._hindrance(error)
-        return None
-
-    async def _anew(
-        self, reply: Reply, files: Sequence[discord.File], *, directly: bool
-    ) -> str | None:
-        nonce = ids.nonce(self._tracked.job.uid, "anew")
-        try:
-            await self._message.anew(reply, files, nonce, directly=directly)
-        except discord.HTTPException as error:
-            if is_too_large(error) and files:
-                raise
-            return self._hindrance(error)
         self.shown = True
-        return None
+        try:
+            return await self._rest(job, plan)
+        except (_TooMuch, _TooSlow, Unreachable):
+            return "TooLarge"
 
     def _hindrance(self, error: discord.HTTPException) -> str:
         """The word for what no repetition changes. Raises what may pass."""

@@ -3,6 +3,7 @@ bot's own. Nothing else edits a message.
 """
 
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final, cast
@@ -22,6 +23,7 @@ EXPIRED: Final = {50027, 10015}
 
 UNSURE: Final = (OSError, aiohttp.ClientError)
 """The network ended a request: whether it was done nobody knows."""
+DELETIONS: Final = 10_000
 _QUIET: Final = discord.AllowedMentions.none()
 
 
@@ -33,6 +35,21 @@ class TokenEnded(Exception):
     """Earlier than its age said."""
 
 
+class OwnDeletions:
+    """Messages that we delete ourselves, so that their events are not taken for a moderator's. Bounded."""
+
+    def __init__(self) -> None:
+        self._ids: OrderedDict[int, None] = OrderedDict()
+
+    def add(self, message_id: int) -> None:
+        self._ids[message_id] = None
+        if len(self._ids) > DELETIONS:
+            self._ids.popitem(last=False)
+
+    def __contains__(self, message_id: int) -> bool:
+        return message_id in self._ids
+
+
 class JobMessage:
     """The first message of a job, which is edited, and those beside it. Edits are whole: each may be repeated."""
 
@@ -42,14 +59,18 @@ class JobMessage:
         where: DiscordDelivery,
         noted: DeliveryStatus | None,
         token: InteractionToken | None,
+        deletions: OwnDeletions,
         *,
         own: bool = False,
     ) -> None:
         noted = noted or DeliveryStatus()
         self._client = client
+        self._deletions = deletions
         self.where = where
         self.message_id = int(noted.message_id) if noted.message_id else None
         self.channel_id = int(noted.channel_id or where.channel_id)
+        self.direct = noted.channel_id is not None
+        """It became a direct message because nothing else could be written any more."""
         self.further = [int(each) for each in noted.further_message_ids or ()]
         """Messages with further files, in their order."""
         self.call = int(noted.call_message_id) if noted.call_message_id else None
@@ -66,14 +87,9 @@ class JobMessage:
         return self._client.get_guild(int(guild_id)) if guild_id else None
 
     @property
-    def direct(self) -> bool:
-        """Whether it became a direct message because nothing else could be written any more."""
-        return self.channel_id != int(self.where.channel_id)
-
-    @property
-    def ephemeral(self) -> bool:
-        """Whether nobody but the requester sees it, and only a token writes it."""
-        return self.where.private and not self.direct
+    def by_token_only(self) -> bool:
+        """Whether the bot's own right writes nothing there: the requester alone sees it, or the bot is not there."""
+        return (self.where.private or self.where.external) and not self.direct
 
     @property
     def channel(self) -> discord.PartialMessageable:
@@ -107,7 +123,7 @@ class JobMessage:
     @property
     def beside(self) -> tuple[Route, int]:
         """By which right a further message goes, and how large a file of it may be as Discord says."""
-        if self.ephemeral:
+        if self.by_token_only:
             return self.route, self.announced
         return Route.CHANNEL, self._of_channel()
 
@@ -142,34 +158,36 @@ class JobMessage:
                     raise TokenEnded from error
                 raise
             return
-        if self.ephemeral or self.message_id is None:
+        if self.by_token_only or self.message_id is None:
             raise Unreachable
         await self.channel.get_partial_message(self.message_id).edit(**content)
 
-    async def anew(
-        self, reply: Reply, files: Sequence[discord.File], nonce: str, *, directly: bool = False
-    ) -> None:
-        """The same as a message of its own, from now on in place of the first one, which goes if it can; `directly`:
-        to the requester alone. Raises discord.HTTPException.
+    async def go_direct(self) -> None:
+        """From now on it is a direct message to the requester, of which nothing is there yet. Raises
+        discord.HTTPException.
         """
-        before, to = self.message_id, cast("discord.abc.Messageable", self.channel)
-        if directly and not self.direct:
-            person = await self._client.fetch_user(int(self.where.requester_id))
-            to = await person.create_dm()
-            self.further = []
-        self._own = True
+        person = await self._client.fetch_user(int(self.where.requester_id))
+        self.channel_id = (await person.create_dm()).id
+        self.direct, self._token = True, None
+        self.message_id, self.further, self.call = None, [], None
+
+    async def anew(self, reply: Reply, files: Sequence[discord.File], nonce: str) -> None:
+        """The same as a message of its own, from now on in place of the first one, which goes if there is one. Raises
+        discord.HTTPException.
+        """
+        before = self.message_id
+        self._own = not self.direct
         content = self._content(reply)
-        sent = await to.send(
+        sent = await self.channel.send(
             content["content"],
             view=content["view"] or discord.utils.MISSING,
             files=list(files),
             nonce=nonce,
             allowed_mentions=_QUIET,
         )
-        if before is not None and before != sent.id and not self.ephemeral:
+        self.message_id = sent.id
+        if before is not None and before != sent.id and not self.by_token_only:
             await self._delete(before)
-        self.message_id, self.channel_id = sent.id, sent.channel.id
-        self._token = None if directly else self._token
 
     # those beside it --------------------------------------------------------------------------
 
@@ -177,23 +195,33 @@ class JobMessage:
         """Further files into the message at this place: an edit where there is one, else it is sent, seen by whoever
         sees the first. Raises discord.HTTPException, Unreachable.
         """
-        if at < len(self.further) and not self.ephemeral:
-            message = self.channel.get_partial_message(self.further[at])
+        if at < len(self.further):
             try:
-                await message.edit(attachments=list(files), allowed_mentions=_QUIET)
+                await self._edit_beside(self.further[at], files)
                 return
-            except discord.NotFound:
+            except discord.NotFound:  # deleted, or sent by an earlier interaction
                 del self.further[at]
         self.further.insert(at, await self._send(files, nonce))
 
+    async def _edit_beside(self, message_id: int, files: Sequence[discord.File]) -> None:
+        content: dict[str, Any] = {"attachments": list(files), "allowed_mentions": _QUIET}
+        if not self.by_token_only:
+            await self.channel.get_partial_message(message_id).edit(**content)
+        elif self.route is not Route.TOKEN or self._token is None:
+            raise Unreachable
+        else:
+            await self._hook(self._token).edit_message(message_id, **content)
+
     async def _send(self, files: Sequence[discord.File], nonce: str) -> int:
-        if not self.ephemeral:
+        if not self.by_token_only:
             sent = await self.channel.send(files=files, nonce=nonce, allowed_mentions=_QUIET)
             return sent.id
         if self.route is not Route.TOKEN or self._token is None:
             raise Unreachable
         hook = self._hook(self._token)
-        made = await hook.send(files=files, ephemeral=True, wait=True, allowed_mentions=_QUIET)
+        made = await hook.send(
+            files=files, ephemeral=self.where.private, wait=True, allowed_mentions=_QUIET
+        )
         return made.id
 
     async def trim(self, kept: int) -> None:
@@ -212,26 +240,32 @@ class JobMessage:
         await self.trim(0)
 
     async def _delete(self, message_id: int) -> None:
+        self._deletions.add(message_id)
         with suppress(discord.HTTPException, *UNSURE):
-            if self.ephemeral and self._token is not None and self.route is Route.TOKEN:
+            if self.by_token_only and self._token is not None and self.route is Route.TOKEN:
                 await self._hook(self._token).delete_message(message_id)
-            elif not self.ephemeral:
+            elif not self.by_token_only:
                 await self.channel.get_partial_message(message_id).delete()
 
-    async def ring(self, words: str, nonce: str) -> None:
-        """A short answer to the message that calls the requester. Raises discord.HTTPException."""
+    async def ring(self, words: str, nonce: str, *, calling: bool = True) -> None:
+        """A short answer to the message, in place of an earlier one; it may call the requester. Raises
+        discord.HTTPException.
+        """
         assert self.message_id is not None
         message = self.channel.get_partial_message(self.message_id)
         requester = discord.Object(int(self.where.requester_id))
+        called = discord.AllowedMentions(
+            everyone=False, roles=False, users=[requester], replied_user=False
+        )
         sent = await self.channel.send(
             words,
             reference=message.to_reference(fail_if_not_exists=False),
             nonce=nonce,
-            allowed_mentions=discord.AllowedMentions(
-                everyone=False, roles=False, users=[requester], replied_user=False
-            ),
+            allowed_mentions=called if calling else _QUIET,
         )
-        self.call = sent.id
+        before, self.call = self.call, sent.id
+        if before is not None and before != sent.id:
+            await self._delete(before)
 
     # looking for it ---------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ async def recover(client: discord.Client, job: MediaJob, shown: JobMessage) -> N
     for: it may stay without. Raises Lost, and discord.HTTPException for what may pass.
     """
     try:
-        if await shown.look() is not None or shown.ephemeral:
+        if await shown.look() is not None or shown.by_token_only:
             return
         shown.message_id = await _find(client, job, shown)
         if shown.message_id is None:

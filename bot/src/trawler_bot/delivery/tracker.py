@@ -135,12 +135,12 @@ class JobTracker:
         try:
             yield
         except (ApiAway, Refused, Missing):
-            made = self._answering[name]
+            made = self._answering.get(name)
             if made is not None:
                 self.recover(made)
             raise
         finally:
-            del self._answering[name]
+            self._answering.pop(name, None)  # two presses at once are answered together
 
     def disown(self, name: str) -> None:
         """Somebody was told that nothing was begun: if it was all the same, it is cancelled, whether
@@ -198,7 +198,22 @@ class JobTracker:
 
     def _message_of(self, job: MediaJob, token: InteractionToken | None) -> JobMessage:
         own = ids.is_choice(job.name)
-        return JobMessage(self._client, where_of(job), job.status.delivery, token, own=own)
+        noted = job.status.delivery or self._left_by(job)
+        deletions = self._services.deletions
+        return JobMessage(self._client, where_of(job), noted, token, deletions, own=own)
+
+    def _left_by(self, job: MediaJob) -> DeliveryStatus | None:
+        """What the job before it left in the messages that this one goes on in, where that was not noted yet."""
+        name = ids.before(job.name)
+        before = self.index.named(name) if name != job.name else None
+        if before is None:
+            return None
+        moved = before.message_channel_id != int(where_of(job).channel_id)
+        return DeliveryStatus(
+            channel_id=str(before.message_channel_id) if moved else None,
+            further_message_ids=[str(each) for each in before.further] or None,
+            call_message_id=str(before.call) if before.call else None,
+        )
 
     def _updater(self, known: TrackedJob, message: JobMessage) -> MessageUpdater:
         return MessageUpdater(known, message, self._services, self.abandon)
@@ -239,7 +254,7 @@ class JobTracker:
         that by its own right, the answer whether there is a token. Raises Lost.
         """
         job = known.job
-        if unknown and message.ephemeral:
+        if unknown and message.by_token_only:
             return False
         try:
             if message.message_id is not None:
@@ -275,21 +290,29 @@ class JobTracker:
             self._abandoned.discard(job.name)
 
     def message_deleted(self, message_id: int) -> None:
-        """Somebody deleted a message: that of a job takes with it those beside it, its links, and the job."""
-        for job in self.index.of_message(message_id):
-            known = self._known.get(job.uid)
-            if known is not None and known.message is not None:
-                if known.message.message_id not in {message_id, None}:
-                    continue  # it is shown in another one by now
-                known.message_gone = True
-                known.changed.set()
-                self.abandon(known.job)
-            self._tasks.create_task(self._remove_rest(job), name=f"remove rest of {job.name}")
-        for known in self._known.values():  # its message is so new that no watch told of it
+        """Somebody deleted a message: that of a job takes with it those beside it, its links, and the job. What we
+        delete ourselves is no such thing.
+        """
+        if message_id in self._services.deletions:
+            return
+        for known in self._known.values():
             if known.message is not None and known.message.message_id == message_id:
                 known.message_gone = True
                 known.changed.set()
                 self.abandon(known.job)
+        for first in {ids.first(job.name) for job in self.index.of_message(message_id)}:
+            chain = self.index.of_chain(first)
+            if all(self._shown_in(job) in {message_id, None} for job in chain):
+                for job in chain:
+                    work = self._remove_rest(job)
+                    self._tasks.create_task(work, name=f"remove rest of {job.name}")
+
+    def _shown_in(self, job: JobSummary) -> int | None:
+        """The message that shows a job, as far as anybody knows."""
+        known = self._known.get(job.uid)
+        if known is not None and known.message is not None:
+            return known.message.message_id
+        return job.message_id
 
     def channel_deleted(self, channel_id: int) -> None:
         """A channel or thread is gone, and all messages in it."""

@@ -27,6 +27,7 @@ from trawler_common.kube import ApiAway, Conflict, Missing, Refused
 from trawler_common.store import StoreAway
 from trawler_crds.keys import ANNOTATION_TRACEPARENT
 from trawler_crds.media_job import TERMINAL, MediaJob, Phase
+from trawler_crds.messages import Stage
 
 log = logs.get("updater")
 
@@ -42,6 +43,8 @@ LAST_TRIES: Final = 4
 """How often the end of a job is tried again whose MediaJob was deleted: its files may still be there."""
 REFUSED: Final = 900.0
 """Seconds without an edit of progress where Discord refuses what no repetition changes: somebody may."""
+BEFORE_TRIES: Final = 8
+"""How often it is asked what an earlier job left in the message, within some minutes."""
 LATE: Final = 60.0
 """Seconds after which the requester is called when it is done."""
 NEWS: Final = 3.0
@@ -68,10 +71,12 @@ class MessageUpdater:
         self._born = time.monotonic()
         self._shown: Reply | None = None
         self._shown_at = self._born
+        self._shown_state: tuple[Phase, Stage | None] | None = None
         self._before: Shown | None = None
         """What an earlier job left in the message, which stays until there is something better."""
         self._refused = Backoff(first=PAUSE, longest=LONGEST_PAUSE)
-        self._not_before = self._born + FIRST_AFTER
+        again = message.where.replaces is not None  # somebody pressed, and waits for a sign
+        self._not_before = self._born + (0.0 if again else FIRST_AFTER)
         """When (monotonic) the next edit of progress may go."""
         self._over = False
         """All of it was shown, or cannot be; only the note is missing."""
@@ -80,7 +85,7 @@ class MessageUpdater:
 
     async def run(self) -> None:
         """Show how it goes, then how it went."""
-        self._before = await self._ending.before()
+        self._before = await self._know_before()
         while not self.tracked.over:
             self.tracked.changed.clear()  # first: what changes meanwhile is looked at at once
             await self._progress()
@@ -99,6 +104,17 @@ class MessageUpdater:
                 return
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _know_before(self) -> Shown | None:
+        """Nothing is written before it is known what stands there; where it cannot be had, the files stay at least."""
+        pause = Backoff(longest=LONGEST_PAUSE)
+        for _ in range(BEFORE_TRIES):
+            try:
+                return await self._ending.before()
+            except OSError as error:
+                log.info("earlier_job_not_known", extra={"error": str(error)})
+            await pause.pause()
+        return None
 
     async def _news(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -121,6 +137,11 @@ class MessageUpdater:
             return rendering.running(job, self._language, tracked.progress, shown=self._before)
         return rendering.waiting(job, self._language, tracked.place, shown=self._before)
 
+    def _state(self) -> tuple[Phase, Stage | None]:
+        """How far it is, without figures."""
+        progress = self.tracked.progress
+        return self.tracked.job.status.phase, progress.stage if progress is not None else None
+
     async def _progress(self) -> None:
         """One edit when it is this message's turn; never repeated, the next one says more anyway."""
         if self.tracked.message_gone or self._words() == self._shown:
@@ -129,7 +150,8 @@ class MessageUpdater:
             return
         if not await self._turn():
             return
-        reply, now = self._words(), time.monotonic()  # as it is by now, not as it was in the line
+        # as it is by now, not as it was in the line
+        reply, state, now = self._words(), self._state(), time.monotonic()
         try:
             with once():
                 await self._message.edit(reply, None)
@@ -138,13 +160,13 @@ class MessageUpdater:
             log.info("progress_not_shown", extra={"job": job.uid, "error": repr(error)})
             self._not_before = now + self._wait_after(error)
             return
-        self._shown, self._shown_at = reply, now
+        self._shown, self._shown_at, self._shown_state = reply, now, state
         self._not_before = now + APART
         self._refused.reset()
 
     async def _turn(self) -> bool:
         """Whether it came before the job ended."""
-        moved = self._shown is None or self._shown.buttons != self._words().buttons
+        moved = self._state() != self._shown_state
         turn = asyncio.create_task(
             self._services.throttle.turn(
                 self._message.bucket, since=self._shown_at, weight=NEWS if moved else 1.0
@@ -186,7 +208,7 @@ class MessageUpdater:
         try:
             if not self._over:
                 with telemetry.span("deliver", parent=parent, job=job.name):
-                    self._why_not = await self._ending.show(job, self._before)
+                    self._why_not = await self._show(job)
                 self._over = True
             noted = await self._services.jobs.note_delivered(
                 job, self._ending.noted(), why_not=self._why_not
@@ -205,6 +227,16 @@ class MessageUpdater:
             await self._ring(noted)
         return True
 
+    async def _show(self, job: MediaJob) -> str | None:
+        """A fault of ours ends in a condition too: it would meet the same job again after each restart."""
+        try:
+            return await self._ending.show(job, self._before)
+        except (StoreAway, discord.DiscordServerError, *UNSURE):
+            raise
+        except Exception:
+            log.exception("ending_failed", extra={"job": job.uid})
+            return "Internal"
+
     async def _ring(self, job: MediaJob) -> None:
         """Call who has waited long, and not who cancelled it. At most once: a lost call is better than a second one."""
         if self._message.where.private or job.status.phase is Phase.CANCELLED:
@@ -214,7 +246,9 @@ class MessageUpdater:
         words = say(self._language, Key.CALL_DONE if good else Key.CALL_FAILED, person=person)
         try:
             await self._message.ring(words, ids.nonce(job.uid, "ring"))
-            await self._services.jobs.note_messages(job, self._ending.noted())
+            time_ = job.status.delivery.time if job.status.delivery else None
+            shown = self._ending.noted().model_copy(update={"time": time_})
+            await self._services.jobs.note_messages(job, shown)
         except (discord.HTTPException, *UNSURE) as error:
             log.info("not_called", extra={"job": job.uid, "error": repr(error)})
         except (ApiAway, Conflict, Missing, Refused) as error:

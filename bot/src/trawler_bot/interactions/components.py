@@ -7,6 +7,7 @@ from typing import Any, Final
 import discord
 
 from trawler_bot.delivery.message import UNSURE, JobMessage
+from trawler_bot.delivery.tracker import JobTracker
 from trawler_bot.interactions import further
 from trawler_bot.interactions.ephemeral import reply_ephemeral
 from trawler_bot.interactions.submission import RequestService
@@ -33,8 +34,9 @@ PICK_PATTERN: Final = rf"{rendering.CUSTOM_ID}:pick:(?P<number>\d+)"
 class Presses:
     """What each button does."""
 
-    def __init__(self, requests: RequestService, services: Services) -> None:
+    def __init__(self, requests: RequestService, tracker: JobTracker, services: Services) -> None:
         self._requests = requests
+        self._tracker = tracker
         self._services = services
 
     def items(self) -> tuple[type[Any], type[Any]]:
@@ -110,7 +112,10 @@ class Presses:
             token = await database.token(job.name)
         except Unanswered:
             token = None
-        message = JobMessage(interaction.client, where, job.status.delivery, token)
+        deletions = self._services.deletions
+        message = JobMessage(interaction.client, where, job.status.delivery, token, deletions)
+        if interaction.message is not None:  # what is still being sent of it ends too
+            self._tracker.message_deleted(interaction.message.id)
         await message.remove_beside()
         try:
             await interaction.delete_original_response()

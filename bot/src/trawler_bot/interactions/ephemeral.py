@@ -27,9 +27,11 @@ async def reply_ephemeral(
         log.info("reply_lost", extra={"error": repr(error)})
 
 
-async def edit_reply(interaction: discord.Interaction, words: str) -> None:
+async def edit_reply(
+    interaction: discord.Interaction, words: str, *, view: discord.ui.View | None = None
+) -> None:
     """Other words in the answer that was given; nothing where that cannot be done any more."""
     try:
-        await interaction.edit_original_response(content=words)
+        await interaction.edit_original_response(content=words, view=view)
     except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
         log.info("reply_lost", extra={"error": repr(error)})

@@ -6,6 +6,7 @@ import discord
 
 from trawler_bot.interactions import request
 from trawler_bot.jobs import quality
+from trawler_bot.jobs.client import is_shown
 from trawler_bot.presentation.rendering import Act
 from trawler_crds.media_job import (
     Delivery,
@@ -21,7 +22,7 @@ from trawler_crds.media_job import (
 
 def shown_by(job: MediaJob) -> str | None:
     """The name of the job whose files are in the message of this one; None where there are none."""
-    if job.status.phase is Phase.SUCCEEDED:
+    if job.status.phase is Phase.SUCCEEDED and is_shown(job):
         return job.name
     where = job.spec.delivery.discord if job.spec.delivery else None
     return where.replaces if where is not None else None
@@ -66,9 +67,8 @@ def _media(act: Act, job: MediaJob, before: MediaJob | None, limit: int) -> Medi
     if act is Act.RETRY:
         return job.spec.media
     if act is Act.AUDIO:
-        return media.model_copy(update={"kind": MediaKind.AUDIO, "max_height": None})
+        return media.model_copy(update={"kind": MediaKind.AUDIO})
     if act is Act.VIDEO:
-        sound = media.kind is MediaKind.AUDIO
-        return Media(kind=MediaKind.VIDEO, clip=media.clip) if sound else media
+        return media.model_copy(update={"kind": MediaKind.VIDEO, "audio_format": None})
     lower = quality.smaller_to_fit(base.status.files or (), media.max_height, limit)
     return media.model_copy(update={"max_height": lower or media.max_height})

@@ -49,6 +49,7 @@ def asked_at(interaction: discord.Interaction) -> dict[str, Any]:
     return {
         "locale": str(interaction.locale),
         "previews": rights.may_preview(interaction),
+        "external": rights.is_external(interaction),
         "age_restricted": rights.is_age_restricted(interaction),
     }
 

@@ -18,7 +18,10 @@ def hindrance(interaction: discord.Interaction) -> Hindrance | None:
     """
     if interaction.guild_id is None:
         return None
-    if not may_post(interaction, interaction.app_permissions):
+    app = interaction.app_permissions
+    # where the bot is not there itself, the token posts: of it Discord tells only what it may show
+    enough = app.attach_files if is_external(interaction) else may_post(interaction, app)
+    if not (enough or app.administrator):
         return Hindrance.BOT
     return None if may_post(interaction, interaction.permissions) else Hindrance.REQUESTER
 
@@ -44,20 +47,28 @@ def is_forced_private(interaction: discord.Interaction) -> bool:
     """Whether Discord shows every answer to the requester alone: in servers that do not have the bot, where the
     requester may not use external apps (docs, User-Installed Apps).
     """
-    alone = interaction.is_user_integration() and not interaction.is_guild_integration()
-    if interaction.guild_id is None or not alone:
+    if interaction.guild_id is None or not is_external(interaction):
         return False
     has = interaction.permissions
     return not (has.administrator or has.use_external_apps)
 
 
+def is_external(interaction: discord.Interaction) -> bool:
+    """Whether the bot is not there itself, but only because somebody has it for themselves: in servers that do not have
+    it, and in the direct messages of others.
+    """
+    if interaction.guild_id is None:
+        return interaction.context.private_channel is True
+    return interaction.is_user_integration() and not interaction.is_guild_integration()
+
+
 def is_age_restricted(interaction: discord.Interaction) -> bool:
-    """Whether media with an age limit may be shown: in channels for that, and in direct messages, where one asked for
-    it oneself.
+    """Whether media with an age limit may be shown: in channels for that, and in direct messages with the bot, where one
+    asked for it oneself.
     """
     channel = interaction.channel
     if interaction.guild_id is None:
-        return True
+        return not is_external(interaction)
     if isinstance(channel, discord.Thread):
         parent = channel.parent
         return parent is not None and parent.is_nsfw()

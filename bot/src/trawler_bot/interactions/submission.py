@@ -46,6 +46,11 @@ HINDRANCES: Final = {
     Hindrance.BOT: Key.BOT_MAY_NOT_POST,
     Hindrance.REQUESTER: Key.YOU_MAY_NOT_POST,
 }
+PRESS_HINDRANCES: Final = {
+    Hindrance.BOT: Key.BOT_MAY_NOT_PRESS,
+    Hindrance.REQUESTER: Key.YOU_MAY_NOT_PRESS,
+}
+"""The same where nothing can be asked for privately: by a press, by right click."""
 KEPT: Final = 1000
 """Requests kept for those who may ask again, and choices for those who pick."""
 Made = TypeVar("Made")
@@ -104,10 +109,14 @@ class RequestService:
         if not found:
             await reply_ephemeral(interaction, say(to, Key.NOTHING_TO_SAVE))
         elif len(found) == 1:
-            await self.download(interaction, DownloadRequest(found[0].written))
+            private = rights.is_forced_private(interaction)
+            if not await self._hindered(interaction, to, private=private, by_press=True):
+                wanted = DownloadRequest(found[0].url, private=private)
+                await self._begin(interaction, ids.job(interaction.id), found[0], wanted, to)
         else:
             _keep(self._choices, interaction.id, found)
-            shown = picker(interaction.id, [each.written for each in found], to)
+            most = 1 if rights.is_external(interaction) else len(found)
+            shown = picker(interaction.id, [each.written for each in found], to, most=most)
             await reply_ephemeral(interaction, say(to, Key.PICK), view=shown)
 
     async def pick(self, interaction: discord.Interaction, number: int, chosen: list[int]) -> None:
@@ -127,15 +136,26 @@ class RequestService:
                 await reply_ephemeral(interaction, _objection(error, to))
                 return
         private = rights.is_forced_private(interaction)
-        if not wanted or await self._hindered(interaction, to, private=private):
+        if not wanted or await self._hindered(interaction, to, private=private, by_press=True):
+            return
+        if self._choices.pop(number, None) is None:
+            return  # an earlier press is being answered
+        if rights.is_external(
+            interaction
+        ):  # the answer itself is the only message that we may write
+            one = DownloadRequest(wanted[0].url, private=private)
+            await self._begin(interaction, ids.job(interaction.id), wanted[0], one, to)
             return
         await interaction.response.edit_message(
             content=say(to, Key.PICKING, count=len(wanted)), view=None
         )
         jobs = await self._make_all(interaction, wanted)
-        if jobs:
-            self._choices.pop(number, None)
-        await edit_reply(interaction, _picked(len(jobs), len(wanted), to))
+        left = [link for link in wanted if link not in [made for _, made in jobs]]
+        again = None
+        if left:
+            _keep(self._choices, number, left)
+            again = picker(number, [each.written for each in left], to, most=len(left))
+        await edit_reply(interaction, _picked(len(jobs), len(wanted), to), view=again)
         for job, _ in jobs:
             self._tracker.recover(job)
         for job, link in jobs:
@@ -181,16 +201,25 @@ class RequestService:
             await reply_ephemeral(interaction, say(to, Key.STILL_WORKING))
             return
         private = bool(spec.delivery and spec.delivery.discord and spec.delivery.discord.private)
-        if not private and rights.hindrance(interaction) is not None:
-            await reply_ephemeral(interaction, say(to, Key.YOU_MAY_NOT_PRESS))
+        missing = None if private else rights.hindrance(interaction)
+        if missing is not None:
+            await reply_ephemeral(interaction, say(to, PRESS_HINDRANCES[missing]))
             return
         if await self._waits(interaction, to):
             return
         await interaction.response.defer()
         name = ids.again(job.name)
         with self._tracker.answering(name):
-            with telemetry.span("ask again", kind=SpanKind.SERVER, job=name):
-                again = await self._services.jobs.create(name, spec)
+            try:
+                with telemetry.span("ask again", kind=SpanKind.SERVER, job=name):
+                    again = await self._services.jobs.create(name, spec)
+            except (ApiAway, Refused, Missing):
+                self._cooldown.give_back(interaction.user.id, interaction.guild_id or 0)
+                raise
+            if again.status.delivery is not None or again.spec.media != spec.media:
+                if again.spec.media != spec.media:
+                    await reply_ephemeral(interaction, say(to, Key.STILL_WORKING))
+                return  # an earlier press began it, and its message is being written
             where = spec.delivery.discord if spec.delivery else None
             link = (where.link if where is not None else None) or spec.url
             shown = (job.status.delivery or DeliveryStatus()).model_copy(
@@ -218,12 +247,18 @@ class RequestService:
         return link
 
     async def _hindered(
-        self, interaction: discord.Interaction, to: Language, *, private: bool
+        self,
+        interaction: discord.Interaction,
+        to: Language,
+        *,
+        private: bool,
+        by_press: bool = False,
     ) -> bool:
         """Whether it ends here, with a sentence."""
         missing = None if private else rights.hindrance(interaction)
         if missing is not None:
-            await reply_ephemeral(interaction, say(to, HINDRANCES[missing]))
+            words = PRESS_HINDRANCES if by_press else HINDRANCES
+            await reply_ephemeral(interaction, say(to, words[missing]))
             return True
         most = await self._queues.most(interaction.guild_id)
         there = self._tracker.index.of_guild(interaction.guild_id or 0)

@@ -32,6 +32,8 @@ _BARE: Final = re.compile(
 )
 _PARTS: Final = re.compile(r"([^/\\?#]*)([^?#]*)(.*)", re.DOTALL)
 _PORT: Final = re.compile(r":(\d*)$")
+_FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f#/:<>?@\[\\\]^|%]")
+"""What no host may hold once it is decoded (WHATWG URL, forbidden domain code points): it would end there."""
 _CLOSING: Final = {
     ")": "(",
     "]": "[",
@@ -122,7 +124,7 @@ def _built(scheme: str, rest: str) -> Link:
         raise BadLink(Objection.WITH_PASSWORD)
     port = _PORT.search(authority)
     host = authority[: port.start()] if port else authority
-    number = f":{int(port[1][:6])}" if port and port[1] else ""
+    number = f":{port[1].lstrip('0')[:6] or '0'}" if port and port[1] else ""
     path = path.replace("\\", "/")
     url = f"{scheme}://{_ascii_host(host)}{number}{_encoded(path)}{_encoded(more)}"
     if len(url) > MAX_URL:
@@ -131,10 +133,21 @@ def _built(scheme: str, rest: str) -> Link:
         parse(url)
     except BadAddress as error:
         raise BadLink(Objection.MALFORMED) from error
-    shown = clean(f"{scheme}://{host}{number}{path}{more}", limit=4 * MAX_URL)
-    for character, encoded in ((" ", "%20"), ("<", "%3C"), (">", "%3E")):
-        shown = shown.replace(character, encoded)
-    return Link(url, shown[:MAX_URL])
+    return Link(url, _written(f"{scheme}://{host}{number}{path}{more}", url))
+
+
+def _written(text: str, url: str) -> str:
+    """As the person wrote it, whole and harmless; where that would lead elsewhere, as it is asked for."""
+    shown, asked = _bracketed(clean(text, limit=4 * MAX_URL)), _bracketed(url)
+    parts = _PARTS.match(shown.partition("://")[2])
+    assert parts is not None, "every text has these parts"
+    same = asked.endswith(_encoded(parts[2]) + _encoded(parts[3])) and len(shown) <= MAX_URL
+    return shown if same else asked
+
+
+def _bracketed(text: str) -> str:
+    """As it may stand between `<` and `>`."""
+    return text.replace(" ", "%20").replace("<", "%3C").replace(">", "%3E")
 
 
 def _ascii_host(host: str) -> str:
@@ -143,6 +156,8 @@ def _ascii_host(host: str) -> str:
         return host
     try:
         mapped = idna.uts46_remap(unquote(host, errors="strict"), std3_rules=False)
+        if _FORBIDDEN.search(mapped):
+            raise BadLink(Objection.MALFORMED)
         return ".".join(map(_ascii_label, mapped.split(".")))
     except (idna.IDNAError, UnicodeError) as error:
         raise BadLink(Objection.MALFORMED) from error
@@ -162,10 +177,11 @@ def _ascii_label(label: str) -> str:
 
 
 def _encoded(text: str) -> str:
-    """Everything but printable ASCII as %XX, once: what was encoded stays."""
-    return "".join(
-        c if "!" <= c <= "~" and c != "\\" else quote(c, safe="") for c in text if c not in "\t\r\n"
-    )
+    """Everything but printable ASCII as %XX, once: what was encoded stays. Of ASCII what a browser encodes in a query
+    too, and would end an address in Discord.
+    """
+    kept = (c for c in text if c not in "\t\r\n")
+    return "".join(c if "!" <= c <= "~" and c not in "\\<>" else quote(c, safe="") for c in kept)
 
 
 def _unwrapped(text: str) -> str:

@@ -169,3 +169,11 @@ def age(job: MediaJob) -> float:
 def delivered(job: MediaJob) -> bool:
     """Whether its delivery is over, however it went."""
     return any(each.type == DELIVERED for each in job.status.conditions or ())
+
+
+def is_shown(job: MediaJob) -> bool:
+    """Whether its files are in its messages."""
+    return any(
+        each.type == DELIVERED and each.status is ConditionStatus.TRUE
+        for each in job.status.conditions or ()
+    )

@@ -34,8 +34,10 @@ class JobSummary:
     """Of its first message, where that is known."""
     message_channel_id: int
     """Where its messages are."""
-    beside: tuple[int, ...]
-    """Its other messages: of further files, and the call."""
+    further: tuple[int, ...]
+    """Its messages with further files."""
+    call: int | None
+    """The reply that called the requester."""
     private: bool
     url: str
     link: str
@@ -55,6 +57,11 @@ class JobSummary:
         return self.phase in {Phase.PENDING, Phase.QUEUED}
 
     @property
+    def beside(self) -> tuple[int, ...]:
+        """All its messages but the first."""
+        return (*self.further, *([self.call] if self.call else []))
+
+    @property
     def over(self) -> bool:
         return self.phase in TERMINAL
 
@@ -63,7 +70,6 @@ def summarize(job: MediaJob, where: DiscordDelivery) -> JobSummary:
     """What is worth keeping of a job."""
     status = job.status
     noted = status.delivery or DeliveryStatus()
-    beside = [*(noted.further_message_ids or ()), noted.call_message_id]
     return JobSummary(
         name=job.name,
         uid=job.uid,
@@ -72,7 +78,8 @@ def summarize(job: MediaJob, where: DiscordDelivery) -> JobSummary:
         requester_id=int(where.requester_id),
         message_id=int(noted.message_id) if noted.message_id else None,
         message_channel_id=int(noted.channel_id or where.channel_id),
-        beside=tuple(int(each) for each in beside if each),
+        further=tuple(int(each) for each in noted.further_message_ids or ()),
+        call=int(noted.call_message_id) if noted.call_message_id else None,
         private=where.private,
         url=job.spec.url,
         link=where.link or job.spec.url,
@@ -149,6 +156,17 @@ class JobIndex:
     def of_message(self, message_id: int) -> list[JobSummary]:
         """Jobs that a message shows or showed."""
         return list(self._by_message.get(message_id, {}).values())
+
+    def named(self, name: str) -> JobSummary | None:
+        return next((job for job in self._jobs.values() if job.name == name), None)
+
+    def of_chain(self, first: str) -> list[JobSummary]:
+        """The job with which a message began, and those that went on in it."""
+        return [
+            job
+            for job in self._jobs.values()
+            if job.name == first or job.name.startswith(f"{first}-r")
+        ]
 
     def in_channel(self, channel_id: int) -> list[JobSummary]:
         """Jobs whose messages are in a channel."""

@@ -26,6 +26,8 @@ TITLE: Final = 200
 """Bytes of a title that are shown."""
 CONTENT: Final = 1900
 """Characters that we say: a message may have 2,000 (docs, Create Message), and the credit comes on top."""
+LEFT_OUT: Final = 40
+"""Characters for how many lines are left out."""
 LINK: Final = 1000
 """Characters of an address that are shown; longer ones are mostly tokens."""
 ADULT: Final = 18
@@ -148,7 +150,7 @@ def running(
         state = " · ".join([state, *_figures(progress, to)])
     if shown is not None or not may_show(job, progress.age_limit):
         return _going(job, to, state, shown)
-    found = _reply(job, to, state, (Act.CANCEL,), title=progress.title)
+    found = _reply(job, to, [state], (Act.CANCEL,), title=progress.title)
     where = _where(job)
     hidden = where is not None and (where.spoiler or not where.previews)
     return replace(found, thumbnail=None if hidden else _picture(progress.thumbnail))
@@ -157,7 +159,7 @@ def running(
 def _going(job: MediaJob, to: Language, state: str, shown: Shown | None) -> Reply:
     """A first try has the message to itself; a further one has a line below what was delivered."""
     if shown is None:
-        return _reply(job, to, state, (Act.CANCEL,))
+        return _reply(job, to, [state], (Act.CANCEL,))
     return _beside(shown, job, to, state, (Act.CANCEL,))
 
 
@@ -192,18 +194,30 @@ def _figures(progress: Progress, to: Language) -> list[str]:
 # when it has ended ------------------------------------------------------------------------------
 
 
-def ended(shown: Shown, to: Language, *, plain: bool = False, note: Key | None = None) -> Reply:
+def ended(
+    shown: Shown, to: Language, *, plain: bool = False, note: Key | None = None, more: str = ""
+) -> Reply:
     """What was delivered. What does not fit becomes a link, else it is named with its size and what can be done
-    about it. `plain`: without a stranger's words; `note`: one more sentence.
+    about it. `plain`: without a stranger's words; `note`, `more`: one more sentence.
     """
-    job = shown.job
-    acts = acts_after(job)
-    lines = [] if plain else [_too_large(file, to, shown) for file in shown.too_large]
-    lines += [_hint(acts, to)] if _left_out(shown) else []
-    lines += [say(to, note)] if note is not None else []
-    if not job.status.files:
-        lines.append(say(to, Key.DONE_WITHOUT_FILES))
-    return _reply(job, to, "\n".join(filter(None, lines)), (*acts, Act.REMOVE), plain=plain)
+    acts = (*acts_after(shown.job), Act.REMOVE)
+    lines = [*filter(None, [more]), *_ended(shown, to, plain=plain, note=note)]
+    return _reply(shown.job, to, lines, acts, plain=plain)
+
+
+def kept(before: Shown, new: Shown, to: Language, *, note: Key | None = None) -> Reply:
+    """A further try that ended well, and of which nothing could be attached: what was there stays."""
+    state = " ".join(_ended(new, to, plain=False, note=note)) or say(to, Key.DONE_WITHOUT_FILES)
+    acts = (*acts_after(before.job), Act.REMOVE)
+    return _beside(before, new.job, to, state, acts)
+
+
+def _ended(shown: Shown, to: Language, *, plain: bool, note: Key | None) -> list[str]:
+    lines = [say(to, note)] if note is not None else []
+    lines += [] if plain else [_too_large(file, to, shown) for file in shown.too_large]
+    lines += [_hint(acts_after(shown.job), to)] if _left_out(shown) else []
+    lines += [] if shown.job.status.files else [say(to, Key.DONE_WITHOUT_FILES)]
+    return [line for line in lines if line]
 
 
 def _left_out(shown: Shown) -> bool:
@@ -248,15 +262,24 @@ def acts_after(job: MediaJob) -> list[Act]:
     return [*acts, Act.AUDIO]
 
 
-def age_restricted(job: MediaJob, to: Language) -> Reply:
+def age_restricted(job: MediaJob, to: Language, *, shown: Shown | None = None) -> Reply:
     """It was fetched, and does not belong here."""
-    return _reply(job, to, say(to, Key.AGE_RESTRICTED), (Act.REMOVE,), plain=True)
+    words = say(to, Key.AGE_RESTRICTED)
+    if shown is not None:
+        return _beside(shown, job, to, words, (*acts_after(shown.job), Act.REMOVE))
+    return _reply(job, to, [words], (Act.REMOVE,), plain=True)
+
+
+def lost(job: MediaJob, to: Language, *, shown: Shown | None = None) -> Reply:
+    """Its files are no longer in the store."""
+    words, acts = i18n.why(to, FailureReason.STORAGE_ERROR), (Act.RETRY, Act.REMOVE)
+    return _reply(job, to, [words], acts) if shown is None else _beside(shown, job, to, words, acts)
 
 
 def gone(job: MediaJob, to: Language, *, shown: Shown | None = None) -> Reply:
     """Deleted by whoever runs the cluster: nothing can be pressed any more."""
     state = say(to, Key.DELETED)
-    return _reply(job, to, state, ()) if shown is None else _beside(shown, job, to, state, ())
+    return _reply(job, to, [state], ()) if shown is None else _beside(shown, job, to, state, ())
 
 
 def failed(
@@ -268,7 +291,7 @@ def failed(
     else:
         words, acts = _why(job, to), _acts_after_failure(job)
     if shown is None:
-        return _reply(job, to, words, (*acts, Act.REMOVE), plain=plain)
+        return _reply(job, to, words.split("\n"), (*acts, Act.REMOVE), plain=plain)
     others = [act for act in acts_after(shown.job) if act is not Act.RETRY]
     if job.status.offered_height is not None and Act.SMALLER in others:
         others.remove(Act.SMALLER)
@@ -280,6 +303,9 @@ def _why(job: MediaJob, to: Language) -> str:
     if job.status.offered_height is not None:
         return say(to, Key.SMALLEST, height=job.status.offered_height)
     words = i18n.why(to, reason)
+    if reason in LESS_HELPS and Act.SMALLER not in _acts_after_failure(job):
+        hint = _hint(_acts_after_failure(job), to)
+        words = " ".join(filter(None, [i18n.failed(to, reason), hint]))
     if reason is FailureReason.INTERNAL:  # by it whoever runs the bot finds job, logs and trace
         words += "\n" + say(to, Key.REFERENCE, name=job.name)
     return words
@@ -310,10 +336,12 @@ def _beside(
     plain: bool = False,
 ) -> Reply:
     """What was delivered, with a line for a further try; buttons are about that try."""
-    line = say(to, Key.FURTHER, what=say(to, TRIES[tried(shown.job, job)]), state=state)
-    room = CONTENT - len(line) - 1
-    content = f"{ended(shown, to, plain=plain).content[:room]}\n{line}"
-    return Reply(content[:CONTENT], _buttons(acts, job, to), credit=_credit(job, to))
+    line = say(to, Key.FURTHER, what=say(to, TRIES[tried(shown.job, job)]), state=state)[:CONTENT]
+    before = _head(shown.job, None) if not plain else ""
+    lines = _ended(shown, to, plain=plain, note=None)
+    hint = _hint(acts_after(shown.job), to)
+    lines = [each for each in lines if each != hint]
+    return _with(before, lines, line, job, to, acts)
 
 
 def tried(before: MediaJob, job: MediaJob) -> Act:
@@ -343,15 +371,29 @@ def _source(job: MediaJob) -> str:
 def _reply(
     job: MediaJob,
     to: Language,
-    state: str,
+    lines: Sequence[str],
     acts: tuple[Act, ...],
     *,
     title: str | None = None,
     plain: bool = False,
 ) -> Reply:
-    head = "" if plain else _head(job, title)
-    room = CONTENT - len(head) - 1
-    content = "\n".join(filter(None, [head, state[:room]]))
+    return _with("" if plain else _head(job, title), lines, "", job, to, acts)
+
+
+def _with(
+    head: str, lines: Sequence[str], last: str, job: MediaJob, to: Language, acts: tuple[Act, ...]
+) -> Reply:
+    """Whole lines, as many as fit between the first and the last one; a link that is cut leads nowhere."""
+    room = CONTENT - len(head) - len(last) - LEFT_OUT
+    kept: list[str] = []
+    for line in lines:
+        if len(line) + 1 > room:
+            break
+        kept.append(line)
+        room -= len(line) + 1
+    if len(kept) < len(lines):
+        kept.append(say(to, Key.LIST_MORE, count=len(lines) - len(kept)))
+    content = "\n".join(filter(None, [head, *kept, last]))
     return Reply(content[:CONTENT], _buttons(acts, job, to), credit=_credit(job, to))
 
 

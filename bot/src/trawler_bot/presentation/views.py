@@ -13,8 +13,8 @@ LABEL = 100
 """Characters of an option (docs, String Select)."""
 
 
-def picker(number: int, links: Sequence[str], to: Language) -> discord.ui.View:
-    """A list of links, of which one or more can be chosen; its answer is told by its custom_id."""
+def picker(number: int, links: Sequence[str], to: Language, *, most: int) -> discord.ui.View:
+    """A list of links, of which so many can be chosen; its answer is told by its custom_id."""
     options = [
         discord.SelectOption(label=_label(link), value=str(at)) for at, link in enumerate(links)
     ]
@@ -23,7 +23,7 @@ def picker(number: int, links: Sequence[str], to: Language) -> discord.ui.View:
         discord.ui.Select(
             custom_id=f"{CUSTOM_ID}:pick:{number}",
             placeholder=say(to, Key.PICK_PLACEHOLDER),
-            max_values=len(options),
+            max_values=min(most, len(options)),
             options=options,
         )
     )
