@@ -281,6 +281,28 @@ async def test_a_rest_that_is_refused_is_named_in_the_first_message() -> None:
     assert [10, 11] == found.noted().omitted
 
 
+async def test_a_rest_that_is_too_slow_is_named_in_the_first_message() -> None:
+    """And what was sent before it stays."""
+    job, message = done(*[MIB] * 25), Message()
+    found, _ = ending(job, message)
+    message.refuses = [TimeoutError()] * UPLOAD_TRIES
+    for _ in range(UPLOAD_TRIES):
+        with suppress(TimeoutError):
+            assert "UploadTooSlow" == await found.show(job, None)
+            break
+    assert 10 == len(message.attached)
+    assert "15 more files could not be posted here." in message.shown[-1][0]
+
+
+async def test_files_of_an_earlier_job_that_is_gone_stay() -> None:
+    """Its time to live was over while the further try went on."""
+    job, message = further(done(50 * MIB)), Message()
+    message.attached = ["sound.mp3"]
+    found, _ = ending(job, message)
+    assert await found.show(job, None) is None
+    assert ["sound.mp3"] == message.attached
+
+
 async def test_what_is_removed_while_its_rest_is_sent_sends_no_more() -> None:
     """And what was sent of it goes."""
     job, message = done(*[MIB] * 40), Message()

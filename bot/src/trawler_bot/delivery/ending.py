@@ -31,6 +31,8 @@ Sending = Callable[[], Awaitable[None]]
 
 UPLOAD_TRIES: Final = 3
 """How often the upload of one message may run out of time before it goes without its files."""
+TOO_SLOW: Final = "UploadTooSlow"
+"""Reason of the condition Delivered."""
 LINK_TRIES: Final = 5
 """How often the database is waited for with the link of a file; then it goes without."""
 
@@ -233,7 +235,7 @@ class Ending:
 
     def _why_without(self) -> str:
         """Why a message is without its files, as a word."""
-        notes = {Key.CANNOT_ATTACH: "NoPermission", Key.UPLOAD_FAILED: "UploadTooSlow"}
+        notes = {Key.CANNOT_ATTACH: "NoPermission", Key.UPLOAD_FAILED: TOO_SLOW}
         return notes.get(self._way.note, "BlockedByAutoMod") if self._way.note else "TooLarge"
 
     def _plan(self, stored: Sequence[MediaFile], *, without: bool) -> tuple[packing.Plan, int]:
@@ -276,7 +278,8 @@ class Ending:
         own = plan.messages[0] if plan.messages else []
         async with self._services.attachments.files(job, own, plain=self._way.plain) as files:
             reach(CrashPoint.BOT_ENDING)
-            await self._upload(own, lambda: self._write(reply, files))
+            # without files of its own it takes none away: they may be an earlier job's of which nobody knows any more
+            await self._upload(own, lambda: self._write(reply, files if own else None))
             reach(CrashPoint.BOT_SHOWN)
         self.shown = True
 
@@ -290,7 +293,9 @@ class Ending:
                 if not self._tracked.message_gone:
                     await self._beside(job, at, group)
             except discord.HTTPException as error:
-                return await self._rest_refused(job, plan, at, error)
+                return await self._rest_left(job, plan, at, self._hindrance(error))
+            except _TooSlow:
+                return await self._rest_left(job, plan, at, TOO_SLOW)
             if self._tracked.message_gone:  # somebody removed it meanwhile
                 await self._message.trim(0)
                 return "MessageGone"
@@ -299,11 +304,8 @@ class Ending:
             await self._message.trim(len(groups))
         return None if self._way.files else self._why_without()
 
-    async def _rest_refused(
-        self, job: MediaJob, plan: packing.Plan, at: int, error: discord.HTTPException
-    ) -> str | None:
+    async def _rest_left(self, job: MediaJob, plan: packing.Plan, at: int, why: str) -> str | None:
         """What is missing is said in the first message, which keeps its files."""
-        why = self._hindrance(error)
         stored = job.status.files or []
         left = [file for group in plan.messages[1 + at :] for file in group]
         missing = {id(file) for file in [*left, *plan.too_large]}
