@@ -58,6 +58,10 @@ async def test_a_link_that_cannot_be_taken_is_told_why(ben: Person) -> None:
     for number, (typed, words) in enumerate(odd.items(), 1):
         await ben.types("download", url=typed)
         assert words in private(await ben.hears("MESSAGE_CREATE", at_least=number))
+    said = await ben.says("http://10.0.0.1/x.mp4")
+    await ben.right_clicks(said["id"], "Save media")
+    refused = await ben.hears("MESSAGE_CREATE", at_least=len(odd) + 2)
+    assert "private network" in private(refused)
 
 
 @pytest.mark.usefixtures("bot")

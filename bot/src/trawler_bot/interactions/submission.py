@@ -109,10 +109,7 @@ class RequestService:
         if not found:
             await reply_ephemeral(interaction, say(to, Key.NOTHING_TO_SAVE))
         elif len(found) == 1:
-            private = rights.is_forced_private(interaction)
-            if not await self._hindered(interaction, to, private=private, by_press=True):
-                wanted = DownloadRequest(found[0].url, private=private)
-                await self._begin(interaction, ids.job(interaction.id), found[0], wanted, to)
+            await self._take(interaction, found[0], to)
         else:
             _keep(self._choices, interaction.id, found)
             most = 1 if rights.is_external(interaction) else len(found)
@@ -130,19 +127,15 @@ class RequestService:
             return
         wanted = [offered[each] for each in chosen if each < len(offered)]
         for link in wanted:
-            try:
-                urls.require_public(link, self._rules.egress)
-            except BadLink as error:
-                await reply_ephemeral(interaction, _objection(error, to))
+            if not await self._is_public(interaction, link, to):
                 return
         private = rights.is_forced_private(interaction)
         if not wanted or await self._hindered(interaction, to, private=private, by_press=True):
             return
         if self._choices.pop(number, None) is None:
             return  # an earlier press is being answered
-        if rights.is_external(
-            interaction
-        ):  # the answer itself is the only message that we may write
+        if rights.is_external(interaction):
+            # the answer itself is the only message that we may write
             one = DownloadRequest(wanted[0].url, private=private)
             await self._begin(interaction, ids.job(interaction.id), wanted[0], one, to)
             return
@@ -161,6 +154,24 @@ class RequestService:
         for job, link in jobs:
             asked = requests.request(interaction, job.name, link.written)
             await self._services.database.note(asked, None, patience=PATIENCE)
+
+    async def _take(self, interaction: discord.Interaction, link: Link, to: Language) -> None:
+        """One link that was found and not typed."""
+        private = rights.is_forced_private(interaction)
+        if not await self._is_public(interaction, link, to):
+            return
+        if not await self._hindered(interaction, to, private=private, by_press=True):
+            wanted = DownloadRequest(link.url, private=private)
+            await self._begin(interaction, ids.job(interaction.id), link, wanted, to)
+
+    async def _is_public(self, interaction: discord.Interaction, link: Link, to: Language) -> bool:
+        """Whether a link may be tried; else that was said."""
+        try:
+            urls.require_public(link, self._rules.egress)
+        except BadLink as error:
+            await reply_ephemeral(interaction, _objection(error, to))
+            return False
+        return True
 
     async def _make_all(
         self, interaction: discord.Interaction, wanted: list[Link]
@@ -240,11 +251,10 @@ class RequestService:
             text = found.url if found else text
         try:
             link = urls.normalise(text)
-            urls.require_public(link, self._rules.egress)
         except BadLink as error:
             await reply_ephemeral(interaction, _objection(error, to))
             return None
-        return link
+        return link if await self._is_public(interaction, link, to) else None
 
     async def _hindered(
         self,
