@@ -16,7 +16,9 @@ from playwright.async_api import Page, Route, expect
 
 from browsing import accessible, download, opened, plays
 from emulated import API, Emulated, Person, Stock
+from trawler_sandbox.discord.permissions import Permission
 from trawler_sandbox.discord.server import PAGE
+from trawler_sandbox.discord.world import Overwrite
 from trawler_sandbox.media import Studio
 
 LIBRARY = "72284e8e9079c87817145df1110f74e8a2aa040b2fc384922e18dfcb46fc1fd7"
@@ -324,6 +326,7 @@ async def test_the_menu_of_a_message_can_be_clicked(page: Page, ben: Person) -> 
     await expect(page.get_by_text("Saving line 0")).to_be_visible()
     await page.get_by_role("button", name="Dismiss", exact=True).click()
     await first.click(button="right")
+    await expect(page.get_by_role("button", name="Save media")).to_be_focused()
     await page.keyboard.press("Escape")
     await expect(page.get_by_role("button", name="Save media")).to_have_count(0)
     await page.reload()
@@ -347,6 +350,28 @@ async def test_an_edit_of_what_is_not_shown_shows_nothing(
     await ben.says("the last one")
     await expect(page.get_by_text("the last one")).to_be_visible()
     await expect(page.get_by_text("edited", exact=True)).to_have_count(0)
+
+
+async def test_a_page_of_somebody_else_learns_no_tokens(emulated: Emulated) -> None:
+    """In the same browser, by a form or a script."""
+    address = f"{emulated.hub.address}/_control/people"
+    async with aiohttp.ClientSession() as http:
+        async with http.get(address, headers={"Origin": "https://evil.example"}) as answer:
+            assert 403 == answer.status
+        async with http.get(address, headers={"Origin": emulated.hub.address}) as answer:
+            assert 200 == answer.status
+
+
+async def test_a_channel_that_one_may_not_see_is_not_listed(page: Page, emulated: Emulated) -> None:
+    """By whoever is shut out of it; others see it."""
+    hidden = emulated.add_channel("moderators")
+    hidden.overwrites = [Overwrite(emulated.ben.id, 1, deny=int(Permission.VIEW_CHANNEL))]
+    await page.reload()
+    await expect(page.get_by_role("button", name="moderators")).to_be_visible()
+    await page.get_by_label("You are").select_option(label="ben")
+    await expect(page.get_by_role("status")).to_have_text("Connected as ben")
+    await expect(page.get_by_role("button", name="media", exact=True)).to_be_visible()
+    await expect(page.get_by_role("button", name="moderators")).to_have_count(0)
 
 
 async def test_what_somebody_uploads_runs_nowhere(ben: Person, emulated: Emulated) -> None:

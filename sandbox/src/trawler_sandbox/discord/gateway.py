@@ -243,7 +243,13 @@ class Gateway:
         }
         session.say("READY", ready)
         for guild in guilds:
-            session.say("GUILD_CREATE", shapes.guild_create(guild, self._sight(session, guild)))
+            told = shapes.guild_create(guild, self._sight(session, guild))
+            if session.application is None:  # what one may not see a person's client does not show
+                sees = self._sight(session, guild)
+                told["channels"] = [
+                    each for each in told["channels"] if sees(guild.channels[int(each["id"])])
+                ]
+            session.say("GUILD_CREATE", told)
 
     def _private_channels(self, session: Session) -> list[dict[str, Any]]:
         """Of people; bots get none (docs, Ready)."""

@@ -255,7 +255,8 @@ class Interactions:
             shown_by = self._forms[found.user.id, found.data["custom_id"]]
             metadata["triggering_interaction_metadata"] = self._metadata(shown_by)
         elif "name" in found.data:
-            metadata["name"] = found.data["name"]
+            parts = [each["name"] for each in found.data.get("options") or [] if each["type"] == 1]
+            metadata["name"] = " ".join([found.data["name"], *parts])
         return metadata
 
     # later, by the token ----------------------------------------------------------------------

@@ -3,10 +3,11 @@
 import asyncio
 import ipaddress
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -29,6 +30,17 @@ POLICY: Final = (
     " img-src 'self' http: https: data:; media-src 'self'; form-action 'none'; base-uri 'none'"
 )
 """Nothing from outside runs on the page, whatever a message holds."""
+
+
+@web.middleware
+async def _same_origin(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Another page in the same browser may not use the hidden side, whose answers hold tokens."""
+    origin = request.headers.get("Origin")
+    if request.path.startswith("/_control") and origin and urlsplit(origin).netloc != request.host:
+        raise web.HTTPForbidden(text="Only this server's own page may ask that.")
+    return await handler(request)
 
 
 def may_control(host: str) -> bool:
@@ -61,7 +73,8 @@ class Discord:
     def app(self, *, control: bool) -> web.Application:
         """Every route; further middlewares (a checker of schemas) may be put around them."""
         app = web.Application(
-            middlewares=[self._answers.middleware], client_max_size=2 * 1024 * 1024 * 1024
+            middlewares=[_same_origin, self._answers.middleware],
+            client_max_size=2 * 1024 * 1024 * 1024,
         )
         rest = Rest(self.hub, self.messages, self.interactions, self.gateway, self._answers)
         app.add_routes(rest.routes())

@@ -183,15 +183,19 @@ function Apps({ message, apps, store, open, setOpen }) {
     if (!open) return undefined;
     menu.current?.querySelector("button")?.focus();
     const outside = (event) => menu.current?.parentElement.contains(event.target) || setOpen(null);
+    const escape = (event) => event.key === "Escape" && setOpen(null);
     addEventListener("pointerdown", outside);
-    return () => removeEventListener("pointerdown", outside);
+    addEventListener("keydown", escape);
+    return () => {
+      removeEventListener("pointerdown", outside);
+      removeEventListener("keydown", escape);
+    };
   }, [open]);
   const run = (command) => {
     setOpen(null);
     store.run(command, { target_id: message.id });
   };
-  const close = (event) => event.key === "Escape" && setOpen(null);
-  return html`<div class="apps" onKeyDown=${close}>
+  return html`<div class="apps">
     <button type="button" class="more" aria-label="More for this message" aria-expanded=${String(open)} onClick=${() => setOpen(open ? null : message.id)}>⋯</button>
     ${open &&
     html`<div ref=${menu} class="menu" role="group" aria-label="More">
