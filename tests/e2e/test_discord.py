@@ -56,6 +56,7 @@ def test_a_command_is_refused_in_private(harbour: Harbour, release: Installed) -
     before = release.jobs()
     harbour.use(harbour.command("download"), url="http://10.0.0.1/")
     wait_until(
-        lambda: any("private network" in m["content"] for m in harbour.messages()), what="a word"
+        lambda: any("private network" in m["content"] for m in harbour.control("whispers")),
+        what="a word",
     )
     assert len(before) == len(release.jobs())

@@ -31,6 +31,7 @@ class Control:
         return [
             web.get(f"{PREFIX}/counters", self._counters),
             web.get(f"{PREFIX}/people", self._people),
+            web.get(f"{PREFIX}/whispers", self._whispers),
             web.post(f"{PREFIX}/gateway", self._disturb),
             web.post(f"{PREFIX}/answer", self._answer),
             web.post(f"{PREFIX}/limits", self._limits),
@@ -59,6 +60,17 @@ class Control:
             for guild in self._hub.world.guilds.values()
         ]
         return reply({"people": found, "guilds": guilds})
+
+    async def _whispers(self, _: web.Request) -> web.Response:
+        """What was told to one person each: their clients heard it once, and no history has it."""
+        channels = [c for g in self._hub.world.guilds.values() for c in g.channels.values()]
+        found = [
+            {"for": str(message.for_user), "content": message.content}
+            for channel in channels
+            for message in channel.messages.values()
+            if message.for_user is not None
+        ]
+        return reply(found)
 
     async def _disturb(self, request: web.Request) -> web.Response:
         """`{"what": "reconnect" | "invalid_session" | "close" | "abort", …}`."""
