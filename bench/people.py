@@ -86,6 +86,7 @@ def slots(found: Installed, count: int) -> Iterator[None]:
 
 def _words(show: Show, within: Within) -> None:
     """Half a minute each, all in one channel: for how long the same words stand in a message while it downloads."""
+    within("crowd.py", str(CROWD), "1", "20000", "TOGETHER")  # until the large pod is there
     size = str(SLOW * RATE)
     seen = within("crowd.py", str(CROWD), "1", size, "TOGETHER", str(RATE))
     answers = sorted(seen["answers"])
