@@ -158,3 +158,14 @@ async def test_while_it_is_away_there_are_plain_answers(database: str, postgres:
         async with asyncio.timeout(30):
             while await records.commands(1) != "digest":
                 await asyncio.sleep(0.1)
+
+
+async def test_what_the_database_does_not_take_keeps_nobody_else_waiting(database: str) -> None:
+    """A character that no text of PostgreSQL holds: typed into a completion, or in what is noted."""
+    async with open_records(database) as records:
+        assert [] == await records.recent(9, 7, "a\x00b")
+        await records.note(Request("d-1", 7, 8, 9, "https://a/\x00"), None)
+        assert records.ready()
+        await records.note(Request("d-2", 7, 8, 9, "https://a/2"), None)
+        assert ["https://a/2"] == [each.url for each in await records.recent(9, 7, "")]
+        assert 0 == len(records._later)

@@ -108,6 +108,16 @@ def link(rig: Rig, size: int = 200_000, rate: int = 0) -> str:
     return f"{rig.address}/video/{secrets.token_hex(6)}.mp4?{words}"
 
 
+async def publishing(rig: Rig, bot: BotProcess) -> None:
+    """Start it anew, with a public address for files that are too large."""
+    port = bot.links_port
+    bot.kill()
+    bot.start(
+        TRAWLER_BOT_LINKS_PUBLIC_URL=f"http://127.0.0.1:{port}", TRAWLER_BOT_LINKS_PORT=str(port)
+    )
+    await rig.until(bot.ready, what="the bot")
+
+
 async def ended(person: Person, message_id: str) -> dict[str, Any]:
     """A message that shows how it ended: it offers to try again."""
     async with asyncio.timeout(60):

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 import yarl
 
-from botting import BotProcess, button, delivered, deliveries, ended, link, outcomes
+from botting import BotProcess, button, delivered, deliveries, ended, link, outcomes, publishing
 from emulated import Emulated, Person
 from rig import Rig
 from trawler_sandbox.discord.faults import Answer
@@ -94,12 +94,7 @@ async def test_what_is_too_large_for_discord_becomes_a_link(
     rig: Rig, ben: Person, emulated: Emulated, bot: BotProcess
 ) -> None:
     """With its name; parts of it can be asked for; Remove ends it."""
-    port = bot.links_port
-    bot.kill()
-    bot.start(
-        TRAWLER_BOT_LINKS_PUBLIC_URL=f"http://127.0.0.1:{port}", TRAWLER_BOT_LINKS_PORT=str(port)
-    )
-    await rig.until(bot.ready, what="the bot")
+    await publishing(rig, bot)
     emulated.guild.upload_bytes = 100_000
     url = link(rig, 300_000)
     await ben.types("download", url=url)

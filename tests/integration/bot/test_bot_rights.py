@@ -6,7 +6,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from botting import BotProcess, button, delivered, ended, link
+from botting import BotProcess, button, delivered, ended, link, publishing
 from emulated import Emulated, Person
 from rig import Rig
 from trawler_sandbox.discord.permissions import Permission
@@ -187,12 +187,7 @@ async def test_a_link_ends_with_its_message(
     rig: Rig, ben: Person, emulated: Emulated, bot: BotProcess
 ) -> None:
     """A moderator deletes the message in Discord; also while the bot was away it is not forgotten when it is edited."""
-    port = bot.links_port
-    bot.kill()
-    bot.start(
-        TRAWLER_BOT_LINKS_PUBLIC_URL=f"http://127.0.0.1:{port}", TRAWLER_BOT_LINKS_PORT=str(port)
-    )
-    await rig.until(bot.ready, what="the bot")
+    await publishing(rig, bot)
     emulated.guild.upload_bytes = 100_000
     await ben.types("download", url=link(rig, 300_000))
     first = await ben.hears("MESSAGE_CREATE")

@@ -227,9 +227,10 @@ class RequestService:
             except (ApiAway, Refused, Missing):
                 self._cooldown.give_back(interaction.user.id, interaction.guild_id or 0)
                 raise
-            if again.status.delivery is not None or again.spec.media != spec.media:
-                if again.spec.media != spec.media:
-                    await reply_ephemeral(interaction, say(to, Key.STILL_WORKING))
+            if again.spec.media != spec.media:  # another button was pressed before
+                await reply_ephemeral(interaction, say(to, Key.STILL_WORKING))
+                return
+            if again.status.delivery is not None:
                 return  # an earlier press began it, and its message is being written
             where = spec.delivery.discord if spec.delivery else None
             link = (where.link if where is not None else None) or spec.url

@@ -51,7 +51,8 @@ SWEEP_EVERY: Final = 3600.0
 RECENT: Final = 25
 """Completions that Discord takes."""
 
-PASSING: Final = (psycopg.Error, PoolTimeout, TimeoutError)
+PASSING: Final = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, TimeoutError)
+"""The database is away, or took too long; any other error is about the statement alone."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,10 @@ class Unanswered(Exception):
     """The database did not answer: what it holds is not known."""
 
 
+class StatementRefused(Unanswered):
+    """The database answered, and does not take this: asked again it would say the same."""
+
+
 class Lane:
     """Connections for one kind of question, and whether those were answered lately."""
 
@@ -155,6 +160,9 @@ class Lane:
             self._failures = 0
             return asked.result()
         error = asked.exception() if done else TimeoutError()
+        if isinstance(error, psycopg.Error) and not isinstance(error, PASSING):
+            log.error("statement_refused", extra={"asked": what, "error": repr(error)})
+            raise StatementRefused(what)
         if error is not None and not isinstance(error, PASSING):
             raise error
         if not done:
@@ -199,7 +207,7 @@ class Database:
                         self._ready, swept = True, time.monotonic()
                         self._settled.set()
                     await self._catch_up()
-                except (*PASSING, Unanswered) as error:
+                except (psycopg.Error, *PASSING, Unanswered) as error:
                     log.warning("database_away", extra={"error": repr(error)})
                 await asyncio.sleep(AGAIN)
         finally:
@@ -209,9 +217,14 @@ class Database:
     async def _catch_up(self) -> None:
         """Note what could not be noted before. Raises Unanswered."""
         while self._later:
-            what, work = self._later[0]
-            await self._lane.ask(what, work, PATIENCE)
-            self._later.popleft()
+            what, work = self._later.popleft()
+            try:
+                await self._lane.ask(what, work, PATIENCE)
+            except StatementRefused:
+                continue  # it would keep all others waiting for ever
+            except Unanswered:
+                self._later.appendleft((what, work))
+                raise
 
     async def settled(self, seconds: float) -> None:
         """Until it answered for the first time, or for so long."""
@@ -260,6 +273,8 @@ class Database:
         """Now, or as soon as the database answers again in this life."""
         try:
             await self._insist(what, work, patience=patience)
+        except StatementRefused:
+            return
         except Unanswered:
             self._later.append((what, work))
 
