@@ -60,6 +60,8 @@ class Message:
         self.shown: list[tuple[str, list[str]]] = []
         self.attached: list[str] = []
         self.refuses: list[Exception] = []
+        self.news: list[Exception] = []
+        self.words: list[Exception] = []
         self.put_: list[list[str]] = []
         self.meets: list[Exception] = []
         self._together = together
@@ -70,6 +72,8 @@ class Message:
     async def edit(self, reply: Reply, files: list[Any] | None) -> None:
         if files and self.meets:
             raise self.meets.pop(0)
+        if files is None and self.words:
+            raise self.words.pop(0)
         self._weigh(files or [])
         if files is not None:
             self.attached = [file.filename for file in files]
@@ -87,6 +91,8 @@ class Message:
             raise refused(413, 0)
 
     async def anew(self, reply: Reply, files: list[Any], _: str) -> None:
+        if files and self.news:
+            raise self.news.pop(0)
         self.attached = [file.filename for file in files]
         self.shown.append((reply.content, self.attached))
 
@@ -343,3 +349,39 @@ def test_links_are_whole_or_not_there() -> None:
     assert len(said) <= 2000
     assert said.count("<https://l.example/") == said.count(".mp4>")
     assert "more" in said.splitlines()[-1]
+
+
+async def test_a_new_message_that_is_too_large_takes_nothing_away() -> None:
+    """The old one takes no edit (30046), and the new one may hold less: what was there stays."""
+    job, message = further(done(MIB)), Message()
+    message.attached = ["sound.mp3"]
+    message.meets = [refused(429, 30046)]
+    message.news = [refused(413, 40005)] * 20
+    message.words = [refused(429, 30046)] * 20
+    found, _ = ending(job, message)
+    await found.show(job, before())
+    assert ["sound.mp3"] == message.attached
+    assert message.said
+
+
+async def test_a_new_message_that_never_comes_through_ends_in_words() -> None:
+    """It is tried as often as any other upload."""
+    job, message = done(MIB), Message()
+    message.meets, message.news = [refused(429, 30046)] * 20, [TimeoutError()] * 20
+    found, _ = ending(job, message)
+    for _ in range(UPLOAD_TRIES):
+        with suppress(TimeoutError):
+            await found.show(job, None)
+            break
+    else:
+        raise AssertionError("it never ended")
+
+
+async def test_an_album_that_cannot_be_finished_keeps_what_it_has() -> None:
+    """The words that say so are refused too (30046)."""
+    job, message = done(*[MIB] * 12), Message()
+    message.refuses, message.words = [refused(403, 50013)], [refused(429, 30046)]
+    found, _ = ending(job, message)
+    assert "NoPermission" == await found.show(job, None)
+    assert 10 == len(message.attached)
+    assert message.said

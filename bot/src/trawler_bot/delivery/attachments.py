@@ -92,8 +92,3 @@ class Room:
 def seconds(size: int) -> float:
     """How long the transfer of so many bytes may take."""
     return LEAST + size / SLOWEST
-
-
-def is_too_large(error: discord.HTTPException) -> bool:
-    """413 in any form: Discord's own, or a page of what stands before it."""
-    return error.status == 413 or error.code == 40005

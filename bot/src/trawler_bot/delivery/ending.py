@@ -1,6 +1,7 @@
 """The last words of a job: planned, sent, and sent in a lesser way where Discord refuses the better one."""
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -77,6 +78,8 @@ class Ending:
         """Bytes of one message, where Discord refused more."""
         self._taken = 0
         """The most bytes of one message that it took."""
+        self._anew = False
+        """The first message takes no edit any more: what is to come goes into a new one."""
         self._slow = 0
         self._linkless = 0
 
@@ -103,7 +106,11 @@ class Ending:
         files = job.status.files or []
         noted = job.status.delivery.omitted if job.status.delivery else None
         omitted = [files[at] for at in noted or () if at < len(files)]
-        return Shown(job, omitted, await self._links(job, omitted), self._limit())
+        try:
+            links = await self._links_of(job, omitted)
+        except Unanswered as error:
+            raise OSError(f"links of {name} are not known") from error
+        return Shown(job, omitted, links, self._limit())
 
     def _limit(self) -> int:
         message = self._message
@@ -177,7 +184,7 @@ class Ending:
         """Where the message takes no edit: beside it, where it holds files, else in its place."""
         nonce = ids.nonce(self._tracked.job.uid, "anew")
         try:
-            if before is None and self._message.where.replaces is None:
+            if not self.shown and before is None and self._message.where.replaces is None:
                 await self._message.anew(words, [], nonce)
             else:
                 line = words.content.rpartition("\n")[2]
@@ -197,9 +204,8 @@ class Ending:
                 return await self._keep(job, plan, limit, before)
             reply = await self._reply(job, plan, limit)
             try:
-                if not self.shown:
-                    await self._first(job, reply, plan)
-                return await self._rest(job, plan)
+                why = None if self.shown else await self._first(job, reply, plan)
+                return why or await self._rest(job, plan)
             except TokenEnded:
                 continue
             except Unreachable:
@@ -212,12 +218,7 @@ class Ending:
                 self.shown = False  # what does not fit is named there
                 self._put.clear()  # each may hold other files now
             except discord.HTTPException as error:
-                way = self._way.after(error)
-                if way is not None:
-                    self._way = way
-                elif error.code in ANEW and not self._message.by_token_only:
-                    return await self._deliver_anew(job, reply, plan)
-                else:
+                if not self._lessen(error):
                     return self._hindrance(error)
 
     async def _keep(
@@ -263,25 +264,46 @@ class Ending:
         for ever.
         """
         try:
-            found = {file.sha256: await self._services.links.link(job, file) for file in files}
+            return await self._links_of(job, files)
         except Unanswered as error:
             self._linkless += 1
             if self._linkless < LINK_TRIES:
                 raise OSError("the database is away, and files need links") from error
             return {}
+
+    async def _links_of(self, job: MediaJob, files: Sequence[MediaFile]) -> dict[str, str]:
+        """Raises Unanswered."""
+        found = {file.sha256: await self._services.links.link(job, file) for file in files}
         return {sha256: link for sha256, link in found.items() if link is not None}
 
     # sending ----------------------------------------------------------------------------------
 
-    async def _first(self, job: MediaJob, reply: Reply, plan: packing.Plan) -> None:
-        """The last edit of the first message, with the first ten files."""
+    def _lessen(self, error: discord.HTTPException) -> bool:
+        """Whether there is another way to try after a refusal."""
+        way = self._way.after(error)
+        if way is not None:
+            self._way = way
+            return True
+        anew = error.code in ANEW and not self._message.by_token_only and not self._anew
+        self._anew = self._anew or anew
+        return anew
+
+    async def _first(self, job: MediaJob, reply: Reply, plan: packing.Plan) -> str | None:
+        """The last edit of the first message, with the first ten files; or a new one in its place. As `show`."""
         own = plan.messages[0] if plan.messages else []
+        if self._anew and not own:
+            return await self._say_anew(reply, None)
+        nonce = ids.nonce(job.uid, "anew")
         async with self._services.attachments.files(job, own, plain=self._way.plain) as files:
             reach(CrashPoint.BOT_ENDING)
-            # without files of its own it takes none away: they may be an earlier job's of which nobody knows any more
-            await self._upload(own, lambda: self._write(reply, files if own else None))
+            if self._anew:
+                send = functools.partial(self._message.anew, reply, files, nonce)
+            else:  # without files of its own it takes none away: they may be an earlier job's
+                send = functools.partial(self._write, reply, files if own else None)
+            await self._upload(own, send, beside=self._anew)
             reach(CrashPoint.BOT_SHOWN)
         self.shown = True
+        return None
 
     async def _rest(self, job: MediaJob, plan: packing.Plan) -> str | None:
         """Ten more each in messages beside, once; those of an earlier result are written anew, or go. As `show`."""
@@ -321,7 +343,7 @@ class Ending:
             await self._upload(group, lambda: self._message.put(at, files, nonce), beside=True)
         try:
             await self._services.jobs.note_messages(job, self.noted())
-        except (ApiAway, Conflict, Refused) as error:  # it is noted once more at the end
+        except (ApiAway, Conflict, Missing, Refused) as error:  # it is noted once more at the end
             log.info("message_not_noted", extra={"job": job.uid, "error": str(error)})
 
     async def _upload(
@@ -359,27 +381,6 @@ class Ending:
         less = packing.step_down(limit, group)
         await self._services.limits.learn(self._message.guild_id, route, less)
         return True
-
-    async def _deliver_anew(self, job: MediaJob, reply: Reply, plan: packing.Plan) -> str | None:
-        """In a new message, sent once, and all that belongs to it. Where its files are too large it goes without:
-        it still says what there is. As `show`.
-        """
-        own = plan.messages[0] if plan.messages else []
-        nonce = ids.nonce(job.uid, "anew")
-        self._put.clear()
-        try:
-            async with self._services.attachments.files(job, own, plain=self._way.plain) as files:
-                await self._message.anew(reply, files, nonce)
-        except discord.HTTPException as error:
-            if not (is_too_large(error) and own):
-                return self._hindrance(error)
-            await self._message.anew(reply, [], nonce)
-            return "TooLarge"
-        self.shown = True
-        try:
-            return await self._rest(job, plan)
-        except (_TooMuch, _TooSlow, Unreachable):
-            return "TooLarge"
 
     def _hindrance(self, error: discord.HTTPException) -> str:
         """The word for what no repetition changes. Raises what may pass."""

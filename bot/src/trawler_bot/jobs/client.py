@@ -172,8 +172,10 @@ def delivered(job: MediaJob) -> bool:
 
 
 def is_shown(job: MediaJob) -> bool:
-    """Whether its files are in its messages."""
-    return any(
+    """Whether its files are in its messages, or at least some of them."""
+    omitted = (job.status.delivery.omitted if job.status.delivery else None) or ()
+    partly = delivered(job) and 0 < len(omitted) < len(job.status.files or ())
+    return partly or any(
         each.type == DELIVERED and each.status is ConditionStatus.TRUE
         for each in job.status.conditions or ()
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from trawler_bot.jobs import ids
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import (
     TERMINAL,
@@ -108,6 +109,8 @@ class JobIndex:
         """(server, person) → what was asked for, by uid."""
         self._by_message: dict[int, dict[str, JobSummary]] = {}
         """First message → jobs that it shows or showed: each further try has one."""
+        self._by_chain: dict[str, dict[str, JobSummary]] = {}
+        """Job with which a message began → all that went on in it."""
         self._here: dict[str, dict[str, JobSummary]] = {}
         """Address → jobs whose files would answer a plain request for it."""
 
@@ -133,6 +136,7 @@ class JobIndex:
         if not known.over:
             change(self._open, known.guild_id, known)
         change(self._of_person, (known.guild_id, known.requester_id), known)
+        change(self._by_chain, ids.first(known.name), known)
         if known.message_id is not None:
             change(self._by_message, known.message_id, known)
         if known.reusable:
@@ -158,15 +162,11 @@ class JobIndex:
         return list(self._by_message.get(message_id, {}).values())
 
     def named(self, name: str) -> JobSummary | None:
-        return next((job for job in self._jobs.values() if job.name == name), None)
+        return next((job for job in self.of_chain(ids.first(name)) if job.name == name), None)
 
     def of_chain(self, first: str) -> list[JobSummary]:
         """The job with which a message began, and those that went on in it."""
-        return [
-            job
-            for job in self._jobs.values()
-            if job.name == first or job.name.startswith(f"{first}-r")
-        ]
+        return list(self._by_chain.get(first, {}).values())
 
     def in_channel(self, channel_id: int) -> list[JobSummary]:
         """Jobs whose messages are in a channel."""
