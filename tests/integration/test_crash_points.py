@@ -25,6 +25,8 @@ class Case:
     ends: dict[str, str]
     after: Callable[[], None] = lambda: None
     """What somebody does a moment later."""
+    then: Callable[[], None] = lambda: None
+    """What somebody does after the death."""
 
 
 def _case(rig: Rig, point: CrashPoint) -> Case:
@@ -37,6 +39,11 @@ def _case(rig: Rig, point: CrashPoint) -> Case:
     }
     case = Case(jobs, dict.fromkeys(jobs, "Succeeded"))
     match point.partition("-")[2]:
+        case "Queued":  # where a slot is free, a job runs without a word of waiting
+            rig.operator.declare("closed", paused=True)
+            jobs["more"] = rig.ask(rig.seed(), queue="closed")
+            case.ends["more"] = "Succeeded"
+            case.then = lambda: rig.operator.edit("closed", "mediaqueues", paused=False)
         case "Cancelled":
             jobs["more"] = more = rig.ask(rig.seed(), size=10_000_000, rate=100_000)
             case.ends["more"] = "Cancelled"
@@ -68,6 +75,7 @@ async def test_the_operator_dies(rig: Rig, point: CrashPoint) -> None:
     await rig.until(lambda: rig.operator.died() is not None, what=f"death {point}")
     assert -signal.SIGKILL == rig.operator.died()
     rig.operator.start()
+    case.then()
     stay = {name: end for name, end in case.ends.items() if end != "gone"}
     done = await rig.ended([case.jobs[name] for name in stay])
     found = {name: done[case.jobs[name].name].status for name in stay}
