@@ -73,6 +73,20 @@ async def test_an_interactions_token_is_kept_encrypted_and_for_its_time(database
         assert await other.token("d-1") is None
 
 
+async def test_notes_are_made_in_the_order_in_which_they_came(database: str) -> None:
+    """One that waits for the database is older than one that finds it back: the older one stood last."""
+    async with open_records(database) as records:
+        records._lane._silent_until = time.monotonic() + 1
+        await records.learn(7, "channel", 100)
+        records._lane._silent_until = 0
+        await records.learn(7, "channel", 50)
+        async with asyncio.timeout(30):
+            while records._later or not await records.limits():
+                await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)  # the last of them is being made
+        assert 50 == (await records.limits())[7, "channel"][0]
+
+
 async def test_a_note_that_nobody_waits_for_is_made_late(database: str) -> None:
     """The table is locked for a second; whoever is waited for goes on without it."""
     async with open_records(database) as records:

@@ -57,6 +57,27 @@ async def test_smaller_that_fails_keeps_the_file(rig: Rig, ben: Person, emulated
 
 
 @pytest.mark.usefixtures("bot")
+async def test_a_press_goes_on_behind_a_try_that_was_never_shown(
+    rig: Rig, ben: Person, emulated: Emulated
+) -> None:
+    """Its words were refused for good, so the message kept its older buttons, and a press on them did nothing."""
+    await ben.types("download", url=page(rig, bytes=200_000))
+    first = await ben.hears("MESSAGE_CREATE")
+    done = await ended(ben, first["id"])
+    emulated.hub.limits.token_seconds = 0.0
+    emulated.discord.faults.answers += [
+        Answer("PATCH", "/messages/", 403, times=1000, code=50013),
+        Answer("POST", "/messages", 403, times=1000, code=50013),
+    ]
+    await ben.presses(first["id"], button(done, "Retry"))
+    await delivered(rig, "NoPermission")
+    emulated.discord.faults.answers.clear()
+    again = await pressed(ben, done, "Retry")
+    assert 1 == len(again["attachments"])
+    assert button(again, "Retry").endswith("-r2")
+
+
+@pytest.mark.usefixtures("bot")
 async def test_audio_and_back(rig: Rig, ben: Person, emulated: Emulated) -> None:
     """Each in place of the other, in one message; the video stays while the sound is on its way."""
     await ben.types("download", url=page(rig, bytes=200_000))

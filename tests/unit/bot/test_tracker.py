@@ -264,6 +264,38 @@ def test_what_we_delete_ourselves_is_no_moderators_deletion() -> None:
 def test_two_presses_at_once_are_answered_together() -> None:
     """The first one to end took the other's entry away."""
     tracker_ = Recorded()
-    with tracker_.answering("dl-1"), tracker_.answering("dl-1"):
-        pass
+    with tracker_.answering("dl-1"):
+        with tracker_.answering("dl-1"):
+            pass
+        tracker_.see(job(5))
+        assert [] == tracker_.told, "the message that one of them writes was looked for"
     assert {} == tracker_._answering
+
+
+async def test_a_channel_that_goes_removes_a_few_at_a_time() -> None:
+    """A task per job asked the database at once, and Discord."""
+    database = SimpleNamespace(at_once=0, most=0, revoked=list[str]())
+
+    async def revoke(first: str) -> bool:
+        database.at_once += 1
+        database.most = max(database.most, database.at_once)
+        await asyncio.sleep(0)
+        database.at_once -= 1
+        database.revoked.append(first)
+        return True
+
+    database.revoke = revoke
+    services = SimpleNamespace(database=database, deletions=OwnDeletions())
+    async with asyncio.TaskGroup() as tasks:
+        tracker_ = Recorded()
+        tracker_._services = cast("Services", services)
+        tracker_._tasks = tasks
+        for number in range(100):
+            for version, name in enumerate((f"d-{number}", f"d-{number}-r1"), 1):
+                one = job(version, Phase.SUCCEEDED, noted=str(number))
+                meta = one.metadata.model_copy(update={"name": name, "uid": name})
+                one = one.model_copy(update={"metadata": meta})
+                tracker_.index.see(one, tracker.where_of(one))
+        tracker_.channel_deleted(1)
+    assert sorted(f"d-{number}" for number in range(100)) == sorted(database.revoked)
+    assert tracker.REMOVED_AT_ONCE == database.most

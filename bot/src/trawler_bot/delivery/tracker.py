@@ -1,6 +1,7 @@
 """Every job that a message shows: heard of, told, and found again after a restart."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Final
@@ -29,6 +30,7 @@ PAUSE: Final = 1.0
 MOMENT: Final = 5.0
 """Seconds between the deletion of a message and the end of its job: somebody else may come to wait for it."""
 DISOWNED: Final = 10_000
+REMOVED_AT_ONCE: Final = 8
 
 
 class JobTracker:
@@ -51,6 +53,9 @@ class JobTracker:
         """Every sight of a job passes here: the list's, the watch's, and the answers to our own writes. A
         job of which no message is to tell is known by its version alone.
         """
+        self._removing = asyncio.Semaphore(REMOVED_AT_ONCE)
+        self._answers: Counter[str] = Counter()
+        """How many presses are just being answered about a job of this name."""
         self._answering: dict[str, MediaJob | None] = {}
         """Names of jobs whose interaction is just being answered → their newest sight."""
         self._asking = asyncio.Semaphore(CONNECTIONS)
@@ -131,7 +136,8 @@ class JobTracker:
         """While inside, the message of this job is just being made: nobody looks for it. Where the
         API server said nothing and the job is there all the same, it is found as after a restart.
         """
-        self._answering[name] = None
+        self._answering.setdefault(name, None)
+        self._answers[name] += 1
         try:
             yield
         except (ApiAway, Refused, Missing):
@@ -140,7 +146,10 @@ class JobTracker:
                 self.recover(made)
             raise
         finally:
-            self._answering.pop(name, None)  # two presses at once are answered together
+            self._answers[name] -= 1
+            if not self._answers[name]:  # two presses at once are answered together
+                del self._answers[name]
+                self._answering.pop(name, None)
 
     def disown(self, name: str) -> None:
         """Somebody was told that nothing was begun: if it was all the same, it is cancelled, whether
@@ -303,9 +312,7 @@ class JobTracker:
         for first in {ids.first(job.name) for job in self.index.of_message(message_id)}:
             chain = self.index.of_chain(first)
             if all(self._shown_in(job) in {message_id, None} for job in chain):
-                for job in chain:
-                    work = self._remove_rest(job)
-                    self._tasks.create_task(work, name=f"remove rest of {job.name}")
+                self._tasks.create_task(self._remove_rest(chain), name=f"remove rest of {first}")
 
     def _shown_in(self, job: JobSummary) -> int | None:
         """The message that shows a job, as far as anybody knows."""
@@ -320,14 +327,22 @@ class JobTracker:
             if message_id is not None:
                 self.message_deleted(message_id)
 
-    async def _remove_rest(self, job: JobSummary) -> None:
-        channel = self._client.get_partial_messageable(job.message_channel_id)
-        for message_id in job.beside:
-            with suppress(discord.HTTPException, *UNSURE):
-                await channel.get_partial_message(message_id).delete()
+    async def _remove_rest(self, chain: list[JobSummary]) -> None:
+        """Of all jobs that one message showed, one after the other. A whole channel's come here at once: a few are
+        worked on, the others wait.
+        """
         pause = Backoff(longest=LONGEST_PAUSE)
-        while not await self._services.database.revoke(ids.first(job.name)):
-            if not self._services.links.on or self.index.get(job.uid) is None:
+        async with self._removing:
+            for job in chain:
+                channel = self._client.get_partial_messageable(job.message_channel_id)
+                for message_id in job.beside:
+                    with suppress(discord.HTTPException, *UNSURE):
+                        await channel.get_partial_message(message_id).delete()
+        while True:
+            async with self._removing:
+                if await self._services.database.revoke(ids.first(chain[0].name)):
+                    return
+            if not self._services.links.on or not any(self.index.get(job.uid) for job in chain):
                 return  # links end with their job
             await pause.pause()
 

@@ -19,7 +19,7 @@ from trawler_bot.interactions.request import DownloadRequest
 from trawler_bot.interactions.rights import Hindrance
 from trawler_bot.interactions.urls import BadLink, Link, Objection
 from trawler_bot.jobs import ids
-from trawler_bot.jobs.client import delivered
+from trawler_bot.jobs.client import delivered, is_shown
 from trawler_bot.jobs.guild_queues import GuildQueues
 from trawler_bot.presentation import rendering
 from trawler_bot.presentation.i18n import Key, Language, language, say, span
@@ -53,6 +53,8 @@ PRESS_HINDRANCES: Final = {
 """The same where nothing can be asked for privately: by a press, by right click."""
 KEPT: Final = 1000
 """Requests kept for those who may ask again, and choices for those who pick."""
+FURTHER: Final = 10
+"""Further tries of one message that ended unseen, behind which a press still begins another."""
 Made = TypeVar("Made")
 
 
@@ -139,9 +141,13 @@ class RequestService:
             one = DownloadRequest(wanted[0].url, private=private)
             await self._begin(interaction, ids.job(interaction.id), wanted[0], one, to)
             return
-        await interaction.response.edit_message(
-            content=say(to, Key.PICKING, count=len(wanted)), view=None
-        )
+        try:
+            await interaction.response.edit_message(
+                content=say(to, Key.PICKING, count=len(wanted)), view=None
+            )
+        except discord.HTTPException:
+            _keep(self._choices, number, offered)  # the list still stands there
+            raise
         jobs = await self._make_all(interaction, wanted)
         left = [link for link in wanted if link not in [made for _, made in jobs]]
         again = None
@@ -219,7 +225,20 @@ class RequestService:
         if await self._waits(interaction, to):
             return
         await interaction.response.defer()
-        name = ids.again(job.name)
+        name = job.name
+        for _ in range(FURTHER):
+            name = ids.again(name)
+            if not await self._try_again(interaction, name, job, spec):
+                return
+        await reply_ephemeral(interaction, say(to, Key.NOT_NOW))
+
+    async def _try_again(
+        self, interaction: discord.Interaction, name: str, job: MediaJob, spec: MediaJobSpec
+    ) -> bool:
+        """One further try by its name. True: it is over, and its message never told of it, so that another has to
+        begin. Raises ApiAway, Refused, Missing.
+        """
+        assert interaction.message is not None
         with self._tracker.answering(name):
             try:
                 with telemetry.span("ask again", kind=SpanKind.SERVER, job=name):
@@ -227,11 +246,14 @@ class RequestService:
             except (ApiAway, Refused, Missing):
                 self._cooldown.give_back(interaction.user.id, interaction.guild_id or 0)
                 raise
+            if delivered(again) and not is_shown(again):
+                return True
             if again.spec.media != spec.media:  # another button was pressed before
+                to = language(str(interaction.locale))
                 await reply_ephemeral(interaction, say(to, Key.STILL_WORKING))
-                return
+                return False
             if again.status.delivery is not None:
-                return  # an earlier press began it, and its message is being written
+                return False  # an earlier press began it, and its message is being written
             where = spec.delivery.discord if spec.delivery else None
             link = (where.link if where is not None else None) or spec.url
             shown = (job.status.delivery or DeliveryStatus()).model_copy(
@@ -239,6 +261,7 @@ class RequestService:
             )
             asked = requests.request(interaction, name, link)
             await self._show_and_note(again, shown, requests.token(interaction), asked)
+            return False
 
     # judging ----------------------------------------------------------------------------------
 

@@ -270,7 +270,10 @@ class Database:
         *,
         patience: float = DEADLINE,
     ) -> None:
-        """Now, or as soon as the database answers again in this life."""
+        """Now, or as soon as the database answers again in this life; behind what waits for that already, which is older."""
+        if self._later:
+            self._later.append((what, work))
+            return
         try:
             await self._insist(what, work, patience=patience)
         except StatementRefused:
