@@ -15,6 +15,7 @@ ALL_ON = ("--set", "sandbox.enabled=true")
 WITHOUT_BOT = ("trawler-operator", "trawler-uninstall")
 OURS = (
     *("trawler-operator", "trawler-nats", "trawler-store", "trawler-site", "trawler-uninstall"),
+    "trawler-cobalt",
     *("trawler-bot", "trawler-postgres", "trawler-sandbox-discord", "trawler-secrets"),
 )
 SPECS = (".pools", ".bot.queue")
@@ -37,6 +38,27 @@ def test_every_knob_at_once_renders() -> None:
     assert env["TRAWLER_OPERATOR_WORKER_IMAGE"] == "registry.example/trawler/trawler-worker:b"
     assert env["TRAWLER_OPERATOR_S3_ENDPOINT"] == "https://s3.example"
     assert env["TRAWLER_OPERATOR_EGRESS_ALLOW"] == "site:8080,media.internal:80"
+    assert env["TRAWLER_OPERATOR_COBALT_URL"] == "https://cobalt.example:9000"
+    assert env["TRAWLER_OPERATOR_COBALT_KEY_SECRET"] == "my-cobalt"
+    assert '"quality":"720"' in env["TRAWLER_OPERATOR_COBALT_OPTIONS"]
+
+
+def test_cobalt_runs_in_the_worker_pods_or_somewhere_else_or_not_at_all() -> None:
+    """The sandbox's stand-in only where there is no other."""
+
+    def told(*words: str) -> tuple[bool, str, str]:
+        specs = pod_specs(render(*words))
+        env = {
+            e["name"]: e.get("value", "") for e in specs["trawler-operator"]["containers"][0]["env"]
+        }
+        names = ("TRAWLER_OPERATOR_COBALT_IMAGE", "TRAWLER_OPERATOR_COBALT_URL")
+        return "trawler-cobalt" in specs, *(env.get(name, "") for name in names)
+
+    image = "ghcr.io/imputnet/cobalt:11.7.1"
+    assert (False, "", "") == told()
+    assert (True, "", "http://cobalt:9000") == told(*ALL_ON)
+    assert (False, image, "") == told(*ALL_ON, "--set", "cobalt.enabled=true")
+    assert (False, "", "http://c:1") == told(*ALL_ON, "--set", "cobalt.url=http://c:1")
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -56,7 +78,7 @@ def test_our_pods_satisfy_pod_security_restricted(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("trawler-nats", "trawler-store", "trawler-site"),
+        *("trawler-nats", "trawler-store", "trawler-site", "trawler-cobalt"),
         *("trawler-postgres", "trawler-sandbox-discord"),
     ],
 )
@@ -68,7 +90,7 @@ def test_who_does_not_speak_to_the_api_server_has_no_token(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("trawler-operator", "trawler-nats", "trawler-store", "trawler-site"),
+        *("trawler-operator", "trawler-nats", "trawler-store", "trawler-site", "trawler-cobalt"),
         *("trawler-bot", "trawler-postgres", "trawler-sandbox-discord"),
     ],
 )

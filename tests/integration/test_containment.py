@@ -19,6 +19,7 @@ import rogue
 from fetching import order
 from trawler_worker.agent.upload import UploadFailed, hash_file
 from trawler_worker.fetcher import processes
+from trawler_worker.fetcher.engines.settings import EngineSettings
 from trawler_worker.fetcher.isolation import Isolation
 from trawler_worker.protocol import Done, Fetch, Moved, Told
 
@@ -43,7 +44,7 @@ def rogue_is_found() -> Iterator[None]:
 async def isolation(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Isolation]:
     found = Isolation(scratch=tmp_path_factory.mktemp("scratch"), job_memory=MEMORY, zygote="rogue")
     async with found:
-        await found.start(proxy="", allow=[])
+        await found.start(EngineSettings())
         yield found
 
 
@@ -140,7 +141,7 @@ async def test_memory_counts_wherever_it_is(tmp_path: Path, what: str) -> None:
     """Shared with nobody, or of a thread that outlives the first one."""
     small = Isolation(scratch=tmp_path, job_memory=100_000_000, zygote="rogue")
     async with small:
-        await small.start(proxy="", allow=[])
+        await small.start(EngineSettings())
         done = await run(small, wish(what))
     assert done.fault is not None
     assert "OutOfMemory" == done.fault.reason
@@ -315,7 +316,7 @@ async def test_the_largest_goes_where_all_have_no_room_together(
     """Before the kubelet ends the whole pod. Whoever had neighbours is tried once more, alone."""
     tight = Isolation(scratch=tmp_path, job_memory=MEMORY, room=200_000_000, zygote="rogue")
     async with tight:
-        await tight.start(proxy="", allow=[])
+        await tight.start(EngineSettings())
         small = wish("family")
         running = asyncio.create_task(run(tight, small)) if beside else None
         while beside and len(alive(tight)) < 7:

@@ -14,6 +14,7 @@ from rawsite import Asked, Said, answer, rawsite
 from servers import wait_until
 from trawler_crds.media_job import EngineName, Limits, Media
 from trawler_worker.fetcher import watch
+from trawler_worker.fetcher.engines.settings import EngineSettings
 from trawler_worker.fetcher.isolation import Isolation
 from trawler_worker.protocol import Done, Fetch, Moved, Told
 
@@ -27,7 +28,7 @@ async def isolation(
     """One warm zygote for all tests here, as in a pod."""
     found = Isolation(scratch=tmp_path_factory.mktemp("scratch"), job_memory=MEMORY)
     async with found:
-        await found.start(proxy="", allow=[f"127.0.0.1:{site.port}"])
+        await found.start(EngineSettings(allow=[f"127.0.0.1:{site.port}"]))
         yield found
 
 
@@ -255,7 +256,7 @@ async def test_what_is_asked_for_again_may_take_its_time_to_begin(
     mine = Isolation(scratch=tmp_path, job_memory=MEMORY)
     async with mine:
         with rawsite(say) as raw:
-            await mine.start(proxy="", allow=[f"127.0.0.1:{raw.port}"])
+            await mine.start(EngineSettings(allow=[f"127.0.0.1:{raw.port}"]))
             done = await run(mine, order(raw.url("/a.mp4"), engines=[EngineName(engine)]))
             assert any(asked.headers.get("range", "bytes=0-") != "bytes=0-" for asked in raw.asked)
     assert done.fault is None
@@ -266,7 +267,7 @@ async def test_a_job_that_takes_too_much_memory_is_stopped(tmp_path: Path, site:
     """Summed over its group, by what is private to it."""
     tight = Isolation(scratch=tmp_path, job_memory=200_000)
     async with tight:
-        await tight.start(proxy="", allow=[f"127.0.0.1:{site.port}"])
+        await tight.start(EngineSettings(allow=[f"127.0.0.1:{site.port}"]))
         done = await run(tight, order(site.url("/slow/memory.mp4")))
         assert done.fault is not None
         assert "OutOfMemory" == done.fault.reason
@@ -276,7 +277,7 @@ async def test_a_zygote_that_dies_ends_its_jobs_and_is_noticed(tmp_path: Path, s
     """The fetcher then leaves, and the pod is replaced."""
     mine = Isolation(scratch=tmp_path, job_memory=MEMORY)
     async with mine:
-        await mine.start(proxy="", allow=[f"127.0.0.1:{site.port}"])
+        await mine.start(EngineSettings(allow=[f"127.0.0.1:{site.port}"]))
         wish = order(site.url("/slow/zygote.mp4"))
         running = asyncio.create_task(run(mine, wish))
         async with asyncio.timeout(10):

@@ -44,6 +44,7 @@ def proved(engine: Engine, url: str, scratch: Path, **more: Any) -> list[Proved]
         limits=wish.limits,
         title=found.source.title,
         url=url,
+        unsorted=found.unsorted,
     )
 
 

@@ -8,9 +8,9 @@ import sys
 import time
 from pathlib import Path
 
-from trawler_common.egress import AllowList
 from trawler_crds.media_job import EngineName
 from trawler_worker.fetcher.engines.base import Fetched, Found, Report
+from trawler_worker.fetcher.engines.settings import EngineSettings
 from trawler_worker.fetcher.zygote import Zygote
 from trawler_worker.protocol import Fetch
 
@@ -21,6 +21,7 @@ class Rogue:
     """Does what its path says, then brings a clip."""
 
     name = EngineName.DIRECT
+    second_hand = False
 
     def fetch(self, order: Fetch, scratch: Path, report: Report) -> Found:
         path = scratch / f"{order.job}-1"
@@ -218,7 +219,7 @@ def _for_ever() -> None:
 
 def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
-    zygote = Zygote(control, proxy="", allow=AllowList.parse([]))
+    zygote = Zygote(control, EngineSettings())
     zygote._engines = {EngineName.DIRECT: Rogue()}
     zygote.serve()
 

@@ -143,6 +143,12 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
+{{- /* Where a Cobalt is that is not in the worker pods; empty: nowhere. */ -}}
+{{- define "trawler.cobaltUrl" -}}
+{{- if .Values.cobalt.url }}{{ .Values.cobalt.url }}
+{{- else if .Values.sandbox.enabled }}http://cobalt:9000{{ end }}
+{{- end }}
+
 {{- /* Annotations of what runs before an install or upgrade; the argument is the weight. */ -}}
 {{- define "trawler.installHook" -}}
 helm.sh/hook: pre-install,pre-upgrade

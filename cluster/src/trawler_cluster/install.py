@@ -35,7 +35,7 @@ def values(release: Release) -> list[str]:
         if name in known
     ]
     if release.sandbox:
-        found += ["sandbox.enabled=true", "egress.allow={site:8080,discord:8091}"]
+        found += ["sandbox.enabled=true", "egress.allow={site:8080,site:80,discord:8091}"]
     return [word for value in (*found, *release.values) for word in ("--set", value)]
 
 

@@ -304,6 +304,24 @@ class MediaFile(Contract):
     ] = None
 
 
+class EngineAttempt(Contract):
+    """What one engine made of the address, and how long that took."""
+
+    attempt: Annotated[
+        int, Field(ge=0, le=1_000_000, description="In which attempt of the job this was.")
+    ] = 0
+    engine: EngineName
+    reason: Annotated[
+        FailureReason | None, Field(description="Why it gave nothing; absent where it did.")
+    ] = None
+    message: Annotated[str | None, Field(max_length=200)] = None
+    milliseconds: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+
+
+MOST_ENGINE_ATTEMPTS: Final = 12
+"""The newest of a job that are kept: three attempts with all engines."""
+
+
 class DeliveryStatus(Contract):
     """The messages that show the result; written by the bot."""
 
@@ -393,6 +411,13 @@ class MediaJobStatus(Contract):
     ] = 0
     worker: Annotated[str | None, Field(max_length=63)] = None
     engine: EngineName | None = None
+    attempts: Annotated[
+        list[EngineAttempt] | None,
+        Field(
+            max_length=MOST_ENGINE_ATTEMPTS,
+            description="What each engine made of the address, the newest last.",
+        ),
+    ] = None
     host: Annotated[str | None, Field(max_length=260)] = None
     fingerprint: Sha256 | None = None
     follows: Annotated[str | None, Field(max_length=253)] = None

@@ -7,7 +7,15 @@ from pydantic import Field
 
 from trawler_crds.contract import Contract, Int64, Sha256
 from trawler_crds.failures import FailureReason
-from trawler_crds.media_job import EngineName, Limits, Media, MediaFile, Source
+from trawler_crds.media_job import (
+    MOST_ENGINE_ATTEMPTS,
+    EngineAttempt,
+    EngineName,
+    Limits,
+    Media,
+    MediaFile,
+    Source,
+)
 
 
 class Message(Contract):
@@ -171,6 +179,8 @@ class Result(Message):
     offered_height: Annotated[int | None, Field(ge=1, le=100_000)] = None
     """Quality of the smallest version, where less was asked for."""
     engine: EngineName | None = None
+    attempts: Annotated[list[EngineAttempt], Field(max_length=MOST_ENGINE_ATTEMPTS)] = []
+    """What each engine that was tried made of it, in their order."""
     source: Source | None = None
     files: Annotated[list[MediaFile], Field(max_length=40)] = []
 

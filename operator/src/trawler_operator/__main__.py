@@ -1,6 +1,7 @@
 """Wires settings, clients and tasks; nothing else decides what exists."""
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -13,7 +14,7 @@ from trawler_common.backoff import Backoff
 from trawler_common.bus import Bus
 from trawler_common.kube import ApiAway, Conflict, Gone, Missing, Refused
 from trawler_common.store import Store, StoreAway, StoreRefused, StoreSettings
-from trawler_crds import subjects
+from trawler_crds import addresses, subjects
 from trawler_crds.messages import Presence, Result, UploadRequest
 from trawler_operator import configured, handlers, memory
 from trawler_operator.board import Board
@@ -24,7 +25,7 @@ from trawler_operator.kube.mirrors import Mirrors
 from trawler_operator.leader import Leader, NotLeader
 from trawler_operator.metrics import Metrics
 from trawler_operator.performer import Performer
-from trawler_operator.pods import PodSettings
+from trawler_operator.pods import CobaltPod, PodSettings
 from trawler_operator.presence import PresenceDesk
 from trawler_operator.queues import QueueDesk, restore
 from trawler_operator.reconciler import Reconciler
@@ -369,6 +370,22 @@ def _pod_settings(settings: Settings) -> PodSettings:
         egress_proxy=settings.egress_proxy,
         otlp_endpoint=settings.otlp_endpoint,
         log_level=settings.log_level,
+        cobalt=_cobalt(settings),
+    )
+
+
+def _cobalt(settings: Settings) -> CobaltPod:
+    """Workers go on without one where its address is none."""
+    url = settings.cobalt_url
+    if url and (why := addresses.fault(url)) is not None:
+        log.error("cobalt_url_unusable", extra={"why": why})
+        url = ""
+    return CobaltPod(
+        image=settings.cobalt_image,
+        resources=json.loads(settings.cobalt_resources),
+        url=url,
+        key_secret=settings.cobalt_key_secret,
+        options=json.loads(settings.cobalt_options),
     )
 
 

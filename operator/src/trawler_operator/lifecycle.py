@@ -1,14 +1,17 @@
 """The next step of one job. Pure: what is known goes in, one action or none comes out."""
 
 import math
+from dataclasses import replace
 from itertools import chain
 from typing import Any, Final
 
 from trawler_crds.failures import FAILURES, FailureReason, Retry
 from trawler_crds.media_job import (
     MOST_ATTEMPTS,
+    MOST_ENGINE_ATTEMPTS,
     STORED,
     TERMINAL,
+    EngineAttempt,
     MediaJob,
     Phase,
 )
@@ -246,6 +249,20 @@ def concerns(job: MediaJob | None, *, pod: str, attempt: int) -> bool:
 
 def settle(job: MediaJob, result: Result, wall: float) -> WriteStatus:
     """What a pod's result means, once the objects it names were seen."""
+    decided = _decide(job, result, wall)
+    if not result.attempts:
+        return decided
+    told = {"attempts": _attempts(job, result.attempts)}
+    return replace(decided, changes={**decided.changes, **told})
+
+
+def _attempts(job: MediaJob, new: list[EngineAttempt]) -> list[dict[str, Any]]:
+    """What engines made of it before, and in this attempt: the newest ones."""
+    mine = [each.model_copy(update={"attempt": job.status.attempt}) for each in new]
+    return [each.wire() for each in [*(job.status.attempts or ()), *mine][-MOST_ENGINE_ATTEMPTS:]]
+
+
+def _decide(job: MediaJob, result: Result, wall: float) -> WriteStatus:
     if result.outcome is Outcome.HANDED_BACK:
         return requeue(job, wall)
     if result.outcome is Outcome.FAILED:

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from trawler_crds import API_GROUP, API_VERSION
@@ -26,6 +27,24 @@ the release before have no tini, and must start under this operator too.
 """
 
 
+COBALT_UID: Final = 1000
+"""`node`, in the official image."""
+COBALT_AT: Final = "http://127.0.0.1:9000"
+_KEY: Final = "/etc/trawler/cobalt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CobaltPod:
+    """Where worker pods find Cobalt: an image of it in each of them, or an address."""
+
+    image: str = ""
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    url: str = ""
+    key_secret: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Settings of the fetcher: picker, quality, codec, audioFormat."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PodSettings:
     """What holds for every worker pod of an install."""
@@ -40,6 +59,7 @@ class PodSettings:
     egress_proxy: str
     otlp_endpoint: str
     log_level: str
+    cobalt: CobaltPod = CobaltPod()
 
 
 def build(pool: WorkerPool, *, name: str, settings: PodSettings) -> dict[str, Any]:
@@ -80,12 +100,22 @@ def build(pool: WorkerPool, *, name: str, settings: PodSettings) -> dict[str, An
             "SCRATCH_BYTES": str(to_bytes(spec.scratch) * 95 // 100),
             "PROXY": settings.egress_proxy,
             "EGRESS_ALLOW": settings.egress_allow,
+            **_cobalt_words(settings.cobalt),
         },
         scratch_read_only=False,
     )
     _reserve_disk(fetcher["resources"], to_bytes(spec.scratch) + LOGS)
     # its memory grows by what it needs, not by a mebibyte at a time; its jobs use Python's own again
     fetcher["env"].append({"name": "PYTHONMALLOC", "value": "malloc"})
+    volumes: list[dict[str, Any]] = [
+        {"name": "scratch", "emptyDir": {"sizeLimit": spec.scratch}},
+        {"name": "talk", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
+    ]
+    if settings.cobalt.key_secret and not settings.cobalt.image:
+        volumes.append({"name": "cobalt", "secret": {"secretName": settings.cobalt.key_secret}})
+        mount = {"name": "cobalt", "mountPath": _KEY, "readOnly": True}
+        fetcher["volumeMounts"].append(mount)
+    beside = [_cobalt(settings)] if settings.cobalt.image else []
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -112,13 +142,60 @@ def build(pool: WorkerPool, *, name: str, settings: PodSettings) -> dict[str, An
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
             **({"imagePullSecrets": [{"name": n} for n in pulls]} if pulls else {}),
+            **({"initContainers": beside} if beside else {}),
             "containers": [agent, fetcher],
-            "volumes": [
-                {"name": "scratch", "emptyDir": {"sizeLimit": spec.scratch}},
-                {"name": "talk", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
-            ],
+            "volumes": volumes,
             **({"nodeSelector": spec.node_selector} if spec.node_selector else {}),
             **({"tolerations": [t.wire() for t in spec.tolerations]} if spec.tolerations else {}),
+        },
+    }
+
+
+def _cobalt_words(cobalt: CobaltPod) -> dict[str, str]:
+    """Settings of the fetcher, where there is one."""
+    url = COBALT_AT if cobalt.image else cobalt.url
+    if not url:
+        return {}
+    names = {
+        "picker": "COBALT_PICKER",
+        "quality": "COBALT_QUALITY",
+        "codec": "COBALT_CODEC",
+        "audioFormat": "COBALT_AUDIO_FORMAT",
+    }
+    words = {names[key]: str(value) for key, value in cobalt.options.items() if key in names}
+    if cobalt.key_secret and not cobalt.image:
+        words["COBALT_KEY"] = f"{_KEY}/key"
+    return {"COBALT_URL": url, **words}
+
+
+def _cobalt(settings: PodSettings) -> dict[str, Any]:
+    """A container beside the two (a sidecar: it begins before them, begins again if it ends, and ends with them). Its
+    tunnels work in the process that made them alone, and it listens to this pod alone.
+    """
+    env = {
+        "API_URL": f"{COBALT_AT}/",
+        "API_LISTEN_ADDRESS": "127.0.0.1",
+        # nobody else asks it: its limits are for strangers
+        "RATELIMIT_MAX": "100000",
+        "TUNNEL_RATELIMIT_MAX": "100000",
+    }
+    if settings.egress_proxy:
+        proxy = settings.egress_proxy
+        env |= {"HTTP_PROXY": proxy, "HTTPS_PROXY": proxy, "NO_PROXY": "127.0.0.1"}
+    return {
+        "name": "cobalt",
+        "image": settings.cobalt.image,
+        "imagePullPolicy": settings.pull_policy,
+        "restartPolicy": "Always",
+        "workingDir": "/app",
+        "command": ["node", "src/cobalt"],
+        "env": [{"name": name, "value": value} for name, value in env.items()],
+        "resources": dict(settings.cobalt.resources),
+        "securityContext": {
+            "runAsUser": COBALT_UID,
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
         },
     }
 

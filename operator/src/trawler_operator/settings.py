@@ -59,6 +59,21 @@ class Settings(BaseSettings):
     egress_proxy: str = ""
     """The egress proxy; empty until it exists."""
 
+    cobalt_image: str = ""
+    """Run this image of Cobalt in each worker pod; empty: none."""
+
+    cobalt_resources: str = "{}"
+    """Its requests and limits, as JSON."""
+
+    cobalt_url: str = ""
+    """Instead: where a Cobalt is."""
+
+    cobalt_key_secret: str = ""
+    """The name of a secret with the key `key`: what that Cobalt wants to see."""
+
+    cobalt_options: str = "{}"
+    """What it is asked for where a request says nothing else, as JSON: picker, quality, codec, audioFormat."""
+
     otlp_endpoint: str = ""
     """OTLP over HTTP; empty: no spans are sent."""
 

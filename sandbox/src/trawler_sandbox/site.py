@@ -2,7 +2,10 @@
 
 /video/SEED.mp4  /audio/SEED.mp3  /image/SEED.jpg|png|gif     the file itself; Range works
 /page/SEED       a page with <video>; ?title= ?times=         /hls/SEED.m3u8  three segments
+/dash/SEED.mpd   two sizes of a video, and its sound by itself
 /text/SEED       a page without media                         /album/SEED?count=3  a page with several
+/gallery/SEED?count=4  a page of pictures, an icon and a broken link among them
+/post/SEED?count=3  a post with captions, as JSON at /api/post/SEED          /user/NAME  a list of posts
 /html/SEED.mp4   HTML called video      /cut/SEED.mp4         breaks off in the middle, always
 /healing/SEED.mp4  breaks off once      /slow/SEED.mp4        100 bytes a second
 /stalled/SEED.mp4  silence in the middle  /endless/SEED.mp4   never ends
@@ -30,7 +33,7 @@ from trawler_sandbox.media import TYPES, Body, Studio
 
 BLOCK: Final = 256 * 1024
 MOST: Final = 2_000_000_000
-_SEED: Final = r"{seed:[\w-]{1,64}}"
+_SEED: Final = r"{seed:[\w.-]{1,64}}"
 _SEGMENTS: Final = 3
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -49,6 +52,9 @@ class Site:
         get = app.router.add_get
         for kind, endings in (("video", "mp4"), ("audio", "mp3"), ("image", "jpg|png|gif")):
             get(f"/{kind}/{_SEED}.{{ext:{endings}}}", self._file)
+        get(f"/part/{{kind:silent|small}}/{_SEED}.{{ext:mp4}}", self._file)
+        get(f"/part/sound/{_SEED}.{{ext:m4a}}", self._file)
+        get(f"/dash/{_SEED}.mpd", self._manifest)
         get(f"/segment/{_SEED}.{{ext:ts}}", self._file)
         for name, handler in (
             ("html", self._html),
@@ -68,6 +74,10 @@ class Site:
         get(f"/redirect/{{left:\\d+}}/{_SEED}.{{ext:mp4}}", self._redirect)
         get(f"/page/{_SEED}", self._page)
         get(f"/album/{_SEED}", self._album)
+        get(f"/gallery/{_SEED}", self._gallery)
+        get(f"/api/post/{_SEED}", self._post)
+        get(f"/api/user/{_SEED}", self._user)
+        get(f"/icon/{_SEED}.png", self._icon)
         get(f"/text/{_SEED}", self._text)
         get(f"/hls/{_SEED}.m3u8", self._playlist)
         get("/_/log", self._log)
@@ -80,7 +90,9 @@ class Site:
     async def _body(self, request: web.Request) -> Body:
         extension, seed = request.match_info["ext"], request.match_info["seed"]
         size = min(MOST, int(request.query.get("bytes", "0")))
-        return await asyncio.to_thread(self._studio.body, extension, seed, size)
+        kind = request.match_info.get("kind")
+        special = f"{kind}.{extension}" if kind else extension
+        return await asyncio.to_thread(self._studio.body, special, seed, size)
 
     async def _send(
         self,
@@ -225,6 +237,40 @@ class Site:
         videos = (f'<video src="/video/{seed}-{n}.mp4"></video>' for n in range(count))
         return _html_page(f"Album {seed}", "".join(videos))
 
+    async def _gallery(self, request: web.Request) -> web.StreamResponse:
+        """As such pages are: decoration beside what is shown, and a picture that is gone."""
+        seed, count = request.match_info["seed"], int(request.query.get("count", "4"))
+        shown = (f'<img src="/image/{seed}-{n}.jpg" alt="">' for n in range(1, count + 1))
+        return _html_page(
+            f"Gallery {seed}",
+            f'<link rel="icon" href="/icon/{seed}.png"><img src="/icon/{seed}.png">'
+            f'{"".join(shown)}<img src="/status/404/{seed}.mp4">'
+            "<style>.x{background:url(/css/bg.png)}</style>",
+        )
+
+    async def _post(self, request: web.Request) -> web.StreamResponse:
+        """What a site's own program would be told."""
+        seed, count = request.match_info["seed"], int(request.query.get("count", "3"))
+        if seed.startswith("private"):
+            raise web.HTTPForbidden
+        if seed.startswith("gone"):
+            raise web.HTTPNotFound
+        pictures = [
+            {"url": f"/image/{seed}-{n}.jpg", "caption": f"Picture {n} of {count}"}
+            for n in range(1, count + 1)
+        ]
+        post = {"id": seed, "title": f"Post {seed}", "author": "somebody", "images": pictures}
+        return web.json_response({**post, "date": "2026-05-06T07:08:09Z"})
+
+    async def _user(self, request: web.Request) -> web.StreamResponse:
+        seed = request.match_info["seed"]
+        return web.json_response({"posts": [f"{seed}-{n}" for n in range(1, 31)]})
+
+    async def _icon(self, request: web.Request) -> web.StreamResponse:
+        self.journal.open(request.path_qs, request.method, begin=0, size=0)
+        body = await asyncio.to_thread(self._studio.clip, "icon.png")
+        return web.Response(body=body, content_type="image/png")
+
     async def _text(self, request: web.Request) -> web.StreamResponse:
         self.journal.open(request.path_qs, request.method, begin=0, size=0)
         return _html_page("Words", f"<p>Nothing to see, {request.match_info['seed']}.</p>")
@@ -237,6 +283,27 @@ class Site:
             lines += ["#EXTINF:4.0,", f"/segment/{seed}-{n}.ts"]
         text = "\n".join([*lines, "#EXT-X-ENDLIST", ""])
         return web.Response(text=text, content_type="application/vnd.apple.mpegurl")
+
+    async def _manifest(self, request: web.Request) -> web.StreamResponse:
+        """ISO/IEC 23009-1, the on-demand profile: each representation is one file."""
+        seed = request.match_info["seed"]
+        sizes = (("silent", 320, 240, 200_000), ("small", 160, 120, 80_000))
+        videos = "".join(
+            f'<Representation id="{kind}" mimeType="video/mp4" codecs="avc1.42c00d" width="{width}"'
+            f' height="{height}" frameRate="10" bandwidth="{rate}">'
+            f"<BaseURL>/part/{kind}/{seed}.mp4</BaseURL></Representation>"
+            for kind, width, height, rate in sizes
+        )
+        text = (
+            '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static"'
+            ' mediaPresentationDuration="PT4S" minBufferTime="PT2S"'
+            ' profiles="urn:mpeg:dash:profile:isoff-on-demand:2011"><Period>'
+            f'<AdaptationSet contentType="video">{videos}</AdaptationSet>'
+            '<AdaptationSet contentType="audio"><Representation id="sound" mimeType="audio/mp4"'
+            ' codecs="mp4a.40.2" audioSamplingRate="44100" bandwidth="32000">'
+            f"<BaseURL>/part/sound/{seed}.m4a</BaseURL></Representation></AdaptationSet></Period></MPD>"
+        )
+        return web.Response(text=text, content_type="application/dash+xml")
 
     async def _home(self, _: web.Request) -> web.StreamResponse:
         return web.Response(text=__doc__ or "")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from trawler_bot.interactions import urls
 from trawler_crds import addresses
 from trawler_crds.failures import FailureReason
-from trawler_crds.media_job import Limits, Media
+from trawler_crds.media_job import EngineName, Limits, Media
 from trawler_worker.fetcher.engines import routing
 from trawler_worker.fetcher.errors import FetchError
 from trawler_worker.protocol import Fetch
@@ -70,14 +70,14 @@ def test_every_address_that_the_api_server_accepts_is_parsed_or_refused(url: str
         with pytest.raises(urls.BadLink):
             urls.normalise(url)
         with pytest.raises(FetchError) as refusal:
-            routing.route(order(url))
+            routing.route(order(url), frozenset(EngineName))
         assert refusal.value.reason is FailureReason.BAD_ADDRESS
         return
     assert 1 <= address.port <= addresses.MAX_PORT
     assert addresses.parse(address.canonical()).canonical() == address.canonical()
     with suppress(urls.BadLink):  # a link that ends in punctuation means another
         urls.normalise(url)
-    routing.route(order(url))
+    routing.route(order(url), frozenset(EngineName))
 
 
 @settings(deadline=None)

@@ -1,5 +1,6 @@
 """A pool's wish as a pod manifest."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -46,6 +47,37 @@ def test_the_fetcher_holds_nothing_worth_stealing() -> None:
     assert all({"emptyDir", "name"} == set(volume) for volume in spec["volumes"])
     mounts = {mount["name"]: mount for mount in agent["volumeMounts"]}
     assert mounts["scratch"]["readOnly"] is True
+
+
+def test_cobalt_runs_beside_the_workers_where_its_links_work() -> None:
+    """A sidecar that listens to its own pod alone, without a right, and goes with it; the fetcher knows where."""
+    settings = replace(
+        SETTINGS, cobalt=pods.CobaltPod(image="cobalt:11", options={"picker": "First"})
+    )
+    spec = pods.make(pool(), name="default-abc", settings=settings)["spec"]
+    (cobalt,) = spec["initContainers"]
+    env = {entry["name"]: entry["value"] for entry in cobalt["env"]}
+    assert "Always" == cobalt["restartPolicy"]
+    assert "127.0.0.1" == env["API_LISTEN_ADDRESS"]
+    assert env["API_URL"].startswith(pods.COBALT_AT)
+    security = cobalt["securityContext"]
+    assert security["readOnlyRootFilesystem"]
+    assert not security["allowPrivilegeEscalation"]
+    assert ["ALL"] == security["capabilities"]["drop"]
+    told = {entry["name"]: entry["value"] for entry in spec["containers"][1]["env"]}
+    assert pods.COBALT_AT == told["TRAWLER_WORKER_COBALT_URL"]
+    assert "First" == told["TRAWLER_WORKER_COBALT_PICKER"]
+    assert "initContainers" not in build()["spec"]
+
+
+def test_only_the_key_of_somebody_elses_cobalt_is_ever_mounted() -> None:
+    settings = replace(SETTINGS, cobalt=pods.CobaltPod(url="https://c:9000", key_secret="mine"))
+    spec = pods.make(pool(), name="default-abc", settings=settings)["spec"]
+    agent, fetcher = spec["containers"]
+    assert "cobalt" in {mount["name"] for mount in fetcher["volumeMounts"]}
+    assert "cobalt" not in {mount["name"] for mount in agent["volumeMounts"]}
+    told = {entry["name"]: entry["value"] for entry in fetcher["env"]}
+    assert "/etc/trawler/cobalt/key" == told["TRAWLER_WORKER_COBALT_KEY"]
 
 
 def test_the_grace_is_the_pools_own_and_not_its_longest_attempt() -> None:

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from trawler_common.egress import AllowList
-from trawler_worker.fetcher.errors import RefusedAddress
-from trawler_worker.fetcher.guard import Guard
+from trawler_worker.fetcher.guard import Guard, RefusedAddress
 
 
 def answering(*ips: str) -> Any:

@@ -13,8 +13,10 @@ from trawler_crds.media_job import EngineName, Limits, Media
 from trawler_crds.messages import Stage
 from trawler_worker.fetcher.allowance import Allowance
 from trawler_worker.fetcher.engines.routing import looks_like_a_file, route
-from trawler_worker.fetcher.errors import FetchError, RefusedAddress
+from trawler_worker.fetcher.errors import FetchError, NotTaken
 from trawler_worker.fetcher.faults import by_status, fault_of, seconds_of
+from trawler_worker.fetcher.guard import RefusedAddress
+from trawler_worker.fetcher.handover import most_telling
 from trawler_worker.fetcher.watch import Measured, Watch, is_too_much
 from trawler_worker.protocol import Fetch
 
@@ -24,23 +26,44 @@ def order(url: str = "http://a/x", **more: Any) -> Fetch:
     return Fetch(job="u-1", url=url, **fields)
 
 
-def test_an_address_that_ends_like_a_file_goes_to_direct_first() -> None:
-    """The cheapest engine that may do it."""
-    assert [EngineName.DIRECT, EngineName.YT_DLP] == route(order("http://a/b.MP4?x=1"))
-    assert [EngineName.YT_DLP] == route(order("http://a/watch?v=b.mp4"))
+EVERY = frozenset(EngineName)
+D, C, Y, G = EngineName.DIRECT, EngineName.COBALT, EngineName.YT_DLP, EngineName.GALLERY_DL
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "engines"),
+    [
+        ("http://a/b.MP4?x=1", "Auto", [D, Y, G]),
+        ("http://a/watch?v=b.mp4", "Auto", [Y, G]),
+        ("http://a/watch", "Audio", [Y]),
+        ("http://a/watch", "Image", [D, G]),
+        ("https://www.youtube.com/watch?v=x", "Auto", [C, Y, G]),
+        ("https://YOUTU.BE./x", "Video", [C, Y, G]),
+        ("https://notyoutube.com/x", "Video", [Y, G]),
+        ("https://x.com/a/status/1", "Auto", [C, G, Y]),
+        ("https://www.instagram.com/p/x", "Image", [C, G]),
+        ("https://imgur.com/a/x", "Auto", [G, Y]),
+        ("https://soundcloud.com/a/b", "Audio", [C, Y]),
+    ],
+)
+def test_the_engine_that_may_know_an_address_best_comes_first(
+    url: str, kind: str, engines: list[EngineName]
+) -> None:
+    """By its host and by how it ends; never one that does not bring what was asked for."""
+    asked = order(url, media=Media.model_validate({"kind": kind}))
+    assert engines == route(asked, EVERY)
     assert not looks_like_a_file("http://a/mp4")
 
 
 def test_named_engines_are_tried_in_their_order_and_missing_ones_passed_over() -> None:
-    """Cobalt and gallery-dl join later."""
-    named = [EngineName.COBALT, EngineName.YT_DLP, EngineName.DIRECT]
-    assert [EngineName.YT_DLP, EngineName.DIRECT] == route(order(engines=named))
+    """Of an install without Cobalt, say."""
+    assert [Y, D] == route(order(engines=[C, Y, D]), {D, Y, G})
 
 
 @pytest.mark.parametrize(
     "wish",
     [
-        {"engines": [EngineName.GALLERY_DL]},
+        {"engines": [EngineName.COBALT]},
         {"media": Media.model_validate({"clip": {"startSeconds": 0, "endSeconds": 1}})},
         {"media": Media(subtitles=["en"])},
     ],
@@ -48,9 +71,22 @@ def test_named_engines_are_tried_in_their_order_and_missing_ones_passed_over() -
 def test_what_is_not_there_yet_is_said_in_a_sentence(wish: dict[str, Any]) -> None:
     """Never done by half in silence."""
     with pytest.raises(FetchError) as caught:
-        route(order(**wish))
+        route(order(**wish), {D, Y, G})
     assert FailureReason.NOT_SUPPORTED == caught.value.reason
     assert caught.value.message.endswith(".")
+
+
+def test_of_several_failures_the_most_telling_one_is_read() -> None:
+    """That it is private says more than that one engine could not read its page."""
+    said = [
+        NotTaken(FailureReason.NOT_SUPPORTED),
+        FetchError(FailureReason.SITE_ERROR, elsewhere=True),
+        FetchError(FailureReason.NEEDS_LOGIN, elsewhere=True),
+        FetchError(FailureReason.INTERNAL, elsewhere=True),
+    ]
+    assert most_telling(said) is said[2]
+    assert most_telling(said[:2]) is said[1]
+    assert most_telling(said[:1]) is said[0]
 
 
 @pytest.mark.parametrize(

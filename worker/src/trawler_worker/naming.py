@@ -8,6 +8,7 @@ from trawler_common.plain import clean, cut
 from trawler_crds import addresses
 
 MAX_BYTES: Final = 80
+IMAGE_ENDINGS: Final = frozenset(["jpg", "jpeg", "png", "gif", "webp", "avif", "heic", "heif"])
 FILE_ENDINGS: Final = frozenset(
     [
         *(
@@ -26,7 +27,7 @@ FILE_ENDINGS: Final = frozenset(
             "ogv",
         ),
         *("mp3", "m4a", "m4b", "aac", "ogg", "opus", "oga", "flac", "wav", "mka", "weba"),
-        *("jpg", "jpeg", "png", "gif", "webp", "avif", "heic", "heif"),
+        *IMAGE_ENDINGS,
     ]
 )
 """What media files end in."""

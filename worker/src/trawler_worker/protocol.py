@@ -10,7 +10,15 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from trawler_crds.contract import Contract
 from trawler_crds.failures import FailureReason
-from trawler_crds.media_job import EngineName, Limits, Media, Source, Verified
+from trawler_crds.media_job import (
+    MOST_ENGINE_ATTEMPTS,
+    EngineAttempt,
+    EngineName,
+    Limits,
+    Media,
+    Source,
+    Verified,
+)
 from trawler_crds.messages import Stage
 
 MAX_LINE: Final = 256 * 1024
@@ -115,6 +123,8 @@ class Done(Contract):
     job: str
     files: Annotated[list[Proved], Field(max_length=MAX_FILES)] = []
     engine: EngineName | None = None
+    attempts: Annotated[list[EngineAttempt], Field(max_length=MOST_ENGINE_ATTEMPTS)] = []
+    """What each engine that was tried made of it."""
     source: Source | None = None
     fault: Fault | None = None
     timings: Annotated[list[Timing], Field(max_length=64)] = []
@@ -128,6 +138,10 @@ class Event(StrEnum):
     ASKING = "asking"
     ANSWERED = "answered"
     TIMING = "timing"
+    TRYING = "trying"
+    """An engine begins."""
+    TRIED = "tried"
+    """It ended, however."""
     OUTCOME = "outcome"
 
 

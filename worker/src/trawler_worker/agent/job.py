@@ -77,6 +77,7 @@ class Runner:
 
     async def _carry_out(self, work: Work) -> Result:
         order = work.order
+        done: Done | None = None
         with telemetry.span("attempt", attempt=order.attempt, job=order.name) as span:
             parent = telemetry.context_from(telemetry.headers())
             try:
@@ -91,7 +92,7 @@ class Runner:
                     return _failed(order.attempt, done.fault, done)
                 return await self._store(work, done)
             except UploadFailed as error:
-                return _failed(order.attempt, error.fault)
+                return _failed(order.attempt, error.fault, done)
             except asyncio.CancelledError:
                 span.set_attribute("cancelled", True)
                 raise
@@ -121,6 +122,7 @@ class Runner:
             attempt=work.order.attempt,
             outcome=Outcome.STORED,
             engine=done.engine,
+            attempts=done.attempts,
             source=done.source,
             files=[hashed.file for hashed in files],
         )
@@ -180,4 +182,5 @@ def _failed(attempt: int, fault: Fault, done: Done | None = None) -> Result:
         retry_after=fault.retry_after,
         offered_height=fault.offered_height,
         engine=done.engine if done else None,
+        attempts=done.attempts if done else [],
     )

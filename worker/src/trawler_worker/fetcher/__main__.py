@@ -3,6 +3,7 @@
 import asyncio
 
 from trawler_common import lifecycle, logs
+from trawler_worker.fetcher.engines.settings import CobaltSettings, EngineSettings
 from trawler_worker.fetcher.isolation import Isolation
 from trawler_worker.fetcher.server import Server
 from trawler_worker.fetcher.settings import Settings
@@ -19,9 +20,7 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
     async with Isolation(
         scratch=settings.scratch, job_memory=settings.job_memory, room=settings.scratch_bytes
     ) as isolation:
-        await isolation.start(
-            proxy=settings.proxy, allow=[e for e in settings.egress_allow.split(",") if e]
-        )
+        await isolation.start(_engines(settings))
         server = Server(isolation, agent_uid=settings.agent_uid)
         listener = await server.listen(settings.socket)
         log.info("fetcher_ready")
@@ -35,6 +34,23 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
             for wait in waits:
                 wait.cancel()
             server.hang_up()  # else closing the listener would wait for the agent
+
+
+def _engines(settings: Settings) -> EngineSettings:
+    cobalt = CobaltSettings(
+        url=settings.cobalt_url,
+        key=settings.cobalt_key,
+        picker=settings.cobalt_picker,
+        quality=settings.cobalt_quality,
+        codec=settings.cobalt_codec,
+        audio_format=settings.cobalt_audio_format,
+    )
+    return EngineSettings(
+        proxy=settings.proxy,
+        allow=[entry for entry in settings.egress_allow.split(",") if entry],
+        cobalt=cobalt if settings.cobalt_url else None,
+        gallery_extractors=settings.gallery_extractors,
+    )
 
 
 async def _unused(stop: asyncio.Event, server: Server) -> None:

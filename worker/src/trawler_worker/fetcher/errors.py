@@ -2,7 +2,7 @@
 
 FetchError
 ├── NotTaken          this engine does not do such addresses; the next one may
-└── (any reason)      the attempt is over
+└── (any reason)      the attempt is over, unless `elsewhere` says that another engine may have more luck
 """
 
 from trawler_crds.failures import FAILURES, FailureReason
@@ -10,7 +10,9 @@ from trawler_worker.protocol import Fault
 
 
 class FetchError(Exception):
-    """The attempt ends with this reason."""
+    """The attempt ends with this reason; where it is `elsewhere`, only if no other engine has more luck. `note` is a word
+    of a fixed list, for whoever runs this: an engine's own code for what went wrong.
+    """
 
     def __init__(
         self,
@@ -19,8 +21,12 @@ class FetchError(Exception):
         *,
         retry_after: float | None = None,
         offered_height: int | None = None,
+        elsewhere: bool = False,
+        note: str | None = None,
     ) -> None:
         self.reason = reason
+        self.elsewhere = elsewhere
+        self.note = note
         self.retry_after = retry_after
         self.offered_height = offered_height
         self.message = message or FAILURES[reason].sentence
@@ -38,6 +44,7 @@ class FetchError(Exception):
 class NotTaken(FetchError):
     """This engine does not take the address; if none does, this is the reason."""
 
-
-class RefusedAddress(OSError):
-    """A connection to an address that is not public and not allowed."""
+    def __init__(
+        self, reason: FailureReason, message: str | None = None, *, note: str | None = None
+    ) -> None:
+        super().__init__(reason, message, elsewhere=True, note=note)

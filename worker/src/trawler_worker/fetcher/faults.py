@@ -8,7 +8,8 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from trawler_crds.failures import FailureReason
-from trawler_worker.fetcher.errors import FetchError, RefusedAddress
+from trawler_worker.fetcher.errors import FetchError
+from trawler_worker.fetcher.guard import RefusedAddress
 
 MAX_RETRY_AFTER: Final = 604800
 

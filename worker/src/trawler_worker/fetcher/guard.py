@@ -7,13 +7,38 @@ Python's sockets only: nothing else may open one, which is why ffmpeg never gets
 
 import ipaddress
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final
 
 from trawler_common.egress import AllowList, is_public, may_reach
-from trawler_worker.fetcher.errors import RefusedAddress
 
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
+Origin = tuple[str, int]
+
+
+class RefusedAddress(OSError):
+    """A connection to an address that is not public and not allowed."""
+
+
+_service: ContextVar[Origin | None] = ContextVar("service", default=None)
+"""A service of ours that is spoken to just now: its host, as it was configured, and its port."""
+_answers: ContextVar[frozenset[Origin]] = ContextVar("answers", default=frozenset())
+"""Where it was found."""
+
+
+@contextmanager
+def speaking_to(host: str, port: int) -> Iterator[None]:
+    """While inside, and in this thread alone, this very host and port may be dialled, wherever they are. Nothing that
+    a site says is fetched meanwhile.
+    """
+    service, answers = _service.set((host, port)), _answers.set(frozenset({(host, port)}))
+    try:
+        yield
+    finally:
+        _service.reset(service)
+        _answers.reset(answers)
 
 
 class Guard:
@@ -28,6 +53,10 @@ class Guard:
         """As `socket.getaddrinfo`. Raises RefusedAddress if any answer is not public."""
         answers = self._lookup(host, port, *rest, **more)
         name = host.decode() if isinstance(host, bytes) else str(host or "")
+        if _service.get() == (name, port):
+            found = {(str(answer[4][0]), int(answer[4][1])) for answer in answers}
+            _answers.set(_answers.get() | found)
+            return answers
         for family, _, _, _, address in answers:
             if family in _INTERNET:
                 if self._allow.names(name.rstrip("."), int(address[1])):
@@ -45,7 +74,9 @@ class Guard:
             ipaddress.ip_address(host)
         except ValueError:
             raise RefusedAddress("dialled by name") from None
-        if (host, port) in self._allowed or self._allow.names(host, port) or may_reach(host, port):
+        if (host, port) in self._allowed or (host, port) in _answers.get():
+            return
+        if self._allow.names(host, port) or may_reach(host, port):
             return
         raise RefusedAddress("not a public address, or not a port of a site")
 

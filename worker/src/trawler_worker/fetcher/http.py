@@ -191,18 +191,20 @@ class Client:
     certificates takes 50 ms, and closed before one: who closes it may go on.
     """
 
-    def __init__(self, proxy: str = "") -> None:
+    def __init__(self, proxy: str = "", *, tls: ssl.SSLContext | None = None) -> None:
         self.waiter: Waiter | None = None
         """Who is told while an answer is awaited."""
+        self._given = proxy
         self._proxy = target(proxy) if proxy else None
         self._idle: dict[tuple[str, str, int], list[tuple[float, http.client.HTTPConnection]]] = (
             defaultdict(list)
         )
         self._open: weakref.WeakSet[Answer] = weakref.WeakSet()
-        self._tls = ssl.create_default_context()
-        self._tls.set_alpn_protocols(_PROTOCOLS)
-        # from Python 3.13 on also certificates are refused that browsers take: those without a key identifier
-        self._tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        self._tls = tls or _tls()
+
+    def sibling(self) -> "Client":
+        """Another one, for another thread: what costs time to make is shared."""
+        return Client(self._given, tls=self._tls)
 
     def get(self, url: str, headers: Mapping[str, str] | None = None) -> Answer:
         """Follow redirects to an answer. Raises FetchError and OSError."""
@@ -217,21 +219,33 @@ class Client:
         raise FetchError(FailureReason.SITE_ERROR, "The site redirects too often.")
 
     def send(
-        self, method: str, at: Target, headers: Mapping[str, str], body: bytes | None = None
+        self,
+        method: str,
+        at: Target,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        *,
+        patience: float = SILENT_FOR,
     ) -> Answer:
-        """One request, one answer. Raises FetchError and OSError."""
+        """One request, one answer, which begins within `patience` seconds. Raises FetchError and OSError."""
         if self.waiter is None:
-            return self._sent(method, at, headers, body)
+            return self._sent(method, at, headers, body, patience)
         self.waiter.asking()
         try:
-            return self._sent(method, at, headers, body)
+            return self._sent(method, at, headers, body, patience)
         finally:
             self.waiter.answered()
 
     def _sent(
-        self, method: str, at: Target, headers: Mapping[str, str], body: bytes | None
+        self,
+        method: str,
+        at: Target,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        patience: float,
     ) -> Answer:
         while (kept := self._kept(at)) is not None:
+            kept.sock.settimeout(patience)
             try:
                 return self._exchange(kept, method, at, headers, body)
             except (http.client.RemoteDisconnected, ConnectionError, ssl.SSLError):
@@ -240,7 +254,7 @@ class Client:
                 if method not in _REPEATABLE:
                     raise
         try:
-            fresh = self._connect(at)
+            fresh = self._connect(at, patience)
         except OSError:
             raise
         except (http.client.HTTPException, ValueError) as error:  # of a proxy
@@ -252,7 +266,6 @@ class Client:
         while idle:
             since, connection = idle.pop()
             if time.monotonic() - since <= KEPT_FOR and _is_quiet(connection):
-                connection.sock.settimeout(SILENT_FOR)
                 return connection
             connection.close()
         return None
@@ -272,23 +285,22 @@ class Client:
                 connection.close()
         self._idle.clear()
 
-    def _connect(self, at: Target) -> http.client.HTTPConnection:
+    def _connect(self, at: Target, patience: float) -> http.client.HTTPConnection:
         through = self._proxy or at
+        within = min(CONNECT_WITHIN, patience)
         connection: http.client.HTTPConnection
         if at.scheme == "https":
             connection = http.client.HTTPSConnection(
-                through.host, through.port, timeout=CONNECT_WITHIN, context=self._tls
+                through.host, through.port, timeout=within, context=self._tls
             )
             if self._proxy is not None:
                 connection.set_tunnel(at.host, at.port)
         else:
-            connection = http.client.HTTPConnection(
-                through.host, through.port, timeout=CONNECT_WITHIN
-            )
+            connection = http.client.HTTPConnection(through.host, through.port, timeout=within)
         connection.response_class = Response
         connection.connect()
         assert isinstance(connection.sock, socket.socket)
-        connection.sock.settimeout(SILENT_FOR)
+        connection.sock.settimeout(patience)
         return connection
 
     def _exchange(
@@ -323,6 +335,14 @@ class Client:
         except (http.client.HTTPException, ValueError) as error:
             connection.close()
             raise FetchError(FailureReason.SITE_ERROR) from error
+
+
+def _tls() -> ssl.SSLContext:
+    made = ssl.create_default_context()
+    made.set_alpn_protocols(_PROTOCOLS)
+    # from Python 3.13 on also certificates are refused that browsers take: those without a key identifier
+    made.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return made
 
 
 def _is_quiet(connection: http.client.HTTPConnection) -> bool:

@@ -15,9 +15,11 @@ from pydantic import ValidationError
 
 from trawler_common import lifecycle, logs
 from trawler_crds.failures import FailureReason
+from trawler_crds.media_job import MOST_ENGINE_ATTEMPTS, EngineAttempt, EngineName
 from trawler_crds.messages import Stage
 from trawler_worker.fetcher import faults, processes
 from trawler_worker.fetcher.allowance import Allowance
+from trawler_worker.fetcher.engines.settings import EngineSettings
 from trawler_worker.fetcher.scratch import Scratch, size
 from trawler_worker.fetcher.watch import Measured, Watch, is_too_much
 from trawler_worker.files import Identity, NotPlain, opened
@@ -52,6 +54,9 @@ class _Running:
     verdict: Fault | None = None
     killed_by: int = 0
     timings: list[Timing] = field(default_factory=list)
+    attempts: list[EngineAttempt] = field(default_factory=list)
+    trying: tuple[EngineName, float] | None = None
+    """The engine whose turn it is, and since when (monotonic)."""
     outcome: Done | None = None
 
     def awaiting(self, now: float) -> float:
@@ -89,7 +94,7 @@ class Isolation:
     async def __aenter__(self) -> Self:
         return self
 
-    async def start(self, *, proxy: str, allow: list[str]) -> None:
+    async def start(self, engines: EngineSettings) -> None:
         """Start the zygote and wait until it is warm. Raises TimeoutError after a minute."""
         self._scratch.empty()  # of a life before a restart of this container
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -97,7 +102,7 @@ class Isolation:
         argv = [sys.executable, "-m", self._zygote]
         with theirs:
             self._process = await asyncio.create_subprocess_exec(
-                *(*argv, str(theirs.fileno()), proxy, ",".join(allow)),
+                *(*argv, str(theirs.fileno()), engines.model_dump_json()),
                 pass_fds=[theirs.fileno()],
                 stdin=asyncio.subprocess.DEVNULL,
                 env=_environment(self._scratch.path),
@@ -291,6 +296,11 @@ class Isolation:
                 moved(Told.model_validate({**body, "job": job.order.job}))
             case Event.TIMING if len(job.timings) < 64:
                 job.timings.append(Timing.model_validate(body))
+            case Event.TRYING:
+                job.trying = (EngineName(body), time.monotonic())
+            case Event.TRIED if len(job.attempts) < MOST_ENGINE_ATTEMPTS:
+                job.attempts.append(EngineAttempt.model_validate(body))
+                job.trying = None
             case Event.OUTCOME:
                 job.outcome = Done.model_validate({**body, "job": job.order.job})
 
@@ -361,16 +371,29 @@ def _not_begun(error: OSError) -> Fault:
 def _judge(job: _Running) -> Done:
     """What became of it: our verdict first, then its own words, then how it died."""
     fault = job.verdict
-    if fault is None and job.outcome is not None:
-        if not _is_as_proved(job):
-            fault = Fault(reason=FailureReason.INTERNAL, detail="a file changed after its proof")
-            return Done(job=job.order.job, fault=fault, timings=job.timings)
-        return job.outcome.model_copy(update={"timings": job.timings})
-    if fault is None:
+    if fault is None and job.outcome is not None and not _is_as_proved(job):
+        fault = Fault(reason=FailureReason.INTERNAL, detail="a file changed after its proof")
+    if fault is None and job.outcome is None:
         # nobody of ours killed it: the kernel did, for memory; or it fell over by itself
         reason = FailureReason.OUT_OF_MEMORY if job.killed_by == 9 else FailureReason.WORKER_LOST
         fault = Fault(reason=reason)
-    return Done(job=job.order.job, fault=fault, timings=job.timings)
+    done = job.outcome if fault is None else Done(job=job.order.job, fault=fault)
+    assert done is not None
+    return done.model_copy(update={"timings": job.timings, "attempts": _attempts(job, fault)})
+
+
+def _attempts(job: _Running, fault: Fault | None) -> list[EngineAttempt]:
+    """What each engine made of it; also the one in whose turn all of it ended."""
+    if job.trying is None or fault is None or len(job.attempts) >= MOST_ENGINE_ATTEMPTS:
+        return job.attempts
+    engine, since = job.trying
+    ended = EngineAttempt(
+        engine=engine,
+        reason=fault.reason,
+        message=fault.message,
+        milliseconds=round((time.monotonic() - since) * 1000),
+    )
+    return [*job.attempts, ended]
 
 
 def _is_as_proved(job: _Running) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 import traceback
 from collections.abc import Iterator, Mapping
@@ -11,15 +12,18 @@ from typing import Any, Final
 
 from trawler_crds.contract import Contract
 from trawler_crds.failures import FailureReason
-from trawler_crds.media_job import EngineName
+from trawler_crds.media_job import EngineAttempt, EngineName
 from trawler_crds.messages import Stage
-from trawler_worker.fetcher.engines.base import Engine, Found
+from trawler_worker.fetcher.engines.base import Engine
 from trawler_worker.fetcher.engines.routing import route
-from trawler_worker.fetcher.errors import FetchError, NotTaken
+from trawler_worker.fetcher.errors import FetchError
 from trawler_worker.fetcher.faults import is_full
+from trawler_worker.fetcher.handover import most_telling
 from trawler_worker.fetcher.proof import prove_all
 from trawler_worker.protocol import Done, Event, Fault, Fetch, Timing
 
+MOST_SAID: Final = 200
+"""Characters that the status says of one engine's turn."""
 REPORT_EVERY: Final = 0.25
 """Seconds between two reports of progress."""
 
@@ -67,6 +71,29 @@ class Pipe:
             timing = Timing(name=name, begin_ns=begin, end_ns=time.time_ns())
             self.write(Event.TIMING, timing.wire())
 
+    @contextmanager
+    def tried(self, engine: EngineName) -> Iterator[None]:
+        """One engine's turn, of which the status tells."""
+        self.write(Event.TRYING, engine)
+        begun = time.monotonic()
+        failure: FetchError | None = None
+        try:
+            yield
+        except FetchError as error:
+            failure = error
+            raise
+        except Exception:
+            failure = FetchError(FailureReason.INTERNAL)
+            raise
+        finally:
+            tried = EngineAttempt(
+                engine=engine,
+                reason=failure.reason if failure else None,
+                message=_noted(failure) if failure else None,
+                milliseconds=round((time.monotonic() - begun) * 1000),
+            )
+            self.write(Event.TRIED, tried.wire())
+
     def outcome(self, done: Contract) -> None:
         self.write(Event.OUTCOME, done.wire())
 
@@ -85,6 +112,12 @@ def run(order: Fetch, *, scratch: Path, engines: Mapping[EngineName, Engine], pi
         pipe.outcome(Done(job=order.job, fault=fault))
 
 
+def _noted(failure: FetchError) -> str:
+    """Our sentence, and the engine's own code."""
+    note = f" ({failure.note})" if failure.note else ""
+    return (failure.message[: MOST_SAID - len(note)] + note)[:MOST_SAID]
+
+
 def place(error: BaseException) -> str:
     """An exception's type and where it was raised."""
     frames = traceback.extract_tb(error.__traceback__)[-3:]
@@ -93,30 +126,49 @@ def place(error: BaseException) -> str:
 
 
 def _work(order: Fetch, scratch: Path, engines: Mapping[EngineName, Engine], pipe: Pipe) -> Done:
-    pipe.moved(Stage.FETCHING, 0, None)
-    name, found = _fetch(order, scratch, engines, pipe)
-    pipe.moved(Stage.PROVING, 0, None)
-    with pipe.timed("prove"):
-        files = prove_all(
-            found.files,
-            scratch=scratch,
-            media=order.media,
-            limits=order.limits,
-            title=found.source.title,
-            url=order.url,
-        )
-    return Done(job=order.job, files=files, engine=name, source=found.source)
-
-
-def _fetch(
-    order: Fetch, scratch: Path, engines: Mapping[EngineName, Engine], pipe: Pipe
-) -> tuple[EngineName, Found]:
-    """The first engine that takes the address decides; where none does, the first one's reason."""
-    refusals: list[NotTaken] = []
-    for name in route(order):
+    """The first engine that brings files which pass every check. Raises FetchError: of several failures the one that
+    says most.
+    """
+    failures: list[FetchError] = []
+    for name in route(order, engines):
+        pipe.moved(Stage.FETCHING, 0, None)
         try:
-            with pipe.timed(f"fetch {name}"):
-                return name, engines[name].fetch(order, scratch, pipe)
-        except NotTaken as refusal:
-            refusals.append(refusal)
-    raise refusals[-1]
+            with pipe.tried(name):
+                return _tried(order, scratch, engines[name], pipe)
+        except FetchError as error:
+            if not error.elsewhere:
+                raise
+            failures.append(error)
+            empty(scratch)  # else the next engine's first byte would seem to be there
+    raise most_telling(failures)
+
+
+def _tried(order: Fetch, scratch: Path, engine: Engine, pipe: Pipe) -> Done:
+    """Fetch with one engine, and prove what it brought."""
+    with pipe.timed(f"fetch {engine.name}"):
+        found = engine.fetch(order, scratch, pipe)
+    pipe.moved(Stage.PROVING, 0, None)
+    try:
+        with pipe.timed("prove"):
+            files = prove_all(
+                found.files,
+                scratch=scratch,
+                media=order.media,
+                limits=order.limits,
+                title=found.source.title,
+                url=order.url,
+                unsorted=found.unsorted,
+            )
+    except FetchError as error:
+        error.elsewhere = error.elsewhere or engine.second_hand
+        raise
+    return Done(job=order.job, files=files, engine=engine.name, source=found.source)
+
+
+def empty(folder: Path) -> None:
+    """Remove all that is in it."""
+    for entry in list(folder.iterdir()):
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()

@@ -4,7 +4,6 @@ Reading goes through PyAV, in the job process that is forked with the library lo
 process costs 80 ms of start-up, this 2 ms (measured; ADR 0004).
 """
 
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,17 +14,10 @@ import av.stream
 
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import AudioFormat
+from trawler_worker.fetcher import ffmpeg
 from trawler_worker.fetcher.errors import FetchError
+from trawler_worker.fetcher.ffmpeg import FORMATS
 from trawler_worker.fetcher.sniff import FileType
-
-_FORMATS: Final = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mp3,ogg,flac,wav,avi,gif,mpegts,aac,flv,"
-    "jpeg_pipe,png_pipe,webp_pipe"
-)
-"""Real media containers only: no playlist and no concat reader, which open other files."""
-
-CLOSED: Final = ("-protocol_whitelist", "file", "-format_whitelist", _FORMATS)
-"""What every ffmpeg and ffprobe is told before it is given an input, whoever starts it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +38,7 @@ class Probe:
 
 def probe(path: Path, kind: FileType) -> Probe:
     """Read a file's streams. Raises FetchError (SiteError) where it is broken."""
-    closed = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
+    closed = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
     try:
         with av.open(str(path), format=kind.demuxer, options=closed, metadata_errors="ignore") as f:
             return _read(f, kind)
@@ -115,26 +107,10 @@ def extract_audio(path: Path, kind: FileType, inside: Probe, wanted: AudioFormat
     target = wanted or own or AudioFormat.M4A
     encoder, muxer, extension = _ENCODERS[target]
     out = path.with_name(f"{path.stem}-audio.{extension}")
-    argv = [
-        *("ffmpeg", "-v", "error", "-nostdin", "-y", *CLOSED, "-f", kind.demuxer, "-i", str(path)),
+    words = [
         *("-vn", "-map", "0:a:0", "-map_metadata", "-1"),
-        *("-c:a", "copy" if target is own else encoder, "-f", muxer, str(out)),
+        *("-c:a", "copy" if target is own else encoder, "-f", muxer),
     ]
-    if _run(argv, seconds=1800).returncode != 0:
-        raise FetchError(FailureReason.SITE_ERROR, "The sound in the file could not be read.")
+    ffmpeg.run([ffmpeg.Input(path=path, kind=kind)], words, out)
     path.unlink()
     return out
-
-
-def _run(argv: list[str], *, seconds: float) -> subprocess.CompletedProcess[bytes]:
-    try:
-        return subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise FetchError(FailureReason.SITE_ERROR, "The file cannot be read in time.") from error

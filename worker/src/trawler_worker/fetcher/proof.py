@@ -22,6 +22,8 @@ from trawler_worker.protocol import Proved
 _TOLERANCE_SHARE: Final = 0.02
 _TOLERANCE_SECONDS: Final = 2.0
 
+LEAST_SIDE: Final = 200
+"""Pixels of the shorter side of a picture that is more than decoration."""
 _MISSING: Final = {
     MediaKind.VIDEO: "There is no video at this address.",
     MediaKind.AUDIO: "There is no sound at this address.",
@@ -37,9 +39,14 @@ def prove_all(
     limits: Limits,
     title: str | None,
     url: str,
+    unsorted: bool = False,
 ) -> list[Proved]:
-    """Prove every file, each once. Raises FetchError for the first that fails."""
+    """Prove every file, each once. Raises FetchError for the first that fails. Of `unsorted` ones what is worth
+    showing is taken: neither icons nor what is no media.
+    """
     different = _different(files)
+    if unsorted:
+        different = [file for file in different if _is_worth_showing(file.path)]
     if not different:
         raise FetchError(FailureReason.NOTHING_FOUND)
     if len(different) > limits.max_files:
@@ -61,6 +68,14 @@ def prove_all(
     if sum(file.bytes for file in proved) > limits.max_bytes:
         raise too_large(limits)
     return proved
+
+
+def _is_worth_showing(path: Path) -> bool:
+    try:
+        seen = inspect(path)
+    except (FetchError, OSError):
+        return False
+    return not seen.kind.image or (seen.quality or 0) >= LEAST_SIDE
 
 
 def _different(files: Iterable[Fetched]) -> list[Fetched]:

@@ -1,6 +1,7 @@
 """Settings of the fetcher, from `TRAWLER_WORKER_*`."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -28,5 +29,21 @@ class Settings(BaseSettings):
 
     egress_allow: str = ""
     """host:port entries, comma-separated, that may lie on a private network."""
+
+    cobalt_url: str = ""
+    """Where Cobalt is: a container of this pod, or one of its own. Empty: there is none."""
+
+    cobalt_key: Path | None = None
+    """A file with the API key of a Cobalt that is not in this pod; the only secret that is ever mounted here."""
+
+    cobalt_picker: Literal["All", "First"] = "All"
+    """Which of several files are fetched."""
+
+    cobalt_quality: str = "1080"
+    cobalt_codec: str = "h264"
+    cobalt_audio_format: str = "mp3"
+
+    gallery_extractors: str = ""
+    """A folder with further extractors for gallery-dl, such as somebody's own site needs."""
 
     log_level: str = "INFO"

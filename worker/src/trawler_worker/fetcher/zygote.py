@@ -28,7 +28,10 @@ from trawler_crds.media_job import EngineName
 from trawler_worker.fetcher import job as job_process
 from trawler_worker.fetcher import processes
 from trawler_worker.fetcher.engines.base import Engine
+from trawler_worker.fetcher.engines.cobalt import Cobalt
 from trawler_worker.fetcher.engines.direct import Direct
+from trawler_worker.fetcher.engines.gallerydl import GalleryDl
+from trawler_worker.fetcher.engines.settings import EngineSettings
 from trawler_worker.fetcher.engines.ytdlp import YtDlp
 from trawler_worker.fetcher.guard import Guard
 from trawler_worker.protocol import Fetch
@@ -58,15 +61,18 @@ def _prctl(option: int, value: int) -> None:
 class Zygote:
     """Serves one control socket until it closes."""
 
-    def __init__(self, control: socket.socket, *, proxy: str, allow: AllowList) -> None:
+    def __init__(self, control: socket.socket, settings: EngineSettings) -> None:
         self._control = control
-        self._allow = allow
-        ytdlp = YtDlp(proxy)
+        self._allow = AllowList.parse(settings.allow)
+        ytdlp = YtDlp(settings.proxy)
         self._ytdlp = ytdlp
         self._engines: dict[EngineName, Engine] = {
-            EngineName.DIRECT: Direct(proxy),
+            EngineName.DIRECT: Direct(settings.proxy),
             EngineName.YT_DLP: ytdlp,
+            EngineName.GALLERY_DL: GalleryDl(settings),
         }
+        if settings.cobalt is not None:
+            self._engines[EngineName.COBALT] = Cobalt(settings.cobalt, settings.proxy)
         self._children: dict[str, Child] = {}
 
     def serve(self) -> None:
@@ -263,10 +269,9 @@ def warm(engine: YtDlp) -> None:
 
 
 def main() -> None:
-    """`python -m trawler_worker.fetcher.zygote FD PROXY ALLOW,…` (started by `isolation`)."""
+    """`python -m trawler_worker.fetcher.zygote FD SETTINGS` (started by `isolation`; settings as JSON)."""
     control = socket.socket(fileno=int(sys.argv[1]))
-    allow = AllowList.parse(filter(None, sys.argv[3].split(",")))
-    Zygote(control, proxy=sys.argv[2], allow=allow).serve()
+    Zygote(control, EngineSettings.model_validate_json(sys.argv[2])).serve()
 
 
 if __name__ == "__main__":

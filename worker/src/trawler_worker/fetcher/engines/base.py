@@ -1,4 +1,4 @@
-"""What an engine is: Direct, YtDlp, and later Cobalt and gallery-dl."""
+"""What an engine is: Direct, Cobalt, YtDlp and GalleryDl."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +43,8 @@ class Found:
     """What an engine brought."""
 
     files: list[Fetched]
+    unsorted: bool = False
+    """All that some page shows, icons and logos too: nobody chose."""
     source: Source = field(default_factory=Source)
 
 
@@ -50,7 +52,13 @@ class Engine(Protocol):
     """One way to turn an address into files. Runs in a job process that may be killed any time."""
 
     name: EngineName
+    second_hand: bool
+    """What it brings was passed on by somebody else, and may be broken where the site's own is whole: then another
+    engine is asked.
+    """
 
     def fetch(self, order: Fetch, scratch: Path, report: Report) -> Found:
-        """Fetch into scratch. Raises NotTaken where another engine should try, else FetchError."""
+        """Fetch into scratch. Raises FetchError; NotTaken, or one that is `elsewhere`, where another engine should
+        try.
+        """
         ...

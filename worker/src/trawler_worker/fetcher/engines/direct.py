@@ -1,12 +1,13 @@
 """Engine Direct: streams the address itself, and resumes a broken body where it surely is the same file."""
 
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from io import RawIOBase
 from pathlib import Path
 from typing import Final
 
 from trawler_crds.failures import FailureReason
-from trawler_crds.media_job import EngineName
+from trawler_crds.media_job import EngineName, Limits
 from trawler_worker.fetcher.disposition import file_name
 from trawler_worker.fetcher.engines.base import Fetched, Found, Report
 from trawler_worker.fetcher.errors import FetchError, NotTaken
@@ -29,20 +30,18 @@ class Direct:
     """The file itself."""
 
     name = EngineName.DIRECT
+    second_hand = False
 
     def __init__(self, proxy: str = "") -> None:
         self._client = Client(proxy)
 
     def fetch(self, order: Fetch, scratch: Path, report: Report) -> Found:
         path = scratch / f"{order.job}-1"
-        download = Download(order, path, report)
+        download = Download(order.url, order.limits, path, report)
         try:
             self._client.waiter = report
             with closing(self._client):
                 download.run(self._client)
-        except NotTaken:
-            path.unlink(missing_ok=True)  # else the next engine's first byte would seem to be there
-            raise
         except OSError as error:
             raise fault_of(error) from error
         return Found(files=[Fetched(path=path, called=download.called, measured=download.measured)])
@@ -51,9 +50,18 @@ class Direct:
 class Download:
     """The bytes so far, over one answer or several: always those of one version."""
 
-    def __init__(self, order: Fetch, path: Path, report: Report) -> None:
-        self._url = order.url
-        self._limits = order.limits
+    def __init__(
+        self,
+        url: str,
+        limits: Limits,
+        path: Path,
+        report: Callable[[int, int | None], None],
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self._url = url
+        self._limits = limits
+        self._headers = headers or {}
         self._path = path
         self._report = report
         self._have = 0
@@ -64,6 +72,8 @@ class Download:
         self.called: str | None = None
         """What the site calls the file."""
         self.measured = False
+        self.length: int | None = None
+        """As it was announced, of the file as it is written."""
 
     def run(self, client: Client) -> None:
         """Until it is whole. Raises FetchError and OSError."""
@@ -83,8 +93,8 @@ class Download:
     def _wanted(self) -> dict[str, str]:
         condition = self._version.condition
         if not self._have or condition is None:
-            return {}
-        return {"Range": f"bytes={self._have}-", "If-Range": condition}
+            return dict(self._headers)
+        return {**self._headers, "Range": f"bytes={self._have}-", "If-Range": condition}
 
     def _take(self, answer: Answer) -> bool:
         """Write what comes. True when the body is whole, False when it broke off or is of another version."""
@@ -106,7 +116,7 @@ class Download:
         except (BrokenOff, ConnectionError) as error:
             self._stalled = isinstance(error, Stalled)
             return False
-        whole = self._version.total
+        whole = self.length = self._version.total
         self.measured = answer.measured
         return whole is None or self._have == whole
 

@@ -1,5 +1,6 @@
 """Which engines try an address, and in which order. Pure."""
 
+from collections.abc import Collection
 from typing import Final
 
 from trawler_crds import addresses
@@ -9,12 +10,31 @@ from trawler_worker.fetcher.errors import FetchError
 from trawler_worker.naming import FILE_ENDINGS
 from trawler_worker.protocol import Fetch
 
-READY: Final = (EngineName.DIRECT, EngineName.YT_DLP)
+COBALT_HOSTS: Final = frozenset(
+    [
+        *("bilibili.com", "bilibili.tv", "b23.tv", "bsky.app", "dailymotion.com", "dai.ly"),
+        *("facebook.com", "fb.watch", "instagram.com", "ddinstagram.com", "loom.com", "ok.ru"),
+        *("pinterest.com", "pin.it", "newgrounds.com", "reddit.com", "v.redd.it", "rutube.ru"),
+        *("snapchat.com", "soundcloud.com", "streamable.com", "tiktok.com", "tumblr.com"),
+        *("twitch.tv", "twitter.com", "x.com", "vxtwitter.com", "fixvx.com", "vimeo.com"),
+        *("vk.com", "vkvideo.ru", "vk.ru", "youtube.com", "youtu.be"),
+    ]
+)
+"""What Cobalt 11.7 serves, with all that is below. Which links of these it takes, it says itself."""
+PICTURES_FIRST: Final = frozenset(
+    [
+        *("instagram.com", "ddinstagram.com", "pinterest.com", "pin.it", "tumblr.com"),
+        *("twitter.com", "x.com", "vxtwitter.com", "fixvx.com", "bsky.app", "reddit.com"),
+        *("imgur.com", "flickr.com", "deviantart.com", "artstation.com", "pixiv.net"),
+        *("danbooru.donmai.us", "gelbooru.com", "e621.net", "mastodon.social", "weibo.com"),
+    ]
+)
+"""Sites whose posts are pictures as often as videos: gallery-dl reads both."""
 
 
-def route(order: Fetch) -> list[EngineName]:
-    """The engines to try. Raises FetchError: BadAddress for what is no address, NotSupported where no
-    engine that is asked for is here.
+def route(order: Fetch, there: Collection[EngineName]) -> list[EngineName]:
+    """The engines to try, of those that are there. Raises FetchError: BadAddress for what is no address, NotSupported
+    where no engine that is asked for is there.
     """
     if (why := addresses.fault(order.url)) is not None:
         raise FetchError(FailureReason.BAD_ADDRESS, f"The address {why}.")
@@ -22,19 +42,43 @@ def route(order: Fetch) -> list[EngineName]:
         raise FetchError(FailureReason.NOT_SUPPORTED, "Fetching only a clip is not supported yet.")
     if order.media.subtitles:
         raise FetchError(FailureReason.NOT_SUPPORTED, "Subtitles are not supported yet.")
-    if order.engines:
-        found: list[EngineName] = [engine for engine in order.engines if engine in READY]
-        if not found:
-            names = ", ".join(order.engines)
-            raise FetchError(
-                FailureReason.NOT_SUPPORTED, f"None of the engines asked for is here yet: {names}."
-            )
-        return found
+    wanted = order.engines or _usual(order)
+    found = [engine for engine in wanted if engine in there]
+    if not found:
+        names = ", ".join(wanted)
+        raise FetchError(
+            FailureReason.NOT_SUPPORTED, f"None of the engines asked for is here: {names}."
+        )
+    return found
+
+
+def _usual(order: Fetch) -> list[EngineName]:
+    host = addresses.parse(order.url).host
+    if _is_of(host, COBALT_HOSTS):
+        rest = [EngineName.YT_DLP, EngineName.GALLERY_DL]
+        if _is_of(host, PICTURES_FIRST) or order.media.kind is MediaKind.IMAGE:
+            rest.reverse()
+        return [EngineName.COBALT, *_of_kind(rest, order.media.kind)]
     if order.media.kind is MediaKind.IMAGE:
-        return [EngineName.DIRECT]
+        return [EngineName.DIRECT, EngineName.GALLERY_DL]
+    others = [EngineName.YT_DLP, EngineName.GALLERY_DL]
+    if _is_of(host, PICTURES_FIRST):
+        others.reverse()
     if looks_like_a_file(order.url):
-        return [EngineName.DIRECT, EngineName.YT_DLP]
-    return [EngineName.YT_DLP]
+        others.insert(0, EngineName.DIRECT)
+    return _of_kind(others, order.media.kind)
+
+
+def _of_kind(engines: list[EngineName], kind: MediaKind) -> list[EngineName]:
+    """Without those that never bring it."""
+    never = {MediaKind.IMAGE: EngineName.YT_DLP, MediaKind.AUDIO: EngineName.GALLERY_DL}.get(kind)
+    return [engine for engine in engines if engine is not never]
+
+
+def _is_of(host: str, sites: Collection[str]) -> bool:
+    """Whether a host is one of these or below one of them."""
+    words = host.lower().rstrip(".").split(".")
+    return any(".".join(words[at:]) in sites for at in range(len(words)))
 
 
 def looks_like_a_file(url: str) -> bool:

@@ -25,9 +25,9 @@ from trawler_worker.fetcher.engines.base import Fetched, Found, Report
 from trawler_worker.fetcher.engines.ytdlp_faults import failure_of
 from trawler_worker.fetcher.engines.ytdlp_formats import chooser
 from trawler_worker.fetcher.errors import FetchError, NotTaken
+from trawler_worker.fetcher.ffmpeg import CLOSED
 from trawler_worker.fetcher.http import Client
 from trawler_worker.fetcher.limits import too_large
-from trawler_worker.fetcher.media import CLOSED
 from trawler_worker.protocol import Fetch
 
 MAX_REQUESTS: Final = 10_000
@@ -132,6 +132,7 @@ class YtDlp:
     """A warmed yt-dlp; one job uses it up, which is why jobs run in forks."""
 
     name = EngineName.YT_DLP
+    second_hand = False
 
     def __init__(self, proxy: str = "") -> None:
         bound_library()

@@ -7,8 +7,9 @@ from yt_dlp.networking.exceptions import CertificateVerifyError, HTTPError, Tran
 from yt_dlp.utils import ContentTooShortError, ExtractorError, GeoRestrictedError, UnsupportedError
 
 from trawler_crds.failures import FailureReason
-from trawler_worker.fetcher.errors import FetchError, NotTaken, RefusedAddress
+from trawler_worker.fetcher.errors import FetchError, NotTaken
 from trawler_worker.fetcher.faults import by_status, chain, fault_of
+from trawler_worker.fetcher.guard import RefusedAddress
 
 _LOGIN: Final = re.compile(
     r"\b(log ?in|logged[ -]in|sign ?in|cookies|authenticat\w*|password)\b", re.IGNORECASE

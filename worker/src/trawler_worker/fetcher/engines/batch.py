@@ -1,0 +1,201 @@
+"""Several files of one post, a few at a time: each as Direct would fetch it, all within the job's limits."""
+
+import contextvars
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from trawler_crds.failures import FailureReason
+from trawler_crds.media_job import Limits
+from trawler_worker.fetcher.engines.base import Fetched, Report
+from trawler_worker.fetcher.engines.direct import Download
+from trawler_worker.fetcher.errors import FetchError
+from trawler_worker.fetcher.faults import fault_of
+from trawler_worker.fetcher.http import Client
+from trawler_worker.fetcher.limits import too_large
+from trawler_worker.protocol import Fetch
+
+AT_ONCE: Final = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One file that is offered."""
+
+    url: str
+    called: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    fallbacks: Sequence[str] = ()
+    """Other addresses of the same file, for when it is not at the first."""
+    within: Callable[[], AbstractContextManager[None]] = nullcontext
+    """What holds while it is fetched."""
+    chunks_prove: bool = True
+    """Whether a body that ends in good order without a length is whole."""
+
+
+class _Stopped(Exception):
+    """Another file failed."""
+
+
+class Batch:
+    """What all files of one job have come to, told as one."""
+
+    def __init__(self, limits: Limits, report: Report, count: int) -> None:
+        self._limits = limits
+        self._report = report
+        self._lock = threading.Lock()
+        self._have = [0] * count
+        self._total: list[int | None] = [None] * count
+        self._working = 0
+        self._waiting = 0
+        self.stopped = threading.Event()
+
+    def begin(self) -> None:
+        with self._lock:
+            self._working += 1
+            self._say(was=self._working - 1)
+
+    def end(self) -> None:
+        with self._lock:
+            self._working -= 1
+            self._say(was=self._working + 1)
+
+    def asking(self) -> None:
+        """One more waits for an answer; the job does only when all of them do."""
+        with self._lock:
+            self._waiting += 1
+            if self._waiting == self._working:
+                self._report.asking()
+
+    def answered(self) -> None:
+        with self._lock:
+            if self._waiting == self._working:
+                self._report.answered()
+            self._waiting -= 1
+
+    def _say(self, *, was: int) -> None:
+        if not self._waiting:
+            return
+        if self._waiting == self._working:
+            self._report.asking()
+        elif self._waiting == was:
+            self._report.answered()
+
+    def progress_of(self, at: int) -> Callable[[int, int | None], None]:
+        def moved(done: int, total: int | None) -> None:
+            if self.stopped.is_set():
+                raise _Stopped
+            with self._lock:
+                self._have[at], self._total[at] = done, total
+                have = sum(self._have)
+                known = [each for each in self._total if each is not None]
+                if max(have, sum(known)) > self._limits.max_bytes:
+                    raise too_large(self._limits)
+                self._report(have, sum(known) if len(known) == len(self._total) else None)
+
+        return moved
+
+
+def fetch_all(
+    items: Sequence[Item],
+    *,
+    order: Fetch,
+    scratch: Path,
+    report: Report,
+    client: Client,
+    lenient: bool = False,
+) -> list[Fetched]:
+    """All of them, in their order. Raises FetchError: that of the first that failed, and then none is left; or, where
+    it is `lenient`, of those that can be had, unless that is none.
+    """
+    if len(items) > order.limits.max_files:
+        raise FetchError(
+            FailureReason.TOO_LARGE,
+            f"There are {len(items)} files, more than the {order.limits.max_files} allowed.",
+        )
+    batch = Batch(order.limits, report, len(items))
+    paths = [scratch / f"{order.job}-{number}" for number in range(1, len(items) + 1)]
+
+    def fetch(at: int) -> Fetched | None:
+        batch.begin()
+        try:
+            return _fetch_one(items[at], order, paths[at], batch, batch.progress_of(at), client)
+        except FetchError as error:
+            if lenient and error.reason is not FailureReason.TOO_LARGE:
+                paths[at].unlink(missing_ok=True)
+                return None
+            batch.stopped.set()
+            raise
+        except BaseException:
+            batch.stopped.set()
+            raise
+        finally:
+            batch.end()
+
+    found = [fetch(0)] if len(items) == 1 else _in_threads(fetch, len(items))
+    there = [file for file in found if file is not None]
+    if not there:
+        raise FetchError(FailureReason.NOTHING_FOUND)
+    return there
+
+
+def _in_threads(fetch: Callable[[int], Fetched | None], count: int) -> list[Fetched | None]:
+    with ThreadPoolExecutor(min(AT_ONCE, count), "fetch") as threads:
+        futures = [threads.submit(contextvars.copy_context().run, fetch, at) for at in range(count)]
+        wait(futures, return_when=FIRST_EXCEPTION)
+        for future in futures:
+            future.cancel()
+    _raise_first(futures)
+    return [future.result() for future in futures]
+
+
+def _raise_first(futures: Sequence[Future[Fetched | None]]) -> None:
+    """The failure that stopped the others."""
+    failed = [f.exception() for f in futures if not f.cancelled() and f.exception() is not None]
+    for error in failed:
+        if error is not None and not isinstance(error, _Stopped):
+            raise error
+
+
+def _fetch_one(
+    item: Item,
+    order: Fetch,
+    path: Path,
+    batch: Batch,
+    progress: Callable[[int, int | None], None],
+    client: Client,
+) -> Fetched:
+    """From the first address that has it. Raises FetchError."""
+    urls = [item.url, *item.fallbacks]
+    for url in urls[:-1]:
+        with suppress(FetchError):
+            return _fetch_from(url, item, order, path, batch, progress, client)
+    return _fetch_from(urls[-1], item, order, path, batch, progress, client)
+
+
+def _fetch_from(
+    url: str,
+    item: Item,
+    order: Fetch,
+    path: Path,
+    batch: Batch,
+    progress: Callable[[int, int | None], None],
+    client: Client,
+) -> Fetched:
+    own = client.sibling()
+    own.waiter = batch
+    download = Download(url, order.limits, path, progress, headers=item.headers)
+    try:
+        with item.within(), closing(own):
+            download.run(own)
+    except OSError as error:
+        raise fault_of(error) from error
+    return Fetched(
+        path=path,
+        called=item.called or download.called,
+        measured=download.measured and (item.chunks_prove or download.length is not None),
+    )

@@ -1,0 +1,182 @@
+"""Engine Cobalt: asks a Cobalt (a container of the same pod, or an address of its own) and fetches what it names.
+
+Cobalt is a separate service under its own license: it is spoken to over HTTP and no part of it is here. That it answers
+proves nothing: a tunnel means "I will try", may be empty, and may end cleanly in the middle (all seen).
+"""
+
+import ipaddress
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, closing
+from pathlib import Path
+from typing import Final
+
+from trawler_common.plain import clean
+from trawler_crds.failures import FailureReason
+from trawler_crds.media_job import EngineName, Source
+from trawler_worker.fetcher import guard
+from trawler_worker.fetcher.engines import cobalt_api, cobalt_parts
+from trawler_worker.fetcher.engines.base import Found, Report
+from trawler_worker.fetcher.engines.batch import Item, fetch_all
+from trawler_worker.fetcher.engines.cobalt_api import Local, Picker, Redirect, Refusal, Tunnel
+from trawler_worker.fetcher.engines.cobalt_faults import failure_of
+from trawler_worker.fetcher.engines.settings import CobaltSettings
+from trawler_worker.fetcher.errors import FetchError
+from trawler_worker.fetcher.faults import seconds_of
+from trawler_worker.fetcher.http import Answer, Client
+from trawler_worker.fetcher.targets import target
+from trawler_worker.protocol import Fetch
+
+HELLO_WITHIN: Final = 3.0
+"""Seconds for `GET /`, which answers from memory."""
+ANSWER_WITHIN: Final = 45.0
+"""Seconds for an answer: Cobalt has no deadline of its own while a site thinks (seen)."""
+_GONE: Final = frozenset([401, 404])
+"""What a tunnel says that is too old, or of another life of its Cobalt."""
+
+
+class Cobalt:
+    """One Cobalt. What it answers is judged like what people type."""
+
+    name = EngineName.COBALT
+    second_hand = True
+
+    def __init__(self, settings: CobaltSettings, proxy: str = "") -> None:
+        self._settings = settings
+        self._key = settings.key.read_text().strip() if settings.key else ""
+        self._at = target(settings.url)
+        # who is in this pod cannot be reached by way of another
+        self._client = Client("" if _is_loopback(self._at.host) else proxy)
+        self._sites = Client(proxy)
+
+    def fetch(self, order: Fetch, scratch: Path, report: Report) -> Found:
+        """Ask, and fetch what was answered. Every failure but a final one is another engine's chance."""
+        self._client.waiter = report
+        with closing(self._client):
+            version = self._hello()
+            for _ in range(2):
+                said = self._ask(order, version)
+                try:
+                    return self._bring(said, order, scratch, report)
+                except _TunnelGone:
+                    continue  # asked again it makes another
+        raise _not_fetched("its tunnel is gone")
+
+    def _hello(self) -> int:
+        try:
+            with self._speaking():
+                answer = self._client.send("GET", self._at, {}, patience=HELLO_WITHIN)
+                return cobalt_api.version_of(_read(answer))
+        except OSError as error:
+            raise _away() from error
+
+    def _ask(self, order: Fetch, version: int) -> cobalt_api.Answer:
+        mine = self._settings
+        usual = {"quality": mine.quality, "codec": mine.codec, "audioFormat": mine.audio_format}
+        body = cobalt_api.request(order.url, order.media, version, usual)
+        key = {"Authorization": f"Api-Key {self._key}"} if self._key else {}
+        try:
+            with self._speaking():
+                answer = self._client.send(
+                    "POST", self._at, {**cobalt_api.HEADERS, **key}, body, patience=ANSWER_WITHIN
+                )
+                data = _read(answer)
+        except OSError as error:
+            raise _away() from error
+        said = cobalt_api.answer(data)
+        if isinstance(said, Refusal):
+            raise failure_of(said, seconds_of(answer.headers.get("Retry-After")))
+        if answer.status != 200:
+            raise cobalt_api.unreadable("Cobalt answered with something that is no answer.")
+        return said
+
+    def _bring(self, said: cobalt_api.Answer, order: Fetch, scratch: Path, report: Report) -> Found:
+        try:
+            items = [self._item(url, name) for url, name in self._wanted(said)]
+            files = fetch_all(
+                items, order=order, scratch=scratch, report=report, client=self._sites
+            )
+            if isinstance(said, Local):
+                files = [cobalt_parts.assemble(said, files)]
+        except FetchError as error:
+            if error.reason is FailureReason.TOO_LARGE:
+                raise
+            # what is wrong with Cobalt's answer says little of the address that a person gave
+            raise _not_fetched(str(error.reason)) from error
+        return Found(files=files, source=Source(page=order.url, extractor="Cobalt"))
+
+    def _wanted(self, said: cobalt_api.Answer) -> Iterable[tuple[str, str | None]]:
+        """Addresses with the names that Cobalt has for them; the sound of a slideshow comes last."""
+        match said:
+            case Tunnel() | Redirect():
+                return [(said.url, said.filename)]
+            case Picker():
+                offered = said.picker[:1] if self._settings.picker == "First" else said.picker
+                sound = [(said.audio, said.audio_filename)] if said.audio else []
+                return [*((each.url, None) for each in offered), *sound]
+            case Local():
+                return [(url, said.output.filename) for url in said.tunnel]
+
+    def _item(self, url: str, name: str | None) -> Item:
+        at = target(url)
+        called = clean(name, limit=200) if name else None
+        if at.origin != self._at.origin:
+            return Item(url=url, called=called)
+        # bytes without a length end in good order also where Cobalt's program broke off
+        return Item(url=url, called=called, within=self._tunnel, chunks_prove=False)
+
+    def _tunnel(self) -> AbstractContextManager[None]:
+        return _ThroughTunnel(self._speaking())
+
+    def _speaking(self) -> AbstractContextManager[None]:
+        return guard.speaking_to(self._at.host, self._at.port)
+
+
+class _TunnelGone(Exception):
+    """It is too old by now, or Cobalt began a new life: asked again it makes another."""
+
+
+class _ThroughTunnel(AbstractContextManager[None]):
+    """Reads what a tunnel's statuses mean, which are Cobalt's and not the site's."""
+
+    def __init__(self, speaking: AbstractContextManager[None]) -> None:
+        self._speaking = speaking
+
+    def __enter__(self) -> None:
+        self._speaking.__enter__()
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._speaking.__exit__(None, None, None)
+        if isinstance(error, FetchError) and error.reason in {
+            FailureReason.NEEDS_LOGIN,
+            FailureReason.NOTHING_FOUND,
+        }:
+            raise _TunnelGone from error
+
+
+def _read(answer: Answer) -> bytes:
+    """All that it says. Raises OSError and FetchError."""
+    data = b""
+    for piece in answer.pieces(64 * 1024):
+        data += piece
+        if len(data) > cobalt_api.MAX_ANSWER:
+            answer.close()
+            raise cobalt_api.unreadable("Cobalt answered with something that is no answer.")
+    return data
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _away() -> FetchError:
+    return FetchError(
+        FailureReason.SITE_ERROR, "Cobalt does not answer.", elsewhere=True, note="away"
+    )
+
+
+def _not_fetched(note: str) -> FetchError:
+    said = "What Cobalt named could not be fetched."
+    return FetchError(FailureReason.SITE_ERROR, said, elsewhere=True, note=note)

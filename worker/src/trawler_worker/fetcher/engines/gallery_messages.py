@@ -1,0 +1,141 @@
+"""What gallery-dl's messages mean (--dump-json of 1.32). Pure. All of it is a site's word, and none is trusted."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from trawler_common.plain import clean
+from trawler_crds.failures import FailureReason
+from trawler_worker.fetcher.errors import FetchError
+from trawler_worker.fetcher.faults import by_status
+from trawler_worker.fetcher.targets import MAX_SENT
+
+_FILE, _QUEUE, _ERROR = 3, 6, -1
+_STATUS: Final = re.compile(r"'(\d{3}) ")
+_SENDABLE: Final = frozenset(["referer", "user-agent", "origin", "accept"])
+"""Headers that an extractor may want with its file."""
+_TITLES: Final = ("title", "post_title", "description", "content", "caption")
+_AUTHORS: Final = ("author", "user", "username", "uploader", "artist", "owner")
+_LOGIN: Final = frozenset(["AuthRequired", "AuthenticationError", "AuthorizationError"])
+_UNREADABLE: Final = "The site's page could not be read."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offered:
+    """One file that it found."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    fallbacks: tuple[str, ...] = ()
+    extension: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def files(messages: Iterable[list[Any]]) -> list[Offered]:
+    """The files, in their order, each address once."""
+    found = {offer.url: offer for offer in _files(messages)}
+    return list(found.values())
+
+
+def _files(messages: Iterable[list[Any]]) -> Iterator[Offered]:
+    for message in messages:
+        match message:
+            case [int(kind), str(url), dict(facts)] if kind == _FILE and len(url) <= MAX_SENT:
+                yield Offered(
+                    url=url,
+                    headers=_headers(facts.get("_http_headers")),
+                    fallbacks=_fallbacks(facts.get("_fallback")),
+                    extension=str(facts.get("extension") or "").lower()[:10],
+                    facts=facts,
+                )
+
+
+def _headers(said: object) -> dict[str, str]:
+    if not isinstance(said, dict):
+        return {}
+    return {
+        str(name): str(value)
+        for name, value in said.items()
+        if str(name).lower() in _SENDABLE and len(str(value)) <= MAX_SENT
+    }
+
+
+def _fallbacks(said: object) -> tuple[str, ...]:
+    urls = said if isinstance(said, list | tuple) else ()
+    return tuple(url for url in urls[:3] if isinstance(url, str) and len(url) <= MAX_SENT)
+
+
+def leads(messages: Iterable[list[Any]]) -> list[str]:
+    """Addresses at which it would look next: a short link's target, or all posts of somebody."""
+    return [
+        message[1]
+        for message in messages
+        if len(message) > 1 and message[0] == _QUEUE and isinstance(message[1], str)
+    ]
+
+
+def failure(messages: Iterable[list[Any]]) -> FetchError | None:
+    """What went wrong, as it says itself (its exit code says nothing then)."""
+    for message in messages:
+        match message:
+            case [int(kind), {"error": str(name), **rest}] if kind == _ERROR:
+                return _failure(name, str(rest.get("message", "")))
+    return None
+
+
+def _failure(name: str, said: str) -> FetchError:
+    """By the kind of error; of its text only a status is read."""
+    if name in _LOGIN:
+        return FetchError(FailureReason.NEEDS_LOGIN, elsewhere=True, note=name)
+    if name == "NotFoundError":
+        return FetchError(FailureReason.NOTHING_FOUND, note=name)
+    if name == "ChallengeError":
+        words = "The site shows this only to browsers."
+        return FetchError(FailureReason.UNAVAILABLE, words, elsewhere=True, note=name)
+    if name == "HttpError":
+        return _http(said)
+    return FetchError(FailureReason.SITE_ERROR, _UNREADABLE, elsewhere=True, note="an error in it")
+
+
+def _http(said: str) -> FetchError:
+    status = _STATUS.match(said)
+    if status is not None:
+        fault = by_status(int(status[1]), None)
+        fault.elsewhere = fault.reason is not FailureReason.NOTHING_FOUND
+        fault.note = f"status {status[1]}"
+        return fault
+    if "NameResolutionError" in said:
+        return FetchError(FailureReason.BAD_ADDRESS, "There is no such host.", note="no such name")
+    if "RefusedAddress" in said or "not a public address" in said:
+        return FetchError(FailureReason.BAD_ADDRESS, note="refused address")
+    if "Timeout" in said:
+        return FetchError(FailureReason.TOO_SLOW, elsewhere=True, note="time-out")
+    return FetchError(FailureReason.SITE_ERROR, elsewhere=True, note="connection")
+
+
+def title(facts: Mapping[str, Any]) -> str | None:
+    """What the post is called; the first line of what it says where it has no title."""
+    for key in _TITLES:
+        value = facts.get(key)
+        if isinstance(value, str) and (line := clean(value.strip().partition("\n")[0], limit=256)):
+            return line
+    return None
+
+
+def author(facts: Mapping[str, Any]) -> str | None:
+    """Whose it is."""
+    for key in _AUTHORS:
+        value = facts.get(key)
+        if isinstance(value, dict):
+            names = (value.get(name) for name in ("nick", "name", "full_name", "username", "id"))
+            value = next((name for name in names if isinstance(name, str) and name), None)
+        if isinstance(value, str) and (name := clean(value, limit=128)):
+            return name
+    return None
+
+
+def category(facts: Mapping[str, Any]) -> str | None:
+    """The extractor's own name for its site."""
+    value = facts.get("category")
+    return clean(value, limit=64) or None if isinstance(value, str) else None

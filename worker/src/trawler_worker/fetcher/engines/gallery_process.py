@@ -1,0 +1,137 @@
+"""gallery-dl as a program of its own (it is GPL; no part of it is here): what it finds, as JSON, and no file.
+
+It reads no configuration of the host, asks no questions, keeps no cache, and is ended where it would wait for a site's
+limit: some of its extractors wait for ten minutes, and no option tells them not to (seen).
+"""
+
+import json
+import os
+import re
+import selectors
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from trawler_crds.failures import FailureReason
+from trawler_worker.fetcher.errors import FetchError
+
+ENCLOSED: Final = Path(__file__).parents[1] / "enclosed"
+WITHIN: Final = 120.0
+"""Seconds for all that it asks a site about one post."""
+MAX_OUT: Final = 16 * 1024 * 1024
+MAX_SAID: Final = 64 * 1024
+_WAITS: Final = re.compile(rb"\]\[info\] Waiting (?:for|until) ")
+_UNSUPPORTED: Final = 32 | 64
+"""Bits of its exit code: no extractor of its takes the address (64 in 1.32; 32 by its documentation)."""
+_WORDS: Final = (
+    *("-m", "gallery_dl", "--config-ignore", "--no-input", "--dump-json"),
+    *("-o", "output.private=true", "-o", "proxy-env=false", "-o", "cache.file=:memory:"),
+    # a site that asks us to wait is asked again by the job, not in here
+    *("-R", "0", "-o", "sleep-429=0", "--http-timeout", "15"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ran:
+    """What it printed, and how it ended."""
+
+    messages: list[list[Any]]
+    unsupported: bool
+    """It has no extractor for this address."""
+
+
+def look(
+    url: str,
+    *,
+    most: int,
+    scratch: Path,
+    proxy: str,
+    allow: Sequence[str],
+    extractors: str = "",
+    options: Sequence[str] = (),
+) -> Ran:
+    """What it finds at an address, up to so many files. Raises FetchError."""
+    argv = [sys.executable, "-P", *_WORDS, "--range", f"1-{most}"]
+    if proxy:
+        argv += ["--proxy", proxy]
+    if extractors:
+        argv += ["-X", extractors]
+    for option in options:
+        argv += ["-o", option]
+    with subprocess.Popen(
+        [*argv, url],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=scratch,
+        env=_environment(scratch, allow),
+    ) as process:
+        try:
+            printed = _hear(process)
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode & _UNSUPPORTED:
+        return Ran(messages=[], unsupported=True)
+    return Ran(messages=_parse(printed), unsupported=False)
+
+
+def _environment(scratch: Path, allow: Sequence[str]) -> dict[str, str]:
+    """Nothing of ours but what it needs: no address, no name, no setting."""
+    return {
+        "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+        "HOME": str(scratch),
+        "TMPDIR": str(scratch),
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": str(ENCLOSED),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "TRAWLER_EGRESS_ALLOW": ",".join(allow),
+    }
+
+
+def _hear(process: "subprocess.Popen[bytes]") -> bytes:
+    """All that it prints, while it neither waits nor says too much. Raises FetchError."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    found, said = bytearray(), bytearray()
+    deadline = time.monotonic() + WITHIN
+    with selectors.DefaultSelector() as waiting:
+        waiting.register(process.stdout, selectors.EVENT_READ, found)
+        waiting.register(process.stderr, selectors.EVENT_READ, said)
+        while waiting.get_map():
+            ready = waiting.select(deadline - time.monotonic())
+            if time.monotonic() >= deadline:
+                raise FetchError(FailureReason.TOO_SLOW, elsewhere=True, note="deadline")
+            for key, _ in ready:
+                piece = os.read(key.fd, 64 * 1024)
+                if not piece:
+                    waiting.unregister(key.fileobj)
+                key.data.extend(piece)
+            if len(found) > MAX_OUT:
+                raise FetchError(
+                    FailureReason.TOO_LARGE, "The site lists too much for one request."
+                )
+            if _WAITS.search(said):
+                raise FetchError(FailureReason.THROTTLED, elsewhere=True, note="it would wait")
+            del said[:-MAX_SAID]
+    return bytes(found)
+
+
+def _parse(printed: bytes) -> list[list[Any]]:
+    """One list of messages (type, …). Raises FetchError."""
+    try:
+        messages = json.loads(printed or b"[]")
+    except (ValueError, RecursionError):
+        messages = None
+    if not isinstance(messages, list):
+        raise FetchError(
+            FailureReason.SITE_ERROR,
+            "The site's page could not be read.",
+            elsewhere=True,
+            note="unreadable",
+        )
+    return [each for each in messages if isinstance(each, list) and each]

@@ -1,0 +1,141 @@
+"""Engine GalleryDl: gallery-dl finds what a post holds, and its files are fetched here like all others, in their order."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from trawler_crds import addresses
+from trawler_crds.failures import FailureReason
+from trawler_crds.media_job import EngineName, MediaKind, Source
+from trawler_worker.fetcher.engines import gallery_messages as messages
+from trawler_worker.fetcher.engines.base import Found, Report
+from trawler_worker.fetcher.engines.batch import Item, fetch_all
+from trawler_worker.fetcher.engines.gallery_messages import Offered
+from trawler_worker.fetcher.engines.gallery_process import Ran, look
+from trawler_worker.fetcher.engines.settings import EngineSettings
+from trawler_worker.fetcher.errors import FetchError, NotTaken
+from trawler_worker.fetcher.http import Client
+from trawler_worker.fetcher.targets import target
+from trawler_worker.naming import FILE_ENDINGS, IMAGE_ENDINGS
+from trawler_worker.protocol import Fetch
+
+GENERIC: Final = "generic"
+_OTHERS: Final = ("ytdl:", "text:")
+"""What it gives where another program has to do it."""
+
+
+class GalleryDl:
+    """Posts and albums of pictures."""
+
+    name = EngineName.GALLERY_DL
+    second_hand = False
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self._settings = settings
+        self._client = Client(settings.proxy)
+
+    def fetch(self, order: Fetch, scratch: Path, report: Report) -> Found:
+        """Find, then fetch. Raises FetchError."""
+        ran = self._look(target(order.url).url, order, scratch, report)
+        offered = _wanted(messages.files(ran.messages), order)
+        facts = offered[0].facts
+        source = Source(
+            title=messages.title(facts),
+            author=messages.author(facts),
+            page=order.url,
+            extractor=messages.category(facts),
+        )
+        report.told(source.title, None, None)
+        unsorted = source.extractor == GENERIC
+        if unsorted:
+            offered = [each for each in offered if _may_be_media(each)][: order.limits.max_files]
+        files = fetch_all(
+            [_item(each) for each in offered],
+            order=order,
+            scratch=scratch,
+            report=report,
+            client=self._client,
+            lenient=unsorted,
+        )
+        return Found(files=files, source=source, unsorted=unsorted)
+
+    def _look(self, url: str, order: Fetch, scratch: Path, report: Report) -> Ran:
+        """What there is, also behind one short link. Raises FetchError."""
+        for _ in range(2):
+            ran = self._ask(url, order, scratch, report)
+            leads = messages.leads(ran.messages)
+            if messages.files(ran.messages):
+                return ran
+            if (fault := messages.failure(ran.messages)) is not None:
+                raise fault
+            if len(leads) > 1:
+                raise NotTaken(
+                    FailureReason.NOT_SUPPORTED, "This is a list of posts. Ask for one of them."
+                )
+            if not leads:
+                break
+            url = target(leads[0]).url  # judged like what people type
+        raise NotTaken(FailureReason.NOTHING_FOUND, "There is no media on this page.")
+
+    def _ask(self, url: str, order: Fetch, scratch: Path, report: Report) -> Ran:
+        proxy = self._settings.proxy
+        report.asking()
+        try:
+            ran = look(
+                url,
+                most=order.limits.max_files + 1,
+                scratch=scratch,
+                proxy=proxy,
+                allow=_only(proxy) if proxy else self._settings.allow,
+                extractors=self._settings.gallery_extractors,
+                options=["extractor.generic.enabled=true"] if _is_plain(url) else [],
+            )
+        finally:
+            report.answered()
+        if ran.unsupported:
+            raise NotTaken(
+                FailureReason.NOT_SUPPORTED, "gallery-dl does not know sites of this kind."
+            )
+        return ran
+
+
+def _only(proxy: str) -> list[str]:
+    """Nothing else is dialled where there is a proxy."""
+    at = target(proxy)
+    return [f"[{at.host}]:{at.port}" if ":" in at.host else f"{at.host}:{at.port}"]
+
+
+def _is_plain(url: str) -> bool:
+    """Whether its reader for any page may be asked: it loses the port, and takes no address without a path (seen)."""
+    at = addresses.parse(url)
+    return at.port == {"http": 80, "https": 443}[at.scheme] and "/" in url.partition("://")[2]
+
+
+def _wanted(offered: Sequence[Offered], order: Fetch) -> list[Offered]:
+    """Of the kind that was asked for. Raises FetchError."""
+    kind = order.media.kind
+    found = [
+        each
+        for each in offered
+        if kind is MediaKind.AUTO or _is_picture(each) is (kind is MediaKind.IMAGE)
+    ]
+    if any(each.url.startswith(_OTHERS) for each in found):
+        raise NotTaken(
+            FailureReason.NOT_SUPPORTED, "This post holds a video for another engine.", note="ytdl"
+        )
+    if not found:
+        raise FetchError(FailureReason.NOTHING_FOUND, elsewhere=True)
+    return found
+
+
+def _is_picture(offer: Offered) -> bool:
+    return offer.extension in IMAGE_ENDINGS
+
+
+def _may_be_media(offer: Offered) -> bool:
+    """Of a whole page's text it takes for addresses also what is none, and icons."""
+    return offer.extension in FILE_ENDINGS and not set(offer.url) & set("{}\\\"'<> ")
+
+
+def _item(offer: Offered) -> Item:
+    return Item(url=offer.url, headers=offer.headers, fallbacks=offer.fallbacks)

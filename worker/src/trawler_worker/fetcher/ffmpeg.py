@@ -1,0 +1,74 @@
+"""The program ffmpeg on files of ours: told what each of them is, allowed to open nothing else, and heard while it
+works. It is a child of the job process, and goes with it.
+"""
+
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+from trawler_crds.failures import FailureReason
+from trawler_worker.fetcher.errors import FetchError
+from trawler_worker.fetcher.sniff import FileType
+
+FORMATS: Final = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mp3,ogg,flac,wav,avi,gif,mpegts,aac,flv,"
+    "jpeg_pipe,png_pipe,apng,webp_pipe"
+)
+"""Real media containers only: no playlist and no concat reader, which open other files."""
+
+CLOSED: Final = ("-protocol_whitelist", "file", "-format_whitelist", FORMATS)
+"""What every ffmpeg and ffprobe is told before it is given an input, whoever starts it."""
+
+Heard = Callable[[float], None]
+"""Told again and again how many seconds of the result there are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """A file, and what it is."""
+
+    path: Path
+    kind: FileType
+    options: Sequence[str] = ()
+    """Of its demuxer or decoder, such as where to begin."""
+
+
+def run(
+    inputs: Sequence[Input], words: Sequence[str], out: Path, *, heard: Heard | None = None
+) -> None:
+    """Make one file of others. Raises FetchError (SiteError) where they cannot be read."""
+    argv = ["ffmpeg", "-v", "error", "-nostdin", "-y", "-nostats", "-progress", "pipe:1"]
+    for each in inputs:
+        argv += [*CLOSED, *each.options, "-f", each.kind.demuxer, "-i", str(each.path)]
+    if _follow([*argv, *words, str(out)], heard) != 0 or not out.exists():
+        out.unlink(missing_ok=True)
+        raise FetchError(FailureReason.SITE_ERROR, "The file that the site sent is broken.")
+
+
+def _follow(argv: Sequence[str], heard: Heard | None) -> int:
+    """Run it to its end; the job's own deadline ends both."""
+    with subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        errors="replace",
+    ) as process:
+        assert process.stdout is not None
+        try:
+            _hear(process.stdout, heard)
+        except BaseException:
+            process.kill()
+            raise
+    return process.returncode
+
+
+def _hear(lines: IO[str], heard: Heard | None) -> None:
+    """`out_time_us=1500000` each half second (ffmpeg, -progress); N/A before the first frame."""
+    for line in lines:
+        name, _, value = line.strip().partition("=")
+        if heard is not None and name == "out_time_us" and value.isdigit():
+            heard(int(value) / 1e6)
