@@ -1,10 +1,11 @@
-"""`make demo`: one `/download` in a Discord in a box, from a person's link to the files in the
-channel, on a real cluster.
+"""`make demo`: `/download` in a Discord in a box, from a person's link to the files in the channel, by each engine that
+reads pages, on a real cluster.
 """
 
 import hashlib
 import secrets
 import time
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import httpx
@@ -16,11 +17,49 @@ from trawler_cluster.kubectl import Kubectl
 from trawler_cluster.provider import Provider
 
 PATIENCE: Final = 120.0
-BYTES: Final = 1_000_000
 SHORT: Final = 110
 """Characters of a line that shows a message."""
 TRYING: Final = ("bot.cooldownSeconds=1", "bot.requestsPerMinute=60")
 """Who tries things in the box, or runs this again, shall not have to wait between two commands."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What a person asks for, and what must come of it."""
+
+    what: str
+    url: str
+    engine: str
+    files: int
+    same: dict[int, str] = field(default_factory=dict)
+    """Place of a file → the name under which the site stands for its bytes."""
+
+
+def wishes(seed: str) -> list[Wish]:
+    """One for each engine that reads pages, of things that never were before."""
+    pictures = {n - 1: f"{seed}-{n}.{'mp4' if n % 3 == 0 else 'jpg'}" for n in (1, 2, 3)}
+    return [
+        Wish(
+            what="An album of three, by Cobalt",
+            url=f"https://www.instagram.com/p/album3_{seed}",
+            engine="Cobalt",
+            files=3,
+            same=pictures,
+        ),
+        Wish(
+            what="A DASH video whose sound is a file of its own, by yt-dlp",
+            url=f"http://site:8080/dash/{seed}.mpd",
+            engine="YtDlp",
+            files=1,
+        ),
+        Wish(
+            what="A page of pictures, by gallery-dl",
+            url=f"http://site/gallery/{seed}",
+            engine="GalleryDl",
+            files=4,
+            same={n - 1: f"{seed}-{n}.jpg" for n in range(1, 5)},
+        ),
+    ]
 
 
 def run(provider: Provider) -> None:
@@ -29,38 +68,42 @@ def run(provider: Provider) -> None:
     forwarder.ensure(provider)
     kubectl = install.install(provider, install.Release(values=TRYING))
     page = f"http://127.0.0.1:{provider.plan.discord_port}"
+    site = f"http://127.0.0.1:{provider.plan.site_port}"
     seed = secrets.token_hex(6)
+    count, size, begun = 0, 0, time.monotonic()
+    shell.say("\nAsked for in #general, as a person would:")
     with Harbour.entered(page) as harbour:
-        name, data, seconds = _downloaded(harbour, seed)
-    digest = hashlib.sha256(data).hexdigest()
-    _show_job(kubectl, seed)
-    _compare(provider, seed, size=len(data), digest=digest)
-    shell.say(f"\nThe page on which you can do the same: {page}/ (`make down` ends it)")
-    shell.say(f"demo: delivered {name} {len(data)} bytes sha256 {digest} in {seconds:.1f} s")
-
-
-def _downloaded(harbour: Harbour, seed: str) -> tuple[str, bytes, float]:
-    """Name and bytes of the file that came, and the seconds from the command to it."""
-    command = harbour.command("download")
-    url = f"http://site:8080/page/{seed}?bytes={BYTES}"
-    shell.say(
-        "\nA page with a <video> that never was before, asked for in #general as a person would:"
-    )
-    shell.say(f"  ben: /download url: {url}")
-    begun = time.monotonic()
-    harbour.use(command, url=url)
-    message = _follow(harbour, seed)
+        command = harbour.command("download")
+        for wish in wishes(seed):
+            files = _delivered(harbour, command, wish)
+            _compare(site, wish, files)
+            count, size = count + len(files), size + sum(map(len, files))
+            time.sleep(1.1)  # the cooldown between two commands
     seconds = time.monotonic() - begun
-    (attached,) = message["attachments"]
-    return str(attached["filename"]), harbour.attachment(attached), seconds
+    _show_jobs(kubectl, seed)
+    shell.say(f"\nThe page on which you can do the same: {page}/ (`make down` ends it)")
+    shell.say(
+        f"demo: delivered {count} files, {size} bytes, in 3 messages by 3 engines in {seconds:.1f} s"
+    )
 
 
-def _follow(harbour: Harbour, seed: str) -> dict[str, Any]:
+def _delivered(harbour: Harbour, command: dict[str, Any], wish: Wish) -> list[bytes]:
+    """The files of the one message that answers a command."""
+    shell.say(f"\n  {wish.what}.\n  ben: /download url: {wish.url}")
+    harbour.use(command, url=wish.url)
+    message = _follow(harbour, wish.url)
+    attached = message["attachments"]
+    if len(attached) != wish.files:
+        raise CommandFailed(f"{len(attached)} files came, not {wish.files}")
+    return [harbour.attachment(each) for each in attached]
+
+
+def _follow(harbour: Harbour, url: str) -> dict[str, Any]:
     """Print the message whenever it is another, until it has its files."""
     shown = ""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
-        mine = [m for m in harbour.messages() if f"/{seed}?" in m["content"]]
+        mine = [m for m in harbour.messages() if url in m["content"]]
         if mine:
             state = mine[0]["content"].replace("\n", " — ")
             if state != shown:
@@ -81,34 +124,41 @@ def _follow(harbour: Harbour, seed: str) -> dict[str, Any]:
     raise CommandFailed(f"no file came within {PATIENCE:.0f} s; {said}")
 
 
-def _show_job(kubectl: Kubectl, seed: str) -> None:
-    """The MediaJob behind the message, as whoever runs the cluster sees it."""
+def _show_jobs(kubectl: Kubectl, seed: str) -> None:
+    """The MediaJobs behind the messages, as whoever runs the cluster sees them."""
     jobs = kubectl.json("get", "mediajobs")["items"]
-    (name,) = [job["metadata"]["name"] for job in jobs if f"/{seed}?" in job["spec"]["url"]]
-    shell.say("\n" + kubectl.text("get", "mediajobs", name, "-o", "wide"))
+    mine = [job for job in jobs if seed in job["spec"]["url"]]
+    names = [job["metadata"]["name"] for job in mine]
+    shell.say("\n" + kubectl.text("get", "mediajobs", *names, "-o", "wide"))
+    engines = {job["spec"]["url"]: job["status"].get("engine") for job in mine}
+    wanted = {wish.url: wish.engine for wish in wishes(seed)}
+    if engines != wanted:
+        raise CommandFailed(f"by other engines than meant: {engines}")
 
 
-def _compare(provider: Provider, seed: str, *, size: int, digest: str) -> None:
-    """What lies in the channel must be what the site stands for."""
-    site = f"http://127.0.0.1:{provider.plan.site_port}"
-    answer: httpx.Response | None = None
+def _compare(site: str, wish: Wish, files: list[bytes]) -> None:
+    """What lies in the channel must be what the site stands for, in its order."""
+    for place, name in wish.same.items():
+        found = hashlib.sha256(files[place]).hexdigest()
+        truth = _record(site, name)
+        if (len(files[place]), found) != (truth["bytes"], truth["sha256"]):
+            raise CommandFailed(f"file {place + 1} differs from the site's {name}")
+    if wish.same:
+        shell.say(f"  channel and site agree on {len(wish.same)} files, byte for byte")
+
+
+def _record(site: str, name: str) -> dict[str, Any]:
+    found: list[dict[str, Any]] = []
 
     def asked() -> bool:
-        nonlocal answer
         try:
-            answer = httpx.get(
-                f"{site}/_/record",
-                params={"path": f"/video/{seed}.mp4", "bytes": BYTES},
-                timeout=10,
-                trust_env=False,
-            )
+            words = {"path": f"/any/{name}"}
+            answer = httpx.get(f"{site}/_/record", params=words, timeout=10, trust_env=False)
         except httpx.TransportError:
             return False
-        return answer.status_code == httpx.codes.OK
+        if answer.status_code == httpx.codes.OK:
+            found.append(answer.json())
+        return bool(found)
 
     shell.wait_until(asked, what=f"an answer of the sandbox site at {site}", timeout=30)
-    assert answer is not None
-    truth = answer.json()
-    if (size, digest) != (truth["bytes"], truth["sha256"]):
-        raise CommandFailed(f"the bytes differ: {size} {digest}, site {truth}")
-    shell.say(f"channel and site agree: sha256 {digest}")
+    return found[0]

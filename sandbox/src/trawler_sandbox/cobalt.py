@@ -193,7 +193,7 @@ class CobaltApi:
         host = (parts.hostname or "").removeprefix("www.")
         if host not in SERVICES:
             raise Refused("link.invalid")
-        case, _, seed = parts.path.strip("/").rpartition("/")[2].partition("_")
+        case, _, seed = parts.path.strip("/").rpartition("/")[2].rpartition("_")
         if not case or not seed:
             raise Refused("link.unsupported", service=SERVICES[host])
         if case.startswith("e."):

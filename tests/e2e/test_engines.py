@@ -1,0 +1,104 @@
+"""All engines through a real cluster: what each brings, and when another one is asked."""
+
+import secrets
+
+import pytest
+
+from installed import Installed
+from trawler_crds.media_job import MediaJob
+
+COBALT_THEN_DIRECT = ["Cobalt", "Direct"]
+
+
+def seed() -> str:
+    return secrets.token_hex(6)
+
+
+def tried(job: MediaJob) -> list[tuple[str, str | None]]:
+    return [
+        (str(each.engine), str(each.reason) if each.reason else None)
+        for each in job.status.attempts or ()
+    ]
+
+
+def test_an_album_of_twelve_by_cobalt_is_stored_in_its_order(release: Installed) -> None:
+    """Each file the site's own, byte for byte, and where it belongs."""
+    mine = seed()
+    job = release.ended(release.ask(f"https://www.instagram.com/p/album12_{mine}"))
+    assert ("Succeeded", "Cobalt", 12) == (
+        job.status.phase,
+        job.status.engine,
+        job.status.file_count,
+    )
+    found = [file.sha256 for file in job.status.files or ()]
+    expected = [
+        release.record(f"{mine}-{n}", 0, "jpg" if n % 3 else "mp4")["sha256"] for n in range(1, 13)
+    ]
+    assert expected == found
+    assert [("Cobalt", None)] == tried(job)
+
+
+def test_the_other_engines_bring_what_is_theirs(release: Installed) -> None:
+    """A video whose sound is a file of its own; a page of pictures; a file."""
+    mine = seed()
+    names = {
+        "YtDlp": release.ask(f"http://site:8080/dash/{mine}.mpd"),
+        "GalleryDl": release.ask(f"http://site/gallery/{mine}"),
+        "Direct": release.ask(f"http://site:8080/video/{mine}.mp4"),
+    }
+    done = {engine: release.ended(name).status for engine, name in names.items()}
+    assert {engine: engine for engine in names} == {e: str(s.engine) for e, s in done.items()}
+    (video,) = done["YtDlp"].files or []
+    assert 240 == video.height
+    assert video.seconds == pytest.approx(4.0, abs=0.1)
+    pictures = [file.sha256 for file in done["GalleryDl"].files or ()]
+    assert [release.record(f"{mine}-{n}", 0, "jpg")["sha256"] for n in range(1, 5)] == pictures
+
+
+HANDED_OVER = {
+    "e.link.unsupported": "NotSupported",
+    "e.service.disabled": "NotSupported",
+    "e.fetch.empty": "SiteError",
+    "e.fetch.critical": "SiteError",
+    "e.youtube.login": "Throttled",
+    "e.invalid_body": "Internal",
+    "e.auth.key.missing": "Internal",
+    "limited": "Throttled",
+    "empty": "SiteError",
+    "half": "SiteError",
+    "broken": "SiteError",
+    "page": "SiteError",
+    "script": "SiteError",
+    "inward": "SiteError",
+    "foreign": "SiteError",
+    "nonsense": "SiteError",
+}
+"""What Cobalt says or does → what its turn is recorded as."""
+
+
+def test_every_class_of_failure_that_allows_it_is_another_engines_chance(
+    release: Installed,
+) -> None:
+    """The file comes all the same; `kubectl describe` tells why it was the second engine's."""
+    names = {
+        case: release.ask(f"http://site:8080/video/{case}_{seed()}.mp4", engines=COBALT_THEN_DIRECT)
+        for case in HANDED_OVER
+    }
+    for case, name in names.items():
+        job = release.ended(name)
+        assert "Succeeded" == job.status.phase, case
+        assert [("Cobalt", HANDED_OVER[case]), ("Direct", None)] == tried(job), case
+    described = release.kubectl.text("describe", "mediajob", names["e.fetch.empty"])
+    assert "Cobalt could not get it from the site. (fetch.empty)" in described
+
+
+@pytest.mark.parametrize(
+    ("case", "reason"),
+    [("e.content.video.private", "Unavailable"), ("e.content.too_long", "TooLarge")],
+)
+def test_what_nobody_else_would_get_ends_it(release: Installed, case: str, reason: str) -> None:
+    """No other engine is asked."""
+    url = f"http://site:8080/video/{case}_{seed()}.mp4"
+    job = release.ended(release.ask(url, engines=COBALT_THEN_DIRECT))
+    assert ("Failed", reason) == (job.status.phase, str(job.status.reason))
+    assert [("Cobalt", reason)] == tried(job)
