@@ -37,15 +37,7 @@ def proved(engine: Engine, url: str, scratch: Path, **more: Any) -> list[Proved]
     """Fetched and proved. Raises FetchError."""
     wish = order(url, **more)
     found = engine.fetch(wish, scratch, Quiet())
-    return prove_all(
-        found.files,
-        scratch=scratch,
-        media=wish.media,
-        limits=wish.limits,
-        title=found.source.title,
-        url=url,
-        unsorted=found.unsorted,
-    )
+    return prove_all(found, wish, scratch=scratch, moved=lambda *_: None)
 
 
 BOTH = (EngineName.DIRECT, EngineName.YT_DLP)

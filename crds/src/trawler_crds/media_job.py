@@ -35,6 +35,11 @@ class AudioFormat(StrEnum):
     WAV = "Wav"
 
 
+class DeliverAs(StrEnum):
+    PLAYABLE = "Playable"  # what Discord and every phone play
+    ORIGINAL = "Original"  # as the site had it
+
+
 class EngineName(StrEnum):
     DIRECT = "Direct"  # streams the address itself
     COBALT = "Cobalt"
@@ -96,6 +101,16 @@ class Media(Contract):
         ),
     ] = None
 
+    deliver_as: Annotated[
+        DeliverAs,
+        Field(
+            description="Playable: MP4 with H.264 and AAC, pictures that browsers show; converted only where needed."
+        ),
+    ] = DeliverAs.ORIGINAL
+    keep_original: Annotated[
+        bool, Field(description="Store what was converted as it came, too.")
+    ] = False
+
 
 class Limits(Contract):
     """How much one job may fetch."""
@@ -106,7 +121,11 @@ class Limits(Contract):
     max_files: Annotated[int, Field(ge=1, le=40)] = 20
     fit_bytes: Annotated[
         Int64 | None,
-        Field(ge=1, le=50_000_000_000, description="The size a file should fit for delivery."),
+        Field(
+            ge=1,
+            le=50_000_000_000,
+            description="The size that each file should fit: by choice of version; if Playable, by coding it anew.",
+        ),
     ] = None
 
 

@@ -29,6 +29,7 @@ class Stage(StrEnum):
 
     STARTING = "Starting"  # accepted, no process yet
     FETCHING = "Fetching"
+    CONVERTING = "Converting"  # into what plays and fits; counted in milliseconds of it
     PROVING = "Proving"
     STORING = "Storing"
     REPORTING = "Reporting"  # the result is repeated until recorded
@@ -104,6 +105,7 @@ class Progress(Message):
     attempt: int
     stage: Stage
     bytes: int = 0
+    """Of what comes from the site; while it is converted, milliseconds of the media that are done."""
     total: int | None = None
     rate: float | None = None
     title: Annotated[str | None, Field(max_length=256)] = None

@@ -2,6 +2,7 @@
 
 /video/SEED.mp4  /audio/SEED.mp3  /image/SEED.jpg|png|gif     the file itself; Range works
 /page/SEED       a page with <video>; ?title= ?times=         /hls/SEED.m3u8  three segments
+/odd/KIND/SEED.EXT  media that few play (odd_media.py): /odd/hevc/SEED.mp4, /odd/tiled/SEED.heic
 /dash/SEED.mpd   two sizes of a video, and its sound by itself
 /text/SEED       a page without media                         /album/SEED?count=3  a page with several
 /gallery/SEED?count=4  a page of pictures, an icon and a broken link among them
@@ -30,6 +31,7 @@ from aiohttp import web
 
 from trawler_sandbox.journal import Entry, Journal
 from trawler_sandbox.media import TYPES, Body, Studio
+from trawler_sandbox.odd_media import ODD
 
 BLOCK: Final = 256 * 1024
 MOST: Final = 2_000_000_000
@@ -53,6 +55,8 @@ class Site:
         for kind, endings in (("video", "mp4"), ("audio", "mp3"), ("image", "jpg|png|gif")):
             get(f"/{kind}/{_SEED}.{{ext:{endings}}}", self._file)
         get(f"/part/{{kind:silent|small}}/{_SEED}.{{ext:mp4}}", self._file)
+        odd = "|".join(sorted({name.partition(".")[0] for name in ODD}))
+        get(f"/odd/{{kind:{odd}}}/{_SEED}.{{ext:\\w+}}", self._odd)
         get(f"/part/sound/{_SEED}.{{ext:m4a}}", self._file)
         get(f"/dash/{_SEED}.mpd", self._manifest)
         get(f"/segment/{_SEED}.{{ext:ts}}", self._file)
@@ -141,6 +145,11 @@ class Site:
                 raise web.HTTPRequestRangeNotSatisfiable
             return await self._send(request, body, begin=begin, status=206)
         return await self._send(request, body)
+
+    async def _odd(self, request: web.Request) -> web.StreamResponse:
+        if f"{request.match_info['kind']}.{request.match_info['ext']}" not in ODD:
+            raise web.HTTPNotFound
+        return await self._file(request)
 
     # what misbehaves --------------------------------------------------------------------------
 

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from trawler_crds.media_job import Media
+from fetching import order
 from trawler_sandbox.media import Studio
-from trawler_worker.fetcher.engines.base import Fetched
+from trawler_worker.fetcher.engines.base import Fetched, Found
 from trawler_worker.fetcher.errors import FetchError
-from trawler_worker.fetcher.proof import prove
+from trawler_worker.fetcher.proof import prove_all
+from trawler_worker.protocol import Proved
 
 WRONG = 100.0
 """Seconds that a page says, of a file that lasts four."""
@@ -33,9 +34,13 @@ def test_what_a_page_says_counts_where_nothing_else_shows_the_end(
     path = tmp_path / "file"
     path.write_bytes(studio.clip("mp4"))
     file = Fetched(path=path, seconds=WRONG, **made)  # type: ignore[arg-type]
-    more = {"scratch": tmp_path, "media": Media(), "title": None, "url": "http://a.example/a.mp4"}
+    wish = order("http://a.example/a.mp4")
+
+    def prove() -> list[Proved]:
+        return prove_all(Found(files=[file]), wish, scratch=tmp_path, moved=lambda *_: None)
+
     if verified is None:
         with pytest.raises(FetchError):
-            prove(file, number=1, count=1, **more)  # type: ignore[arg-type]
+            prove()
         return
-    assert verified == prove(file, number=1, count=1, **more).verified  # type: ignore[arg-type]
+    assert [verified] == [each.verified for each in prove()]

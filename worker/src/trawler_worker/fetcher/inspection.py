@@ -6,6 +6,7 @@ from typing import Final
 
 from trawler_crds.failures import FailureReason
 from trawler_worker.fetcher import media
+from trawler_worker.fetcher.containers.boxes import is_indexed
 from trawler_worker.fetcher.containers.ending import ending_of
 from trawler_worker.fetcher.containers.reading import Bytes, Ending
 from trawler_worker.fetcher.containers.upright import Shown, shown
@@ -41,6 +42,10 @@ class Inspected:
     inside: media.Probe
     """Width and height are those of the upright picture."""
     ending: Ending
+    upright: bool = True
+    """Its pictures are coded as they are shown."""
+    indexed: bool = True
+    """Of an MP4: its index stands in front of all else, and is one for the whole."""
 
     @property
     def quality(self) -> int | None:
@@ -58,8 +63,10 @@ def inspect(path: Path, *, measured: bool = False) -> Inspected:
     with path.open("rb") as file:
         kind = sniff_file(file, size)
         seen = Shown()
+        indexed = True
         if kind is not None:
             seen = shown(Bytes(file, size), kind.demuxer, image=kind.image)
+            indexed = kind.demuxer != "mov" or kind.image or is_indexed(Bytes(file, size))
     if kind is None:
         raise FetchError(
             FailureReason.NOT_SUPPORTED, "What the site sent is not media that we know."
@@ -74,7 +81,13 @@ def inspect(path: Path, *, measured: bool = False) -> Inspected:
         inside = replace(inside, width=seen.size[0], height=seen.size[1])
     elif seen.turned:
         inside = replace(inside, width=inside.height, height=inside.width)
-    return Inspected(kind=_named(kind, inside), inside=inside, ending=ending)
+    return Inspected(
+        kind=_named(kind, inside),
+        inside=inside,
+        ending=ending,
+        upright=not seen.tilted,
+        indexed=indexed,
+    )
 
 
 def _named(kind: FileType, inside: media.Probe) -> FileType:

@@ -150,15 +150,7 @@ def _tried(order: Fetch, scratch: Path, engine: Engine, pipe: Pipe) -> Done:
     pipe.moved(Stage.PROVING, 0, None)
     try:
         with pipe.timed("prove"):
-            files = prove_all(
-                found.files,
-                scratch=scratch,
-                media=order.media,
-                limits=order.limits,
-                title=found.source.title,
-                url=order.url,
-                unsorted=found.unsorted,
-            )
+            files = prove_all(found, order, scratch=scratch, moved=pipe.moved)
     except FetchError as error:
         error.elsewhere = error.elsewhere or engine.second_hand
         raise

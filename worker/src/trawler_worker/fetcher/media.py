@@ -1,4 +1,4 @@
-"""libavformat and ffmpeg on a downloaded file: told what it is, allowed to open nothing else.
+"""libavformat on a downloaded file: told what it is, allowed to open nothing else.
 
 Reading goes through PyAV, in the job process that is forked with the library loaded: an ffprobe
 process costs 80 ms of start-up, this 2 ms (measured; ADR 0004).
@@ -6,15 +6,13 @@ process costs 80 ms of start-up, this 2 ms (measured; ADR 0004).
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import av
 import av.error
 import av.stream
 
 from trawler_crds.failures import FailureReason
-from trawler_crds.media_job import AudioFormat
-from trawler_worker.fetcher import ffmpeg
 from trawler_worker.fetcher.errors import FetchError
 from trawler_worker.fetcher.ffmpeg import FORMATS
 from trawler_worker.fetcher.sniff import FileType
@@ -34,6 +32,24 @@ class Probe:
     """Of the longest track."""
     shortest: float | None
     """Seconds of the shortest track of pictures or sound, where each says its own."""
+    coded_width: int | None = None
+    coded_height: int | None = None
+    """Of the pictures as they are coded, upright or not."""
+    pixels: str | None = None
+    """Their format, as libavcodec calls it."""
+    profile: str | None = None
+    field_order: int = 0
+    """0 unknown, 1 progressive, else interlaced (libavcodec)."""
+    transfer: int = 2
+    """Transfer characteristics of ITU-T H.273; 2: not said."""
+    aspect: float = 1.0
+    """How wide a pixel is, for its height."""
+    rate: float | None = None
+    """Pictures per second, on average."""
+    audio_profile: str | None = None
+    channels: int | None = None
+    longest_video: int = 0
+    """Which of several tracks of pictures has most of them."""
 
 
 def probe(path: Path, kind: FileType) -> Probe:
@@ -63,54 +79,44 @@ def _read(container: Any, kind: FileType) -> Probe:
         for stream in (*pictures, *sounds)
         if stream.duration and stream.time_base
     ]
+    # a stream that libavcodec has no decoder for has no such attributes
+    first, sound = _Stream(pictures), _Stream(sounds)
+    width, height = first.of("width") or None, first.of("height") or None
+    aspect = first.of("sample_aspect_ratio", stream=True)
     return Probe(
         video=bool(pictures) and not kind.image,
         audio=bool(sounds),
-        video_codec=_codec(pictures),
-        audio_codec=_codec(sounds),
-        # a stream that libavcodec has no decoder for has no such attributes
-        width=(getattr(pictures[0], "width", None) or None) if pictures else None,
-        height=(getattr(pictures[0], "height", None) or None) if pictures else None,
+        video_codec=first.codec,
+        audio_codec=sound.codec,
+        width=width,
+        height=height,
         seconds=container.duration / av.time_base if timed else None,
         shortest=min(lengths) if len(lengths) == len(pictures) + len(sounds) else None,
+        coded_width=width,
+        coded_height=height,
+        pixels=first.of("pix_fmt"),
+        profile=first.of("profile"),
+        field_order=int(first.of("field_order") or 0),
+        transfer=int(first.of("color_trc") or 2),
+        aspect=float(aspect) if aspect else 1.0,
+        rate=float(rate) if (rate := first.of("average_rate", stream=True)) else None,
+        audio_profile=sound.of("profile"),
+        channels=len(layout.channels) if (layout := sound.of("layout")) is not None else None,
+        longest_video=max(range(len(pictures)), key=lambda at: pictures[at].frames, default=0),
     )
 
 
-def _codec(streams: list[Any]) -> str | None:
-    context = streams[0].codec_context if streams else None
-    return str(context.name) if context is not None else None
+class _Stream:
+    """The first of some streams, where there is one."""
 
+    def __init__(self, streams: list[Any]) -> None:
+        self._stream = streams[0] if streams else None
+        self._context = streams[0].codec_context if streams else None
 
-_ENCODERS: Final = {
-    AudioFormat.MP3: ("libmp3lame", "mp3", "mp3"),
-    AudioFormat.M4A: ("aac", "ipod", "m4a"),
-    AudioFormat.OPUS: ("libopus", "ogg", "opus"),
-    AudioFormat.FLAC: ("flac", "flac", "flac"),
-    AudioFormat.WAV: ("pcm_s16le", "wav", "wav"),
-}
-_CODECS: Final = {
-    "mp3": AudioFormat.MP3,
-    "mp3float": AudioFormat.MP3,
-    "aac": AudioFormat.M4A,
-    "opus": AudioFormat.OPUS,
-    "libopus": AudioFormat.OPUS,
-    "flac": AudioFormat.FLAC,
-    "pcm_s16le": AudioFormat.WAV,
-}
+    @property
+    def codec(self) -> str | None:
+        """Of the format, not of the decoder that this library has for it."""
+        return str(self._context.codec.canonical_name) if self._context is not None else None
 
-
-def extract_audio(path: Path, kind: FileType, inside: Probe, wanted: AudioFormat | None) -> Path:
-    """Only the sound, in the wanted format (else in its own): a new file beside the old, which
-    goes. Raises FetchError.
-    """
-    own = _CODECS.get(inside.audio_codec or "")
-    target = wanted or own or AudioFormat.M4A
-    encoder, muxer, extension = _ENCODERS[target]
-    out = path.with_name(f"{path.stem}-audio.{extension}")
-    words = [
-        *("-vn", "-map", "0:a:0", "-map_metadata", "-1"),
-        *("-c:a", "copy" if target is own else encoder, "-f", muxer),
-    ]
-    ffmpeg.run([ffmpeg.Input(path=path, kind=kind)], words, out)
-    path.unlink()
-    return out
+    def of(self, name: str, *, stream: bool = False) -> Any:
+        return getattr(self._stream if stream else self._context, name, None)

@@ -3,21 +3,23 @@
 import filecmp
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from trawler_crds.failures import FailureReason
-from trawler_crds.media_job import AudioFormat, Limits, Media, MediaKind, Verified
+from trawler_crds.media_job import AudioFormat, Media, MediaKind, Verified
 from trawler_worker import naming
-from trawler_worker.fetcher import media as tools
 from trawler_worker.fetcher.containers.reading import Ending
-from trawler_worker.fetcher.engines.base import Fetched
+from trawler_worker.fetcher.conversion import sound
+from trawler_worker.fetcher.conversion.converter import Converter, Moved
+from trawler_worker.fetcher.engines.base import Fetched, Found
 from trawler_worker.fetcher.errors import FetchError
 from trawler_worker.fetcher.inspection import Inspected, inspect
 from trawler_worker.fetcher.limits import too_large
 from trawler_worker.fetcher.sniff import OGG
 from trawler_worker.files import NotPlain, opened
-from trawler_worker.protocol import Proved
+from trawler_worker.protocol import Fetch, Proved
 
 _TOLERANCE_SHARE: Final = 0.02
 _TOLERANCE_SECONDS: Final = 2.0
@@ -31,21 +33,13 @@ _MISSING: Final = {
 }
 
 
-def prove_all(
-    files: list[Fetched],
-    *,
-    scratch: Path,
-    media: Media,
-    limits: Limits,
-    title: str | None,
-    url: str,
-    unsorted: bool = False,
-) -> list[Proved]:
-    """Prove every file, each once. Raises FetchError for the first that fails. Of `unsorted` ones what is worth
-    showing is taken: neither icons nor what is no media.
+def prove_all(found: Found, order: Fetch, *, scratch: Path, moved: Moved) -> list[Proved]:
+    """Prove every file, each once, and make of it what is to be delivered. Raises FetchError for the first that fails.
+    Of what nobody sorted, what is worth showing is taken: neither icons nor what is no media.
     """
-    different = _different(files)
-    if unsorted:
+    limits = order.limits
+    different = _different(found.files)
+    if found.unsorted:
         different = [file for file in different if _is_worth_showing(file.path)]
     if not different:
         raise FetchError(FailureReason.NOTHING_FOUND)
@@ -53,17 +47,11 @@ def prove_all(
         raise FetchError(
             FailureReason.TOO_LARGE, f"There are more than the {limits.max_files} files allowed."
         )
+    converter = Converter(order, moved)
+    made = [each for file in different for each in _prove(file, order, scratch, converter)]
     proved = [
-        prove(
-            file,
-            scratch=scratch,
-            media=media,
-            title=title,
-            url=url,
-            number=n,
-            count=len(different),
-        )
-        for n, file in enumerate(different, 1)
+        _described(each, order, title=found.source.title, number=number, count=len(made))
+        for number, each in enumerate(made, 1)
     ]
     if sum(file.bytes for file in proved) > limits.max_bytes:
         raise too_large(limits)
@@ -96,49 +84,63 @@ def _same(one: Path, other: Path) -> bool:
         return False
 
 
-def prove(
-    file: Fetched,
-    *,
-    scratch: Path,
-    media: Media,
-    title: str | None,
-    url: str,
-    number: int,
-    count: int,
-) -> Proved:
-    """Prove one file and convert it to what was asked for. Raises FetchError."""
+@dataclass(frozen=True, kw_only=True)
+class _Made:
+    """A proved file as it is to be stored."""
+
+    path: Path
+    seen: Inspected
+    verified: Verified
+    called: str | None
+
+
+def _prove(file: Fetched, order: Fetch, scratch: Path, converter: Converter) -> list[_Made]:
+    """Prove one file and convert it to what was asked for; with the original where that is wanted too. Raises
+    FetchError.
+    """
+    media = order.media
     path = _closed(file.path, scratch)
     seen = inspect(path, measured=file.measured)
     _lasts_as_announced(file, seen)
     verified = _verified(file, seen)
     if media.kind is MediaKind.AUDIO and seen.inside.audio and _needs_converting(seen, media):
-        path = _closed(
-            tools.extract_audio(path, seen.kind, seen.inside, media.audio_format), scratch
-        )
+        path = _closed(sound.extract(path, seen, media.audio_format), scratch)
         seen = inspect(path, measured=True)  # our own program wrote it to its end
         _lasts_as_announced(file, seen)
     _fits_the_wish(seen, media)
-    inside = seen.inside
-    now = path.stat()
+    original = _Made(path=path, seen=seen, verified=verified, called=file.called)
+    if media.keep_original:
+        original = replace(original, path=path.with_name(f"{path.stem}-original{path.suffix}"))
+        os.link(path, original.path)
+    made, shown = converter.playable(path, seen)
+    if made == path:
+        if media.keep_original:
+            original.path.unlink()
+        return [replace(original, path=path)]
+    played = _Made(path=_closed(made, scratch), seen=shown, verified=verified, called=file.called)
+    return [played, original] if media.keep_original else [played]
+
+
+def _described(each: _Made, order: Fetch, *, title: str | None, number: int, count: int) -> Proved:
+    inside, kind, now = each.seen.inside, each.seen.kind, each.path.stat()
+    opus = each.path.suffix == ".opus" and kind is OGG
     return Proved(
-        path=path.name,
+        path=each.path.name,
         inode=now.st_ino,
         changed_ns=now.st_ctime_ns,
         name=naming.file_name(
-            called=title or file.called,
-            url=url,
-            extension="opus"
-            if path.suffix == ".opus" and seen.kind is OGG
-            else seen.kind.extension,
+            called=title or each.called,
+            url=order.url,
+            extension="opus" if opus else kind.extension,
             number=number,
             count=count,
         ),
         bytes=now.st_size,
-        type=seen.kind.type,
+        type=kind.type,
         width=inside.width,
         height=inside.height,
         seconds=round(inside.seconds, 3) if inside.seconds is not None else None,
-        verified=verified,
+        verified=each.verified,
     )
 
 

@@ -48,6 +48,8 @@ M2TS: Final = _type("video/mp2t", "m2ts", "mpegts")
 GIF: Final = _type("image/gif", "gif", "gif")
 JPEG: Final = _type("image/jpeg", "jpg", "jpeg_pipe")
 PNG: Final = _type("image/png", "png", "png_pipe")
+MOVING_PNG: Final = _type("image/png", "png", "apng")
+"""Nothing that is sniffed: who made one reads all of its pictures so."""
 WEBP: Final = _type("image/webp", "webp", "webp_pipe")
 AVIF: Final = _type("image/avif", "avif", "mov")
 HEIC: Final = _type("image/heic", "heic", "mov")

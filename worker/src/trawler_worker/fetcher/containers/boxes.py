@@ -42,6 +42,16 @@ def boxes(data: Bytes, begin: int, end: int) -> Iterator[Box]:
         at += length
 
 
+def is_indexed(data: Bytes) -> bool:
+    """Whether the index stands before the media and holds all of it: then a player begins at once."""
+    for box in boxes(data, 0, data.size):
+        if box.name == b"moov":
+            return child(data, box, b"mvex") is None
+        if box.name == b"mdat":
+            return False
+    return False
+
+
 def child(data: Bytes, parent: Box, *path: bytes) -> Box | None:
     """The first box at the end of a path of names; none that reaches beyond its parent."""
     here: Box | None = parent

@@ -25,6 +25,8 @@ class Shown:
 
     turned: bool = False
     """Width and height of the streams change places."""
+    tilted: bool = False
+    """It is shown in another way than it is coded: turned, upside down or mirrored."""
     size: tuple[int, int] | None = None
     """Of the upright picture, where the file says it by itself."""
 
@@ -43,11 +45,16 @@ def _tiles(data: Bytes) -> Shown:
 
 
 def _film(data: Bytes) -> Shown:
-    return Shown(turned=_film_is_turned(data))
+    matrix = _matrix(data)
+    if matrix is None:
+        return Shown()
+    a, b, _, c, d, *_ = matrix
+    turned = abs(b) >= _ONE // 2 and abs(c) >= _ONE // 2 and not a and not d
+    return Shown(turned=turned, tilted=bool(b or c or a < 0 or d < 0))
 
 
-def _film_is_turned(data: Bytes) -> bool:
-    """Whether the first track of pictures is shown on its side (the matrix of ISO/IEC 14496-12, 8.3.2)."""
+def _matrix(data: Bytes) -> tuple[int, ...] | None:
+    """How the first track of pictures is shown (ISO/IEC 14496-12, 8.3.2)."""
     movie = next((b for b in boxes(data, 0, data.size) if b.name == b"moov"), None)
     for track in tracks(data, movie) if movie is not None else []:
         head = child(data, track, b"tkhd")
@@ -56,17 +63,15 @@ def _film_is_turned(data: Bytes) -> bool:
             continue
         at = head.begin + (52 if data.at(head.begin, 1) == b"\1" else 40)
         matrix = data.at(at, 36)
-        if len(matrix) < 36:
-            return False
-        a, b, _, c, d, *_ = struct.unpack(">9i", matrix)
-        return bool(abs(b) >= _ONE // 2 and abs(c) >= _ONE // 2 and not a and not d)
-    return False
+        return struct.unpack(">9i", matrix) if len(matrix) == 36 else None
+    return None
 
 
 def _matroska(data: Bytes) -> Shown:
     """The roll of the projection of the first track of pictures (RFC 9559, 5.1.4.1.28.46)."""
     roll = matroska.roll(data)
-    return Shown(turned=roll is not None and 45 < abs(roll) % 180 < 135)
+    turned = roll is not None and 45 < abs(roll) % 180 < 135
+    return Shown(turned=turned, tilted=bool(roll))
 
 
 def _jpeg(data: Bytes) -> Shown:

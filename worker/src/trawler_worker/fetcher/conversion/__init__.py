@@ -1,0 +1,1 @@
+"""From what a site had to what plays where it is shown."""

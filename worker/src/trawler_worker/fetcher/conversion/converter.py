@@ -1,0 +1,163 @@
+"""What becomes of proved files: what plays and what fits, where that is asked for."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from trawler_crds.media_job import DeliverAs, MediaKind
+from trawler_crds.messages import Stage
+from trawler_worker.fetcher.conversion import film, pictures, sound
+from trawler_worker.fetcher.conversion.film import Target
+from trawler_worker.fetcher.conversion.plans import Plan, Track, Work, plan
+from trawler_worker.fetcher.conversion.sizes import budget, worth_watching
+from trawler_worker.fetcher.ffmpeg import Heard
+from trawler_worker.fetcher.inspection import Inspected, inspect
+from trawler_worker.fetcher.sniff import GIF, MOVING_PNG, WEBP
+from trawler_worker.protocol import Fetch
+
+Moved = Callable[[Stage, int, int | None], None]
+"""Told of the stage, and of milliseconds of the media that are done, of all."""
+TRIES: Final = 3
+"""How often a film is coded until it fits: it is rarely missed twice."""
+
+
+class Converter:
+    """For the files of one job."""
+
+    def __init__(self, order: Fetch, moved: Moved) -> None:
+        self._media = order.media
+        self._fit = order.limits.fit_bytes
+        self._moved = moved
+        self._told = 0.0
+
+    def playable(self, path: Path, seen: Inspected) -> tuple[Path, Inspected]:
+        """The file as it is to be delivered, in place of what it was. Raises FetchError."""
+        if self._media.deliver_as is not DeliverAs.PLAYABLE:
+            return path, seen
+        wanted = plan(seen)
+        if self._must_shrink(path, seen):
+            found = self._shrunk(path, seen, wanted)
+            if found is not None:
+                return found
+        match wanted.work:
+            case Work.FILM:
+                return self._played(path, seen, wanted)
+            case Work.SOUND:
+                return self._made(sound.extract(path, seen, None, heard=self._heard(seen)), path)
+            case Work.PICTURE:
+                return self._picture(path, seen)
+            case Work.KEEP:
+                return path, seen
+
+    def _played(self, path: Path, seen: Inspected, wanted: Plan) -> tuple[Path, Inspected]:
+        """A film as everybody plays it; where that made it too large, with fewer bits."""
+        out = _beside(path, "mp4")
+        film.convert(path, seen, wanted, out, heard=self._heard(seen))
+        if self._fit is not None and out.stat().st_size > self._fit:
+            kept = out.rename(out.with_name(f"{out.stem}-large.mp4"))
+            fitting = self._squeezed(path, seen, wanted.audio)
+            if fitting is not None:
+                kept.unlink()
+                return fitting
+            out = kept
+        return self._made(out, path)
+
+    def _must_shrink(self, path: Path, seen: Inspected) -> bool:
+        """Whether it is too large as it is; what is coded anew may be so only then."""
+        if self._fit is None or self._media.kind is MediaKind.AUDIO:
+            return False
+        return path.stat().st_size > self._fit and (seen.inside.video or seen.kind.image)
+
+    def _shrunk(self, path: Path, seen: Inspected, wanted: Plan) -> tuple[Path, Inspected] | None:
+        """The same, small enough; None where it would not be worth looking at."""
+        assert self._fit is not None
+        if seen.inside.video:
+            return self._squeezed(path, seen, wanted.audio)
+        if seen.kind in {GIF, WEBP} and pictures.frames(path) > 1:
+            return self._moving(path, seen)
+        out = _beside(path, "webp")
+        if not pictures.to_webp(path, out, limit=self._fit):
+            out.unlink(missing_ok=True)
+            return None
+        return self._made(out, path)
+
+    def _squeezed(self, path: Path, seen: Inspected, audio: Track) -> tuple[Path, Inspected] | None:
+        assert self._fit is not None
+        seconds = seen.inside.seconds
+        if not seconds:
+            return None
+        rate = min(seen.inside.rate or 30.0, film.MOST_RATE)
+        limit = self._fit
+        track = Track.ENCODE if audio is not Track.NONE else audio
+        out = _beside(path, "mp4")
+        again = False
+        size = film.size_of(seen)
+        for _ in range(TRIES):
+            bits = budget(limit, seconds, sound=audio is not Track.NONE)
+            fitting = worth_watching(size, rate, bits.video)
+            if fitting is None:
+                return None
+            again = again and fitting == size
+            size = fitting
+            target = Target(size=size, video_rate=bits.video, sound_rate=bits.sound)
+            heard = self._heard(seen, passes=2)
+            film.squeeze(path, seen, target, out, audio=track, again=again, heard=heard)
+            made = out.stat().st_size
+            if made <= self._fit:
+                for log in path.parent.glob(f"{out.stem}-pass*"):
+                    log.unlink()
+                return self._made(out, path)
+            limit, again = int(limit * self._fit / made * 0.97), True
+        out.unlink()
+        return None
+
+    def _moving(self, path: Path, seen: Inspected) -> tuple[Path, Inspected] | None:
+        """A moving picture as a film, which takes a tenth."""
+        made = self._film_of(path, seen)
+        if made[0].stat().st_size > (self._fit or 0):
+            return self._squeezed(*made, Track.NONE) or made
+        return made
+
+    def _picture(self, path: Path, seen: Inspected) -> tuple[Path, Inspected]:
+        if pictures.frames(path) > 1:
+            return self._film_of(path, seen)
+        out = _beside(path, "webp")
+        pictures.to_webp(path, out, limit=self._fit)
+        return self._made(out, path)
+
+    def _film_of(self, path: Path, seen: Inspected) -> tuple[Path, Inspected]:
+        """Moving WebP and AVIF by way of moving PNG: ffmpeg reads neither well."""
+        if seen.kind is not GIF:
+            through = _beside(path, "png")
+            pictures.to_moving_png(path, through)
+            path, seen = self._made(through, path)
+            seen = replace(seen, kind=MOVING_PNG)
+        out = _beside(path, "mp4")
+        wanted = Plan(work=Work.FILM, video=Track.ENCODE)
+        film.convert(path, seen, wanted, out, heard=self._heard(seen))
+        return self._made(out, path)
+
+    def _made(self, out: Path, of: Path) -> tuple[Path, Inspected]:
+        """What came of it, looked at like all that comes."""
+        of.unlink(missing_ok=True)
+        return out, inspect(out, measured=True)
+
+    def _heard(self, seen: Inspected, *, passes: int = 1) -> Heard:
+        total = round((seen.inside.seconds or 0) * 1000) * passes
+        self._moved(Stage.CONVERTING, 0, total or None)
+
+        def heard(seconds: float) -> None:
+            now = time.monotonic()
+            if now - self._told >= 0.25:
+                self._told = now
+                done = round(seconds * 1000)
+                self._moved(Stage.CONVERTING, min(done, total) if total else done, total or None)
+
+        return heard
+
+
+def _beside(path: Path, extension: str) -> Path:
+    """A name for what is made of it."""
+    return path.with_name(f"{path.stem}-made.{extension}")
