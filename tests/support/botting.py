@@ -51,6 +51,7 @@ class BotProcess:
             "SCRATCH": str(folder),
             "COOLDOWN_SECONDS": "0",
             "REQUESTS_PER_MINUTE": "1000",
+            "SHRINK": "false",  # most tests are about what is too large
             "HEALTH_PORT": str(self._port),
         }
         self._env = {f"TRAWLER_BOT_{key}": value for key, value in {**beside, **mine}.items()}

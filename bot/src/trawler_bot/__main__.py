@@ -159,6 +159,7 @@ def _offer(bot: Bot, tracker: JobTracker, services: Services, settings: Settings
         per_minute=settings.requests_per_minute,
         queue=settings.queue.wire(),
         reuse_seconds=settings.reuse_seconds,
+        shrink=settings.shrink,
     )
     requests = RequestService(tracker, services, rules)
     offered = Commands(

@@ -76,6 +76,9 @@ class Settings(BaseSettings):
     reuse_seconds: float = 3600
     """For which the operator answers from the store."""
 
+    shrink: bool = True
+    """Code smaller what is larger than Discord takes, as long as it stays worth watching."""
+
     links_public_url: str = ""
     """Under which people reach `links_port`; empty: no file is ever public."""
 

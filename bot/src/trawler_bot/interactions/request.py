@@ -9,7 +9,7 @@ from trawler_bot.interactions import rights
 from trawler_bot.interactions.urls import Link
 from trawler_bot.jobs import ids
 from trawler_bot.storage.database import TOKEN_SECONDS, InteractionToken, Request
-from trawler_crds.media_job import Delivery, DiscordDelivery, Media, MediaJobSpec
+from trawler_crds.media_job import DeliverAs, Delivery, DiscordDelivery, Limits, Media, MediaJobSpec
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,17 @@ class DownloadRequest:
     private: bool = False
 
 
-def spec(interaction: discord.Interaction, link: Link, wanted: DownloadRequest) -> MediaJobSpec:
-    """Of its MediaJob. All words are in the language of whoever asked: the reply answers them."""
+def spec(
+    interaction: discord.Interaction, link: Link, wanted: DownloadRequest, *, fit: int | None
+) -> MediaJobSpec:
+    """Of its MediaJob: what plays in Discord, if possible of at most `fit` bytes. All words are in the language of
+    whoever asked: the reply answers them.
+    """
     return MediaJobSpec(
         url=link.url,
         queue=ids.queue(interaction.guild_id) if interaction.guild_id else "default",
-        media=wanted.media,
+        media=wanted.media.model_copy(update={"deliver_as": DeliverAs.PLAYABLE}),
+        limits=Limits(fit_bytes=fit),
         delivery=Delivery(
             discord=DiscordDelivery(
                 guild_id=str(interaction.guild_id) if interaction.guild_id else None,

@@ -11,6 +11,7 @@ from opentelemetry.trace import SpanKind
 
 from trawler_bot.delivery.message import UNSURE, view
 from trawler_bot.delivery.tracker import JobTracker
+from trawler_bot.delivery.upload_limits import Route
 from trawler_bot.interactions import request as requests
 from trawler_bot.interactions import rights, urls
 from trawler_bot.interactions.cooldown import Cooldown
@@ -70,6 +71,8 @@ class Rules:
     queue: dict[str, Any]
     """The spec of a new server's MediaQueue."""
     reuse_seconds: float
+    shrink: bool = True
+    """Whether what is too large for Discord is coded smaller."""
 
 
 class RequestService:
@@ -186,7 +189,9 @@ class RequestService:
         names = [ids.job(interaction.id, at) for at in range(1, len(wanted) + 1)]
 
         async def make(name: str, link: Link) -> MediaJob | None:
-            spec = requests.spec(interaction, link, DownloadRequest(link.written))
+            spec = requests.spec(
+                interaction, link, DownloadRequest(link.written), fit=self._fit(interaction)
+            )
             try:
                 return await self._services.jobs.create(name, spec)
             except (ApiAway, Refused, Missing) as error:
@@ -310,6 +315,13 @@ class RequestService:
             await reply_ephemeral(interaction, say(to, Key.COOLDOWN, time=span(wait)))
         return bool(wait)
 
+    def _fit(self, interaction: discord.Interaction) -> int | None:
+        """Bytes that a file should have at most, to be attached here; None where files are not made smaller."""
+        if not self._rules.shrink:
+            return None
+        announced = interaction.filesize_limit
+        return self._services.limits.of(interaction.guild_id or 0, Route.TOKEN, announced)
+
     # doing ------------------------------------------------------------------------------------
 
     async def _begin(
@@ -322,7 +334,7 @@ class RequestService:
     ) -> bool:
         token = requests.token(interaction)
         asked = requests.request(interaction, name, link.written)
-        spec = requests.spec(interaction, link, wanted)
+        spec = requests.spec(interaction, link, wanted, fit=self._fit(interaction))
         noted = not requests.found_without_token(interaction, wanted)
         with self._tracker.answering(name):
             self._unanswered += 1

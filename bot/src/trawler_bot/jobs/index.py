@@ -11,6 +11,7 @@ from trawler_bot.jobs import ids
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import (
     TERMINAL,
+    DeliverAs,
     DeliveryStatus,
     DiscordDelivery,
     Media,
@@ -67,6 +68,10 @@ class JobSummary:
         return self.phase in TERMINAL
 
 
+PLAIN: Final = Media(deliver_as=DeliverAs.PLAYABLE)
+"""What somebody wants who says nothing but a link."""
+
+
 def summarize(job: MediaJob, where: DiscordDelivery) -> JobSummary:
     """What is worth keeping of a job."""
     status = job.status
@@ -92,7 +97,7 @@ def summarize(job: MediaJob, where: DiscordDelivery) -> JobSummary:
         follows=status.follows,
         reusable=(
             status.phase is Phase.SUCCEEDED
-            and job.spec.media == Media()
+            and job.spec.media == PLAIN
             and job.spec.reuse is Reuse.ALWAYS
         ),
     )

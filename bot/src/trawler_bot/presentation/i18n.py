@@ -34,6 +34,7 @@ class Key(StrEnum):
     STARTING = "starting"
     FETCHING = "fetching"
     PROVING = "proving"
+    CONVERTING = "converting"
     STORING = "storing"
     OF = "of"
     LEFT = "left"
@@ -111,6 +112,7 @@ STAGES: Final[Mapping[Stage, Key]] = {
     Stage.STARTING: Key.STARTING,
     Stage.FETCHING: Key.FETCHING,
     Stage.PROVING: Key.PROVING,
+    Stage.CONVERTING: Key.CONVERTING,
     Stage.STORING: Key.STORING,
     Stage.REPORTING: Key.STORING,
 }

@@ -148,6 +148,8 @@ def running(
     state = say(to, i18n.STAGES[progress.stage])
     if progress.stage is Stage.FETCHING:
         state = " · ".join([state, *_figures(progress, to)])
+    elif progress.stage is Stage.CONVERTING and progress.total:
+        state = f"{state} · {min(100, progress.bytes * 100 // progress.total)} %"
     if shown is not None or not may_show(job, progress.age_limit):
         return _going(job, to, state, shown)
     found = _reply(job, to, [state], (Act.CANCEL,), title=progress.title)

@@ -38,7 +38,7 @@ class Converter:
             return path, seen
         wanted = plan(seen)
         if self._must_shrink(path, seen):
-            found = self._shrunk(path, seen, wanted)
+            found = self._shrunk(path, seen)
             if found is not None:
                 return found
         match wanted.work:
@@ -57,7 +57,7 @@ class Converter:
         film.convert(path, seen, wanted, out, heard=self._heard(seen))
         if self._fit is not None and out.stat().st_size > self._fit:
             kept = out.rename(out.with_name(f"{out.stem}-large.mp4"))
-            fitting = self._squeezed(path, seen, wanted.audio)
+            fitting = self._squeezed(path, seen)
             if fitting is not None:
                 kept.unlink()
                 return fitting
@@ -70,11 +70,11 @@ class Converter:
             return False
         return path.stat().st_size > self._fit and (seen.inside.video or seen.kind.image)
 
-    def _shrunk(self, path: Path, seen: Inspected, wanted: Plan) -> tuple[Path, Inspected] | None:
+    def _shrunk(self, path: Path, seen: Inspected) -> tuple[Path, Inspected] | None:
         """The same, small enough; None where it would not be worth looking at."""
         assert self._fit is not None
         if seen.inside.video:
-            return self._squeezed(path, seen, wanted.audio)
+            return self._squeezed(path, seen)
         if seen.kind in {GIF, WEBP} and pictures.frames(path) > 1:
             return self._moving(path, seen)
         out = _beside(path, "webp")
@@ -83,19 +83,19 @@ class Converter:
             return None
         return self._made(out, path)
 
-    def _squeezed(self, path: Path, seen: Inspected, audio: Track) -> tuple[Path, Inspected] | None:
+    def _squeezed(self, path: Path, seen: Inspected) -> tuple[Path, Inspected] | None:
         assert self._fit is not None
         seconds = seen.inside.seconds
         if not seconds:
             return None
         rate = min(seen.inside.rate or 30.0, film.MOST_RATE)
         limit = self._fit
-        track = Track.ENCODE if audio is not Track.NONE else audio
+        track = Track.ENCODE if seen.inside.audio else Track.NONE
         out = _beside(path, "mp4")
         again = False
         size = film.size_of(seen)
         for _ in range(TRIES):
-            bits = budget(limit, seconds, sound=audio is not Track.NONE)
+            bits = budget(limit, seconds, sound=seen.inside.audio)
             fitting = worth_watching(size, rate, bits.video)
             if fitting is None:
                 return None
@@ -117,7 +117,7 @@ class Converter:
         """A moving picture as a film, which takes a tenth."""
         made = self._film_of(path, seen)
         if made[0].stat().st_size > (self._fit or 0):
-            return self._squeezed(*made, Track.NONE) or made
+            return self._squeezed(*made) or made
         return made
 
     def _picture(self, path: Path, seen: Inspected) -> tuple[Path, Inspected]:

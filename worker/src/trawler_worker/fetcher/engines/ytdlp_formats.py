@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from yt_dlp.utils._utils import _UnsafeExtensionError
 
-from trawler_crds.media_job import MediaKind
+from trawler_crds.media_job import DeliverAs, MediaKind
 from trawler_worker.protocol import Fetch
 
 Form = dict[str, Any]
@@ -15,6 +15,12 @@ SOUND: Final = "ba/b"
 ANY: Final = "bv*+ba/b/bv*/ba"
 _MP4: Final = "bv*[vcodec~='^(avc|h264|av01)']+ba[acodec~='^(mp4a|aac|mp3)']"
 _WEBM: Final = "bv*[vcodec~='^(vp0?8|vp0?9|av01)']+ba[acodec~='^(opus|vorbis)']"
+H264: Final = (
+    "bv*[vcodec~='^(avc|h264)']+ba[acodec~='^(mp4a|aac)']/b[vcodec~='^(avc|h264)'][ext=mp4]"
+)
+"""What needs no coding anew to play everywhere."""
+GOOD: Final = 720
+"""A quality that is worth more than a better one that has to be coded anew."""
 PLAYABLE: Final = (_MP4, "b", _WEBM)
 """What Discord and browsers play: H.264 or AV1 with AAC in MP4, whatever the site joined itself, VP8, VP9 or AV1
 with Opus or Vorbis in WebM. All else would be joined into a Matroska, which nobody plays."""
@@ -55,17 +61,47 @@ def _name_safely(form: Form) -> None:
 def chooser(order: Fetch, build: Callable[[str], Select]) -> Select:
     """A selector of formats as yt-dlp wants one; `build` makes such a one from its own words."""
     sound = order.media.kind is MediaKind.AUDIO
+    playable = order.media.deliver_as is DeliverAs.PLAYABLE and not sound
+    best = build(H264) if playable else None
     preferred = [] if sound else [build(words) for words in PLAYABLE]
     otherwise = build(SOUND if sound else ANY)
+
+    def pick(context: dict[str, Any], limit: int | None) -> list[Form]:
+        narrowed = {**context, "formats": fitting(list(context["formats"]), limit)}
+        found = [form for select in preferred for form in select(dict(narrowed))]
+        plain = list(best(dict(narrowed))) if best is not None else []
+        top = max((quality(form) or 0 for form in found), default=0)
+        if plain and (quality(plain[0]) or 0) >= min(top, GOOD):
+            return plain
+        if found:
+            return [max(found, key=lambda form: quality(form) or 0)]  # of equals, the first
+        return list(otherwise(narrowed))
 
     def choose(context: dict[str, Any]) -> Iterator[Form]:
         for form in context["formats"]:
             _name_safely(form)
-        narrowed = {**context, "formats": fitting(list(context["formats"]), order.media.max_height)}
-        found = [form for select in preferred for form in select(dict(narrowed))]
-        if found:
-            yield max(found, key=lambda form: quality(form) or 0)  # of equals, the first
-        else:
-            yield from otherwise(narrowed)
+        limits = [order.media.max_height]
+        if order.limits.fit_bytes is not None and not sound:
+            limits += _steps(context["formats"], order.media.max_height)
+        picked = [pick(context, limit) for limit in limits]
+        known = (each for each in picked if 0 < _bytes(each) <= (order.limits.fit_bytes or 0))
+        yield from next(known, picked[0])
 
     return choose
+
+
+def _steps(forms: list[Form], limit: int | None) -> list[int]:
+    """Qualities that are offered, from large to small."""
+    found = {quality(form) or 0 for form in forms if _has_pictures(form)}
+    return sorted((each for each in found if 0 < each <= (limit or each)), reverse=True)
+
+
+def _bytes(forms: list[Form]) -> int:
+    """Of a version, all its parts together; 0 where one does not say."""
+    sizes = [_size(part) for form in forms for part in form.get("requested_formats") or [form]]
+    return sum(sizes) if all(sizes) else 0
+
+
+def _size(form: Form) -> int:
+    said = form.get("filesize") or form.get("filesize_approx")
+    return int(said) if isinstance(said, int | float) and said > 0 else 0
