@@ -10,7 +10,7 @@ from trawler_bot.delivery.packing import STEPS, step_down
 from trawler_bot.delivery.public_links import part
 from trawler_bot.delivery.rate_limits import RateLimitMonitor
 from trawler_bot.jobs import ids
-from trawler_bot.jobs.index import JobIndex
+from trawler_bot.jobs.index import PLAIN, JobIndex
 from trawler_bot.presentation import listings
 from trawler_bot.presentation.i18n import CATALOGUES, ENGLISH
 from trawler_bot.storage.database import InteractionToken
@@ -41,7 +41,8 @@ def job(
     meta = ObjectMeta(name=name, uid=f"uid-{name}", creation_timestamp="2026-11-21T10:00:00Z")
     ended = "2026-11-21T10:00:05Z" if phase is Phase.SUCCEEDED else None
     status = MediaJobStatus(phase=phase, completion_time=ended)
-    return MediaJob(metadata=meta, spec=MediaJobSpec(url=url, **spec), status=status)
+    wanted = {"media": PLAIN, **spec}
+    return MediaJob(metadata=meta, spec=MediaJobSpec(url=url, **wanted), status=status)
 
 
 @pytest.mark.parametrize(

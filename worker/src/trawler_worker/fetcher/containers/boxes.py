@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from trawler_worker.fetcher.containers.reading import Bytes
+from trawler_worker.fetcher.containers.reading import Bytes, TooManyParts
 
 MAX_INDEX: Final = 64 * 1024 * 1024
 """Bytes of one table of samples. Two hours at 60 pictures a second need 2 MB."""
@@ -43,12 +43,17 @@ def boxes(data: Bytes, begin: int, end: int) -> Iterator[Box]:
 
 
 def is_indexed(data: Bytes) -> bool:
-    """Whether the index stands before the media and holds all of it: then a player begins at once."""
-    for box in boxes(data, 0, data.size):
-        if box.name == b"moov":
-            return child(data, box, b"mvex") is None
-        if box.name == b"mdat":
-            return False
+    """Whether the index stands before the media and holds all of it: then a player begins at once. Not where that
+    would take long to see.
+    """
+    try:
+        for box in boxes(data, 0, data.size):
+            if box.name == b"moov":
+                return child(data, box, b"mvex") is None
+            if box.name == b"mdat":
+                return False
+    except TooManyParts:
+        pass
     return False
 
 
