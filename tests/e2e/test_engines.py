@@ -102,3 +102,27 @@ def test_what_nobody_else_would_get_ends_it(release: Installed, case: str, reaso
     job = release.ended(release.ask(url, engines=COBALT_THEN_DIRECT))
     assert ("Failed", reason) == (job.status.phase, str(job.status.reason))
     assert [("Cobalt", reason)] == tried(job)
+
+
+def test_a_site_that_refuses_is_left_alone_and_others_go_on(release: Installed) -> None:
+    """The breaker opens, its jobs wait and say why, another site is served at once; it closes by itself."""
+    release.mood(bad=True)
+    names = [
+        release.ask(f"http://site:8080/moody/{seed()}.mp4", engines=["Direct"], backoffLimit=5)
+        for _ in range(8)
+    ]
+    try:
+        late = release.ask(f"http://site:8080/moody/{seed()}.mp4", engines=["Direct"])
+        waits = release.until(
+            late, lambda job: job.status.reason is not None, what="that it is said", timeout=60
+        )
+        assert "Queued" == waits.status.phase
+        assert "site:8080 is refusing us at the moment" in (waits.status.message or "")
+        assert "Throttled" in release.kubectl.text("get", "mediajobs", late)
+        other = release.ended(release.ask(f"http://site/video/{seed()}.mp4"))
+        assert "Succeeded" == other.status.phase
+    finally:
+        release.mood(bad=False)
+    for name in (*names, late):
+        assert "Succeeded" == release.ended(name, timeout=150).status.phase
+    assert len(release.requests_for("/moody/")) < 8 * 6

@@ -117,6 +117,10 @@ class Installed:
         found: list[dict[str, Any]] = self._service("site", 8080, f"/_/log?containing={seed}")
         return found
 
+    def mood(self, *, bad: bool) -> None:
+        """Have /moody/ refuse everything, or no more."""
+        self._service("site", 8080, f"/_/mood?bad={int(bad)}")
+
     def downloads(self, seed: str) -> int:
         """Full downloads of the file, by GETs that began at its first byte."""
         return sum(

@@ -69,6 +69,8 @@ class Order(Message):
     media: Media = Media()
     engines: list[EngineName] = []
     limits: Limits = Limits()
+    avoid: list[EngineName] = []
+    """Engines that this site refuses at the moment: asked only where no other one is there."""
     attempt_seconds: int
 
 

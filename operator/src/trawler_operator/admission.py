@@ -35,6 +35,11 @@ def admit(job: MediaJob, board: Board, wall: float) -> WriteStatus:
         "phase": Phase.QUEUED,
         "follows": ahead.name if ahead is not None else None,
     }
+    if board.refuses(job):
+        changes |= {
+            "reason": FailureReason.THROTTLED,
+            "message": f"{host(job)} is refusing us at the moment. This is tried again in a while.",
+        }
     return WriteStatus(uid=job.uid, version=job.version, changes=changes)
 
 

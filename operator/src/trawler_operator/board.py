@@ -13,16 +13,18 @@ from typing import Any, Final
 from trawler_common.pauses import grown
 from trawler_common.replica import Replica
 from trawler_crds.failures import FailureReason
-from trawler_crds.media_job import TERMINAL, MediaJob, Phase, Reuse
+from trawler_crds.media_job import TERMINAL, EngineAttempt, MediaJob, Phase, Reuse
 from trawler_crds.media_queue import MediaQueue, MediaQueueSpec
 from trawler_crds.messages import Held, Presence, Stage
 from trawler_crds.worker_pool import WorkerPool
 from trawler_operator.ledger import Ledger
+from trawler_operator.state.breakers import Breakers
 from trawler_operator.state.finished import FinishedJobs, condense, keep_until
 from trawler_operator.state.reservations import Reservations
 from trawler_operator.state.resting import FIRST_REST, LONGEST_REST, Resting, not_before, wait
 from trawler_operator.twins import Twins
 from trawler_operator.waiting import Waiting, turn
+from trawler_operator.wording import host
 
 LEASE_SECONDS: Final = 30.0
 """Without a presence for so long, a pod's jobs are lost."""
@@ -204,8 +206,8 @@ class Board:
         self.queues: dict[str, MediaQueue] = {}
         self.waiting = Waiting(self.queues.__contains__)
         self.ledger = Ledger(self.queues.__contains__)
+        # uid → when (monotonic) a job was first seen in the phase that it is in
         self.since: dict[str, float] = {}
-        """Uid → when (monotonic) a job was first seen in the phase that it is in."""
         self.waited: dict[str, float] = {}
         """Uid → seconds that a job waited in the queue before, since it was let in or failed last."""
         self.returned: dict[str, int] = {}
@@ -216,6 +218,7 @@ class Board:
         """Orders under way: (uid, attempt) → pod. Each takes a slot the pod did not count yet."""
         self.dirty: dict[str, None] = {}
         """Uids of jobs that changed since they were last decided on, in the order they did."""
+        self.breakers = Breakers()
         self.resting = Resting()
         """Queued jobs that are left alone for now."""
         self.by_phase: dict[Phase, dict[str, MediaJob]] = {
@@ -333,6 +336,46 @@ class Board:
         for uid in self.resting.wake(now):
             self.offer(uid)
 
+    def is_refused(self, job: MediaJob) -> bool:
+        """Whether its site is not to be asked now: then it will rest until it may be (`rest_refused`), and its slot is
+        another's.
+        """
+        if not self.refuses(job):
+            return False
+        self.breakers.hold(host(job), job.uid)
+        return True
+
+    def rest_refused(self) -> None:
+        """Let those rest that were passed over because of their site, until it may be asked."""
+        for uid, site in self.breakers.newly_held():
+            job = self.jobs.get(uid)
+            until = self.breakers.closed_until(site, self._now())
+            if job is not None and uid not in self.resting and until > self._now():
+                self.resting.put(uid, until, self.shared(job))
+                self.waiting.step_aside(uid)
+
+    def refuses(self, job: MediaJob) -> bool:
+        """Whether its site refuses us now; nothing follows from it here."""
+        return (
+            bool(self.breakers) and self.breakers.closed_until(host(job), self._now()) > self._now()
+        )
+
+    def sent_to_site(self, job: MediaJob) -> None:
+        """It is given to a pod: where its site is only to be tried, it is the trial."""
+        if self.breakers:
+            self.breakers.probe(host(job), self._now())
+
+    def heard_of_site(
+        self, job: MediaJob, attempts: list[EngineAttempt], retry_after: float | None
+    ) -> None:
+        """What engines made of a job at its site; who waited for that goes on where it may."""
+        site = host(job)
+        now = self._now()
+        if self.breakers.record(site, job.uid, attempts, now, retry_after=retry_after):
+            for uid in self.breakers.release(site):
+                self.resting.drop(uid)
+                self.offer(uid)
+
     def withhold(self, uid: str) -> None:
         """Something else is done about a waiting job: nobody looks at it for a slot meanwhile."""
         self.waiting.step_aside(uid)
@@ -416,6 +459,7 @@ class Board:
         job = self.jobs.pop(uid, None)
         if job is not None:
             self._unindex(job)
+            self.breakers.forget(uid)
         self.resting.drop(uid)
         for table in (self.since, self.waited, self.returned, self.dirty):
             table.pop(uid, None)

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from trawler_crds.media_job import TERMINAL
+from trawler_crds.media_job import TERMINAL, EngineName
 from trawler_operator.board import Board
 
 LOOK_EVERY: Final = 0.05
@@ -133,6 +133,15 @@ class _Board(Collector):
         for pool in self._board.pools:
             pods.add_metric([pool], counts[pool])
         yield pods
+        refusing = GaugeMetricFamily(
+            "trawler_sites_refusing",
+            "Sites that refuse an engine at the moment and are left alone.",
+            labels=["engine"],
+        )
+        engines = Pods(each.engine for each in self._board.breakers.refusing(time.monotonic()))
+        for engine in EngineName:
+            refusing.add_metric([engine], engines[engine])
+        yield refusing
         yield GaugeMetricFamily(
             "trawler_queues", "MediaQueues that are declared.", value=len(self._board.queues)
         )

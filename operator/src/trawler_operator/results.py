@@ -104,6 +104,8 @@ class ResultDesk:
                     return None
                 self._refused.pop(uid, None)
                 self._board.settled(sender.pod, uid, result.attempt)
+                if result.attempts:
+                    self._board.heard_of_site(job, result.attempts, result.retry_after)
                 self._metrics.results.labels(believed.outcome).inc()
                 return Recorded()
         return None

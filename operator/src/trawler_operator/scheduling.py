@@ -84,6 +84,7 @@ class Scheduler:
             slots = _slots(board, clock, pool)
             if any(slots.values()):
                 found += self._deal(board, pool, slots, skip, in_hand.fork())
+        board.rest_refused()
         return found
 
     def order(self, board: Board, pool: str) -> Iterator[str]:
@@ -221,9 +222,11 @@ def _ready(
             continue
         job = board.jobs[uid]
         mark = board.shared(job)
+        if mark is not None and in_hand.fetches(mark):
+            continue
+        if board.is_refused(job):
+            continue
         if mark is not None:
-            if in_hand.fetches(mark):
-                continue
             in_hand.foreseen.add(mark)
         yield job
 

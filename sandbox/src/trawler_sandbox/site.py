@@ -14,6 +14,7 @@
 /truncated/SEED.mp4  half a file, no length                   /empty/SEED.mp4
 /status/CODE/SEED.mp4                   /redirect/N/SEED.mp4  N redirects, then the video
 /inward/SEED.mp4 redirects to a private address
+/moody/SEED.mp4  a video; 503 from /_/mood?bad=1 until /_/mood?bad=0
 ?bytes=N  size of the file   ?rate=N  bytes a second
 
 /_/log?containing=  what was asked      /_/record?path=  bytes and sha256 of a file
@@ -48,6 +49,7 @@ class Site:
         self._studio = Studio(folder)
         self.journal = Journal()
         self._broken: set[str] = set()
+        self._bad_mood = False
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -72,6 +74,7 @@ class Site:
             ("truncated", self._truncated),
             ("empty", self._empty),
             ("inward", self._inward),
+            ("moody", self._moody),
         ):
             get(f"/{name}/{_SEED}.{{ext:mp4}}", handler)
         get(f"/status/{{code:[45]\\d\\d}}/{_SEED}.{{ext:mp4}}", self._status)
@@ -84,6 +87,7 @@ class Site:
         get(f"/icon/{_SEED}.png", self._icon)
         get(f"/text/{_SEED}", self._text)
         get(f"/hls/{_SEED}.m3u8", self._playlist)
+        get("/_/mood", self._mood)
         get("/_/log", self._log)
         get("/_/record", self._record)
         get("/", self._home)
@@ -228,6 +232,12 @@ class Site:
         self.journal.open(request.path_qs, request.method, begin=0, size=0)
         raise web.HTTPFound("http://10.0.0.1/latest/meta-data.mp4")
 
+    async def _moody(self, request: web.Request) -> web.StreamResponse:
+        if self._bad_mood:
+            self.journal.open(request.path_qs, request.method, begin=0, size=0)
+            raise web.HTTPServiceUnavailable
+        return await self._file(request)
+
     # pages ------------------------------------------------------------------------------------
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
@@ -318,6 +328,10 @@ class Site:
         return web.Response(text=__doc__ or "")
 
     # for tests --------------------------------------------------------------------------------
+
+    async def _mood(self, request: web.Request) -> web.StreamResponse:
+        self._bad_mood = request.query.get("bad") == "1"
+        return web.json_response({"bad": self._bad_mood})
 
     async def _log(self, request: web.Request) -> web.StreamResponse:
         entries = self.journal.wire(request.query.get("containing", ""))

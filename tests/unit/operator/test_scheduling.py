@@ -6,13 +6,15 @@ from typing import Any
 import pytest
 
 from objects import NOON, board, clock, held, job, pod, queue, running
-from trawler_crds.media_job import MediaJob
+from trawler_crds.failures import FailureReason
+from trawler_crds.media_job import EngineAttempt, EngineName, MediaJob
 from trawler_crds.messages import Presence
 from trawler_operator import scheduling, wording
 from trawler_operator.actions import Dispatch
 from trawler_operator.board import Board, Clock
 from trawler_operator.scheduling import Scheduler
 from trawler_operator.shares import Shares
+from trawler_operator.state import breakers
 
 
 def queued(uid: str, created: str = "2027-01-15T08:00:00Z", **more: object) -> MediaJob:
@@ -359,3 +361,28 @@ def test_those_that_rest_or_follow_a_twin_are_not_looked_at_one_by_one(
         state, "default", scheduling.InHand(state), per_pod=1, most=9
     )
     assert len(looked) < 10
+
+
+def test_a_site_that_refuses_keeps_nobody_elses_slot() -> None:
+    """Its jobs rest, also those that come later; of another site they go. Then one tries it, and the rest follow."""
+    here = {"now": 1001.0}
+    state = Board(now=lambda: here["now"])
+    refused = [queued(f"r{n}") for n in range(3)]
+    other = queued("o", "2027-01-15T09:00:00Z", url="http://other.example/a.mp4")
+    for each in (*refused, other):
+        state.see_job(each)
+    state.see_pod(pod(free=9))
+    bad = [EngineAttempt(engine=EngineName.YT_DLP, reason=FailureReason.SITE_ERROR)]
+    for number in range(breakers.FAILURES):
+        state.heard_of_site(job(f"x{number}"), bad, None)
+    scheduler = Scheduler()
+    assert ["o"] == [found.uid for found in scheduler.assign(state, clock(1001.0), skip=set())]
+    assert {"r0", "r1", "r2"} == {each.uid for each in refused if each.uid in state.resting}
+    assert state.refuses(refused[0])
+    here["now"] = 1001.0 + breakers.FIRST_PAUSE
+    tries = scheduler.assign(state, clock(here["now"]), skip=set())
+    (probe,) = [found for found in tries if found.uid != "o"][:1]
+    state.sent_to_site(state.jobs[probe.uid])
+    assert state.is_refused(refused[2])
+    state.heard_of_site(refused[0], [EngineAttempt(engine=EngineName.YT_DLP)], None)
+    assert not any(each.uid in state.resting for each in refused)

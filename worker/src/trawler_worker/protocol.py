@@ -39,6 +39,7 @@ class Fetch(Contract):
     url: str
     media: Media
     engines: list[EngineName]
+    avoid: list[EngineName] = []
     limits: Limits
     seconds: float
     """What is left of the attempt."""

@@ -34,7 +34,9 @@ def queue(jobs: Iterable[tuple[JobSummary, Place | None]], to: Language) -> str:
     lines = []
     for job, place in jobs:
         state = say(to, PHASES[job.phase])
-        if place is not None and job.phase is not Phase.RUNNING:
+        if job.waits and job.reason is FailureReason.THROTTLED:
+            state = say(to, Key.LIST_REFUSED)
+        elif place is not None and job.phase is not Phase.RUNNING:
             state = say(to, Key.LIST_PLACE, place=place.place)
         lines.append(f"{state} · {_shown(job)} · <@{job.requester_id}>")
     return _page(lines, to, Key.QUEUE_HEAD, Key.QUEUE_EMPTY)

@@ -130,7 +130,10 @@ def waiting(
     job: MediaJob, to: Language, place: Place | None = None, *, shown: Shown | None = None
 ) -> Reply:
     """Not begun yet."""
-    if place is None:
+    if job.status.reason is FailureReason.THROTTLED and job.status.host:
+        site = clean(job.status.host, limit=100).replace("`", "")
+        state = say(to, Key.SITE_REFUSES, site=f"`{site}`")
+    elif place is None:
         state = say(to, Key.WAITING)
     elif place.seconds is None:
         state = say(to, Key.WAITING_AT, place=place.place)

@@ -105,6 +105,7 @@ class Runner:
             url=order.url,
             media=order.media,
             engines=order.engines,
+            avoid=order.avoid,
             limits=order.limits,
             seconds=max(0.1, work.left()),
         )

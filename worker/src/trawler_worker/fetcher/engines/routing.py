@@ -49,7 +49,7 @@ def route(order: Fetch, there: Collection[EngineName]) -> list[EngineName]:
         raise FetchError(
             FailureReason.NOT_SUPPORTED, f"None of the engines asked for is here: {names}."
         )
-    return found
+    return [engine for engine in found if engine not in order.avoid] or found
 
 
 def _usual(order: Fetch) -> list[EngineName]:

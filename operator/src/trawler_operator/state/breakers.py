@@ -1,0 +1,174 @@
+"""Which sites refuse which engine at the moment: a circuit breaker for each pair. Pure.
+
+Closed: it is asked. After some failures in a row it opens: nobody asks for a while. Then one job may, the probe: what
+becomes of it closes the breaker, or keeps it open for twice as long.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from trawler_crds.failures import FailureReason
+from trawler_crds.media_job import EngineAttempt, EngineName
+
+FAILURES: Final = 5
+"""In a row, of different jobs: a single link may be bad by itself."""
+FIRST_PAUSE: Final = 15.0
+LONGEST_PAUSE: Final = 600.0
+PROBE_WITHIN: Final = 60.0
+"""Seconds after which a probe of which nothing was heard is no probe any more."""
+MOST: Final = 2000
+"""Pairs that are remembered."""
+_OF_THE_SITE: Final = frozenset(
+    [FailureReason.SITE_ERROR, FailureReason.THROTTLED, FailureReason.TOO_SLOW]
+)
+
+
+@dataclass(slots=True)
+class _Breaker:
+    failures: int = 0
+    last: str = ""
+    """Uid of the job that failed last."""
+    pause: float = 0.0
+    until: float = 0.0
+    """Monotonic seconds; 0: it is closed."""
+    probed: float = 0.0
+    """When a probe was sent that has not been heard of; 0: none."""
+
+
+@dataclass(frozen=True)
+class Refusing:
+    """A site that refuses an engine, for a person or a metric."""
+
+    site: str
+    engine: EngineName
+    seconds: float
+    """Until it is asked again."""
+
+
+class Breakers:
+    """By site and engine; those that were heard of least lately are forgotten."""
+
+    def __init__(self) -> None:
+        self._pairs: OrderedDict[tuple[str, EngineName], _Breaker] = OrderedDict()
+        self._sites: dict[str, set[EngineName]] = {}
+        """Engines that were asked at a site lately."""
+        self._open: set[tuple[str, EngineName]] = set()
+        self._held: dict[str, str] = {}
+        """Uid of a job that waits for its site → that site."""
+        self._new: list[tuple[str, str]] = []
+
+    def __bool__(self) -> bool:
+        """Whether any is open, or waits for its probe."""
+        return bool(self._open)
+
+    def record(
+        self,
+        site: str,
+        uid: str,
+        attempts: list[EngineAttempt],
+        now: float,
+        *,
+        retry_after: float | None = None,
+    ) -> bool:
+        """What engines made of a job. `retry_after`: seconds that the site asked to wait, of the last one. Whether the
+        site may be asked again that could not be asked before.
+        """
+        closed = self.closed_until(site, now) > now
+        for each in attempts:
+            last = each is attempts[-1]
+            self._note(site, uid, each, now, retry_after if last else None)
+        return closed and self.closed_until(site, now) <= now
+
+    def _note(
+        self, site: str, uid: str, each: EngineAttempt, now: float, retry_after: float | None
+    ) -> None:
+        breaker = self._at(site, each.engine)
+        probed, breaker.probed = breaker.probed > 0.0, 0.0
+        if each.reason not in _OF_THE_SITE:
+            # it answered, be it that there is nothing
+            breaker.failures, breaker.pause, breaker.until, breaker.last = 0, 0.0, 0.0, ""
+            self._open.discard((site, each.engine))
+            return
+        if breaker.last != uid:
+            breaker.failures, breaker.last = breaker.failures + 1, uid
+        asked = (
+            min(retry_after or 0.0, LONGEST_PAUSE)
+            if each.reason is FailureReason.THROTTLED
+            else 0.0
+        )
+        if breaker.failures >= FAILURES or probed or asked:
+            grown = min(LONGEST_PAUSE, 2 * breaker.pause) if probed else breaker.pause
+            breaker.pause = max(grown, FIRST_PAUSE)
+            breaker.until = max(breaker.until, now + max(breaker.pause, asked))
+            self._open.add((site, each.engine))
+
+    def _at(self, site: str, engine: EngineName) -> _Breaker:
+        key = (site, engine)
+        breaker = self._pairs.setdefault(key, _Breaker())
+        self._pairs.move_to_end(key)
+        self._sites.setdefault(site, set()).add(engine)
+        if len(self._pairs) > MOST:
+            old, forgotten = next(iter(self._pairs))
+            del self._pairs[old, forgotten]
+            self._open.discard((old, forgotten))
+            self._sites[old].discard(forgotten)
+            if not self._sites[old]:
+                del self._sites[old]
+        return breaker
+
+    def closed_until(self, site: str, now: float) -> float:
+        """When (monotonic seconds) somebody may ask a site again; `now` or before where that is so already. As long as
+        one engine has luck there, that is so.
+        """
+        if not self._open or site not in self._sites:
+            return 0.0
+        return min(self._open_until(self._pairs[site, each], now) for each in self._sites[site])
+
+    @staticmethod
+    def _open_until(breaker: _Breaker, now: float) -> float:
+        if breaker.until > now or not breaker.until:
+            return breaker.until
+        return breaker.probed + PROBE_WITHIN if breaker.probed else 0.0
+
+    def avoid(self, site: str, now: float) -> list[EngineName]:
+        """Engines that are not worth asking at a site while another one is."""
+        asked = sorted(self._sites.get(site, ()))
+        closed = [e for e in asked if self._open_until(self._pairs[site, e], now) > now]
+        return closed if len(closed) < len(asked) else []
+
+    def probe(self, site: str, now: float) -> None:
+        """A job is sent there: of an open breaker whose time is over it is the probe."""
+        for engine in self._sites.get(site, ()):
+            breaker = self._pairs[site, engine]
+            if breaker.until and breaker.until <= now:
+                breaker.probed = now
+
+    def hold(self, site: str, uid: str) -> None:
+        """A job waits because of that."""
+        self._held[uid] = site
+        self._new.append((uid, site))
+
+    def newly_held(self) -> list[tuple[str, str]]:
+        """Uids of those who began to wait since this was asked last, with their sites."""
+        found, self._new = self._new, []
+        return found
+
+    def forget(self, uid: str) -> None:
+        """It waits no more."""
+        self._held.pop(uid, None)
+
+    def release(self, site: str) -> list[str]:
+        """Uids of those who waited for a site; they do so no more."""
+        found = [uid for uid, of in self._held.items() if of == site]
+        for uid in found:
+            del self._held[uid]
+        return found
+
+    def refusing(self, now: float) -> Iterator[Refusing]:
+        """Every pair that is not asked now."""
+        for site, engine in sorted(self._open):
+            until = self._open_until(self._pairs[site, engine], now)
+            if until > now:
+                yield Refusing(site, engine, until - now)
