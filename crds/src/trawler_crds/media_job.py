@@ -66,10 +66,15 @@ TERMINAL: Final = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED})
 
 
 class Clip(Contract):
-    """A part of the media, in seconds from its beginning."""
+    """A part of the media, in seconds from its beginning, exact to a tenth."""
 
-    start_seconds: Annotated[int, Field(ge=0, le=86400)]
-    end_seconds: Annotated[int, Field(ge=1, le=86400)]
+    start_seconds: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)]
+    end_seconds: Annotated[
+        float,
+        Field(
+            ge=0.1, le=86400, allow_inf_nan=False, description="86400: as long as the media lasts."
+        ),
+    ]
 
 
 class Media(Contract):
@@ -94,7 +99,7 @@ class Media(Contract):
     clip: Annotated[
         Clip | None,
         Field(
-            description="Only this part. Not supported yet.",
+            description="Only this part.",
             json_schema_extra=rules(
                 ("self.endSeconds > self.startSeconds", "a clip must end after it starts")
             ),

@@ -64,7 +64,6 @@ def test_named_engines_are_tried_in_their_order_and_missing_ones_passed_over() -
     "wish",
     [
         {"engines": [EngineName.COBALT]},
-        {"media": Media.model_validate({"clip": {"startSeconds": 0, "endSeconds": 1}})},
         {"media": Media(subtitles=["en"])},
     ],
 )

@@ -6,13 +6,15 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import discord
 from discord import app_commands
 
 from trawler_bot.delivery.tracker import JobTracker
-from trawler_bot.interactions import urls, visibility
+from trawler_bot.interactions import clips, urls, visibility
+from trawler_bot.interactions.clips import BadClip
 from trawler_bot.interactions.ephemeral import reply_ephemeral
 from trawler_bot.interactions.localization import described, named
 from trawler_bot.interactions.request import DownloadRequest
@@ -76,6 +78,7 @@ class Commands:
             kind=described("kind"),
             quality=described("quality"),
             audio_format=described("audio-format"),
+            clip=described("clip"),
             spoiler=described("spoiler"),
             private=described("private"),
         )
@@ -84,6 +87,7 @@ class Commands:
             kind=named("kind"),
             quality=named("quality"),
             audio_format=named("audio-format"),
+            clip=named("clip"),
             spoiler=named("spoiler"),
             private=named("private"),
         )
@@ -98,13 +102,21 @@ class Commands:
             kind: str | None = None,
             quality: str | None = None,
             audio_format: str | None = None,
+            clip: str | None = None,
             spoiler: bool = False,  # noqa: FBT001, FBT002 - an option of a command
             private: bool = False,  # noqa: FBT001, FBT002 - as above
         ) -> None:
+            try:
+                part = clips.parse(clip) if clip else None
+            except BadClip:
+                to = language(str(interaction.locale))
+                await reply_ephemeral(interaction, say(to, Key.BAD_CLIP))
+                return
             media = Media(
                 kind=KINDS[kind] if kind else MediaKind.AUDIO if audio_format else MediaKind.AUTO,
                 max_height=int(quality) if quality else None,
                 audio_format=AudioFormat(audio_format.capitalize()) if audio_format else None,
+                clip=part,
             )
             wanted = DownloadRequest(url, media, spoiler=spoiler, private=private)
             await self._requests.download(interaction, wanted)
@@ -116,7 +128,25 @@ class Commands:
             **self._where,
         )
         command.autocomplete("url")(self._complete_url)
+        command.autocomplete("clip")(self._complete_clip)
         return command
+
+    async def _complete_clip(
+        self, interaction: discord.Interaction, current: str
+    ) -> list[app_commands.Choice[str]]:
+        """What is typed, where it is a part; else where the link says that one should begin."""
+        link = str(getattr(interaction.namespace, "url", None) or "")
+        parts = [current.strip(), *clips.offered(link)] if current.strip() else clips.offered(link)
+        to = language(str(interaction.locale))
+        found = []
+        for part in parts:
+            with suppress(BadClip):
+                clip = clips.parse(part)
+                start, end = clips.written(clip.start_seconds), clips.written(clip.end_seconds)
+                whole = clip.end_seconds == clips.END
+                words = say(to, Key.CLIP_TO_END if whole else Key.CLIP_PART, start=start, end=end)
+                found.append(app_commands.Choice(name=words, value=part))
+        return found
 
     async def _complete_url(
         self, interaction: discord.Interaction, current: str

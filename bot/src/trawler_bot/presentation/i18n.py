@@ -69,6 +69,9 @@ class Key(StrEnum):
     BUTTON_REMOVE = "button-remove"
     BUTTON_TRY_AGAIN = "button-try-again"
     NOT_A_LINK = "not-a-link"
+    BAD_CLIP = "bad-clip"
+    CLIP_TO_END = "clip-to-end"
+    CLIP_PART = "clip-part"
     MALFORMED = "malformed"
     LINK_TOO_LONG = "link-too-long"
     LINK_WITH_PASSWORD = "link-with-password"  # noqa: S105 - what is wrong with a link

@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from trawler_crds.media_job import DeliverAs, MediaKind
+from trawler_crds.failures import FailureReason
+from trawler_crds.media_job import Clip, DeliverAs, MediaKind
 from trawler_crds.messages import Stage
 from trawler_worker.fetcher.conversion import film, pictures, sound
-from trawler_worker.fetcher.conversion.film import Target
-from trawler_worker.fetcher.conversion.plans import Plan, Track, Work, plan
+from trawler_worker.fetcher.conversion.film import Part, Target
+from trawler_worker.fetcher.conversion.plans import Plan, Track, Work, is_plain_h264, plan
 from trawler_worker.fetcher.conversion.sizes import budget, worth_watching
+from trawler_worker.fetcher.errors import FetchError
 from trawler_worker.fetcher.ffmpeg import Heard
 from trawler_worker.fetcher.inspection import Inspected, inspect
 from trawler_worker.fetcher.sniff import GIF, MOVING_PNG, WEBP
@@ -34,6 +36,8 @@ class Converter:
 
     def playable(self, path: Path, seen: Inspected) -> tuple[Path, Inspected]:
         """The file as it is to be delivered, in place of what it was. Raises FetchError."""
+        if self._media.clip is not None and not seen.kind.image:
+            path, seen = self._cut(path, seen, self._media.clip)
         if self._media.deliver_as is not DeliverAs.PLAYABLE:
             return path, seen
         wanted = plan(seen)
@@ -50,6 +54,29 @@ class Converter:
                 return self._picture(path, seen)
             case Work.KEEP:
                 return path, seen
+
+    def _cut(self, path: Path, seen: Inspected, clip: Clip) -> tuple[Path, Inspected]:
+        """Only a part. From its very beginning nothing has to be coded anew; from elsewhere it has: what is cut between
+        two whole pictures keeps what lies before, or breaks (seen).
+        """
+        seconds = seen.inside.seconds or clip.end_seconds
+        if clip.start_seconds >= seconds:
+            raise FetchError(
+                FailureReason.NOTHING_FOUND,
+                f"This lasts {seconds:.0f} seconds; the part that was asked for begins behind that.",
+            )
+        part = Part(clip.start_seconds, min(clip.end_seconds, seconds))
+        told = replace(seen, inside=replace(seen.inside, seconds=part.end - part.start))
+        heard = self._heard(told)
+        if not seen.inside.video:
+            return self._made(sound.extract(path, seen, None, part=part, heard=heard), path)
+        copied = part.start == 0 and is_plain_h264(seen)
+        track = Track.COPY if copied else Track.ENCODE
+        audio = Track.ENCODE if seen.inside.audio else Track.NONE
+        wanted = Plan(work=Work.FILM, video=track, audio=audio)
+        out = path.with_name(f"{path.stem}-part.mp4")
+        film.convert(path, seen, wanted, out, part=part, heard=heard)
+        return self._made(out, path)
 
     def _played(self, path: Path, seen: Inspected, wanted: Plan) -> tuple[Path, Inspected]:
         """A film as everybody plays it; where that made it too large, with fewer bits."""

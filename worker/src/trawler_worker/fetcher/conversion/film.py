@@ -38,15 +38,39 @@ class Target:
     sound_rate: int = SOUND_RATE
 
 
+@dataclass(frozen=True)
+class Part:
+    """From where to where, in seconds."""
+
+    start: float
+    end: float
+
+    @property
+    def options(self) -> list[str]:
+        """Of an input: decoding begins at the picture before, so the first one shown is the one that was asked for."""
+        return ["-ss", f"{self.start:.3f}"] if self.start else []
+
+    @property
+    def words(self) -> list[str]:
+        return ["-t", f"{self.end - self.start:.3f}"]
+
+
 def convert(
-    path: Path, seen: Inspected, plan: Plan, out: Path, *, heard: Heard | None = None
+    path: Path,
+    seen: Inspected,
+    plan: Plan,
+    out: Path,
+    *,
+    part: Part | None = None,
+    heard: Heard | None = None,
 ) -> None:
-    """One film that plays everywhere. Raises FetchError."""
+    """One film that plays everywhere, or a part of it. Raises FetchError."""
     video: Sequence[str] = ("-c:v", "copy")
     if plan.video is Track.ENCODE:
         video = ("-vf", filters(seen, size_of(seen)), *_codec(), "-crf", str(QUALITY))
     words = [*_tracks(seen), *_PLAIN, *video, *_sound(plan.audio, SOUND_RATE), *_TO_MP4]
-    ffmpeg.run([Input(path=path, kind=seen.kind)], words, out, heard=heard)
+    given = Input(path=path, kind=seen.kind, options=part.options if part else ())
+    ffmpeg.run([given], [*(part.words if part else ()), *words], out, heard=heard)
 
 
 def size_of(seen: Inspected) -> Size:

@@ -5,6 +5,7 @@ from typing import Final
 
 from trawler_crds.media_job import AudioFormat
 from trawler_worker.fetcher import ffmpeg
+from trawler_worker.fetcher.conversion.film import Part
 from trawler_worker.fetcher.ffmpeg import Heard
 from trawler_worker.fetcher.inspection import Inspected
 
@@ -27,20 +28,31 @@ _CODECS: Final = {
 
 
 def extract(
-    path: Path, seen: Inspected, wanted: AudioFormat | None, *, heard: Heard | None = None
+    path: Path,
+    seen: Inspected,
+    wanted: AudioFormat | None,
+    *,
+    part: Part | None = None,
+    heard: Heard | None = None,
 ) -> Path:
-    """Only the sound, in the wanted format (else in its own): a new file beside the old, which
+    """Only the sound, or a part of it, in the wanted format (else in its own): a new file beside the old, which
     goes. Raises FetchError.
     """
     inside = seen.inside
     own = _CODECS.get(inside.audio_codec or "")
     target = wanted or own or AudioFormat.M4A
     encoder, muxer, extension = _ENCODERS[target]
-    out = path.with_name(f"{path.stem}-audio.{extension}")
+    out = path.with_name(f"{path.stem}-{'part' if part else 'audio'}.{extension}")
     words = [
+        *(part.words if part else ()),
         *("-vn", "-map", "0:a:0", "-map_metadata", "-1"),
         *("-c:a", "copy" if target is own else encoder, "-f", muxer),
     ]
-    ffmpeg.run([ffmpeg.Input(path=path, kind=seen.kind)], words, out, heard=heard)
+    ffmpeg.run(
+        [ffmpeg.Input(path=path, kind=seen.kind, options=part.options if part else ())],
+        words,
+        out,
+        heard=heard,
+    )
     path.unlink()
     return out

@@ -38,8 +38,6 @@ def route(order: Fetch, there: Collection[EngineName]) -> list[EngineName]:
     """
     if (why := addresses.fault(order.url)) is not None:
         raise FetchError(FailureReason.BAD_ADDRESS, f"The address {why}.")
-    if order.media.clip is not None:
-        raise FetchError(FailureReason.NOT_SUPPORTED, "Fetching only a clip is not supported yet.")
     if order.media.subtitles:
         raise FetchError(FailureReason.NOT_SUPPORTED, "Subtitles are not supported yet.")
     wanted = order.engines or _usual(order)
