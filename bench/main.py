@@ -18,6 +18,7 @@ import api
 import backlogs
 import burst
 import large
+import media
 import people
 import turns
 import yaml
@@ -237,6 +238,7 @@ def measure(found: Installed, figures: Figures) -> None:
                 figures.show(f"processor time per job, {name}", f"{spent * 1000:.1f} ms")
             _memory(found, jobs, figures, idle)
             large.run(figures.show, found, jobs)
+            media.run(figures.show, jobs)
 
 
 def _memory(found: Installed, jobs: api.Jobs, figures: Figures, idle: dict[str, float]) -> None:

@@ -4,6 +4,7 @@ link: the last part of its path is CASE_SEED, for example https://www.instagram.
 video    a tunnel with a length            merge    a tunnel without one     redirect  the site's own address, no name
 albumN   N pictures and videos             slidesN  N pictures and their sound
 local-merge  local-mute  local-audio  local-remux  local-proxy  local-odd    parts, to be put together by who asks
+pacedN   N MB in a tunnel, 10 MB a second
 empty    a tunnel of 0 bytes               half     one that ends cleanly in the middle
 broken   one that is shorter than it says  late     one that is gone the first time   foreign  401 for ever
 page     HTML that is called video         script, inward   addresses that nobody may follow
@@ -44,6 +45,8 @@ SERVICES: Final = {
 MAX_BODY: Final = 1024
 LIFESPAN: Final = 90.0
 BLOCK: Final = 256 * 1024
+PACE: Final = 10_000_000
+"""Bytes a second of a paced tunnel."""
 
 _QUALITY: Final = ("max", "4320", "2160", "1440", "1080", "720", "480", "360", "240", "144")
 _BOOLEAN: Final = (True, False)
@@ -92,6 +95,7 @@ class _Stream:
     """Whether it says how long it is: Cobalt's program says nothing, and takes no Range."""
     upto: int | None = None
     status: int = 200
+    rate: int | None = None
     made: float = field(default_factory=time.monotonic)
 
 
@@ -235,9 +239,13 @@ class CobaltApi:
     async def _bad(self, case: str, asked: "_Asked") -> str:
         """A tunnel, good or bad."""
         ending = "mp3" if asked.sound else "fragmented.mp4" if case in {"merge", "half"} else "mp4"
-        body = await asyncio.to_thread(self._studio.body, ending, asked.seed)
+        paced = int(case[5:] or 1) if case.startswith("paced") else 0
+        body = await asyncio.to_thread(self._studio.body, ending, asked.seed, paced * 1_000_000)
         stream = _Stream(
-            body, TYPES[ending.rpartition(".")[2]], length=case not in {"merge", "half"}
+            body,
+            TYPES[ending.rpartition(".")[2]],
+            length=case not in {"merge", "half"},
+            rate=PACE if paced else None,
         )
         match case:
             case "empty":
@@ -296,8 +304,11 @@ class CobaltApi:
             answer.enable_chunked_encoding()
         await answer.prepare(request)
         end = stream.body.length if stream.upto is None else stream.upto
+        begun = time.monotonic()
         for at in range(0, end, BLOCK):
             await answer.write(stream.body.part(at, min(at + BLOCK, end)))
+            if stream.rate is not None:
+                await asyncio.sleep(max(0.0, begun + at / stream.rate - time.monotonic()))
         if stream.length and end < stream.body.length and request.transport is not None:
             request.transport.close()
         return answer
