@@ -42,6 +42,9 @@ class Direct:
             self._client.waiter = report
             with closing(self._client):
                 download.run(self._client)
+        except NotTaken:
+            path.unlink(missing_ok=True)  # else the next engine's first byte would seem to be there
+            raise
         except OSError as error:
             raise fault_of(error) from error
         return Found(files=[Fetched(path=path, called=download.called, measured=download.measured)])
