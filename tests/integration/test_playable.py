@@ -224,6 +224,19 @@ def test_the_original_is_kept_beside_where_that_is_asked_for(
     assert "h264" == probed(tmp_path / playable.path)["streams"][0]["codec_name"]
 
 
+def test_originals_count_as_files(studio: Studio, tmp_path: Path) -> None:
+    """Else the operator would not take the result, and nobody would know why."""
+    path = tmp_path / "job-1"
+    path.write_bytes(studio.clip("hevc.mp4"))
+    media = {"deliverAs": "Playable", "keepOriginal": True}
+    wish = order("http://site.example/a.mp4", media=media, limits={"maxFiles": 1})
+    found = Found(files=[Fetched(path=path, measured=True)])
+    with pytest.raises(FetchError) as caught:
+        prove_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
+    assert FailureReason.TOO_LARGE == caught.value.reason
+    assert "originals" in caught.value.message
+
+
 def test_a_drawing_that_is_a_program_is_refused(studio: Studio, tmp_path: Path) -> None:
     """An SVG may hold scripts and addresses."""
     with pytest.raises(FetchError) as caught:

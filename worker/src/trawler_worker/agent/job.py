@@ -152,7 +152,7 @@ class Runner:
             if isinstance(report, Told):
                 told = report
                 return
-            self._board.move(work, report.stage)
+            self._board.move(work, _held_as(report.stage))
             now = loop.time()
             if now - last[0] < PROGRESS_EVERY:
                 return
@@ -172,6 +172,13 @@ class Runner:
             self._tasks.create_task(self._bus.publish(subject, message), name="progress")
 
         return moved
+
+
+def _held_as(stage: Stage) -> Stage:
+    """What the lease says of it: an operator of the release before knows no conversion, and would take a presence that
+    names it for none.
+    """
+    return Stage.PROVING if stage is Stage.CONVERTING else stage
 
 
 def _failed(attempt: int, fault: Fault, done: Done | None = None) -> Result:

@@ -49,6 +49,11 @@ def prove_all(found: Found, order: Fetch, *, scratch: Path, moved: Moved) -> lis
         )
     converter = Converter(order, moved)
     made = [each for file in different for each in _prove(file, order, scratch, converter)]
+    if len(made) > limits.max_files:
+        raise FetchError(
+            FailureReason.TOO_LARGE,
+            f"With their originals these are more than the {limits.max_files} files allowed.",
+        )
     proved = [
         _described(each, order, title=found.source.title, number=number, count=len(made))
         for number, each in enumerate(made, 1)

@@ -4,7 +4,7 @@ import contextvars
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, closing, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -172,8 +172,11 @@ def _fetch_one(
     """From the first address that has it. Raises FetchError."""
     urls = [item.url, *item.fallbacks]
     for url in urls[:-1]:
-        with suppress(FetchError):
+        try:
             return _fetch_from(url, item, order, path, batch, progress, client)
+        except FetchError as error:
+            if error.reason is FailureReason.TOO_LARGE:
+                raise
     return _fetch_from(urls[-1], item, order, path, batch, progress, client)
 
 
