@@ -8,16 +8,19 @@ from typing import Any
 
 import pytest
 
-from fetching import fetch, proved
+from fetching import Quiet, fetch, order, proved
+from rawsite import Asked, Said, rawsite
 from serving import Serving
 from trawler_crds.failures import FailureReason
 from trawler_sandbox.cobalt import CobaltApi
 from trawler_sandbox.media import Studio
 from trawler_sandbox.site import Site
 from trawler_worker.fetcher.engines import cobalt
+from trawler_worker.fetcher.engines.batch import Item, fetch_all
 from trawler_worker.fetcher.engines.cobalt import Cobalt
 from trawler_worker.fetcher.engines.settings import CobaltSettings
 from trawler_worker.fetcher.errors import FetchError, NotTaken
+from trawler_worker.fetcher.http import Client
 
 KEY = "11111111-2222-3333-4444-555555555555"
 
@@ -193,3 +196,35 @@ def test_an_album_that_is_larger_than_a_job_may_fetch_ends_it(
             fetch(engine, link("album6"), tmp_path, limits=limits)
         assert FailureReason.TOO_LARGE == caught.value.reason
         assert not caught.value.elsewhere
+
+
+def test_with_a_proxy_the_sites_are_asked_through_it_and_cobalt_is_not(
+    stand: Stand, tmp_path: Path
+) -> None:
+    """Who is in this pod cannot be reached by way of another: its tunnels were asked for there, in vain."""
+    engine = Cobalt(CobaltSettings(url=stand.urls["11.7.1"]), proxy="http://127.0.0.1:1")
+    assert 1 == len(proved(engine, link("video", "proxied"), tmp_path))
+    with pytest.raises(FetchError) as caught:
+        fetch(engine, link("redirect", "proxied"), tmp_path)
+    assert "SiteError" == caught.value.note, "the proxy is not there"
+
+
+def test_one_that_fails_does_not_wait_for_one_that_is_silent(tmp_path: Path) -> None:
+    """Of an album one file is gone, and another says nothing: that is known at once."""
+
+    def say(asked: Asked) -> Said:
+        if asked.target == "/gone.jpg":
+            yield b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+            return
+        yield 30.0
+        yield b""
+
+    with rawsite(say) as site:
+        items = [Item(url=site.url(path)) for path in ("/silent.jpg", "/gone.jpg")]
+        begun = time.monotonic()
+        with pytest.raises(FetchError) as caught:
+            fetch_all(
+                items, order=order("http://a/"), scratch=tmp_path, report=Quiet(), client=Client()
+            )
+        assert time.monotonic() - begun < 5
+    assert FailureReason.NOTHING_FOUND == caught.value.reason

@@ -11,6 +11,7 @@ from PIL import Image
 from fetching import order
 from trawler_crds.messages import Stage
 from trawler_worker.fetcher.engines.base import Fetched, Found
+from trawler_worker.fetcher.errors import FetchError
 from trawler_worker.fetcher.proof import prove_all
 from trawler_worker.protocol import Proved
 
@@ -132,3 +133,70 @@ def test_a_large_gif_becomes_a_film(tmp_path: Path) -> None:
 def test_for_sound_alone_nothing_is_squeezed(film: Path, tmp_path: Path) -> None:
     file = fitted(film, tmp_path, 10_000, kind="Audio")
     assert file.bytes > 10_000
+
+
+@pytest.mark.parametrize("shape", [(17_000, 600), (600, 17_000)])
+def test_a_picture_that_is_longer_than_its_format_takes_is_made_to_fit(
+    tmp_path: Path, shape: tuple[int, int]
+) -> None:
+    """Panoramas, and comics that are read by scrolling: they were called broken."""
+    Image.effect_noise(shape, 60).convert("RGB").save(tmp_path / "wide.jpg", quality=95)
+    (tmp_path / "scratch").mkdir()
+    size = (tmp_path / "wide.jpg").stat().st_size
+    file = fitted(tmp_path / "wide.jpg", tmp_path / "scratch", size // 2)
+    assert file.bytes <= size // 2
+    assert max(file.width or 0, file.height or 0) <= 16_383
+
+
+def test_what_moves_still_moves_when_it_is_made_smaller(tmp_path: Path) -> None:
+    """Of six pictures of a moving PNG one was left."""
+    pictures = [Image.effect_noise((300, 300), 60 + n).convert("RGB") for n in range(6)]
+    source = tmp_path / "moving.png"
+    pictures[0].save(source, save_all=True, append_images=pictures[1:], duration=200)
+    (tmp_path / "scratch").mkdir()
+    file = fitted(source, tmp_path / "scratch", source.stat().st_size // 2)
+    assert "video/mp4" == file.type
+    assert file.seconds == pytest.approx(1.2, abs=0.3)
+
+
+def test_sixteen_bits_of_grey_stay_grey(tmp_path: Path) -> None:
+    """They became white."""
+    grey = Image.new("I;16", (800, 800), 10_000)
+    grey.putpixel((0, 0), 60_000)
+    source = tmp_path / "grey.png"
+    grey.save(source, compress_level=0)
+    (tmp_path / "scratch").mkdir()
+    file = fitted(source, tmp_path / "scratch", 100_000)
+    with Image.open(tmp_path / "scratch" / file.path) as found:
+        assert found.convert("L").getpixel((400, 400)) == pytest.approx(39, abs=4)
+
+
+def test_more_pixels_than_a_job_has_memory_for_stay_as_they_are(tmp_path: Path) -> None:
+    """A few kilobytes can hold gigabytes of pictures."""
+    pictures = [Image.new("RGB", (1200, 1200), (8 * (n % 30), n * 4, 0)) for n in range(40)]
+    source = tmp_path / "bomb.webp"
+    pictures[0].save(source, save_all=True, append_images=pictures[1:], duration=50)
+    (tmp_path / "scratch").mkdir()
+    file = fitted(source, tmp_path / "scratch", 100)
+    assert source.read_bytes() == (tmp_path / "scratch" / file.path).read_bytes()
+
+
+def test_a_film_that_does_not_say_how_long_it_is_fits_too(film: Path, tmp_path: Path) -> None:
+    """As browsers record them."""
+    source = tmp_path / "recorded.mkv"
+    words = ("-i", str(film), "-c", "copy", "-f", "matroska", "-live", "1", str(source))
+    _ffmpeg(*words)
+    (tmp_path / "scratch").mkdir()
+    file = fitted(source, tmp_path / "scratch", 700_000)
+    assert file.bytes <= 700_000
+
+
+def test_looking_through_a_film_leaves_the_machine_as_it_was(film: Path, tmp_path: Path) -> None:
+    """The first of two passes writes nowhere; who takes away what it wrote must not take /dev/null."""
+    broken = tmp_path / "broken.mp4"
+    whole = film.read_bytes()
+    broken.write_bytes(whole[:3000] + bytes(len(whole) - 3000))
+    (tmp_path / "scratch").mkdir()
+    with pytest.raises(FetchError):
+        fitted(broken, tmp_path / "scratch", 700_000)
+    assert Path("/dev/null").is_char_device()

@@ -339,6 +339,9 @@ class EngineAttempt(Contract):
         FailureReason | None, Field(description="Why it gave nothing; absent where it did.")
     ] = None
     message: Annotated[str | None, Field(max_length=200)] = None
+    proof: Annotated[
+        bool, Field(description="What it brought failed a check here; the site did nothing wrong.")
+    ] = False
     milliseconds: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
 
 

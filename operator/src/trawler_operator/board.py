@@ -24,7 +24,7 @@ from trawler_operator.state.reservations import Reservations
 from trawler_operator.state.resting import FIRST_REST, LONGEST_REST, Resting, not_before, wait
 from trawler_operator.twins import Twins
 from trawler_operator.waiting import Waiting, turn
-from trawler_operator.wording import host
+from trawler_operator.wording import site
 
 LEASE_SECONDS: Final = 30.0
 """Without a presence for so long, a pod's jobs are lost."""
@@ -334,6 +334,7 @@ class Board:
     def wake(self, now: float) -> None:
         """Let those stand in line again whose time (monotonic seconds) has come."""
         for uid in self.resting.wake(now):
+            self.breakers.forget(uid)
             self.offer(uid)
 
     def is_refused(self, job: MediaJob) -> bool:
@@ -342,37 +343,38 @@ class Board:
         """
         if not self.refuses(job):
             return False
-        self.breakers.hold(host(job), job.uid)
+        self.breakers.hold(site(job), job.uid)
         return True
 
     def rest_refused(self) -> None:
         """Let those rest that were passed over because of their site, until it may be asked."""
-        for uid, site in self.breakers.newly_held():
+        for uid, _ in self.breakers.newly_held():
             job = self.jobs.get(uid)
-            until = self.breakers.closed_until(site, self._now())
+            until = self._refused_until(job) if job is not None else 0.0
             if job is not None and uid not in self.resting and until > self._now():
                 self.resting.put(uid, until, self.shared(job))
                 self.waiting.step_aside(uid)
 
+    def _refused_until(self, job: MediaJob) -> float:
+        return self.breakers.closed_until(site(job), self._now(), job.spec.engines)
+
     def refuses(self, job: MediaJob) -> bool:
         """Whether its site refuses us now; nothing follows from it here."""
-        return (
-            bool(self.breakers) and self.breakers.closed_until(host(job), self._now()) > self._now()
-        )
+        return bool(self.breakers) and self._refused_until(job) > self._now()
 
     def sent_to_site(self, job: MediaJob) -> None:
         """It is given to a pod: where its site is only to be tried, it is the trial."""
         if self.breakers:
-            self.breakers.probe(host(job), self._now())
+            self.breakers.forget(job.uid)
+            self.breakers.probe(site(job), job.uid, self._now())
 
     def heard_of_site(
         self, job: MediaJob, attempts: list[EngineAttempt], retry_after: float | None
     ) -> None:
         """What engines made of a job at its site; who waited for that goes on where it may."""
-        site = host(job)
-        now = self._now()
-        if self.breakers.record(site, job.uid, attempts, now, retry_after=retry_after):
-            for uid in self.breakers.release(site):
+        where, now = site(job), self._now()
+        if self.breakers.record(where, job.uid, attempts, now, retry_after=retry_after):
+            for uid in self.breakers.release(where):
                 self.resting.drop(uid)
                 self.offer(uid)
 
@@ -446,6 +448,7 @@ class Board:
         if self.by_phase[phase].pop(uid, None) is None:
             return
         self.resting.drop(uid)
+        self.breakers.forget(uid)  # else its own rest would be taken for one that the site made
         _pop(self._by_queue, job.spec.queue, uid)
         _pop(self.lost_with, job.status.worker or "", uid)
         if phase is Phase.RUNNING:

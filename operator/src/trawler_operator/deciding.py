@@ -240,8 +240,6 @@ def _promise(action: Action, board: Board) -> None:
     """Who is given a slot has it from now on, though the order begins only later."""
     if isinstance(action, (Dispatch, Order)):
         board.reserved[action.uid, action.attempt] = action.pod
-    if isinstance(action, Dispatch) and (job := board.jobs.get(action.uid)) is not None:
-        board.sent_to_site(job)
 
 
 def _end_unreadable(job: Unreadable, clock: Clock) -> SetAside:

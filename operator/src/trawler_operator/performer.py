@@ -45,7 +45,7 @@ from trawler_operator.leader import Leader
 from trawler_operator.metrics import Metrics
 from trawler_operator.pods import PodSettings, make
 from trawler_operator.sweeping import Pins
-from trawler_operator.wording import MARKED_BY, NOT_UNDERSTOOD, host
+from trawler_operator.wording import MARKED_BY, NOT_UNDERSTOOD, site
 
 log = logs.get("performer")
 
@@ -297,7 +297,7 @@ class Performer:
             media=job.spec.media,
             engines=job.spec.engines,
             limits=job.spec.limits,
-            avoid=self._board.breakers.avoid(host(job), time.monotonic()),
+            avoid=self._board.breakers.avoid(site(job), time.monotonic(), uid),
             attempt_seconds=lifecycle.attempt_seconds(job, self._board),
         )
         subject = subjects.orders(self._pods.install, pod)

@@ -104,6 +104,7 @@ class Scheduler:
 
         def give(job: MediaJob, pod: str) -> None:
             in_hand.take(job, pod)
+            board.sent_to_site(job)
             found.append(_dispatch(job, pod))
 
         kept = self._still_kept(board, pool, slots, skip, in_hand)
@@ -120,6 +121,8 @@ class Scheduler:
         for job in (
             self._shares.setdefault(pool, Shares()).deal(hands) if any(slots.values()) else ()
         ):
+            if board.is_refused(job):
+                continue  # another one was sent there just now, to try it
             pod = _choose(job, slots, in_hand)
             slots[pod] = 0 if alone(job) else slots[pod] - 1
             if alone(job) and in_hand.load(pod):
@@ -142,6 +145,7 @@ class Scheduler:
             job.status.phase is not Phase.QUEUED
             or job.uid in skip
             or board.handing(job)
+            or board.refuses(job)
             or not _may_go(job, board)
             or ((mark := board.shared(job)) is not None and in_hand.fetches(mark))
             or _room(board, board.waiting.queue_of(job), in_hand.running) == 0

@@ -21,6 +21,16 @@ def host(job: MediaJob) -> str:
         return ""
 
 
+def site(job: MediaJob) -> str:
+    """Whom a job asks, in one spelling however it was written."""
+    try:
+        at = addresses.parse(job.spec.url)
+    except addresses.BadAddress:
+        return ""
+    usual = {"http": 80, "https": 443}[at.scheme] == at.port
+    return at.host.lower().rstrip(".") + ("" if usual else f":{at.port}")
+
+
 def conditions(job: MediaJob, true: dict[str, tuple[str, str]]) -> list[dict[str, Any]]:
     """The conditions of a job with some of them true, each named with its reason and since when."""
     found = job.status.conditions

@@ -31,7 +31,20 @@ def test_a_part_is_read_as_people_write_it(text: str, part: tuple[float, float])
 
 @pytest.mark.parametrize(
     "text",
-    ["", "-", "x", "2:05-1:20", "1:20-1:20", "1:2:3:4", "--", "1e3-2e3", "99999-", "\u0661-\u0662"],
+    [
+        "",
+        "-",
+        "x",
+        "2:05-1:20",
+        "1:20-1:20",
+        "1:2:3:4",
+        "--",
+        "1e3-2e3",
+        "99999-",
+        "0-0.05",
+        "1" + " " * 60 + "-2",
+        "\u0661-\u0662",
+    ],
 )
 def test_what_is_no_part_is_refused(text: str) -> None:
     with pytest.raises(BadClip):

@@ -60,6 +60,13 @@ def test_named_engines_are_tried_in_their_order_and_missing_ones_passed_over() -
     assert [Y, D] == route(order(engines=[C, Y, D]), {D, Y, G})
 
 
+def test_an_engine_that_a_site_refuses_is_left_out_unless_it_was_named_or_is_the_only_one() -> None:
+    url = "https://www.youtube.com/watch?v=x"
+    assert [Y, G] == route(order(url, avoid=[C]), EVERY)
+    assert [C, Y] == route(order(url, avoid=[C], engines=[C, Y]), EVERY)
+    assert [Y] == route(order("http://a/watch", avoid=[Y, G]), {Y})
+
+
 @pytest.mark.parametrize(
     "wish",
     [

@@ -8,6 +8,9 @@ from trawler_crds.media_job import Clip
 
 END: Final = 86_400.0
 """Seconds: as far as there is anything."""
+LEAST: Final = 0.1
+MOST: Final = 40
+"""Characters of what somebody types."""
 USUAL: Final = 60.0
 """Seconds of a part that is offered."""
 _TIME: Final = re.compile(r"(?:(?:(\d{1,2}):)?(\d{1,2}):)?(\d{1,5})(?:[.,](\d{1,3}))?", re.ASCII)
@@ -23,10 +26,12 @@ class BadClip(ValueError):
 
 def parse(text: str) -> Clip:
     """Raises BadClip."""
+    if len(text) > MOST:
+        raise BadClip(text[:MOST])
     parts = _SPANS.split(text.strip(), maxsplit=1)
     start = _seconds(parts[0]) if parts[0] else 0.0
     end = _seconds(parts[1]) if len(parts) > 1 and parts[1] else END
-    if not any(parts) or end <= start or end > END:
+    if not any(parts) or end - start < LEAST or end > END:
         raise BadClip(text)
     return Clip(start_seconds=start, end_seconds=end)
 

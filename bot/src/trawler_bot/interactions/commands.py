@@ -136,7 +136,8 @@ class Commands:
     ) -> list[app_commands.Choice[str]]:
         """What is typed, where it is a part; else where the link says that one should begin."""
         link = str(getattr(interaction.namespace, "url", None) or "")
-        parts = [current.strip(), *clips.offered(link)] if current.strip() else clips.offered(link)
+        typed = [current.strip()] if current.strip() else []
+        parts = dict.fromkeys([*typed, *clips.offered(link)])
         to = language(str(interaction.locale))
         found = []
         for part in parts:

@@ -5,7 +5,7 @@ becomes of it closes the breaker, or keeps it open for twice as long.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,9 +20,13 @@ PROBE_WITHIN: Final = 60.0
 """Seconds after which a probe of which nothing was heard is no probe any more."""
 MOST: Final = 2000
 """Pairs that are remembered."""
-_OF_THE_SITE: Final = frozenset(
+_REFUSED: Final = frozenset(
     [FailureReason.SITE_ERROR, FailureReason.THROTTLED, FailureReason.TOO_SLOW]
 )
+_ANSWERED: Final = frozenset(
+    [None, FailureReason.NEEDS_LOGIN, FailureReason.UNAVAILABLE, FailureReason.TOO_LARGE]
+)
+"""The site spoke to the engine as sites do. All else says nothing of it: that an engine does not take such links, say."""
 
 
 @dataclass(slots=True)
@@ -35,6 +39,8 @@ class _Breaker:
     """Monotonic seconds; 0: it is closed."""
     probed: float = 0.0
     """When a probe was sent that has not been heard of; 0: none."""
+    probe: str = ""
+    """Uid of the job that is the probe."""
 
 
 @dataclass(frozen=True)
@@ -77,28 +83,34 @@ class Breakers:
         """
         closed = self.closed_until(site, now) > now
         for each in attempts:
+            if each.reason not in _REFUSED | _ANSWERED:
+                self._unheard(site, each.engine)
+                continue
             last = each is attempts[-1]
             self._note(site, uid, each, now, retry_after if last else None)
         return closed and self.closed_until(site, now) <= now
+
+    def _unheard(self, site: str, engine: EngineName) -> None:
+        """It said nothing of the site: if it was a probe, another one may be sent."""
+        known = self._pairs.get((site, engine))
+        if known is not None:
+            known.probed, known.probe = 0.0, ""
 
     def _note(
         self, site: str, uid: str, each: EngineAttempt, now: float, retry_after: float | None
     ) -> None:
         breaker = self._at(site, each.engine)
-        probed, breaker.probed = breaker.probed > 0.0, 0.0
-        if each.reason not in _OF_THE_SITE:
-            # it answered, be it that there is nothing
+        probed = breaker.probed > 0.0
+        breaker.probed, breaker.probe = 0.0, ""
+        if each.reason in _ANSWERED or each.proof:
             breaker.failures, breaker.pause, breaker.until, breaker.last = 0, 0.0, 0.0, ""
             self._open.discard((site, each.engine))
             return
         if breaker.last != uid:
             breaker.failures, breaker.last = breaker.failures + 1, uid
-        asked = (
-            min(retry_after or 0.0, LONGEST_PAUSE)
-            if each.reason is FailureReason.THROTTLED
-            else 0.0
-        )
-        if breaker.failures >= FAILURES or probed or asked:
+        if breaker.failures >= FAILURES or probed:
+            # what the site asked for counts only where more than one job was refused: it may be about that one
+            asked = min(retry_after or 0.0, LONGEST_PAUSE)
             grown = min(LONGEST_PAUSE, 2 * breaker.pause) if probed else breaker.pause
             breaker.pause = max(grown, FIRST_PAUSE)
             breaker.until = max(breaker.until, now + max(breaker.pause, asked))
@@ -118,32 +130,44 @@ class Breakers:
                 del self._sites[old]
         return breaker
 
-    def closed_until(self, site: str, now: float) -> float:
-        """When (monotonic seconds) somebody may ask a site again; `now` or before where that is so already. As long as
-        one engine has luck there, that is so.
+    def closed_until(self, site: str, now: float, engines: Collection[EngineName] = ()) -> float:
+        """When (monotonic seconds) somebody may ask a site again, by some engines or by any; `now` or before where that
+        is so already. As long as one engine has luck there, that is so.
         """
-        if not self._open or site not in self._sites:
+        asked = self._asked(site, engines)
+        if not self._open or not asked:
             return 0.0
-        return min(self._open_until(self._pairs[site, each], now) for each in self._sites[site])
+        return min(self._open_until(self._pairs[site, each], now) for each in asked)
+
+    def _asked(self, site: str, engines: Collection[EngineName]) -> list[EngineName]:
+        """Engines of which anything is known there. One that was named and is not known may have luck."""
+        known = self._sites.get(site, set())
+        if engines and not known.issuperset(engines):
+            return []
+        return sorted(known.intersection(engines) if engines else known)
 
     @staticmethod
-    def _open_until(breaker: _Breaker, now: float) -> float:
+    def _open_until(breaker: _Breaker, now: float, uid: str = "") -> float:
         if breaker.until > now or not breaker.until:
             return breaker.until
-        return breaker.probed + PROBE_WITHIN if breaker.probed else 0.0
+        if not breaker.probed or (uid and breaker.probe == uid):
+            return 0.0
+        return breaker.probed + PROBE_WITHIN
 
-    def avoid(self, site: str, now: float) -> list[EngineName]:
-        """Engines that are not worth asking at a site while another one is."""
+    def avoid(self, site: str, now: float, uid: str) -> list[EngineName]:
+        """Engines that a job need not ask at a site, because another one has luck there. Not those that it tries for
+        all others.
+        """
         asked = sorted(self._sites.get(site, ()))
-        closed = [e for e in asked if self._open_until(self._pairs[site, e], now) > now]
-        return closed if len(closed) < len(asked) else []
+        shut = [e for e in asked if self._open_until(self._pairs[site, e], now, uid) > now]
+        return shut if len(shut) < len(asked) else []
 
-    def probe(self, site: str, now: float) -> None:
+    def probe(self, site: str, uid: str, now: float) -> None:
         """A job is sent there: of an open breaker whose time is over it is the probe."""
         for engine in self._sites.get(site, ()):
             breaker = self._pairs[site, engine]
-            if breaker.until and breaker.until <= now:
-                breaker.probed = now
+            if breaker.until and breaker.until <= now and self._open_until(breaker, now) <= now:
+                breaker.probed, breaker.probe = now, uid
 
     def hold(self, site: str, uid: str) -> None:
         """A job waits because of that."""

@@ -26,6 +26,8 @@ class FetchError(Exception):
     ) -> None:
         self.reason = reason
         self.elsewhere = elsewhere
+        self.proof = False
+        """It was found by a check of what had come."""
         self.note = note
         self.retry_after = retry_after
         self.offered_height = offered_height

@@ -2,6 +2,8 @@
 works. It is a child of the job process, and goes with it.
 """
 
+import math
+import resource
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -36,15 +38,29 @@ class Input:
 
 
 def run(
-    inputs: Sequence[Input], words: Sequence[str], out: Path, *, heard: Heard | None = None
+    inputs: Sequence[Input], words: Sequence[str], out: Path | None, *, heard: Heard | None = None
 ) -> None:
-    """Make one file of others. Raises FetchError (SiteError) where they cannot be read."""
+    """Make one file of others; `None`: only look at all of it. Raises FetchError: SiteError where they cannot be read,
+    TooLarge where what is made may not grow any more.
+    """
     argv = ["ffmpeg", "-v", "error", "-nostdin", "-y", "-nostats", "-progress", "pipe:1"]
     for each in inputs:
         argv += [*CLOSED, *each.options, "-f", each.kind.demuxer, "-i", str(each.path)]
-    if _follow([*argv, *words, str(out)], heard) != 0 or not out.exists():
+    ended = _follow([*argv, *words, "-" if out is None else str(out)], heard)
+    if ended == 0 and (out is None or out.exists()):
+        return
+    grown = out is not None and out.exists() and out.stat().st_size >= _most()
+    if out is not None:
         out.unlink(missing_ok=True)
-        raise FetchError(FailureReason.SITE_ERROR, "The file that the site sent is broken.")
+    if grown:
+        raise FetchError(FailureReason.TOO_LARGE, "What is made of it is larger than allowed.")
+    raise FetchError(FailureReason.SITE_ERROR, "The file that the site sent is broken.")
+
+
+def _most() -> float:
+    """Bytes that a file of this process may have; a writer stops a little before."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    return math.inf if soft == resource.RLIM_INFINITY else 0.98 * soft
 
 
 def _follow(argv: Sequence[str], heard: Heard | None) -> int:

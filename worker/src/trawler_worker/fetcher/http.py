@@ -4,6 +4,7 @@ urllib3, aiohttp and httpx all write addresses anew, each in its own way (measur
 that signed the address then refuses it. Runs in a job process, one request at a time.
 """
 
+import contextlib
 import http.client
 import http.cookiejar
 import select
@@ -200,6 +201,8 @@ class Client:
             defaultdict(list)
         )
         self._open: weakref.WeakSet[Answer] = weakref.WeakSet()
+        self._busy: http.client.HTTPConnection | None = None
+        """The connection over which something is awaited, or read."""
         self._tls = tls or _tls()
 
     def sibling(self) -> "Client":
@@ -276,6 +279,14 @@ class Client:
         """It may be used again."""
         self._idle[origin].append((time.monotonic(), connection))
 
+    def interrupt(self) -> None:
+        """From another thread: whoever waits for this one goes on at once, with an error."""
+        busy = self._busy
+        sock = busy.sock if busy is not None else None
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         """Close what is idle, and answers that nobody read to their end."""
         for answer in list(self._open):
@@ -312,6 +323,7 @@ class Client:
         body: bytes | None,
     ) -> Answer:
         whole = self._proxy is not None and at.scheme == "http"
+        self._busy = connection
         try:
             connection.putrequest(
                 method, at.url if whole else at.path, skip_host=True, skip_accept_encoding=True

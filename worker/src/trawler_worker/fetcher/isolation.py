@@ -297,7 +297,9 @@ class Isolation:
             case Event.TIMING if len(job.timings) < 64:
                 job.timings.append(Timing.model_validate(body))
             case Event.TRYING:
-                job.trying = (EngineName(body), time.monotonic())
+                now = time.monotonic()
+                job.trying = (EngineName(body), now)
+                job.watch.begin_again(now, job.awaited + job.awaiting(now))
             case Event.TRIED if len(job.attempts) < MOST_ENGINE_ATTEMPTS:
                 job.attempts.append(EngineAttempt.model_validate(body))
                 job.trying = None

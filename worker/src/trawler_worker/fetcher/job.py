@@ -90,6 +90,7 @@ class Pipe:
                 engine=engine,
                 reason=failure.reason if failure else None,
                 message=_noted(failure) if failure else None,
+                proof=failure is not None and failure.proof,
                 milliseconds=round((time.monotonic() - begun) * 1000),
             )
             self.write(Event.TRIED, tried.wire())
@@ -153,6 +154,7 @@ def _tried(order: Fetch, scratch: Path, engine: Engine, pipe: Pipe) -> Done:
             files = prove_all(found, order, scratch=scratch, moved=pipe.moved)
     except FetchError as error:
         error.elsewhere = error.elsewhere or engine.second_hand
+        error.proof = True
         raise
     return Done(job=order.job, files=files, engine=engine.name, source=found.source)
 

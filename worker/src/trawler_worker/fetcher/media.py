@@ -74,6 +74,7 @@ def _read(container: Any, kind: FileType) -> Probe:
     if not pictures and not sounds:
         raise FetchError(FailureReason.SITE_ERROR, "The file that the site sent is broken.")
     timed = container.duration is not None and not kind.image
+    seconds = container.duration / av.time_base if timed else None
     lengths = [
         float(stream.duration * stream.time_base)
         for stream in (*pictures, *sounds)
@@ -90,7 +91,7 @@ def _read(container: Any, kind: FileType) -> Probe:
         audio_codec=sound.codec,
         width=width,
         height=height,
-        seconds=container.duration / av.time_base if timed else None,
+        seconds=seconds if seconds is not None and seconds > 0 else None,
         shortest=min(lengths) if len(lengths) == len(pictures) + len(sounds) else None,
         coded_width=width,
         coded_height=height,

@@ -43,6 +43,11 @@ class Watch:
         self._max_memory = max_memory
         self._growth: list[tuple[float, int]] = []
 
+    def begin_again(self, now: float, awaited: float) -> None:
+        """Another engine begins, with nothing (`awaited`: as measured)."""
+        self._begun = now - min(awaited, AWAITED)
+        self._growth.clear()
+
     def judge(self, seen: Measured) -> Fault | None:
         """Why the job must stop now, or None."""
         if seen.now >= self._deadline:

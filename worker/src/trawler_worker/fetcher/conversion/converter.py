@@ -16,7 +16,7 @@ from trawler_worker.fetcher.conversion.sizes import budget, worth_watching
 from trawler_worker.fetcher.errors import FetchError
 from trawler_worker.fetcher.ffmpeg import Heard
 from trawler_worker.fetcher.inspection import Inspected, inspect
-from trawler_worker.fetcher.sniff import GIF, MOVING_PNG, WEBP
+from trawler_worker.fetcher.sniff import GIF, MOVING_PNG, PNG
 from trawler_worker.protocol import Fetch
 
 Moved = Callable[[Stage, int, int | None], None]
@@ -39,6 +39,8 @@ class Converter:
         if self._media.clip is not None and not seen.kind.image:
             path, seen = self._cut(path, seen, self._media.clip)
         if self._media.deliver_as is not DeliverAs.PLAYABLE:
+            return path, seen
+        if seen.kind.image and not pictures.is_small_enough(path):
             return path, seen
         wanted = plan(seen)
         if self._must_shrink(path, seen):
@@ -76,15 +78,28 @@ class Converter:
         wanted = Plan(work=Work.FILM, video=track, audio=audio)
         out = path.with_name(f"{path.stem}-part.mp4")
         film.convert(path, seen, wanted, out, part=part, heard=heard)
-        return self._made(out, path)
+        made, shown = self._made(out, path)
+        if not shown.inside.video:
+            raise FetchError(FailureReason.NOTHING_FOUND, "There is no picture in this part.")
+        return made, shown
 
     def _played(self, path: Path, seen: Inspected, wanted: Plan) -> tuple[Path, Inspected]:
         """A film as everybody plays it; where that made it too large, with fewer bits."""
         out = _beside(path, "mp4")
-        film.convert(path, seen, wanted, out, heard=self._heard(seen))
+        try:
+            film.convert(path, seen, wanted, out, heard=self._heard(seen))
+        except FetchError as error:
+            if error.reason is not FailureReason.TOO_LARGE or self._fit is None:
+                raise
+            fitting = self._squeezed(path, seen)
+            if fitting is None:
+                raise
+            return fitting
         if self._fit is not None and out.stat().st_size > self._fit:
             kept = out.rename(out.with_name(f"{out.stem}-large.mp4"))
-            fitting = self._squeezed(path, seen)
+            fitting = self._squeezed(
+                path, seen, seconds=inspect(kept, measured=True).inside.seconds
+            )
             if fitting is not None:
                 kept.unlink()
                 return fitting
@@ -102,7 +117,7 @@ class Converter:
         assert self._fit is not None
         if seen.inside.video:
             return self._squeezed(path, seen)
-        if seen.kind in {GIF, WEBP} and pictures.frames(path) > 1:
+        if pictures.frames(path) > 1:
             return self._moving(path, seen)
         out = _beside(path, "webp")
         if not pictures.to_webp(path, out, limit=self._fit):
@@ -110,9 +125,11 @@ class Converter:
             return None
         return self._made(out, path)
 
-    def _squeezed(self, path: Path, seen: Inspected) -> tuple[Path, Inspected] | None:
+    def _squeezed(
+        self, path: Path, seen: Inspected, *, seconds: float | None = None
+    ) -> tuple[Path, Inspected] | None:
         assert self._fit is not None
-        seconds = seen.inside.seconds
+        seconds = seen.inside.seconds or seconds
         if not seconds:
             return None
         rate = min(seen.inside.rate or 30.0, film.MOST_RATE)
@@ -130,7 +147,9 @@ class Converter:
             size = fitting
             target = Target(size=size, video_rate=bits.video, sound_rate=bits.sound)
             heard = self._heard(seen, passes=2)
-            film.squeeze(path, seen, target, out, audio=track, again=again, heard=heard)
+            film.squeeze(
+                path, seen, target, out, audio=track, seconds=seconds, again=again, heard=heard
+            )
             made = out.stat().st_size
             if made <= self._fit:
                 for log in path.parent.glob(f"{out.stem}-pass*"):
@@ -156,7 +175,9 @@ class Converter:
 
     def _film_of(self, path: Path, seen: Inspected) -> tuple[Path, Inspected]:
         """Moving WebP and AVIF by way of moving PNG: ffmpeg reads neither well."""
-        if seen.kind is not GIF:
+        if seen.kind is PNG:
+            seen = replace(seen, kind=MOVING_PNG)
+        elif seen.kind is not GIF:
             through = _beside(path, "png")
             pictures.to_moving_png(path, through)
             path, seen = self._made(through, path)

@@ -127,6 +127,7 @@ def squeeze(
     out: Path,
     *,
     audio: Track,
+    seconds: float,
     again: bool = False,
     heard: Heard | None = None,
 ) -> None:
@@ -138,10 +139,9 @@ def squeeze(
         *("-passlogfile", str(log)),
     ]
     inputs = [Input(path=path, kind=seen.kind)]
-    seconds = seen.inside.seconds or 0.0
     if not again:
         first = [*_tracks(seen)[:2], *_PLAIN, *video, "-pass", "1", "-an", "-f", "null"]
-        ffmpeg.run(inputs, first, Path("/dev/null"), heard=heard)
+        ffmpeg.run(inputs, first, None, heard=heard)
     sound = _sound(audio, target.sound_rate)
     second = [*_tracks(seen), *_PLAIN, *video, "-pass", "2", *sound, *_TO_MP4]
     told = (lambda at: heard(seconds + at)) if heard is not None else None

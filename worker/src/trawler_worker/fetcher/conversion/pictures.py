@@ -16,7 +16,10 @@ from trawler_worker.fetcher.errors import FetchError
 
 pillow_heif.register_heif_opener()
 
-MOST_PIXELS: Final = 100_000_000
+MOST_PIXELS: Final = 30_000_000
+"""Of what is decoded at once: some ten bytes of memory each. A larger picture is delivered as it is."""
+LONGEST_SIDE: Final = 16_383
+"""Of a WebP (its format has 14 bits for it)."""
 QUALITIES: Final = (85, 70, 55)
 """Of WebP, tried one after the other where a picture has to become smaller."""
 _LEAST_SIDE: Final = 320
@@ -29,30 +32,49 @@ def frames(path: Path) -> int:
         return int(getattr(picture, "n_frames", 1))
 
 
+def is_small_enough(path: Path) -> bool:
+    """Whether all that it holds can be decoded within a job's memory. Raises FetchError."""
+    with _opened(path) as picture:
+        count = int(getattr(picture, "n_frames", 1))
+        return picture.width * picture.height * count <= MOST_PIXELS
+
+
 def to_webp(path: Path, out: Path, *, limit: int | None = None) -> bool:
     """The same picture, upright, as WebP; of at most so many bytes, if need be with fewer pixels. Whether it fits.
     Raises FetchError.
     """
     with _opened(path) as picture:
-        upright = ImageOps.exif_transpose(picture)
-        profile = picture.info.get("icc_profile")
-        shown = upright if upright.mode in {"RGB", "RGBA"} else upright.convert(_mode(upright))
+        profile = picture.info.get("icc_profile") if picture.mode in {"RGB", "RGBA"} else None
+        ImageOps.exif_transpose(picture, in_place=True)
+        shown = _colours(picture)
+        scale = min(1.0, LONGEST_SIDE / max(shown.size))
         while True:
+            if scale < 1.0:
+                shown = shown.resize(
+                    (max(1, round(shown.width * scale)), max(1, round(shown.height * scale)))
+                )
             for quality in QUALITIES if limit is not None else QUALITIES[:1]:
                 shown.save(out, "WEBP", quality=quality, method=4, icc_profile=profile)
                 if limit is None or out.stat().st_size <= limit:
                     return True
-            scale = math.sqrt((limit or 1) / out.stat().st_size) * 0.9
-            width, height = round(shown.width * scale), round(shown.height * scale)
-            if min(width, height) < _LEAST_SIDE:
+            scale = min(0.9, math.sqrt((limit or 1) / out.stat().st_size) * 0.9)
+            if min(shown.size) * scale < _LEAST_SIDE:
                 return False
-            shown = shown.resize((width, height))
 
 
 def to_moving_png(path: Path, out: Path) -> None:
     """A moving picture that ffmpeg cannot read, as one that it can. Raises FetchError."""
     with _opened(path) as picture:
         picture.save(out, "PNG", save_all=True)
+
+
+def _colours(picture: Image.Image) -> Image.Image:
+    """In eight bits, red, green and blue."""
+    if picture.mode in {"RGB", "RGBA"}:
+        return picture
+    if picture.mode.startswith("I;16") or picture.mode == "I":
+        return picture.point(lambda value: value / 257).convert("L").convert("RGB")
+    return picture.convert(_mode(picture))
 
 
 def _mode(picture: Image.Image) -> str:
@@ -64,8 +86,6 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     """Raises FetchError where it cannot be read."""
     try:
         with Image.open(path) as picture:
-            if picture.width * picture.height > MOST_PIXELS:
-                raise FetchError(FailureReason.TOO_LARGE, "This picture has too many pixels.")
             yield picture
     except FetchError:
         raise

@@ -33,6 +33,8 @@ class Item:
     """Other addresses of the same file, for when it is not at the first."""
     within: Callable[[], AbstractContextManager[None]] = nullcontext
     """What holds while it is fetched."""
+    client: Client | None = None
+    """By which it is fetched, where that is not by the one of all others."""
     chunks_prove: bool = True
     """Whether a body that ends in good order without a length is whole."""
 
@@ -53,6 +55,21 @@ class Batch:
         self._working = 0
         self._waiting = 0
         self.stopped = threading.Event()
+        self._clients: list[Client] = []
+
+    def works_with(self, client: Client) -> None:
+        """A connection of this one is broken off where another file fails."""
+        with self._lock:
+            self._clients.append(client)
+        if self.stopped.is_set():
+            raise _Stopped
+
+    def stop(self) -> None:
+        """One failed: nobody waits for an answer any more."""
+        self.stopped.set()
+        with self._lock:
+            for client in self._clients:
+                client.interrupt()
 
     def begin(self) -> None:
         with self._lock:
@@ -128,10 +145,12 @@ def fetch_all(
             if lenient and error.reason is not FailureReason.TOO_LARGE:
                 paths[at].unlink(missing_ok=True)
                 return None
-            batch.stopped.set()
+            batch.stop()
+            raise
+        except _Stopped:
             raise
         except BaseException:
-            batch.stopped.set()
+            batch.stop()
             raise
         finally:
             batch.end()
@@ -189,14 +208,21 @@ def _fetch_from(
     progress: Callable[[int, int | None], None],
     client: Client,
 ) -> Fetched:
-    own = client.sibling()
+    own = (item.client or client).sibling()
     own.waiter = batch
+    batch.works_with(own)
     download = Download(url, order.limits, path, progress, headers=item.headers)
     try:
         with item.within(), closing(own):
             download.run(own)
     except OSError as error:
+        if batch.stopped.is_set():
+            raise _Stopped from error
         raise fault_of(error) from error
+    except FetchError:
+        if batch.stopped.is_set():
+            raise _Stopped from None
+        raise
     return Fetched(
         path=path,
         called=item.called or download.called,

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Final
 
+from trawler_common import logs
 from trawler_common.plain import clean
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import EngineName, Source
@@ -26,12 +27,12 @@ from trawler_worker.fetcher.http import Answer, Client
 from trawler_worker.fetcher.targets import target
 from trawler_worker.protocol import Fetch
 
+log = logs.get("cobalt")
+
 HELLO_WITHIN: Final = 3.0
 """Seconds for `GET /`, which answers from memory."""
 ANSWER_WITHIN: Final = 45.0
 """Seconds for an answer: Cobalt has no deadline of its own while a site thinks (seen)."""
-_GONE: Final = frozenset([401, 404])
-"""What a tunnel says that is too old, or of another life of its Cobalt."""
 
 
 class Cobalt:
@@ -42,7 +43,7 @@ class Cobalt:
 
     def __init__(self, settings: CobaltSettings, proxy: str = "") -> None:
         self._settings = settings
-        self._key = settings.key.read_text().strip() if settings.key else ""
+        self._key = _read_key(settings.key)
         self._at = target(settings.url)
         # who is in this pod cannot be reached by way of another
         self._client = Client("" if _is_loopback(self._at.host) else proxy)
@@ -122,7 +123,9 @@ class Cobalt:
         if at.origin != self._at.origin:
             return Item(url=url, called=called)
         # bytes without a length end in good order also where Cobalt's program broke off
-        return Item(url=url, called=called, within=self._tunnel, chunks_prove=False)
+        return Item(
+            url=url, called=called, within=self._tunnel, client=self._client, chunks_prove=False
+        )
 
     def _tunnel(self) -> AbstractContextManager[None]:
         return _ThroughTunnel(self._speaking())
@@ -151,6 +154,15 @@ class _ThroughTunnel(AbstractContextManager[None]):
             FailureReason.NOTHING_FOUND,
         }:
             raise _TunnelGone from error
+
+
+def _read_key(path: Path | None) -> str:
+    """None where it cannot be read: then Cobalt says that it wants one."""
+    try:
+        return path.read_text().strip() if path is not None else ""
+    except (OSError, UnicodeDecodeError):
+        log.error("cobalt_key_unreadable")
+        return ""
 
 
 def _read(answer: Answer) -> bytes:

@@ -20,8 +20,10 @@ from trawler_crds.failures import FailureReason
 from trawler_worker.fetcher.errors import FetchError
 
 ENCLOSED: Final = Path(__file__).parents[1] / "enclosed"
-WITHIN: Final = 120.0
-"""Seconds for all that it asks a site about one post."""
+WITHIN: Final = 75.0
+"""Seconds for all that it asks a site about one post: less than the job may be silent, so that another engine has its
+turn.
+"""
 MAX_OUT: Final = 16 * 1024 * 1024
 MAX_SAID: Final = 64 * 1024
 _WAITS: Final = re.compile(rb"\]\[info\] Waiting (?:for|until) ")

@@ -47,6 +47,8 @@ def route(order: Fetch, there: Collection[EngineName]) -> list[EngineName]:
         raise FetchError(
             FailureReason.NOT_SUPPORTED, f"None of the engines asked for is here: {names}."
         )
+    if order.engines:
+        return found  # named by somebody, who may know better
     return [engine for engine in found if engine not in order.avoid] or found
 
 
