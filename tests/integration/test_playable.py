@@ -224,6 +224,18 @@ def test_the_original_is_kept_beside_where_that_is_asked_for(
     assert "h264" == probed(tmp_path / playable.path)["streams"][0]["codec_name"]
 
 
+def test_what_would_not_be_coded_in_time_is_delivered_as_it_is(
+    studio: Studio, tmp_path: Path
+) -> None:
+    """Something is more than nothing."""
+    path = tmp_path / "job-1"
+    path.write_bytes(studio.clip("hevc.mp4"))
+    wish = order("http://site.example/a.mp4", media={"deliverAs": "Playable"}, seconds=0.01)
+    found = Found(files=[Fetched(path=path, measured=True)])
+    (file,) = prove_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
+    assert studio.clip("hevc.mp4") == (tmp_path / file.path).read_bytes()
+
+
 def test_originals_count_as_files(studio: Studio, tmp_path: Path) -> None:
     """Else the operator would not take the result, and nobody would know why."""
     path = tmp_path / "job-1"

@@ -10,6 +10,7 @@ from trawler_worker.fetcher.conversion.sizes import (
     MOST_SOUND,
     Size,
     budget,
+    coding_seconds,
     even,
     worth_watching,
 )
@@ -58,3 +59,12 @@ def test_a_film_becomes_smaller_before_it_becomes_unwatchable(
     assert side == (found.shorter if found else None)
     if found is not None:
         assert bits >= LEAST_BITS * found.width * found.height * rate
+
+
+def test_what_would_take_longer_than_an_attempt_is_known_before() -> None:
+    """A film of two hours in two passes does not end in a quarter of an hour; a minute does."""
+    full = Size(1920, 1080)
+    minute = coding_seconds(full, full, rate=30, seconds=60, passes=2)
+    film = coding_seconds(full, full, rate=30, seconds=7200, passes=2)
+    assert 60 < minute < 0.6 * 900 < film
+    assert coding_seconds(full, Size(426, 240), rate=30, seconds=60, passes=2) < minute / 2

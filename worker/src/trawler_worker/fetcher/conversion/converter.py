@@ -12,7 +12,7 @@ from trawler_crds.messages import Stage
 from trawler_worker.fetcher.conversion import film, pictures, sound
 from trawler_worker.fetcher.conversion.film import Part, Target
 from trawler_worker.fetcher.conversion.plans import Plan, Track, Work, is_plain_h264, plan
-from trawler_worker.fetcher.conversion.sizes import budget, worth_watching
+from trawler_worker.fetcher.conversion.sizes import Size, budget, coding_seconds, worth_watching
 from trawler_worker.fetcher.errors import FetchError
 from trawler_worker.fetcher.ffmpeg import Heard
 from trawler_worker.fetcher.inspection import Inspected, inspect
@@ -21,6 +21,8 @@ from trawler_worker.protocol import Fetch
 
 Moved = Callable[[Stage, int, int | None], None]
 """Told of the stage, and of milliseconds of the media that are done, of all."""
+SHARE: Final = 0.6
+"""Of the time of an attempt: what takes longer to code is delivered as it is, instead of not at all."""
 TRIES: Final = 3
 """How often a film is coded until it fits: it is rarely missed twice."""
 
@@ -31,6 +33,7 @@ class Converter:
     def __init__(self, order: Fetch, moved: Moved) -> None:
         self._media = order.media
         self._fit = order.limits.fit_bytes
+        self._time = SHARE * order.seconds
         self._moved = moved
         self._told = 0.0
 
@@ -48,13 +51,13 @@ class Converter:
             if found is not None:
                 return found
         match wanted.work:
-            case Work.FILM:
+            case Work.FILM if wanted.video is Track.COPY or self._has_time(seen, passes=1):
                 return self._played(path, seen, wanted)
             case Work.SOUND:
                 return self._made(sound.extract(path, seen, None, heard=self._heard(seen)), path)
             case Work.PICTURE:
                 return self._picture(path, seen)
-            case Work.KEEP:
+            case Work.FILM | Work.KEEP:
                 return path, seen
 
     def _cut(self, path: Path, seen: Inspected, clip: Clip) -> tuple[Path, Inspected]:
@@ -106,6 +109,19 @@ class Converter:
             out = kept
         return self._made(out, path)
 
+    def _has_time(self, seen: Inspected, *, passes: int, to: Size | None = None) -> bool:
+        """Whether a film is coded before the attempt is over."""
+        inside = seen.inside
+        source = Size(inside.coded_width or 2, inside.coded_height or 2)
+        needed = coding_seconds(
+            source,
+            to or film.size_of(seen),
+            rate=min(inside.rate or 30.0, film.MOST_RATE),
+            seconds=inside.seconds or 0.0,
+            passes=passes,
+        )
+        return needed <= self._time
+
     def _must_shrink(self, path: Path, seen: Inspected) -> bool:
         """Whether it is too large as it is; what is coded anew may be so only then."""
         if self._fit is None or self._media.kind is MediaKind.AUDIO:
@@ -141,7 +157,7 @@ class Converter:
         for _ in range(TRIES):
             bits = budget(limit, seconds, sound=seen.inside.audio)
             fitting = worth_watching(size, rate, bits.video)
-            if fitting is None:
+            if fitting is None or not self._has_time(seen, passes=2, to=fitting):
                 return None
             again = again and fitting == size
             size = fitting
