@@ -72,7 +72,7 @@ class Clip(Contract):
     end_seconds: Annotated[
         float,
         Field(
-            ge=0.1, le=86400, allow_inf_nan=False, description="86400: as long as the media lasts."
+            ge=0, le=86400, allow_inf_nan=False, description="86400: as long as the media lasts."
         ),
     ]
 
