@@ -62,7 +62,7 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
     tracing = telemetry.setup(
         "trawler-operator", endpoint=settings.otlp_endpoint, install=settings.install
     )
-    board = Board(reuse_seconds=settings.reuse_seconds)
+    board = Board(reuse_seconds=settings.reuse_seconds, refusals=settings.refusals)
     metrics = Metrics(board)
     memo = handlers.Memo(board=board, pulse=handlers.Pulse())
     try:

@@ -18,7 +18,7 @@ from trawler_crds.media_queue import MediaQueue, MediaQueueSpec
 from trawler_crds.messages import Held, Presence, Stage
 from trawler_crds.worker_pool import WorkerPool
 from trawler_operator.ledger import Ledger
-from trawler_operator.state.breakers import Breakers
+from trawler_operator.state.breakers import FAILURES, Breakers
 from trawler_operator.state.finished import FinishedJobs, condense, keep_until
 from trawler_operator.state.reservations import Reservations
 from trawler_operator.state.resting import FIRST_REST, LONGEST_REST, Resting, not_before, wait
@@ -185,7 +185,11 @@ class Board:
     """Jobs, pods, pools and queues by their newest sights. Older sights of an object change nothing."""
 
     def __init__(
-        self, now: Callable[[], float] = time.monotonic, *, reuse_seconds: float = 3600.0
+        self,
+        now: Callable[[], float] = time.monotonic,
+        *,
+        reuse_seconds: float = 3600.0,
+        refusals: int = FAILURES,
     ) -> None:
         self._now = now
         self.reuse_seconds = reuse_seconds
@@ -218,7 +222,7 @@ class Board:
         """Orders under way: (uid, attempt) → pod. Each takes a slot the pod did not count yet."""
         self.dirty: dict[str, None] = {}
         """Uids of jobs that changed since they were last decided on, in the order they did."""
-        self.breakers = Breakers()
+        self.breakers = Breakers(refusals)
         self.resting = Resting()
         """Queued jobs that are left alone for now."""
         self.by_phase: dict[Phase, dict[str, MediaJob]] = {

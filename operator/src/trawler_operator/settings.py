@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     reuse_seconds: float = 3600
     """How old a stored result may be that answers a new job; 0: only who waits meanwhile."""
 
+    refusals: int = 5
+    """In a row, of different jobs, after which a site is left alone for a while; 0: never."""
+
     sweep_pause: float = 0.25
     """Least seconds between two listings of stored objects, however short the attempts of all pools are."""
 

@@ -15,7 +15,9 @@ from trawler_crds.media_job import EngineAttempt, EngineName
 FAILURES: Final = 5
 """In a row, of different jobs: a single link may be bad by itself."""
 FIRST_PAUSE: Final = 15.0
-LONGEST_PAUSE: Final = 600.0
+LONGEST_PAUSE: Final = 60.0
+LONGEST_ASKED: Final = 600.0
+"""Seconds of a Retry-After that count for all jobs of a site."""
 PROBE_WITHIN: Final = 60.0
 """Seconds after which a probe of which nothing was heard is no probe any more."""
 MOST: Final = 2000
@@ -56,7 +58,9 @@ class Refusing:
 class Breakers:
     """By site and engine; those that were heard of least lately are forgotten."""
 
-    def __init__(self) -> None:
+    def __init__(self, failures: int = FAILURES) -> None:
+        """Open after so many failures; 0: never."""
+        self._failures = failures
         self._pairs: OrderedDict[tuple[str, EngineName], _Breaker] = OrderedDict()
         self._sites: dict[str, set[EngineName]] = {}
         """Engines that were asked at a site lately."""
@@ -81,6 +85,8 @@ class Breakers:
         """What engines made of a job. `retry_after`: seconds that the site asked to wait, of the last one. Whether the
         site may be asked again that could not be asked before.
         """
+        if not self._failures:
+            return False
         closed = self.closed_until(site, now) > now
         for each in attempts:
             if each.reason not in _REFUSED | _ANSWERED:
@@ -108,9 +114,9 @@ class Breakers:
             return
         if breaker.last != uid:
             breaker.failures, breaker.last = breaker.failures + 1, uid
-        if breaker.failures >= FAILURES or probed:
+        if breaker.failures >= self._failures or probed:
             # what the site asked for counts only where more than one job was refused: it may be about that one
-            asked = min(retry_after or 0.0, LONGEST_PAUSE)
+            asked = min(retry_after or 0.0, LONGEST_ASKED)
             grown = min(LONGEST_PAUSE, 2 * breaker.pause) if probed else breaker.pause
             breaker.pause = max(grown, FIRST_PAUSE)
             breaker.until = max(breaker.until, now + max(breaker.pause, asked))
