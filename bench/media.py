@@ -69,7 +69,8 @@ def _made(source: Path, folder: Path, *, fit: int | None = None) -> tuple[float,
     path = scratch / "job-1"
     shutil.copyfile(source, path)
     limits = {"fitBytes": fit} if fit else {}
-    wish = order("http://site.example/a", media={"deliverAs": "Playable"}, limits=limits)
+    media = {"deliverAs": "Playable"}
+    wish = order("http://site.example/a", media=media, limits=limits, seconds=900.0)
     found = Found(files=[Fetched(path=path, measured=True)])
     begun = time.monotonic()
     (file,) = prove_all(found, wish, scratch=scratch, moved=lambda *_: None)
