@@ -1,15 +1,17 @@
 """What becomes of proved files: what plays and what fits, where that is asked for."""
 
+import importlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import Clip, DeliverAs, MediaKind
 from trawler_crds.messages import Stage
-from trawler_worker.fetcher.conversion import film, pictures, sound
+from trawler_worker.fetcher.conversion import film, sound
 from trawler_worker.fetcher.conversion.film import Part, Target
 from trawler_worker.fetcher.conversion.plans import Plan, Track, Work, is_plain_h264, plan
 from trawler_worker.fetcher.conversion.sizes import Size, budget, coding_seconds, worth_watching
@@ -43,7 +45,7 @@ class Converter:
             path, seen = self._cut(path, seen, self._media.clip)
         if self._media.deliver_as is not DeliverAs.PLAYABLE:
             return path, seen
-        if seen.kind.image and not pictures.is_small_enough(path):
+        if seen.kind.image and not _pictures().is_small_enough(path):
             return path, seen
         wanted = plan(seen)
         if self._must_shrink(path, seen):
@@ -133,10 +135,10 @@ class Converter:
         assert self._fit is not None
         if seen.inside.video:
             return self._squeezed(path, seen)
-        if pictures.frames(path) > 1:
+        if _pictures().frames(path) > 1:
             return self._moving(path, seen)
         out = _beside(path, "webp")
-        if not pictures.to_webp(path, out, limit=self._fit):
+        if not _pictures().to_webp(path, out, limit=self._fit):
             out.unlink(missing_ok=True)
             return None
         return self._made(out, path)
@@ -183,10 +185,10 @@ class Converter:
         return made
 
     def _picture(self, path: Path, seen: Inspected) -> tuple[Path, Inspected]:
-        if pictures.frames(path) > 1:
+        if _pictures().frames(path) > 1:
             return self._film_of(path, seen)
         out = _beside(path, "webp")
-        pictures.to_webp(path, out, limit=self._fit)
+        _pictures().to_webp(path, out, limit=self._fit)
         return self._made(out, path)
 
     def _film_of(self, path: Path, seen: Inspected) -> tuple[Path, Inspected]:
@@ -195,7 +197,7 @@ class Converter:
             seen = replace(seen, kind=MOVING_PNG)
         elif seen.kind is not GIF:
             through = _beside(path, "png")
-            pictures.to_moving_png(path, through)
+            _pictures().to_moving_png(path, through)
             path, seen = self._made(through, path)
             seen = replace(seen, kind=MOVING_PNG)
         out = _beside(path, "mp4")
@@ -220,6 +222,11 @@ class Converter:
                 self._moved(Stage.CONVERTING, min(done, total) if total else done, total or None)
 
         return heard
+
+
+def _pictures() -> ModuleType:
+    """Loaded by who needs it: each fork would carry it, and few jobs have pictures to convert."""
+    return importlib.import_module("trawler_worker.fetcher.conversion.pictures")
 
 
 def _beside(path: Path, extension: str) -> Path:
