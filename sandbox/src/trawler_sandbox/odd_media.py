@@ -70,7 +70,7 @@ RECIPES: Final[dict[str, tuple[str, ...]]] = {
         *("-c:a", "mp2"),
     ),
     "narrow.mp4": (*_at("360x360"), *_SOUND, "-vf", "setsar=4/3", *_PLAIN, *_AAC),
-    "large.mp4": (*_at("2560x1440", 10, 2), *_X265, "-pix_fmt", "yuv420p"),
+    "large.mp4": (*_at("2560x1440", 10, 2), *_X264, *_TEN),
     "prores.mov": _film("-c:v", "prores_ks", "-profile:v", "0", sound=("-c:a", "pcm_s16le")),
     "pcm.mov": _film(*_PLAIN, sound=("-c:a", "pcm_s16le")),
     "ac3.mp4": _film(*_PLAIN, sound=("-c:a", "ac3")),
