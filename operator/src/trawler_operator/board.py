@@ -352,7 +352,7 @@ class Board:
 
     def rest_refused(self) -> None:
         """Let those rest that were passed over because of their site, until it may be asked."""
-        for uid, _ in self.breakers.newly_held():
+        for uid in self.breakers.newly_held():
             job = self.jobs.get(uid)
             until = self._refused_until(job) if job is not None else 0.0
             if job is not None and uid not in self.resting and until > self._now():
@@ -466,7 +466,6 @@ class Board:
         job = self.jobs.pop(uid, None)
         if job is not None:
             self._unindex(job)
-            self.breakers.forget(uid)
         self.resting.drop(uid)
         for table in (self.since, self.waited, self.returned, self.dirty):
             table.pop(uid, None)

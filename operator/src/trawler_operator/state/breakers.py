@@ -67,7 +67,7 @@ class Breakers:
         self._open: set[tuple[str, EngineName]] = set()
         self._held: dict[str, str] = {}
         """Uid of a job that waits for its site → that site."""
-        self._new: list[tuple[str, str]] = []
+        self._new: list[str] = []
 
     def __bool__(self) -> bool:
         """Whether any is open, or waits for its probe."""
@@ -178,10 +178,10 @@ class Breakers:
     def hold(self, site: str, uid: str) -> None:
         """A job waits because of that."""
         self._held[uid] = site
-        self._new.append((uid, site))
+        self._new.append(uid)
 
-    def newly_held(self) -> list[tuple[str, str]]:
-        """Uids of those who began to wait since this was asked last, with their sites."""
+    def newly_held(self) -> list[str]:
+        """Uids of those who began to wait since this was asked last."""
         found, self._new = self._new, []
         return found
 

@@ -157,7 +157,7 @@ class _ThroughTunnel(AbstractContextManager[None]):
 
 
 def _read_key(path: Path | None) -> str:
-    """None where it cannot be read: then Cobalt says that it wants one."""
+    """Empty where it cannot be read: Cobalt then says that it wants one."""
     try:
         return path.read_text().strip() if path is not None else ""
     except (OSError, UnicodeDecodeError):

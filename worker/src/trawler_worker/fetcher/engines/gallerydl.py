@@ -106,9 +106,9 @@ def _only(proxy: str) -> list[str]:
 
 
 def _is_plain(url: str) -> bool:
-    """Whether its reader for any page may be asked: it loses the port, and takes no address without a path (seen)."""
+    """Whether its reader for any page may be asked: it loses the port (seen)."""
     at = addresses.parse(url)
-    return at.port == {"http": 80, "https": 443}[at.scheme] and "/" in url.partition("://")[2]
+    return at.port == {"http": 80, "https": 443}[at.scheme]
 
 
 def _wanted(offered: Sequence[Offered], order: Fetch) -> list[Offered]:
