@@ -90,7 +90,11 @@ async ([data, type, kind]) => {
     player.onerror = () => fail(new Error(player.error.message));
   });
   await player.play();
-  await new Promise((done) => setTimeout(done, 400));
+  const shown = () => kind !== "video" || player.getVideoPlaybackQuality().totalVideoFrames > 0;
+  const moved = () => player.ended || player.currentTime >= Math.min(0.4, player.duration / 2);
+  for (let tries = 0; tries < 400 && !(shown() && moved()); tries += 1) {
+    await new Promise((done) => setTimeout(done, 25));
+  }
   const found = {seconds: player.duration, sound: player.webkitAudioDecodedByteCount};
   if (kind === "video") {
     const canvas = document.createElement("canvas");
