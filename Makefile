@@ -80,7 +80,7 @@ literals: setup ## Read what each of yt-dlp's patterns needs (after its version 
 	@$(UV) run -q python -m trawler_worker.fetcher.engines.literals
 
 crds: setup ## Generate CRDs and the chart's schema from the models.
-	@$(UV) run -q python -m trawler_crds.schema crds charts/trawler/files/crds charts/trawler/values.schema.json
+	@$(UV) run -q python -m trawler_crds.schema crds charts/trawler/files/crds charts/trawler/values.schema.json docs/sidecar.schema.json
 
 texts: setup ## Write docs/texts.md: every sentence of the bot in every language.
 	@$(UV) run -q python -m trawler_bot.presentation.texts_page docs/texts.md

@@ -9,7 +9,7 @@ from kubernetes_validate import validate
 from trawler_bot.presentation import texts_page
 from trawler_crds import addresses, messages
 from trawler_crds.media_job import MediaJob, MediaJobSpec, MediaJobStatus
-from trawler_crds.schema import crds, fill_values, render
+from trawler_crds.schema import crds, fill_values, render, sidecar_schema
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "trawler"
@@ -33,6 +33,11 @@ def test_the_charts_schema_is_current() -> None:
     """Its part about pools comes from WorkerPool."""
     text = (CHART / "values.schema.json").read_text()
     assert fill_values(text) == text
+
+
+def test_the_sidecars_schema_is_current() -> None:
+    """Run `make crds` after changing its model."""
+    assert sidecar_schema() == (ROOT / "docs" / "sidecar.schema.json").read_text()
 
 
 @pytest.mark.parametrize("name", list(crds()))

@@ -99,6 +99,8 @@ class Generator:
         longest = node.get("maxLength", 80)
         if "https?" in rules:
             return self.url()
+        if "A-Za-z" in rules:
+            return self._random.choice(("de", "pt-BR", "zh-Hans", "x" * 8))
         if "a-z0-9" in rules and "Ki" not in rules:
             return self._random.choice(("default", "q", "a-b", "x" * 40))
         if "Ki" in rules:

@@ -18,6 +18,7 @@ PACKAGES: Final = {
     "nsenter": "util-linux",
     "mount": "mount",
     "ffprobe": "ffmpeg",  # tests make and read media
+    "fc-list": "fontconfig",  # and draw subtitles: with it come letters
     "sysctl": "procps",
 }
 """Program that must be there → package that brings it."""

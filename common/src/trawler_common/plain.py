@@ -5,6 +5,7 @@ import unicodedata
 from typing import Final
 
 _SPACES: Final = re.compile(r"\s+")
+_BREAKS: Final = re.compile(r"\n{3,}")
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode categories that show nothing or turn the text around (UAX #44, UTR #36)."""
 
@@ -30,6 +31,12 @@ def clean(text: str, *, limit: int) -> str:
         if unicodedata.category(c) not in _UNSEEN or _joins(spaced, at)
     )
     return cut(_SPACES.sub(" ", seen).strip(), limit)
+
+
+def clean_lines(text: str, *, limit: int) -> str:
+    """The same of a longer text, whose line breaks stay; at most one empty line at once."""
+    lines = (clean(line, limit=limit) for line in text[: 4 * limit].splitlines())
+    return cut(_BREAKS.sub("\n\n", "\n".join(lines)).strip(), limit)
 
 
 def _joins(text: str, at: int) -> bool:

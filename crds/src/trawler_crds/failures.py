@@ -13,6 +13,7 @@ class FailureReason(StrEnum):
     BAD_ADDRESS = "BadAddress"
     NOT_SUPPORTED = "NotSupported"
     NOTHING_FOUND = "NothingFound"
+    PLAYLIST = "Playlist"
     NEEDS_LOGIN = "NeedsLogin"
     UNAVAILABLE = "Unavailable"
     TOO_LARGE = "TooLarge"
@@ -74,6 +75,11 @@ FAILURES: Final[Mapping[FailureReason, FailureRule]] = MappingProxyType(
             "404, 410, or a page without media",
             Retry.NEVER,
             "There is no media at this address.",
+        ),
+        _R.PLAYLIST: _rule(
+            "a playlist, channel or profile; none of it is fetched",
+            Retry.NEVER,
+            "This is a list of several things. Ask for one of them.",
         ),
         _R.NEEDS_LOGIN: _rule(
             "401 or 403", Retry.NEVER, "The site shows this only to people who are logged in."

@@ -40,6 +40,11 @@ class DeliverAs(StrEnum):
     ORIGINAL = "Original"  # as the site had it
 
 
+class SubtitleMode(StrEnum):
+    FILES = "Files"  # beside the video
+    BURNED = "Burned"  # drawn into its pictures: the first of the languages that there is
+
+
 class EngineName(StrEnum):
     DIRECT = "Direct"  # streams the address itself
     COBALT = "Cobalt"
@@ -77,6 +82,10 @@ class Clip(Contract):
     ]
 
 
+LanguageTag = Annotated[str, Field(max_length=35, pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")]
+"""A language, as BCP 47 writes it."""
+
+
 class Media(Contract):
     """Which media is wanted of what the address offers."""
 
@@ -93,9 +102,24 @@ class Media(Contract):
         AudioFormat | None, Field(description="Convert sound to this; with kind Audio.")
     ] = None
     subtitles: Annotated[
-        list[Annotated[str, Field(max_length=35)]] | None,
-        Field(max_length=8, description="Language tags. Not supported yet."),
+        list[LanguageTag] | None,
+        Field(
+            max_length=8,
+            description="Language tags (de, pt-BR). Those that there are come; if none is there, it fails.",
+        ),
     ] = None
+    subtitle_mode: Annotated[
+        SubtitleMode,
+        Field(
+            description="Files: beside the video. Burned: in its pictures, in the first language."
+        ),
+    ] = SubtitleMode.FILES
+    thumbnail: Annotated[
+        bool,
+        Field(
+            description="A picture of it, too: the site's own, else one of the video; of a long one a sheet."
+        ),
+    ] = False
     clip: Annotated[
         Clip | None,
         Field(
@@ -309,6 +333,38 @@ class Verified(StrEnum):
         return cls.UNKNOWN if isinstance(value, str) else None
 
 
+class StoredObject(Contract):
+    """Something in the store; its key follows from the hash (`keys.object_key`)."""
+
+    sha256: Sha256
+    bytes: Annotated[Int64, Field(ge=1)]
+
+
+class PlaylistEntry(Contract):
+    """One of several things that an address lists."""
+
+    url: Annotated[str, Field(min_length=1, max_length=1024)]
+    title: Annotated[str | None, Field(max_length=200)] = None
+    seconds: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
+
+
+MOST_ENTRIES: Final = 25
+"""Of a playlist that are named: as many as a person in Discord can choose from."""
+
+
+class Playlist(Contract):
+    """What an address lists that is no single thing: a playlist, a channel, somebody's posts."""
+
+    title: Annotated[str | None, Field(max_length=256)] = None
+    count: Annotated[
+        int | None,
+        Field(ge=0, le=10_000_000, description="How many it holds, if the site says so."),
+    ] = None
+    entries: Annotated[
+        list[PlaylistEntry], Field(max_length=MOST_ENTRIES, description="The first of them.")
+    ]
+
+
 class MediaFile(Contract):
     """One proved file; its object key follows from the hash (`keys.object_key`)."""
 
@@ -319,6 +375,7 @@ class MediaFile(Contract):
     width: Annotated[int | None, Field(ge=0)] = None
     height: Annotated[int | None, Field(ge=0)] = None
     seconds: Annotated[float | None, Field(ge=0)] = None
+    language: Annotated[LanguageTag | None, Field(description="Of subtitles.")] = None
     verified: Annotated[
         Verified | None,
         Field(
@@ -347,6 +404,10 @@ class EngineAttempt(Contract):
 
 MOST_ENGINE_ATTEMPTS: Final = 12
 """The newest of a job that are kept: three attempts with all engines."""
+
+
+MOST_LANGUAGES: Final = 40
+"""Of subtitles that are offered and named."""
 
 
 class DeliveryStatus(Contract):
@@ -457,8 +518,22 @@ class MediaJobStatus(Contract):
             description="Quality of the smallest version, where less was asked for.",
         ),
     ] = None
+    offered_subtitles: Annotated[
+        list[LanguageTag] | None,
+        Field(
+            max_length=MOST_LANGUAGES,
+            description="Languages that there are, where others were asked for.",
+        ),
+    ] = None
+    playlist: Annotated[
+        Playlist | None, Field(description="What the address lists, with reason Playlist.")
+    ] = None
     files: Annotated[list[MediaFile] | None, Field(max_length=40)] = None
     file_count: Annotated[int | None, Field(ge=0)] = None
+    sidecar: Annotated[
+        StoredObject | None,
+        Field(description="What is known of the files, as JSON (docs/sidecar.schema.json)."),
+    ] = None
     size: Annotated[str | None, Field(max_length=16)] = None
     delivery: DeliveryStatus | None = None
     queued_time: Timestamp | None = None
@@ -468,6 +543,11 @@ class MediaJobStatus(Contract):
     start_time: Timestamp | None = None
     completion_time: Timestamp | None = None
     conditions: Conditions | None = None
+
+    @property
+    def objects(self) -> list[MediaFile | StoredObject]:
+        """All that it has in the store."""
+        return [*(self.files or ()), *([self.sidecar] if self.sidecar else [])]
 
     @property
     def stored_time(self) -> str:

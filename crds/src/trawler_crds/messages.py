@@ -1,7 +1,7 @@
 """What is said on the bus. Everything here may be lost, late or repeated at any time."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -9,12 +9,16 @@ from trawler_crds.contract import Contract, Int64, Sha256
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import (
     MOST_ENGINE_ATTEMPTS,
+    MOST_LANGUAGES,
     EngineAttempt,
     EngineName,
+    LanguageTag,
     Limits,
     Media,
     MediaFile,
+    Playlist,
     Source,
+    StoredObject,
 )
 
 
@@ -147,7 +151,9 @@ class UploadRequest(Message):
     """May I store these."""
 
     attempt: int
-    files: Annotated[list[UploadFile], Field(min_length=1, max_length=40)]
+    files: Annotated[list[UploadFile], Field(max_length=40)] = []
+    sidecar: UploadFile | None = None
+    """What is known of the files; counted by itself, so that no limit of a person's refuses it."""
 
 
 class UploadGrant(Contract):
@@ -182,11 +188,27 @@ class Result(Message):
     """Seconds that the site asked us to wait."""
     offered_height: Annotated[int | None, Field(ge=1, le=100_000)] = None
     """Quality of the smallest version, where less was asked for."""
+    offered_subtitles: Annotated[list[LanguageTag] | None, Field(max_length=MOST_LANGUAGES)] = None
+    """Languages that there are, where others were asked for."""
+    playlist: Playlist | None = None
+    """What the address lists, where it is no single thing."""
     engine: EngineName | None = None
     attempts: Annotated[list[EngineAttempt], Field(max_length=MOST_ENGINE_ATTEMPTS)] = []
     """What each engine that was tried made of it, in their order."""
     source: Source | None = None
     files: Annotated[list[MediaFile], Field(max_length=40)] = []
+    sidecar: StoredObject | None = None
+    """What is known of the files."""
+
+    @property
+    def objects(self) -> list[MediaFile | StoredObject]:
+        """All that it says is in the store."""
+        return [*self.files, *([self.sidecar] if self.sidecar else [])]
+
+    def offered(self) -> dict[str, Any]:
+        """What there is instead of what was asked for, as fields of a MediaJob's status."""
+        names = {"offered_height", "offered_subtitles", "playlist"}
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True, include=names)
 
 
 class Recorded(Message):

@@ -13,6 +13,8 @@ from trawler_crds import API_GROUP, API_VERSION
 from trawler_crds.contract import DNS_LABEL, rules
 from trawler_crds.media_job import ROOT_RULES, SPEC_RULES, MediaJob, fixed_fields
 from trawler_crds.media_queue import MediaQueue, MediaQueueSpec
+from trawler_crds.sidecar import SCHEMA as SIDECAR_SCHEMA
+from trawler_crds.sidecar import Sidecar
 from trawler_crds.worker_pool import WorkerPool, WorkerPoolSpec
 
 HEADER: Final = "# Generated from trawler_crds by `make crds`. Do not edit.\n"
@@ -279,9 +281,19 @@ def fill_values(text: str) -> str:
     return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
 
+def sidecar_schema() -> str:
+    """JSON Schema (2020-12) of the file beside a job's files."""
+    schema = Sidecar.model_json_schema(by_alias=True, mode="serialization")
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SIDECAR_SCHEMA}
+    return json.dumps({**head, **schema}, indent=2, ensure_ascii=False) + "\n"
+
+
 def main(arguments: list[str]) -> None:
-    """Write every CRD into every folder named, and fill every values schema named."""
+    """Write every CRD into every folder named, fill every values schema named, and write the sidecar's."""
     for path in map(Path, arguments):
+        if path.name == "sidecar.schema.json":
+            path.write_text(sidecar_schema())
+            continue
         if path.suffix == ".json":
             path.write_text(fill_values(path.read_text()))
             continue

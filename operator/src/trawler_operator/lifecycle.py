@@ -1,6 +1,7 @@
 """The next step of one job. Pure: what is known goes in, one action or none comes out."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import chain
 from typing import Any, Final
@@ -148,7 +149,7 @@ def failed(
     wall: float,
     *,
     retry_after: float | None = None,
-    offered_height: int | None = None,
+    offered: Mapping[str, Any] | None = None,
 ) -> WriteStatus:
     """After a failed attempt: another one within `backoffLimit` where the table allows, or the end."""
     failures = min(job.status.failures + 1, MOST_ATTEMPTS)
@@ -166,7 +167,7 @@ def failed(
             message,
             wall,
             failures=failures,
-            offered_height=offered_height,
+            offered=offered,
         )
     return WriteStatus(
         uid=job.uid,
@@ -199,9 +200,9 @@ def end(
     wall: float,
     *,
     failures: int | None = None,
-    offered_height: int | None = None,
+    offered: Mapping[str, Any] | None = None,
 ) -> WriteStatus:
-    """A terminal phase other than Succeeded."""
+    """A terminal phase other than Succeeded; `offered`: what there is instead, as fields of the status."""
     sentence = message or FAILURES[reason].sentence
     changes: dict[str, Any] = {
         "phase": phase,
@@ -211,8 +212,7 @@ def end(
     }
     if failures is not None:
         changes["failures"] = failures
-    if offered_height is not None:
-        changes["offeredHeight"] = offered_height
+    changes |= offered or {}
     return WriteStatus(
         uid=job.uid,
         version=job.version,
@@ -273,7 +273,7 @@ def _decide(job: MediaJob, result: Result, wall: float) -> WriteStatus:
             result.message,
             wall,
             retry_after=result.retry_after,
-            offered_height=result.offered_height,
+            offered=result.offered(),
         )
     if not within_limits(job, [file.bytes for file in result.files]):
         return failed(job, FailureReason.INTERNAL, None, wall)
@@ -291,6 +291,7 @@ def _decide(job: MediaJob, result: Result, wall: float) -> WriteStatus:
             "source": result.source.wire() if result.source else None,
             "files": [file.wire() for file in result.files],
             "fileCount": len(result.files),
+            "sidecar": result.sidecar.wire() if result.sidecar else None,
             "size": human(total),
             "completionTime": now,
             "conditions": conditions(job, {STORED: ("Stored", now)}),

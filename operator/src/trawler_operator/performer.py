@@ -329,14 +329,14 @@ class Performer:
             if action.source in self._board.finished:
                 self._board.twins.disbelieve(action.source)
             return
-        files = source.status.files or []
-        hashes = [file.sha256 for file in files]
+        objects = source.status.objects
+        hashes = [each.sha256 for each in objects]
         if self._pins.going(hashes):
             raise StoreAway("its objects are just being deleted")
         with self._pins.held(hashes):
-            for file in files:
-                if not await self._store.has(file.sha256, file.bytes):
-                    log.warning("object_missing", extra={"job": source.uid, "sha256": file.sha256})
+            for each in objects:
+                if not await self._store.has(each.sha256, each.bytes):
+                    log.warning("object_missing", extra={"job": source.uid, "sha256": each.sha256})
                     if source.uid in self._board.finished:
                         self._board.twins.disbelieve(source.uid)
                     return

@@ -1,5 +1,6 @@
 """How attempts end, recorded: believed only after a look at the objects, and only once."""
 
+import asyncio
 import time
 from typing import Final
 
@@ -74,7 +75,7 @@ class ResultDesk:
                 ):
                     self._metrics.results.labels("stale").inc()
                     return Recorded(stale=True)
-                hashes = [file.sha256 for file in result.files]
+                hashes = [each.sha256 for each in result.objects]
                 if self._pins.going(hashes):
                     return None  # the pod says it again, and then they are gone
                 try:
@@ -122,9 +123,12 @@ class ResultDesk:
             return result
         parent = telemetry.root(job.uid, job.metadata.annotations.get(ANNOTATION_TRACEPARENT))
         with telemetry.span("look at objects", parent=parent, files=len(result.files)):
-            for file in result.files:
-                if not await self._store.has(file.sha256, file.bytes):
-                    log.warning("object_missing", extra={"job": job.uid, "sha256": file.sha256})
+            there = await asyncio.gather(
+                *(self._store.has(each.sha256, each.bytes) for each in result.objects)
+            )
+            for each, stored in zip(result.objects, there, strict=True):
+                if not stored:
+                    log.warning("object_missing", extra={"job": job.uid, "sha256": each.sha256})
                     return Result(
                         attempt=result.attempt,
                         outcome=Outcome.FAILED,

@@ -34,7 +34,7 @@ def answer(job: MediaJob, board: Board, clock: Clock) -> Copy | WriteStatus | No
             reason,
             failed.message,
             clock.wall,
-            offered_height=failed.offered_height,
+            offered=failed.offered,
         )
     return None
 
@@ -57,6 +57,7 @@ def reuse(job: MediaJob, source: MediaJob, wall: float) -> WriteStatus:
         "source": stored.source.wire() if stored.source else None,
         "files": [file.wire() for file in stored.files or ()],
         "fileCount": stored.file_count,
+        "sidecar": stored.sidecar.wire() if stored.sidecar else None,
         "size": stored.size,
         "completionTime": now,
         "conditions": conditions(job, {**accepted, **since}),

@@ -121,7 +121,7 @@ class Named(Container[str]):
     def __init__(self, board: Board, pins: Pins) -> None:
         self._finished = board.finished.named()
         self._others = pins.kept(board) | {
-            file.sha256 for job in board.jobs.values() for file in job.status.files or ()
+            each.sha256 for job in board.jobs.values() for each in job.status.objects
         }
 
     def __contains__(self, sha256: object) -> bool:

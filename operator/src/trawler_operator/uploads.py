@@ -7,6 +7,7 @@ from trawler_common.crashing import CrashPoint, reach
 from trawler_common.store import Store
 from trawler_crds import subjects
 from trawler_crds.messages import UploadGrants, UploadRequest
+from trawler_crds.sidecar import MOST_SIDECAR
 from trawler_operator import lifecycle
 from trawler_operator.board import Board
 from trawler_operator.control.ownership import Ownership
@@ -42,18 +43,21 @@ class UploadDesk:
         if not self._leader.valid():
             return None
         sizes = [file.bytes for file in request.files]
+        sidecar = [request.sidecar] if request.sidecar is not None else []
         if (
             job is None
             or not lifecycle.concerns(job, pod=sender.pod, attempt=request.attempt)
             or not lifecycle.within_limits(job, sizes)
+            or any(file.bytes > MOST_SIDECAR for file in sidecar)
         ):
             log.warning("upload_refused", extra={"job": sender.uid, "pod": sender.pod})
             return UploadGrants(refused=True)
-        hashes = [file.sha256 for file in request.files]
+        files = [*request.files, *sidecar]
+        hashes = [file.sha256 for file in files]
         if self._pins.going(hashes) or not self._ownership.ours:
             return None  # it asks again when that is settled
         self._pins.grant(job.uid, request.attempt, hashes)
         seconds = min(LONGEST, lifecycle.attempt_seconds(job, self._board) + SLACK)
-        grants = [self._store.grant(file, seconds=seconds) for file in request.files]
+        grants = [self._store.grant(file, seconds=seconds) for file in files]
         reach(CrashPoint.AFTER_GRANT)
         return UploadGrants(grants=grants)

@@ -10,7 +10,7 @@ import struct
 import subprocess
 import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -139,13 +139,21 @@ class Studio:
         if path.exists():
             return path.read_bytes()
         if extension in odd_media.DRAWN:
-            return odd_media.DRAWN[extension]()
+            return self._draw(path, odd_media.DRAWN[extension])
         recipe = _RECIPES.get(extension) or odd_media.RECIPES[extension]
-        for plain in ("mp4", "jpg"):  # of which some are made
-            if any(f"clip.{plain}" in word for word in recipe):
-                self.clip(plain)
+        for word in recipe:  # what it is made of
+            if word.startswith("{folder}/clip."):
+                self.clip(word.removeprefix("{folder}/clip."))
         with self._alone:  # many may ask for the first one at once
             self._ensure(path, [word.replace("{folder}", str(self._folder)) for word in recipe])
+        return path.read_bytes()
+
+    def _draw(self, path: Path, draw: Callable[[], bytes]) -> bytes:
+        with self._alone:
+            if not path.exists():
+                fresh = path.with_name(f"new.{path.name}")
+                fresh.write_bytes(draw())
+                fresh.rename(path)
         return path.read_bytes()
 
     def _ensure(self, path: Path, recipe: Sequence[str]) -> None:

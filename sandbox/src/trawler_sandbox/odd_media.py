@@ -10,6 +10,8 @@ from typing import Any, Final
 import pillow_heif
 from PIL import Image, ImageDraw
 
+from trawler_sandbox import spoken
+
 _VIDEO: Final = ("-f", "lavfi", "-i", "testsrc=size=320x240:rate=10:duration=4")
 _SOUND: Final = ("-f", "lavfi", "-i", "sine=frequency=440:duration=4")
 _OTHER: Final = ("-f", "lavfi", "-i", "sine=frequency=880:duration=4")
@@ -39,6 +41,19 @@ def _at(size: str, rate: int = 10, seconds: int = 4) -> tuple[str, ...]:
 
 
 RECIPES: Final[dict[str, tuple[str, ...]]] = {
+    "subtitled.mkv": (
+        *("-i", "{folder}/clip.mp4", "-i", "{folder}/clip.en.srt", "-i", "{folder}/clip.fr.ass"),
+        *("-map", "0", "-map", "1", "-map", "2", "-c", "copy"),
+        *("-metadata:s:s:0", "language=eng", "-metadata:s:s:1", "language=fre"),
+    ),
+    "subtitled.mp4": (
+        *("-i", "{folder}/clip.mp4", "-i", "{folder}/clip.en.srt", "-map", "0", "-map", "1"),
+        *("-c", "copy", "-c:s", "mov_text", "-metadata:s:s:0", "language=eng"),
+    ),
+    "chapters.mp4": (
+        *("-i", "{folder}/clip.mp4", "-i", "{folder}/clip.chapters.txt"),
+        *("-map", "0", "-map_metadata", "1", "-c", "copy", "-movflags", "+faststart"),
+    ),
     "hevc.mp4": _film(*_X265, "-pix_fmt", "yuv420p"),
     "hevc10.mp4": _film(*_X265, *_TEN),
     "ten.mp4": _film(*_X264, *_TEN),
@@ -144,6 +159,26 @@ _SVG: Final = (
     b'<rect width="320" height="240" fill="#28a"/><circle cx="160" cy="120" r="60" fill="#c33"/></svg>'
 )
 
+_TEXTS: Final = tuple(f"{language}.{ending}" for language, ending in spoken.ENDINGS.items())
+_CHAPTERS: Final = b""";FFMETADATA1
+title=With chapters
+[CHAPTER]
+TIMEBASE=1/1000
+START=0
+END=2000
+title=The first half
+[CHAPTER]
+TIMEBASE=1/1000
+START=2000
+END=4000
+title=The second half
+"""
+
+
+def _text(name: str) -> Callable[[], bytes]:
+    return lambda: spoken.subtitles(*name.split(".")).encode()
+
+
 DRAWN: Final[dict[str, Callable[[], bytes]]] = {
     "phone.heic": lambda: _phone(0),
     "tiled.heic": lambda: _phone(256),
@@ -153,6 +188,8 @@ DRAWN: Final[dict[str, Callable[[], bytes]]] = {
     "animated.webp": lambda: _moving("WEBP"),
     "cmyk.jpg": _cmyk,
     "drawing.svg": lambda: _SVG,
+    "chapters.txt": lambda: _CHAPTERS,
+    **{name: _text(name) for name in _TEXTS},
 }
 """What ffmpeg does not write, or not so."""
 ODD: Final = (*RECIPES, *DRAWN)

@@ -1,9 +1,10 @@
 """A media site that behaves well or badly, by its address. Every address carries a seed.
 
 /video/SEED.mp4  /audio/SEED.mp3  /image/SEED.jpg|png|gif     the file itself; Range works
-/page/SEED       a page with <video>; ?title= ?times=         /hls/SEED.m3u8  three segments
+/page/SEED       a page with <video>; ?title= ?times= ?subtitles=en,de,fr ?about ?cover
+/hls/SEED.m3u8   three segments; more streams: streams.py      /feed/SEED?count=30  RSS, each entry a page
+/subtitles/LANGUAGE/SEED.srt|vtt|ass                           in en, de and fr
 /odd/KIND/SEED.EXT  media that few play (odd_media.py): /odd/hevc/SEED.mp4, /odd/tiled/SEED.heic
-/dash/SEED.mpd   two sizes of a video, and its sound by itself
 /text/SEED       a page without media                         /album/SEED?count=3  a page with several
 /gallery/SEED?count=4  a page of pictures, an icon and a broken link among them
 /post/SEED?count=3  a post with captions, as JSON at /api/post/SEED          /user/NAME  a list of posts
@@ -30,14 +31,15 @@ from typing import Final
 
 from aiohttp import web
 
+from trawler_sandbox import spoken
 from trawler_sandbox.journal import Entry, Journal
 from trawler_sandbox.media import TYPES, Body, Studio
 from trawler_sandbox.odd_media import ODD
+from trawler_sandbox.streams import Streams
 
 BLOCK: Final = 256 * 1024
 MOST: Final = 2_000_000_000
 _SEED: Final = r"{seed:[\w.-]{1,64}}"
-_SEGMENTS: Final = 3
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -48,6 +50,7 @@ class Site:
     def __init__(self, folder: Path) -> None:
         self._studio = Studio(folder)
         self.journal = Journal()
+        self._streams = Streams(self._studio, self.journal)
         self._broken: set[str] = set()
         self._bad_mood = False
 
@@ -60,7 +63,6 @@ class Site:
         odd = "|".join(sorted({name.partition(".")[0] for name in ODD}))
         get(f"/odd/{{kind:{odd}}}/{_SEED}.{{ext:\\w+}}", self._odd)
         get(f"/part/sound/{_SEED}.{{ext:m4a}}", self._file)
-        get(f"/dash/{_SEED}.mpd", self._manifest)
         get(f"/segment/{_SEED}.{{ext:ts}}", self._file)
         for name, handler in (
             ("html", self._html),
@@ -86,7 +88,12 @@ class Site:
         get(f"/api/user/{_SEED}", self._user)
         get(f"/icon/{_SEED}.png", self._icon)
         get(f"/text/{_SEED}", self._text)
-        get(f"/hls/{_SEED}.m3u8", self._playlist)
+        get(f"/feed/{_SEED}", self._feed)
+        get(
+            f"/subtitles/{{language:{'|'.join(spoken.LANGUAGES)}}}/{_SEED}.{{ending:srt|vtt|ass}}",
+            self._subtitles,
+        )
+        self._streams.add_to(app)
         get("/_/mood", self._mood)
         get("/_/log", self._log)
         get("/_/record", self._record)
@@ -246,9 +253,19 @@ class Site:
         title = request.query.get("title", f"Clip {seed}") * int(request.query.get("times", "1"))
         rating = '<meta name="rating" content="RTA-5042-1996-1400-1577-RTA">'
         adult = rating if "adult" in request.query else ""
+        tracks = "".join(
+            f'<track kind="subtitles" srclang="{language}"'
+            f' src="/subtitles/{language}/{seed}.{spoken.ENDINGS[language]}">'
+            for language in request.query.get("subtitles", "").split(",")
+            if language in spoken.LANGUAGES
+        )
+        shown = f'<meta property="og:image" content="{_here(request)}/image/{seed}.png">'
+        cover = shown if "cover" in request.query else ""
+        if "about" in request.query:  # a reader of pages takes either this or the tag
+            return _html_page(html.escape(title), f"{adult}{cover}{_json_ld(_here(request), seed)}")
         return _html_page(
             html.escape(title),
-            f'{adult}<video src="/video/{seed}.mp4{html.escape(query)}"></video>',
+            f'{adult}{cover}<video src="/video/{seed}.mp4{html.escape(query)}">{tracks}</video>',
         )
 
     async def _album(self, request: web.Request) -> web.StreamResponse:
@@ -294,35 +311,26 @@ class Site:
         self.journal.open(request.path_qs, request.method, begin=0, size=0)
         return _html_page("Words", f"<p>Nothing to see, {request.match_info['seed']}.</p>")
 
-    async def _playlist(self, request: web.Request) -> web.StreamResponse:
-        seed = request.match_info["seed"]
-        lines = ["#EXTM3U", "#EXT-X-VERSION:3", "#EXT-X-TARGETDURATION:4"]
-        for n in range(_SEGMENTS):
-            lines += ["#EXT-X-DISCONTINUITY"] if n else []
-            lines += ["#EXTINF:4.0,", f"/segment/{seed}-{n}.ts"]
-        text = "\n".join([*lines, "#EXT-X-ENDLIST", ""])
-        return web.Response(text=text, content_type="application/vnd.apple.mpegurl")
-
-    async def _manifest(self, request: web.Request) -> web.StreamResponse:
-        """ISO/IEC 23009-1, the on-demand profile: each representation is one file."""
-        seed = request.match_info["seed"]
-        sizes = (("silent", 320, 240, 200_000), ("small", 160, 120, 80_000))
-        videos = "".join(
-            f'<Representation id="{kind}" mimeType="video/mp4" codecs="avc1.42c00d" width="{width}"'
-            f' height="{height}" frameRate="10" bandwidth="{rate}">'
-            f"<BaseURL>/part/{kind}/{seed}.mp4</BaseURL></Representation>"
-            for kind, width, height, rate in sizes
+    async def _feed(self, request: web.Request) -> web.StreamResponse:
+        """RSS 2.0, as podcasts and channels have it: each entry leads to a page."""
+        seed, count = request.match_info["seed"], int(request.query.get("count", "30"))
+        self.journal.open(request.path_qs, request.method, begin=0, size=0)
+        here = _here(request)
+        entries = "".join(
+            f"<item><title>Part {n} of {seed}</title><link>{here}/page/{seed}-{n}</link></item>"
+            for n in range(1, count + 1)
         )
         text = (
-            '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static"'
-            ' mediaPresentationDuration="PT4S" minBufferTime="PT2S"'
-            ' profiles="urn:mpeg:dash:profile:isoff-on-demand:2011"><Period>'
-            f'<AdaptationSet contentType="video">{videos}</AdaptationSet>'
-            '<AdaptationSet contentType="audio"><Representation id="sound" mimeType="audio/mp4"'
-            ' codecs="mp4a.40.2" audioSamplingRate="44100" bandwidth="32000">'
-            f"<BaseURL>/part/sound/{seed}.m4a</BaseURL></Representation></AdaptationSet></Period></MPD>"
+            f'<?xml version="1.0"?><rss version="2.0"><channel><title>Channel {seed}</title>'
+            f"<link>{here}/feed/{seed}</link><description>All of it</description>{entries}</channel></rss>"
         )
-        return web.Response(text=text, content_type="application/dash+xml")
+        return web.Response(text=text, content_type="application/rss+xml")
+
+    async def _subtitles(self, request: web.Request) -> web.StreamResponse:
+        language, ending = request.match_info["language"], request.match_info["ending"]
+        self.journal.open(request.path_qs, request.method, begin=0, size=0)
+        text = spoken.subtitles(language, ending)
+        return web.Response(text=text, content_type=spoken.TYPES[ending])
 
     async def _home(self, _: web.Request) -> web.StreamResponse:
         return web.Response(text=__doc__ or "")
@@ -377,6 +385,30 @@ def _sha256(body: Body) -> str:
     for at in range(0, body.length, 4 * BLOCK):
         made_of.update(body.part(at, at + 4 * BLOCK))
     return made_of.hexdigest()
+
+
+def _here(request: web.Request) -> str:
+    return f"{request.scheme}://{request.host}"
+
+
+def _json_ld(here: str, seed: str) -> str:
+    """What pages tell search engines of a video (schema.org)."""
+    said = {
+        "@context": "https://schema.org",
+        "@type": "VideoObject",
+        "name": f"Video {seed}",
+        "description": "First line.\nSecond <b>line</b>.",
+        "uploadDate": "2026-05-06T07:08:09Z",
+        "duration": "PT4S",
+        "author": {"@type": "Person", "name": "Somebody"},
+        "keywords": "one,two",
+        "contentUrl": f"{here}/video/{seed}.mp4",
+        "hasPart": [
+            {"@type": "Clip", "name": "Begin", "startOffset": 0, "endOffset": 2},
+            {"@type": "Clip", "name": "End", "startOffset": 2, "endOffset": 4},
+        ],
+    }
+    return f'<script type="application/ld+json">{json.dumps(said)}</script>'
 
 
 def _html_page(title: str, inside: str) -> web.Response:

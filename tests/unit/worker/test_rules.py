@@ -67,19 +67,19 @@ def test_an_engine_that_a_site_refuses_is_left_out_unless_it_was_named_or_is_the
     assert [Y] == route(order("http://a/watch", avoid=[Y, G]), {Y})
 
 
-@pytest.mark.parametrize(
-    "wish",
-    [
-        {"engines": [EngineName.COBALT]},
-        {"media": Media(subtitles=["en"])},
-    ],
-)
-def test_what_is_not_there_yet_is_said_in_a_sentence(wish: dict[str, Any]) -> None:
+def test_an_engine_that_is_not_there_is_said_in_a_sentence() -> None:
     """Never done by half in silence."""
     with pytest.raises(FetchError) as caught:
-        route(order(**wish), {D, Y, G})
+        route(order(engines=[EngineName.COBALT]), {D, Y, G})
     assert FailureReason.NOT_SUPPORTED == caught.value.reason
     assert caught.value.message.endswith(".")
+
+
+def test_subtitles_are_asked_of_who_brings_some() -> None:
+    media = Media(subtitles=["en"])
+    assert [Y] == route(order("https://www.youtube.com/watch?v=x", media=media), EVERY)
+    assert [Y] == route(order("https://x.com/a/status/1", media=media), EVERY)
+    assert [D, Y] == route(order("https://a/b.mkv", media=media), EVERY)
 
 
 def test_of_several_failures_the_most_telling_one_is_read() -> None:

@@ -12,14 +12,18 @@ from trawler_crds.contract import Contract
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import (
     MOST_ENGINE_ATTEMPTS,
+    MOST_LANGUAGES,
     EngineAttempt,
     EngineName,
+    LanguageTag,
     Limits,
     Media,
+    Playlist,
     Source,
     Verified,
 )
 from trawler_crds.messages import Stage
+from trawler_crds.sidecar import MOST_CAPTION, About
 
 MAX_LINE: Final = 256 * 1024
 """Bytes of one line; a longer one ends the conversation."""
@@ -101,6 +105,10 @@ class Proved(Contract):
     width: Count | None = None
     height: Count | None = None
     seconds: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
+    language: LanguageTag | None = None
+    """Of subtitles."""
+    caption: Annotated[str | None, Field(max_length=MOST_CAPTION)] = None
+    """What a post says of this file."""
     verified: Verified
 
 
@@ -115,6 +123,10 @@ class Fault(Contract):
     """Seconds that the site asked us to wait."""
     offered_height: Annotated[int | None, Field(ge=1, le=100_000)] = None
     """Quality of the smallest version, where less was asked for."""
+    offered_subtitles: Annotated[list[LanguageTag] | None, Field(max_length=MOST_LANGUAGES)] = None
+    """Languages that there are, where others were asked for."""
+    playlist: Playlist | None = None
+    """What the address lists, where it is no single thing."""
 
 
 class Done(Contract):
@@ -127,6 +139,7 @@ class Done(Contract):
     attempts: Annotated[list[EngineAttempt], Field(max_length=MOST_ENGINE_ATTEMPTS)] = []
     """What each engine that was tried made of it."""
     source: Source | None = None
+    about: About | None = None
     fault: Fault | None = None
     timings: Annotated[list[Timing], Field(max_length=64)] = []
 

@@ -326,9 +326,22 @@ def thumbnail(reply: Reply) -> discord.Embed:
 
 def view(reply: Reply) -> discord.ui.View | None:
     """Buttons that only carry their custom_id: who presses is answered by `components`."""
-    if not reply.buttons:
+    if not reply.buttons and reply.menu is None:
         return None
     found = discord.ui.View(timeout=None)
+    if reply.menu is not None:
+        options = [
+            discord.SelectOption(label=each.label, value=str(at), description=each.description)
+            for at, each in enumerate(reply.menu.options)
+        ]
+        found.add_item(
+            discord.ui.Select(
+                custom_id=reply.menu.custom_id,
+                placeholder=reply.menu.placeholder,
+                max_values=reply.menu.most,
+                options=options,
+            )
+        )
     for button in reply.buttons:
         found.add_item(discord.ui.Button(label=button.label, custom_id=button.custom_id))
     found.stop()  # it listens to nothing itself

@@ -14,11 +14,13 @@ from discord import app_commands
 
 from trawler_bot.delivery.tracker import JobTracker
 from trawler_bot.interactions import clips, urls, visibility
+from trawler_bot.interactions import subtitles as subtitle_languages
 from trawler_bot.interactions.clips import BadClip
 from trawler_bot.interactions.ephemeral import reply_ephemeral
 from trawler_bot.interactions.localization import described, named
 from trawler_bot.interactions.request import DownloadRequest
 from trawler_bot.interactions.submission import RequestService
+from trawler_bot.interactions.subtitles import BadLanguage
 from trawler_bot.interactions.urls import BadLink
 from trawler_bot.jobs import ids
 from trawler_bot.jobs.index import JobSummary
@@ -26,7 +28,7 @@ from trawler_bot.presentation import listings
 from trawler_bot.presentation.i18n import Key, language, say, span
 from trawler_bot.services import Services
 from trawler_common.kube import ApiAway, Missing, Refused
-from trawler_crds.media_job import AudioFormat, Media, MediaKind
+from trawler_crds.media_job import AudioFormat, Media, MediaKind, SubtitleMode
 
 KINDS: Final = {"video": MediaKind.VIDEO, "audio": MediaKind.AUDIO, "image": MediaKind.IMAGE}
 QUALITIES: Final = ("2160", "1440", "1080", "720", "480", "360")
@@ -79,6 +81,8 @@ class Commands:
             quality=described("quality"),
             audio_format=described("audio-format"),
             clip=described("clip"),
+            subtitles=described("subtitles"),
+            burn_subtitles=described("burn-subtitles"),
             spoiler=described("spoiler"),
             private=described("private"),
         )
@@ -88,6 +92,8 @@ class Commands:
             quality=named("quality"),
             audio_format=named("audio-format"),
             clip=named("clip"),
+            subtitles=named("subtitles"),
+            burn_subtitles=named("burn-subtitles"),
             spoiler=named("spoiler"),
             private=named("private"),
         )
@@ -103,20 +109,30 @@ class Commands:
             quality: str | None = None,
             audio_format: str | None = None,
             clip: str | None = None,
+            subtitles: str | None = None,
+            burn_subtitles: bool = False,  # noqa: FBT001, FBT002 - an option of a command
             spoiler: bool = False,  # noqa: FBT001, FBT002 - an option of a command
             private: bool = False,  # noqa: FBT001, FBT002 - as above
         ) -> None:
+            to = language(str(interaction.locale))
             try:
                 part = clips.parse(clip) if clip else None
+                spoken = subtitle_languages.parse(subtitles) if subtitles else None
             except BadClip:
-                to = language(str(interaction.locale))
                 await reply_ephemeral(interaction, say(to, Key.BAD_CLIP))
                 return
+            except BadLanguage:
+                await reply_ephemeral(interaction, say(to, Key.BAD_SUBTITLES))
+                return
+            if burn_subtitles and spoken is None:
+                spoken = [str(interaction.locale).partition("-")[0]]
             media = Media(
                 kind=KINDS[kind] if kind else MediaKind.AUDIO if audio_format else MediaKind.AUTO,
                 max_height=int(quality) if quality else None,
                 audio_format=AudioFormat(audio_format.capitalize()) if audio_format else None,
                 clip=part,
+                subtitles=spoken,
+                subtitle_mode=SubtitleMode.BURNED if burn_subtitles else SubtitleMode.FILES,
             )
             wanted = DownloadRequest(url, media, spoiler=spoiler, private=private)
             await self._requests.download(interaction, wanted)
@@ -129,7 +145,20 @@ class Commands:
         )
         command.autocomplete("url")(self._complete_url)
         command.autocomplete("clip")(self._complete_clip)
+        command.autocomplete("subtitles")(self._complete_subtitles)
         return command
+
+    async def _complete_subtitles(
+        self, interaction: discord.Interaction, current: str
+    ) -> list[app_commands.Choice[str]]:
+        """Languages by their names, the person's own first."""
+        locale = str(interaction.locale)
+        found = subtitle_languages.offered(current, locale, language(locale))
+        return [
+            app_commands.Choice(name=name[:CHOICE], value=value)
+            for name, value in found
+            if len(value) <= CHOICE
+        ][:25]
 
     async def _complete_clip(
         self, interaction: discord.Interaction, current: str

@@ -27,8 +27,10 @@ log = logs.get("components")
 
 Press = Callable[[discord.Interaction, Act, str], Awaitable[None]]
 Pick = Callable[[discord.Interaction, int, list[int]], Awaitable[None]]
+Choose = Callable[[discord.Interaction, str, list[int]], Awaitable[None]]
 PATTERN: Final = rf"{rendering.CUSTOM_ID}:(?P<act>{'|'.join(Act)}):(?P<job>[a-z0-9-]+)"
 PICK_PATTERN: Final = rf"{rendering.CUSTOM_ID}:pick:(?P<number>\d+)"
+ENTRY_PATTERN: Final = rf"{rendering.CUSTOM_ID}:{rendering.ENTRY}:(?P<job>[a-z0-9-]+)"
 
 
 class Presses:
@@ -39,21 +41,41 @@ class Presses:
         self._tracker = tracker
         self._services = services
 
-    def items(self) -> tuple[type[Any], type[Any]]:
+    def items(self) -> tuple[type[Any], type[Any], type[Any]]:
         """For the client: every component of ours, by its custom_id."""
-        return button_of(self.press), picker_of(self._requests.pick)
+        return button_of(self.press), picker_of(self._requests.pick), menu_of(self.choose)
 
     async def press(self, interaction: discord.Interaction, act: Act, name: str) -> None:
         """A press by anybody."""
         if act is Act.ASK:
             await self._requests.ask_again(interaction, int(name) if name.isdecimal() else 0)
             return
+
+        async def act_on(job: MediaJob, where: DiscordDelivery) -> None:
+            await self._act(interaction, act, job, where)
+
+        await self._if_allowed(interaction, name, act_on)
+
+    async def choose(self, interaction: discord.Interaction, name: str, chosen: list[int]) -> None:
+        """Some of what a link lists, by anybody."""
+
+        async def take(job: MediaJob, _: DiscordDelivery) -> None:
+            await self._requests.pick_from(interaction, job, chosen)
+
+        await self._if_allowed(interaction, name, take)
+
+    async def _if_allowed(
+        self,
+        interaction: discord.Interaction,
+        name: str,
+        then: Callable[[MediaJob, DiscordDelivery], Awaitable[None]],
+    ) -> None:
         to = language(str(interaction.locale))
         try:
             job = await self._services.jobs.get(name)
             where = job.spec.delivery.discord if job.spec.delivery else None
             if where is not None and await self._allowed(interaction, job, where):
-                await self._act(interaction, act, job, where)
+                await then(job, where)
         except Missing:
             await reply_ephemeral(interaction, say(to, Key.EXPIRED))
         except (ApiAway, Refused, Conflict) as error:
@@ -84,6 +106,8 @@ class Presses:
             await self._services.jobs.cancel(job.name)
         elif act is Act.REMOVE:
             await self._remove(interaction, job, where)
+        elif act is Act.FIRST:
+            await self._requests.pick_from(interaction, job, [0])
         else:
             before = await self._before(job)
             spec = further.spec(interaction, act, job, before)
@@ -158,8 +182,33 @@ def picker_of(pick: Pick) -> type[discord.ui.DynamicItem[discord.ui.Select[Any]]
             return cls(int(match["number"]))
 
         async def callback(self, interaction: discord.Interaction) -> None:
-            data: Any = interaction.data
-            chosen = [int(each) for each in data.get("values", []) if str(each).isdecimal()]
-            await pick(interaction, self.number, chosen)
+            await pick(interaction, self.number, chosen_in(interaction))
 
     return Picked
+
+
+def menu_of(choose: Choose) -> type[discord.ui.DynamicItem[discord.ui.Select[Any]]]:
+    """The menu of what a link lists, answered by `choose`."""
+
+    class Chosen(discord.ui.DynamicItem[discord.ui.Select[Any]], template=ENTRY_PATTERN):
+        def __init__(self, job: str) -> None:
+            custom_id = f"{rendering.CUSTOM_ID}:{rendering.ENTRY}:{job}"
+            super().__init__(discord.ui.Select(custom_id=custom_id))
+            self.job = job
+
+        @classmethod
+        async def from_custom_id(
+            cls, _: discord.Interaction, __: discord.ui.Item[Any], match: re.Match[str], /
+        ) -> "Chosen":
+            return cls(match["job"])
+
+        async def callback(self, interaction: discord.Interaction) -> None:
+            await choose(interaction, self.job, chosen_in(interaction))
+
+    return Chosen
+
+
+def chosen_in(interaction: discord.Interaction) -> list[int]:
+    """The places of what was chosen in a menu."""
+    data: Any = interaction.data
+    return [int(each) for each in data.get("values", []) if str(each).isdecimal()]

@@ -24,6 +24,7 @@ from trawler_bot.jobs.client import delivered, is_shown
 from trawler_bot.jobs.guild_queues import GuildQueues
 from trawler_bot.presentation import rendering
 from trawler_bot.presentation.i18n import Key, Language, language, say, span
+from trawler_bot.presentation.rendering import MOST_AT_ONCE
 from trawler_bot.presentation.views import picker, try_again
 from trawler_bot.services import Services
 from trawler_bot.storage.database import PATIENCE, InteractionToken, Request
@@ -151,13 +152,48 @@ class RequestService:
         except discord.HTTPException:
             _keep(self._choices, number, offered)  # the list still stands there
             raise
-        jobs = await self._make_all(interaction, wanted)
+        jobs = await self._make_all(interaction, wanted, DownloadRequest(""))
         left = [link for link in wanted if link not in [made for _, made in jobs]]
         again = None
         if left:
             _keep(self._choices, number, left)
             again = picker(number, [each.written for each in left], to, most=len(left))
         await edit_reply(interaction, _picked(len(jobs), len(wanted), to), view=again)
+        await self._follow_all(interaction, jobs)
+
+    async def pick_from(
+        self, interaction: discord.Interaction, job: MediaJob, chosen: list[int]
+    ) -> None:
+        """Some of what a link lists, each as the list was asked for and in a message of its own; the list stays."""
+        to = language(str(interaction.locale))
+        where = job.spec.delivery.discord if job.spec.delivery else None
+        playlist = job.status.playlist
+        entries = playlist.entries if playlist is not None else []
+        links = [_entry(entries[at].url) for at in chosen[:MOST_AT_ONCE] if at < len(entries)]
+        wanted = [link for link in links if link is not None]
+        if where is None or not wanted:
+            await reply_ephemeral(interaction, say(to, Key.EXPIRED))
+            return
+        for link in wanted:
+            if not await self._is_public(interaction, link, to):
+                return
+        private = where.private or rights.is_forced_private(interaction)
+        if await self._hindered(interaction, to, private=private, by_press=True):
+            return
+        like = DownloadRequest("", job.spec.media, spoiler=where.spoiler, private=private)
+        if private or rights.is_external(interaction):
+            # the answer itself is the only message that only this person sees, or that we may write
+            await self._begin(interaction, ids.job(interaction.id), wanted[0], like, to)
+            return
+        await reply_ephemeral(interaction, say(to, Key.PICKING, count=len(wanted)))
+        jobs = await self._make_all(interaction, wanted, like)
+        await edit_reply(interaction, _picked(len(jobs), len(wanted), to))
+        await self._follow_all(interaction, jobs)
+
+    async def _follow_all(
+        self, interaction: discord.Interaction, jobs: list[tuple[MediaJob, Link]]
+    ) -> None:
+        """From now on each has its message, and is remembered."""
         for job, _ in jobs:
             self._tracker.recover(job)
         for job, link in jobs:
@@ -183,15 +219,14 @@ class RequestService:
         return True
 
     async def _make_all(
-        self, interaction: discord.Interaction, wanted: list[Link]
+        self, interaction: discord.Interaction, wanted: list[Link], like: DownloadRequest
     ) -> list[tuple[MediaJob, Link]]:
-        """Those that could be made, all at once; the others are not there."""
+        """Those that could be made, all at once, each asked for like this; the others are not there."""
         names = [ids.job(interaction.id, at) for at in range(1, len(wanted) + 1)]
 
         async def make(name: str, link: Link) -> MediaJob | None:
-            spec = requests.spec(
-                interaction, link, DownloadRequest(link.written), fit=self._fit(interaction)
-            )
+            one = replace(like, text=link.written)
+            spec = requests.spec(interaction, link, one, fit=self._fit(interaction))
             try:
                 return await self._services.jobs.create(name, spec)
             except (ApiAway, Refused, Missing) as error:
@@ -456,6 +491,14 @@ async def _answer(interaction: discord.Interaction, job: MediaJob) -> int | None
         return None
     reach(CrashPoint.BOT_ANSWERED)
     return made.message_id
+
+
+def _entry(url: str) -> Link | None:
+    """What a site lists, judged like what people type."""
+    try:
+        return urls.normalise(url)
+    except BadLink:
+        return None
 
 
 def _objection(error: BadLink, to: Language) -> str:

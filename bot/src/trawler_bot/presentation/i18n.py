@@ -9,7 +9,7 @@ from importlib import resources
 from io import BytesIO
 from typing import Final, NewType
 
-from babel import Locale
+from babel import Locale, UnknownLocaleError
 from babel.messages.catalog import Message
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
@@ -52,6 +52,11 @@ class Key(StrEnum):
     REST_MISSING = "rest-missing"
     UPLOAD_FAILED = "upload-failed"
     SMALLEST = "smallest"
+    SUBTITLES_ONLY_IN = "subtitles-only-in"
+    PLAYLIST_COUNT = "playlist-count"
+    PLAYLIST_CHOOSE = "playlist-choose"
+    PLAYLIST_CHOOSE_FIRST = "playlist-choose-first"
+    PLAYLIST_PLACEHOLDER = "playlist-placeholder"
     REQUESTED_BY = "requested-by"
     REFERENCE = "reference"
     FURTHER = "further"
@@ -68,8 +73,10 @@ class Key(StrEnum):
     BUTTON_VIDEO = "button-video"
     BUTTON_REMOVE = "button-remove"
     BUTTON_TRY_AGAIN = "button-try-again"
+    BUTTON_FIRST = "button-first"
     NOT_A_LINK = "not-a-link"
     BAD_CLIP = "bad-clip"
+    BAD_SUBTITLES = "bad-subtitles"
     CLIP_TO_END = "clip-to-end"
     CLIP_PART = "clip-part"
     MALFORMED = "malformed"
@@ -190,6 +197,15 @@ def why(to: Language, reason: FailureReason) -> str:
 
 def _kebab(reason: FailureReason) -> str:
     return reason.name.lower().replace("_", "-")
+
+
+def language_name(to: Language, tag: str) -> str:
+    """What a language is called: German; its tag where nobody here knows it."""
+    try:
+        spoken = CATALOGUES[to].locale if to in CATALOGUES else Locale.parse(to, sep="-")
+        return Locale.parse(tag, sep="-").get_display_name(spoken) or tag
+    except (UnknownLocaleError, ValueError):
+        return tag
 
 
 def size(to: Language, count: int) -> str:

@@ -13,12 +13,15 @@ from trawler_common.plain import clean
 from trawler_crds import addresses
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import (
+    MOST_ENTRIES,
     DiscordDelivery,
     EngineName,
     MediaFile,
     MediaJob,
     MediaKind,
     Phase,
+    Playlist,
+    PlaylistEntry,
 )
 from trawler_crds.messages import Place, Progress, Stage
 
@@ -33,6 +36,14 @@ LINK: Final = 1000
 ADULT: Final = 18
 """Age limit from which media belong in age-restricted channels (docs, Age-Restricted Channels)."""
 CUSTOM_ID: Final = "trawler"
+ENTRY: Final = "entry"
+"""In the custom_id of a menu of what a link lists."""
+LABEL: Final = 100
+"""Characters of an option (docs, String Select)."""
+MOST_AT_ONCE: Final = 5
+"""Downloads that one choice begins."""
+LANGUAGES: Final = 15
+"""Of subtitles that are named."""
 _MARKDOWN: Final = re.compile(r"([\\*_~|`>\[\]])|(?<=:)(?=//)|(?<=discord)(?=\.)", re.IGNORECASE)
 """What Discord's markdown would read as markup, a link or an invite; the rest stays as it is, and what means something
 at the beginning of a line never stands there.
@@ -49,6 +60,8 @@ class Act(StrEnum):
     AUDIO = "audio"
     VIDEO = "video"
     REMOVE = "remove"
+    FIRST = "first"
+    """The first of what a link lists."""
     ASK = "ask"
     """Again what could not be taken; the number of the first try in place of a job."""
 
@@ -61,6 +74,7 @@ LABELS: Final = {
     Act.VIDEO: Key.BUTTON_VIDEO,
     Act.REMOVE: Key.BUTTON_REMOVE,
     Act.ASK: Key.BUTTON_TRY_AGAIN,
+    Act.FIRST: Key.BUTTON_FIRST,
 }
 TRIES: Final = {
     Act.RETRY: Key.TRY_AGAIN,
@@ -81,11 +95,30 @@ class Button:
 
 
 @dataclass(frozen=True)
+class Option:
+    """One line of a menu; its value is its place."""
+
+    label: str
+    description: str | None = None
+
+
+@dataclass(frozen=True)
+class Menu:
+    """A list of which up to `most` can be chosen; told by its custom_id, as buttons are."""
+
+    custom_id: str
+    placeholder: str
+    options: tuple[Option, ...]
+    most: int
+
+
+@dataclass(frozen=True)
 class Reply:
     """Text and buttons; files are sent beside it."""
 
     content: str
     buttons: tuple[Button, ...] = ()
+    menu: Menu | None = None
     thumbnail: str | None = None
     credit: str = ""
     """Who asked, for a message of which Discord does not say so."""
@@ -296,6 +329,8 @@ def failed(
     else:
         words, acts = _why(job, to), _acts_after_failure(job)
     if shown is None:
+        if job.status.playlist is not None and job.status.playlist.entries:
+            return _listed(job, job.status.playlist, to, plain=plain)
         return _reply(job, to, words.split("\n"), (*acts, Act.REMOVE), plain=plain)
     others = [act for act in acts_after(shown.job) if act is not Act.RETRY]
     if job.status.offered_height is not None and Act.SMALLER in others:
@@ -303,8 +338,48 @@ def failed(
     return _beside(shown, job, to, words, (Act.RETRY, *others, Act.REMOVE), plain=plain)
 
 
+def _listed(job: MediaJob, playlist: Playlist, to: Language, *, plain: bool) -> Reply:
+    """A link to many things: what it is, and which of them to begin with."""
+    lines = [i18n.failed(to, FailureReason.PLAYLIST)]
+    if playlist.count:
+        lines = [say(to, Key.PLAYLIST_COUNT, count=playlist.count)]
+    shown = len(playlist.entries)
+    whole = playlist.count == shown or (playlist.count is None and shown < MOST_ENTRIES)
+    key = Key.PLAYLIST_CHOOSE if whole else Key.PLAYLIST_CHOOSE_FIRST
+    lines.append(say(to, key, count=shown))
+    reply = _reply(job, to, lines, (Act.FIRST, Act.REMOVE), title=playlist.title, plain=plain)
+    where = _where(job)
+    one = where is not None and (where.private or where.external)
+    menu = Menu(
+        custom_id=f"{CUSTOM_ID}:{ENTRY}:{job.name}",
+        placeholder=say(to, Key.PLAYLIST_PLACEHOLDER),
+        options=tuple(_option(each, plain=plain) for each in playlist.entries),
+        most=1 if one else min(MOST_AT_ONCE, len(playlist.entries)),
+    )
+    return replace(reply, menu=menu)
+
+
+def _option(entry: PlaylistEntry, *, plain: bool) -> Option:
+    """What it is called, and how long it lasts; a label is never markup."""
+    called = clean(entry.title or "", limit=4 * LABEL)
+    link = clean(entry.url.partition("://")[2], limit=4 * LABEL)
+    label = link if plain or not called else called
+    lasts = None if entry.seconds is None else _clock(entry.seconds)
+    return Option(label if len(label) <= LABEL else label[: LABEL - 1] + "…", lasts)
+
+
+def _clock(seconds: float) -> str:
+    """0:07, 3:25, 1:02:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 def _why(job: MediaJob, to: Language) -> str:
     reason = job.status.reason or FailureReason.INTERNAL
+    if job.status.offered_subtitles:
+        names = (i18n.language_name(to, tag) for tag in job.status.offered_subtitles[:LANGUAGES])
+        return say(to, Key.SUBTITLES_ONLY_IN, languages=", ".join(names))
     if job.status.offered_height is not None:
         return say(to, Key.SMALLEST, height=job.status.offered_height)
     words = i18n.why(to, reason)

@@ -6,11 +6,8 @@ import discord
 
 from trawler_bot.presentation import rendering
 from trawler_bot.presentation.i18n import Key, Language, say
-from trawler_bot.presentation.rendering import CUSTOM_ID, Act
+from trawler_bot.presentation.rendering import CUSTOM_ID, LABEL, Act
 from trawler_common.plain import clean
-
-LABEL = 100
-"""Characters of an option (docs, String Select)."""
 
 
 def picker(number: int, links: Sequence[str], to: Language, *, most: int) -> discord.ui.View:

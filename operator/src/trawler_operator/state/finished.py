@@ -4,12 +4,12 @@ import heapq
 import math
 import sys
 from collections import Counter
-from collections.abc import Iterator, KeysView
+from collections.abc import Iterator, KeysView, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from trawler_crds.failures import FailureReason
-from trawler_crds.media_job import MediaJob, Phase
+from trawler_crds.media_job import MediaJob, MediaJobStatus, Phase
 from trawler_operator.wording import parse
 
 DELIVERY_GRACE: Final = 3600.0
@@ -32,7 +32,8 @@ class FinishedJob:
     phase: Phase
     reason: FailureReason | None
     message: str | None
-    offered_height: int | None
+    offered: Mapping[str, Any] | None
+    """What there is instead of what it asked for, as fields of its status; None where it does not say."""
     failures: int
     patience: int | None
     """Its `maxQueueSeconds`, where it ended before its failures were used up because the site asked for
@@ -45,7 +46,7 @@ class FinishedJob:
     keep_until: float
     """Unix seconds; then it is deleted."""
     hashes: tuple[bytes, ...]
-    """SHA-256 of its files."""
+    """SHA-256 of its files, and of what is known of them."""
     mark: str | None
     """Its fingerprint; None where it answers nobody."""
 
@@ -60,15 +61,21 @@ def condense(job: MediaJob, mark: str | None) -> FinishedJob:
         phase=status.phase,
         reason=status.reason,
         message=sys.intern(status.message) if status.message else None,
-        offered_height=status.offered_height,
+        offered=_offered(status),
         failures=status.failures,
         patience=_patience(job),
         completed=sys.intern(status.completion_time or ""),
         stored=sys.intern(status.stored_time),
         keep_until=keep_until(job),
-        hashes=tuple(bytes.fromhex(file.sha256) for file in status.files or ()),
+        hashes=tuple(bytes.fromhex(each.sha256) for each in status.objects),
         mark=mark,
     )
+
+
+def _offered(status: MediaJobStatus) -> dict[str, Any] | None:
+    """All but a playlist, which would be most of what is kept: no twin answers with one."""
+    names = {"offered_height", "offered_subtitles"}
+    return status.model_dump(mode="json", by_alias=True, exclude_none=True, include=names) or None
 
 
 def _patience(job: MediaJob) -> int | None:

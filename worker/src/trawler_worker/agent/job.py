@@ -1,6 +1,7 @@
 """One order from acceptance to *recorded*."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -10,7 +11,9 @@ from trawler_common.bus import Bus, NoAnswer
 from trawler_common.crashing import CrashPoint, reach
 from trawler_crds import subjects
 from trawler_crds.failures import FailureReason
+from trawler_crds.media_job import StoredObject
 from trawler_crds.messages import Outcome, Progress, Recorded, Result, Stage
+from trawler_worker.agent import sidecar
 from trawler_worker.agent.board import Board, Work
 from trawler_worker.agent.fetching import Fetcher, FetcherLost
 from trawler_worker.agent.upload import Revoked, Uploader, UploadFailed, hash_file
@@ -117,7 +120,8 @@ class Runner:
         with telemetry.span("hash"):
             files = [await hash_file(proved, folder) for proved in done.files]
         reach(CrashPoint.WORKER_FETCHED)
-        await self._uploader.store(work, files)
+        known = sidecar.of(work.order, done, [hashed.file for hashed in files], time.time())
+        stored = await self._uploader.store(work, files, known)
         reach(CrashPoint.WORKER_STORED)
         return Result(
             attempt=work.order.attempt,
@@ -126,6 +130,9 @@ class Runner:
             attempts=done.attempts,
             source=done.source,
             files=[hashed.file for hashed in files],
+            sidecar=StoredObject(sha256=known.file.sha256, bytes=known.file.bytes)
+            if stored
+            else None,
         )
 
     async def _report(self, work: Work, result: Result) -> None:
@@ -189,6 +196,8 @@ def _failed(attempt: int, fault: Fault, done: Done | None = None) -> Result:
         message=fault.message,
         retry_after=fault.retry_after,
         offered_height=fault.offered_height,
+        offered_subtitles=fault.offered_subtitles,
+        playlist=fault.playlist,
         engine=done.engine if done else None,
         attempts=done.attempts if done else [],
     )

@@ -4,8 +4,10 @@ import asyncio
 import hashlib
 import os
 import time
+from collections.abc import Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import IO, Any, Final
 
 import aiohttp
 
@@ -53,6 +55,28 @@ class Hashed:
     name: str
     identity: Identity
     file: MediaFile
+
+    @contextmanager
+    def body(self) -> Iterator[bytes | IO[bytes]]:
+        """What is sent, as long as it is the file that was proved. Raises NotPlain."""
+        with (
+            opened(self.folder, self.name, self.identity) as descriptor,
+            os.fdopen(os.dup(descriptor), "rb") as file,
+        ):
+            # a small file at once: streaming hops to a thread for every 64 KiB
+            yield file.read() if self.file.bytes <= IN_MEMORY else file
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sidecar:
+    """What is known of the files, as it is stored beside them."""
+
+    data: bytes
+    file: UploadFile
+
+    @contextmanager
+    def body(self) -> Iterator[bytes]:
+        yield self.data
 
 
 def digest(folder: str, name: str, known: Identity) -> tuple[str, int]:
@@ -103,19 +127,21 @@ class Uploader:
         self._install = install
         self._pod = pod
 
-    async def store(self, work: Work, files: list[Hashed]) -> None:
-        """Store every file. Raises UploadFailed, Revoked."""
-        left = {hashed.file.sha256: hashed for hashed in files}
+    async def store(self, work: Work, files: list[Hashed], sidecar: Sidecar) -> bool:
+        """Store every file, and what is known of them: False where only that was not taken (an operator of the
+        release before knows of none). Raises UploadFailed, Revoked.
+        """
+        left: dict[str, Hashed | Sidecar] = {hashed.file.sha256: hashed for hashed in files}
+        beside = {sidecar.file.sha256: sidecar}
         pause = FIRST_PAUSE
         while True:
             try:
-                grants = await self._ask(work, [hashed.file for hashed in left.values()])
+                grants = await self._ask(work, files, sidecar)
                 reach(CrashPoint.WORKER_GRANTED)
-                for grant in grants:
-                    await self._put(left[grant.sha256], grant, work)
-                    del left[grant.sha256]
+                await self._put_each(beside, grants, work)
+                await self._put_each(left, grants, work)
                 if not left:
-                    return
+                    return not beside
             except _Away as away:
                 log.info("store_or_operator_away", extra={"why": str(away)})
             if work.left() <= pause:
@@ -123,12 +149,26 @@ class Uploader:
             await asyncio.sleep(pause)
             pause = min(LONGEST_PAUSE, pause * 2)
 
-    async def _ask(self, work: Work, files: list[MediaFile]) -> list[UploadGrant]:
+    async def _put_each(
+        self, left: MutableMapping[str, Any], grants: Sequence[UploadGrant], work: Work
+    ) -> None:
+        """Put those that are granted, and leave the others."""
+        for grant in grants:
+            if grant.sha256 in left:
+                await self._put(left[grant.sha256], grant, work)
+                del left[grant.sha256]
+
+    async def _ask(
+        self, work: Work, files: Sequence[Hashed], sidecar: Sidecar
+    ) -> list[UploadGrant]:
+        known = {hashed.file.sha256: hashed.file for hashed in files}
         question = UploadRequest(
             attempt=work.order.attempt,
             files=[
-                UploadFile(sha256=file.sha256, bytes=file.bytes, type=file.type) for file in files
+                UploadFile(sha256=file.sha256, bytes=file.bytes, type=file.type)
+                for file in known.values()
             ],
+            sidecar=sidecar.file,
         )
         subject = subjects.uploads(self._install, self._pod, work.order.uid)
         try:
@@ -137,20 +177,14 @@ class Uploader:
             raise _Away("the operator does not answer") from error
         if answer.refused:
             raise Revoked
-        wanted = {file.sha256 for file in files}
-        return [grant for grant in answer.grants if grant.sha256 in wanted]
+        return answer.grants
 
-    async def _put(self, hashed: Hashed, grant: UploadGrant, work: Work) -> None:
+    async def _put(self, hashed: Hashed | Sidecar, grant: UploadGrant, work: Work) -> None:
         seconds = max(1.0, work.left())
         begun = time.monotonic()
         with telemetry.span("upload", bytes=hashed.file.bytes):
             try:
-                with (
-                    opened(hashed.folder, hashed.name, hashed.identity) as descriptor,
-                    os.fdopen(os.dup(descriptor), "rb") as file,
-                ):
-                    # a small file at once: streaming hops to a thread for every 64 KiB
-                    body = file.read() if hashed.file.bytes <= IN_MEMORY else file
+                with hashed.body() as body:
                     async with self._session.put(
                         grant.url,
                         data=body,

@@ -1,11 +1,13 @@
 """Why a fetch gave nothing. Each class says what happens next; its sentence is ours.
 
 FetchError
+├── IsPlaylist        the address lists several things
 ├── NotTaken          this engine does not do such addresses; the next one may
 └── (any reason)      the attempt is over, unless `elsewhere` says that another engine may have more luck
 """
 
 from trawler_crds.failures import FAILURES, FailureReason
+from trawler_crds.media_job import Playlist
 from trawler_worker.protocol import Fault
 
 
@@ -21,6 +23,8 @@ class FetchError(Exception):
         *,
         retry_after: float | None = None,
         offered_height: int | None = None,
+        offered_subtitles: list[str] | None = None,
+        playlist: Playlist | None = None,
         elsewhere: bool = False,
         note: str | None = None,
     ) -> None:
@@ -31,6 +35,8 @@ class FetchError(Exception):
         self.note = note
         self.retry_after = retry_after
         self.offered_height = offered_height
+        self.offered_subtitles = offered_subtitles
+        self.playlist = playlist
         self.message = message or FAILURES[reason].sentence
         super().__init__(reason.value)
 
@@ -40,7 +46,18 @@ class FetchError(Exception):
             message=self.message,
             retry_after=self.retry_after,
             offered_height=self.offered_height,
+            offered_subtitles=self.offered_subtitles,
+            playlist=self.playlist,
         )
+
+
+class IsPlaylist(FetchError):
+    """The address is no single thing. None of it was fetched."""
+
+    def __init__(self, playlist: Playlist) -> None:
+        count = f" of {playlist.count}" if playlist.count else ""
+        said = f"This is a list{count}. Ask for one of the things in it."
+        super().__init__(FailureReason.PLAYLIST, said, playlist=playlist)
 
 
 class NotTaken(FetchError):

@@ -156,7 +156,9 @@ def _tried(order: Fetch, scratch: Path, engine: Engine, pipe: Pipe) -> Done:
         error.elsewhere = error.elsewhere or engine.second_hand
         error.proof = True
         raise
-    return Done(job=order.job, files=files, engine=engine.name, source=found.source)
+    return Done(
+        job=order.job, files=files, engine=engine.name, source=found.source, about=found.about
+    )
 
 
 def empty(folder: Path) -> None:

@@ -19,6 +19,16 @@ from trawler_worker.fetcher.sniff import FileType
 
 
 @dataclass(frozen=True, kw_only=True)
+class TextTrack:
+    """Subtitles inside of a file."""
+
+    at: int
+    """Among its tracks of subtitles."""
+    codec: str
+    language: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Probe:
     """What is inside a file."""
 
@@ -50,6 +60,7 @@ class Probe:
     channels: int | None = None
     longest_video: int = 0
     """Which of several tracks of pictures has most of them."""
+    texts: tuple[TextTrack, ...] = ()
 
 
 def probe(path: Path, kind: FileType) -> Probe:
@@ -104,6 +115,15 @@ def _read(container: Any, kind: FileType) -> Probe:
         audio_profile=sound.of("profile"),
         channels=len(layout.channels) if (layout := sound.of("layout")) is not None else None,
         longest_video=max(range(len(pictures)), key=lambda at: pictures[at].frames, default=0),
+        texts=tuple(
+            TextTrack(
+                at=at,
+                codec=stream.codec_context.codec.canonical_name,
+                language=stream.metadata.get("language"),
+            )
+            for at, stream in enumerate(container.streams.subtitles)
+            if stream.codec_context is not None
+        ),
     )
 
 

@@ -1,15 +1,18 @@
 """A file is a success only when it was proved: "no error" is not proof."""
 
 import filecmp
+import functools
+import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from trawler_crds.failures import FailureReason
-from trawler_crds.media_job import AudioFormat, Media, MediaKind, Verified
+from trawler_crds.media_job import AudioFormat, Media, MediaKind, SubtitleMode, Verified
 from trawler_worker import naming
+from trawler_worker.fetcher import pictures, tags, texts
 from trawler_worker.fetcher.containers.reading import Ending
 from trawler_worker.fetcher.conversion import sound
 from trawler_worker.fetcher.conversion.converter import Converter, Moved
@@ -47,16 +50,20 @@ def prove_all(found: Found, order: Fetch, *, scratch: Path, moved: Moved) -> lis
         raise FetchError(
             FailureReason.TOO_LARGE, f"There are more than the {limits.max_files} files allowed."
         )
-    converter = Converter(order, moved)
-    made = [each for file in different for each in _prove(file, order, scratch, converter)]
+    told = tags.words(found.source, found.about, order.url)
+    converter = Converter(order, moved, told)
+    made = [each for file in different for each in _prove(file, order, scratch, converter, told)]
+    if order.media.subtitles and not (converter.drawn or any(each.text for each in made)):
+        raise texts.missing(list(found.languages))
     if len(made) > limits.max_files:
         raise FetchError(
             FailureReason.TOO_LARGE,
-            f"With their originals these are more than the {limits.max_files} files allowed.",
+            f"With originals and subtitles these are more than the {limits.max_files} files allowed.",
         )
+    numbers = list(itertools.accumulate(0 if each.beside else 1 for each in made))
     proved = [
-        _described(each, order, title=found.source.title, number=number, count=len(made))
-        for number, each in enumerate(made, 1)
+        _described(each, order, title=found.source.title, number=number, count=numbers[-1])
+        for each, number in zip(made, numbers, strict=True)
     ]
     if sum(file.bytes for file in proved) > limits.max_bytes:
         raise too_large(limits)
@@ -97,9 +104,16 @@ class _Made:
     seen: Inspected
     verified: Verified
     called: str | None
+    caption: str | None = None
+    beside: bool = False
+    """It belongs to the one before: subtitles, or a picture of it."""
+    text: texts.Written | None = None
+    """Where these are subtitles; all else is of the video that they belong to."""
 
 
-def _prove(file: Fetched, order: Fetch, scratch: Path, converter: Converter) -> list[_Made]:
+def _prove(
+    file: Fetched, order: Fetch, scratch: Path, converter: Converter, told: Sequence[str]
+) -> list[_Made]:
     """Prove one file and convert it to what was asked for; with the original where that is wanted too. Raises
     FetchError.
     """
@@ -108,27 +122,43 @@ def _prove(file: Fetched, order: Fetch, scratch: Path, converter: Converter) -> 
     seen = inspect(path, measured=file.measured)
     _lasts_as_announced(file, seen)
     verified = _verified(file, seen)
+    cover = functools.cache(functools.partial(pictures.cover, file, path, seen, media))
+    shown = pictures.thumbnail(file, path, seen, media)
     if media.kind is MediaKind.AUDIO and seen.inside.audio and _needs_converting(seen, media):
-        path = _closed(sound.extract(path, seen, media.audio_format), scratch)
+        made = sound.extract(path, seen, media.audio_format, tags=told, cover=cover())
+        path = _closed(made, scratch)
         seen = inspect(path, measured=True)  # our own program wrote it to its end
         _lasts_as_announced(file, seen)
     _fits_the_wish(seen, media)
-    original = _Made(path=path, seen=seen, verified=verified, called=file.called)
+    spoken = texts.wanted(file, path, seen, media)
+    original = _Made(
+        path=path, seen=seen, verified=verified, called=file.called, caption=file.caption
+    )
     if media.keep_original:
         original = replace(original, path=path.with_name(f"{path.stem}-original{path.suffix}"))
         os.link(path, original.path)
-    made, shown = converter.playable(path, seen)
+    drawn = media.subtitle_mode is SubtitleMode.BURNED and seen.inside.video
+    made, now = converter.playable(
+        path, seen, spoken=spoken[0] if spoken and drawn else None, cover=cover
+    )
+    written = [] if drawn else texts.write(spoken, media)
+    beside = [
+        replace(original, path=_closed(text.path, scratch), text=text, beside=True, caption=None)
+        for text in written
+    ]
+    if shown is not None:
+        picture = inspect(_closed(shown, scratch), measured=True)
+        beside.append(replace(original, path=shown, seen=picture, beside=True, caption=None))
     if made == path:
         if media.keep_original:
             original.path.unlink()
-        return [replace(original, path=path)]
-    played = _Made(path=_closed(made, scratch), seen=shown, verified=verified, called=file.called)
-    return [played, original] if media.keep_original else [played]
+        return [replace(original, path=path), *beside]
+    played = replace(original, path=_closed(made, scratch), seen=now)
+    return [played, *([original] if media.keep_original else []), *beside]
 
 
 def _described(each: _Made, order: Fetch, *, title: str | None, number: int, count: int) -> Proved:
-    inside, kind, now = each.seen.inside, each.seen.kind, each.path.stat()
-    opus = each.path.suffix == ".opus" and kind is OGG
+    now = each.path.stat()
     return Proved(
         path=each.path.name,
         inode=now.st_ino,
@@ -136,17 +166,35 @@ def _described(each: _Made, order: Fetch, *, title: str | None, number: int, cou
         name=naming.file_name(
             called=title or each.called,
             url=order.url,
-            extension="opus" if opus else kind.extension,
+            extension=_extension(each),
             number=number,
             count=count,
         ),
         bytes=now.st_size,
-        type=kind.type,
-        width=inside.width,
-        height=inside.height,
-        seconds=round(inside.seconds, 3) if inside.seconds is not None else None,
         verified=each.verified,
+        caption=each.caption,
+        **_shape(each),
     )
+
+
+def _extension(each: _Made) -> str:
+    if each.text is not None:
+        return f"{each.text.language}.{each.text.format}"
+    opus = each.path.suffix == ".opus" and each.seen.kind is OGG
+    return "opus" if opus else each.seen.kind.extension
+
+
+def _shape(each: _Made) -> dict[str, Any]:
+    """What kind of file it is, how large it looks and how long it lasts."""
+    if each.text is not None:
+        return {"type": each.text.format.type, "language": each.text.language}
+    inside = each.seen.inside
+    return {
+        "type": each.seen.kind.type,
+        "width": inside.width,
+        "height": inside.height,
+        "seconds": round(inside.seconds, 3) if inside.seconds is not None else None,
+    }
 
 
 def _closed(path: Path, scratch: Path) -> Path:

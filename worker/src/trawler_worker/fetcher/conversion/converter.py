@@ -2,7 +2,7 @@
 
 import importlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -12,17 +12,20 @@ from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import Clip, DeliverAs, MediaKind
 from trawler_crds.messages import Stage
 from trawler_worker.fetcher.conversion import film, sound
-from trawler_worker.fetcher.conversion.film import Part, Target
+from trawler_worker.fetcher.conversion.film import Added, Part, Target
 from trawler_worker.fetcher.conversion.plans import Plan, Track, Work, is_plain_h264, plan
 from trawler_worker.fetcher.conversion.sizes import Size, budget, coding_seconds, worth_watching
 from trawler_worker.fetcher.errors import FetchError
 from trawler_worker.fetcher.ffmpeg import Heard
 from trawler_worker.fetcher.inspection import Inspected, inspect
 from trawler_worker.fetcher.sniff import GIF, MOVING_PNG, PNG
+from trawler_worker.fetcher.texts import Spoken
 from trawler_worker.protocol import Fetch
 
 Moved = Callable[[Stage, int, int | None], None]
 """Told of the stage, and of milliseconds of the media that are done, of all."""
+Cover = Callable[[], Path | None]
+"""Makes a picture for sound that needs one."""
 SHARE: Final = 0.6
 """Of the time of an attempt: what takes longer to code is delivered as it is, instead of not at all."""
 TRIES: Final = 3
@@ -32,19 +35,57 @@ TRIES: Final = 3
 class Converter:
     """For the files of one job."""
 
-    def __init__(self, order: Fetch, moved: Moved) -> None:
+    def __init__(self, order: Fetch, moved: Moved, tags: Sequence[str] = ()) -> None:
+        self._tags = tags
         self._media = order.media
         self._fit = order.limits.fit_bytes
         self._time = SHARE * order.seconds
         self._moved = moved
         self._told = 0.0
+        self._drawn: Path | None = None
+        """Subtitles that have yet to be drawn into what is made next."""
+        self._cover: Cover = lambda: None
+        self.drawn = False
+        """Whether there were some for one of the files."""
 
-    def playable(self, path: Path, seen: Inspected) -> tuple[Path, Inspected]:
-        """The file as it is to be delivered, in place of what it was. Raises FetchError."""
+    def playable(
+        self,
+        path: Path,
+        seen: Inspected,
+        *,
+        spoken: Spoken | None = None,
+        cover: Cover = lambda: None,
+    ) -> tuple[Path, Inspected]:
+        """The file as it is to be delivered, in place of what it was; with these subtitles drawn into a film, and this
+        picture inside of sound, where there are some. Raises FetchError.
+        """
+        self._drawn = self._drawable(path, spoken)
+        self._cover = cover
         if self._media.clip is not None and not seen.kind.image:
             path, seen = self._cut(path, seen, self._media.clip)
-        if self._media.deliver_as is not DeliverAs.PLAYABLE:
+        if self._media.deliver_as is not DeliverAs.PLAYABLE and self._drawn is None:
             return path, seen
+        return self._converted(path, seen)
+
+    def _added(self) -> Added:
+        return Added(drawn=self._drawn, tags=self._tags)
+
+    def _sound(self, path: Path, seen: Inspected, part: Part | None = None) -> Path:
+        heard = self._heard(seen)
+        return sound.extract(
+            path, seen, None, part=part, tags=self._tags, cover=self._cover(), heard=heard
+        )
+
+    def _drawable(self, path: Path, spoken: Spoken | None) -> Path | None:
+        """Subtitles as they are drawn."""
+        if spoken is None:
+            return None
+        out = path.with_name(f"{path.stem}-drawn.ass")
+        spoken.subtitles.write_ass(out)
+        self.drawn = True
+        return out
+
+    def _converted(self, path: Path, seen: Inspected) -> tuple[Path, Inspected]:
         if seen.kind.image and not _pictures().is_small_enough(path):
             return path, seen
         wanted = plan(seen)
@@ -52,11 +93,19 @@ class Converter:
             found = self._shrunk(path, seen)
             if found is not None:
                 return found
+        if self._drawn is not None:
+            if not self._has_time(seen, passes=1):
+                said = "Drawing subtitles into a film of this length takes longer than allowed."
+                raise FetchError(FailureReason.TOO_LONG, said)
+            sounds = wanted.audio
+            if seen.inside.audio and sounds is Track.NONE:
+                sounds = Track.COPY
+            wanted = Plan(work=Work.FILM, video=Track.ENCODE, audio=sounds)
         match wanted.work:
             case Work.FILM if wanted.video is Track.COPY or self._has_time(seen, passes=1):
                 return self._played(path, seen, wanted)
             case Work.SOUND:
-                return self._made(sound.extract(path, seen, None, heard=self._heard(seen)), path)
+                return self._made(self._sound(path, seen), path)
             case Work.PICTURE:
                 return self._picture(path, seen)
             case Work.FILM | Work.KEEP:
@@ -76,13 +125,14 @@ class Converter:
         told = replace(seen, inside=replace(seen.inside, seconds=part.end - part.start))
         heard = self._heard(told)
         if not seen.inside.video:
-            return self._made(sound.extract(path, seen, None, part=part, heard=heard), path)
-        copied = part.start == 0 and is_plain_h264(seen)
+            return self._made(self._sound(path, seen, part), path)
+        copied = part.start == 0 and is_plain_h264(seen) and self._drawn is None
         track = Track.COPY if copied else Track.ENCODE
         audio = Track.ENCODE if seen.inside.audio else Track.NONE
         wanted = Plan(work=Work.FILM, video=track, audio=audio)
         out = path.with_name(f"{path.stem}-part.mp4")
-        film.convert(path, seen, wanted, out, part=part, heard=heard)
+        film.convert(path, seen, wanted, out, part=part, added=self._added(), heard=heard)
+        self._drawn = None
         made, shown = self._made(out, path)
         if not shown.inside.video:
             raise FetchError(FailureReason.NOTHING_FOUND, "There is no picture in this part.")
@@ -92,7 +142,7 @@ class Converter:
         """A film as everybody plays it; where that made it too large, with fewer bits."""
         out = _beside(path, "mp4")
         try:
-            film.convert(path, seen, wanted, out, heard=self._heard(seen))
+            film.convert(path, seen, wanted, out, added=self._added(), heard=self._heard(seen))
         except FetchError as error:
             if error.reason is not FailureReason.TOO_LARGE or self._fit is None:
                 raise
@@ -166,7 +216,15 @@ class Converter:
             target = Target(size=size, video_rate=bits.video, sound_rate=bits.sound)
             heard = self._heard(seen, passes=2)
             film.squeeze(
-                path, seen, target, out, audio=track, seconds=seconds, again=again, heard=heard
+                path,
+                seen,
+                target,
+                out,
+                audio=track,
+                seconds=seconds,
+                again=again,
+                added=self._added(),
+                heard=heard,
             )
             made = out.stat().st_size
             if made <= self._fit:

@@ -1,5 +1,6 @@
 """Films: into another container where that is enough, else coded anew, and no larger than they may be."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,19 @@ class Target:
     sound_rate: int = SOUND_RATE
 
 
+@dataclass(frozen=True, kw_only=True)
+class Added:
+    """What a film has when it is made anew, and had not before."""
+
+    drawn: Path | None = None
+    """Subtitles (ASS) in its pictures."""
+    tags: Sequence[str] = ()
+    """What it says of itself, as ffmpeg is told."""
+
+
+PLAIN: Final = Added()
+
+
 @dataclass(frozen=True)
 class Part:
     """From where to where, in seconds."""
@@ -62,13 +76,15 @@ def convert(
     out: Path,
     *,
     part: Part | None = None,
+    added: Added = PLAIN,
     heard: Heard | None = None,
 ) -> None:
     """One film that plays everywhere, or a part of it. Raises FetchError."""
     video: Sequence[str] = ("-c:v", "copy")
     if plan.video is Track.ENCODE:
-        video = ("-vf", filters(seen, size_of(seen)), *_codec(), "-crf", str(QUALITY))
-    words = [*_tracks(seen), *_PLAIN, *video, *_sound(plan.audio, SOUND_RATE), *_TO_MP4]
+        video = ("-vf", filters(seen, size_of(seen), added.drawn), *_codec(), "-crf", str(QUALITY))
+    sound = _sound(plan.audio, SOUND_RATE)
+    words = [*_tracks(seen), *_PLAIN, *added.tags, *video, *sound, *_TO_MP4]
     given = Input(path=path, kind=seen.kind, options=part.options if part else ())
     ffmpeg.run([given], [*(part.words if part else ()), *words], out, heard=heard)
 
@@ -104,9 +120,9 @@ def _sound(track: Track, rate: int) -> list[str]:
     return ["-c:a", "aac", "-b:a", str(rate), "-ac", "2", "-ar", "48000"]
 
 
-def filters(seen: Inspected, size: Size) -> str:
+def filters(seen: Inspected, size: Size, drawn: Path | None = None) -> str:
     """From pictures of any kind to those that are played: whole, upright, of usual brightness, even, with square
-    pixels, 8 bits. ffmpeg turns them upright by itself.
+    pixels, 8 bits, perhaps with subtitles. ffmpeg turns them upright by itself.
     """
     inside = seen.inside
     steps = ["bwdif=mode=send_frame:deint=interlaced"]
@@ -117,7 +133,14 @@ def filters(seen: Inspected, size: Size) -> str:
     if inside.rate is not None and inside.rate > MOST_RATE + 1:
         steps.append(f"fps={MOST_RATE}")
     steps += [f"scale=w={size.width}:h={size.height}:out_range=tv", "setsar=1", "format=yuv420p"]
+    if drawn is not None:
+        steps.append(f"ass=filename={_quoted(str(drawn))}")
     return ",".join(steps)
+
+
+def _quoted(text: str) -> str:
+    """A value in a filter in a graph of filters: each reads away one layer of backslashes (ffmpeg-filters, 4.1)."""
+    return re.sub(r"[\\'\[\],;]", r"\\\g<0>", re.sub(r"[\\':]", r"\\\g<0>", text))
 
 
 def squeeze(
@@ -129,13 +152,20 @@ def squeeze(
     audio: Track,
     seconds: float,
     again: bool = False,
+    added: Added = PLAIN,
     heard: Heard | None = None,
 ) -> None:
     """Code it to a number of bits per second, in two passes; `again` with the first one's notes. Raises FetchError."""
     assert target.video_rate is not None
     log = out.with_name(f"{out.stem}-pass")
     video = [
-        *("-vf", filters(seen, target.size), *_codec(), "-b:v", str(target.video_rate)),
+        *(
+            "-vf",
+            filters(seen, target.size, added.drawn),
+            *_codec(),
+            "-b:v",
+            str(target.video_rate),
+        ),
         *("-passlogfile", str(log)),
     ]
     inputs = [Input(path=path, kind=seen.kind)]
@@ -143,6 +173,6 @@ def squeeze(
         first = [*_tracks(seen)[:2], *_PLAIN, *video, "-pass", "1", "-an", "-f", "null"]
         ffmpeg.run(inputs, first, None, heard=heard)
     sound = _sound(audio, target.sound_rate)
-    second = [*_tracks(seen), *_PLAIN, *video, "-pass", "2", *sound, *_TO_MP4]
+    second = [*_tracks(seen), *_PLAIN, *added.tags, *video, "-pass", "2", *sound, *_TO_MP4]
     told = (lambda at: heard(seconds + at)) if heard is not None else None
     ffmpeg.run(inputs, second, out, heard=told)

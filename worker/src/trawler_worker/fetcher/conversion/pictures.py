@@ -28,13 +28,13 @@ _BROKEN: Final = "The file that the site sent is broken."
 
 def frames(path: Path) -> int:
     """How many pictures it holds: more than one moves. Raises FetchError."""
-    with _opened(path) as picture:
+    with opened(path) as picture:
         return int(getattr(picture, "n_frames", 1))
 
 
 def is_small_enough(path: Path) -> bool:
     """Whether all that it holds can be decoded within a job's memory. Raises FetchError."""
-    with _opened(path) as picture:
+    with opened(path) as picture:
         count = int(getattr(picture, "n_frames", 1))
         return picture.width * picture.height * count <= MOST_PIXELS
 
@@ -43,7 +43,7 @@ def to_webp(path: Path, out: Path, *, limit: int | None = None) -> bool:
     """The same picture, upright, as WebP; of at most so many bytes, if need be with fewer pixels. Whether it fits.
     Raises FetchError.
     """
-    with _opened(path) as picture:
+    with opened(path) as picture:
         profile = picture.info.get("icc_profile") if picture.mode in {"RGB", "RGBA"} else None
         ImageOps.exif_transpose(picture, in_place=True)
         shown = _colours(picture)
@@ -64,7 +64,7 @@ def to_webp(path: Path, out: Path, *, limit: int | None = None) -> bool:
 
 def to_moving_png(path: Path, out: Path) -> None:
     """A moving picture that ffmpeg cannot read, as one that it can. Raises FetchError."""
-    with _opened(path) as picture:
+    with opened(path) as picture:
         picture.save(out, "PNG", save_all=True)
 
 
@@ -82,7 +82,7 @@ def _mode(picture: Image.Image) -> str:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def opened(path: Path) -> Iterator[Image.Image]:
     """Raises FetchError where it cannot be read."""
     try:
         with Image.open(path) as picture:

@@ -1,5 +1,8 @@
 """Sound by itself, with what it is called and its cover."""
 
+import base64
+import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -8,6 +11,7 @@ from trawler_worker.fetcher import ffmpeg
 from trawler_worker.fetcher.conversion.film import Part
 from trawler_worker.fetcher.ffmpeg import Heard
 from trawler_worker.fetcher.inspection import Inspected
+from trawler_worker.fetcher.sniff import JPEG
 
 _ENCODERS: Final = {
     AudioFormat.MP3: ("libmp3lame", "mp3", "mp3"),
@@ -16,6 +20,10 @@ _ENCODERS: Final = {
     AudioFormat.FLAC: ("flac", "flac", "flac"),
     AudioFormat.WAV: ("pcm_s16le", "wav", "wav"),
 }
+_WITH_PICTURE: Final = frozenset([AudioFormat.MP3, AudioFormat.M4A, AudioFormat.FLAC])
+_FRONT: Final = 3
+_MOST_WORD: Final = 120_000
+"""Of 131,072 bytes (Linux, MAX_ARG_STRLEN)."""
 _CODECS: Final = {
     "mp3": AudioFormat.MP3,
     "mp3float": AudioFormat.MP3,
@@ -33,26 +41,49 @@ def extract(
     wanted: AudioFormat | None,
     *,
     part: Part | None = None,
+    tags: Sequence[str] = (),
+    cover: Path | None = None,
     heard: Heard | None = None,
 ) -> Path:
-    """Only the sound, or a part of it, in the wanted format (else in its own): a new file beside the old, which
-    goes. Raises FetchError.
+    """Only the sound, or a part of it, in the wanted format (else in its own), with what it says of itself and a
+    picture (JPEG): a new file beside the old, which goes. Raises FetchError.
     """
     inside = seen.inside
     own = _CODECS.get(inside.audio_codec or "")
     target = wanted or own or AudioFormat.M4A
     encoder, muxer, extension = _ENCODERS[target]
     out = path.with_name(f"{path.stem}-{'part' if part else 'audio'}.{extension}")
+    inputs = [
+        ffmpeg.Input(path=path, kind=seen.kind, options=part.options if part else ()),
+        *([ffmpeg.Input(path=cover, kind=JPEG)] if cover and target in _WITH_PICTURE else []),
+    ]
     words = [
         *(part.words if part else ()),
-        *("-vn", "-map", "0:a:0", "-map_metadata", "-1"),
+        *("-map", "0:a:0", "-map_metadata", "-1", *tags, *_picture(target, cover)),
         *("-c:a", "copy" if target is own else encoder, "-f", muxer),
     ]
-    ffmpeg.run(
-        [ffmpeg.Input(path=path, kind=seen.kind, options=part.options if part else ())],
-        words,
-        out,
-        heard=heard,
-    )
+    ffmpeg.run(inputs, words, out, heard=heard)
     path.unlink()
     return out
+
+
+def _picture(target: AudioFormat, cover: Path | None) -> list[str]:
+    """How a picture goes into each format; WAV takes none."""
+    if cover is None:
+        return []
+    if target in _WITH_PICTURE:
+        return ["-map", "1:v:0", "-c:v", "copy", "-disposition:v:0", "attached_pic"]
+    if target is AudioFormat.OPUS:
+        return ["-metadata:s:a:0", f"METADATA_BLOCK_PICTURE={_block(cover.read_bytes())}"]
+    return []
+
+
+def _block(picture: bytes) -> str:
+    """A picture among the words of an Ogg (RFC 9639, section 8.8, and Vorbis' convention for it): none where it is more
+    than one word of a command may be long.
+    """
+    kind, description = b"image/jpeg", b""
+    head = struct.pack(">II", _FRONT, len(kind)) + kind + struct.pack(">I", len(description))
+    block = head + struct.pack(">IIIII", 0, 0, 0, 0, len(picture)) + picture
+    text = base64.b64encode(block).decode()
+    return text if len(text) < _MOST_WORD else ""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from trawler_crds.media_job import EngineName, Source
+from trawler_crds.sidecar import About
 from trawler_worker.fetcher.http import Waiter
 from trawler_worker.protocol import Fetch
 
@@ -22,6 +23,14 @@ class Report(Waiter, Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Text:
+    """Subtitles in scratch, not yet read."""
+
+    path: Path
+    language: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Fetched:
     """One file in scratch, not yet proved."""
 
@@ -36,6 +45,12 @@ class Fetched:
     """It was put together here, so that its structure says nothing of what came."""
     repaired: bool = False
     """It was written anew here: neither does that structure say anything, but its bodies may."""
+    texts: tuple[Text, ...] = ()
+    """Its subtitles in the languages that were asked for."""
+    picture: Path | None = None
+    """A picture of it that the site has, not yet looked at; where one was asked for."""
+    caption: str | None = None
+    """What a post says of this file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +61,9 @@ class Found:
     unsorted: bool = False
     """All that some page shows, icons and logos too: nobody chose."""
     source: Source = field(default_factory=Source)
+    about: About = field(default_factory=About)
+    languages: tuple[str, ...] = ()
+    """Of the subtitles that the site has."""
 
 
 class Engine(Protocol):

@@ -31,6 +31,8 @@ class Item:
     headers: Mapping[str, str] = field(default_factory=dict)
     fallbacks: Sequence[str] = ()
     """Other addresses of the same file, for when it is not at the first."""
+    caption: str | None = None
+    """What a post says of it."""
     within: Callable[[], AbstractContextManager[None]] = nullcontext
     """What holds while it is fetched."""
     client: Client | None = None
@@ -226,5 +228,6 @@ def _fetch_from(
     return Fetched(
         path=path,
         called=item.called or download.called,
+        caption=item.caption,
         measured=download.measured and (item.chunks_prove or download.length is not None),
     )

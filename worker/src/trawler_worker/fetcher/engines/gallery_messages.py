@@ -1,13 +1,16 @@
 """What gallery-dl's messages mean (--dump-json of 1.32). Pure. All of it is a site's word, and none is trusted."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from trawler_common.plain import clean
+from trawler_common.plain import clean, clean_lines
+from trawler_crds import addresses
 from trawler_crds.failures import FailureReason
-from trawler_worker.fetcher.errors import FetchError
+from trawler_crds.media_job import MOST_ENTRIES, Playlist, PlaylistEntry
+from trawler_crds.sidecar import MOST_CAPTION, MOST_DESCRIPTION, MOST_TAGS, About
+from trawler_worker.fetcher.errors import FetchError, IsPlaylist, NotTaken
 from trawler_worker.fetcher.faults import by_status
 from trawler_worker.fetcher.targets import MAX_SENT
 
@@ -16,6 +19,9 @@ _STATUS: Final = re.compile(r"'(\d{3}) ")
 _SENDABLE: Final = frozenset(["referer", "user-agent", "origin", "accept"])
 """Headers that an extractor may want with its file."""
 _TITLES: Final = ("title", "post_title", "description", "content", "caption")
+_CAPTIONS: Final = ("caption", "alt_text", "alt", "image_description")
+_TEXTS: Final = ("description", "content", "caption", "selftext", "text")
+_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}.{0,12}")
 _AUTHORS: Final = ("author", "user", "username", "uploader", "artist", "owner")
 _LOGIN: Final = frozenset(["AuthRequired", "AuthenticationError", "AuthorizationError"])
 _UNREADABLE: Final = "The site's page could not be read."
@@ -73,6 +79,18 @@ def leads(messages: Iterable[list[Any]]) -> list[str]:
         for message in messages
         if len(message) > 1 and message[0] == _QUEUE and isinstance(message[1], str)
     ]
+
+
+def playlist(leads: Sequence[str]) -> FetchError:
+    """All posts of somebody: those of them that can be asked for."""
+    entries = [
+        PlaylistEntry(url=each)
+        for each in dict.fromkeys(leads)
+        if len(each) <= 1024 and not addresses.fault(each)
+    ]
+    if not entries:
+        return NotTaken(FailureReason.NOTHING_FOUND, "There is no media on this page.")
+    return IsPlaylist(Playlist(entries=entries[:MOST_ENTRIES]))
 
 
 def failure(messages: Iterable[list[Any]]) -> FetchError | None:
@@ -133,6 +151,34 @@ def author(facts: Mapping[str, Any]) -> str | None:
         if isinstance(value, str) and (name := clean(value, limit=128)):
             return name
     return None
+
+
+def caption(facts: Mapping[str, Any]) -> str | None:
+    """What a post says of one of its files."""
+    value = next((facts[key] for key in _CAPTIONS if isinstance(facts.get(key), str)), "")
+    return clean_lines(value, limit=MOST_CAPTION) or None
+
+
+def about(facts: Mapping[str, Any]) -> About:
+    """What a post says of itself."""
+    description = next((facts[key] for key in _TEXTS if isinstance(facts.get(key), str)), "")
+    said = facts.get("tags")
+    tags = said.split() if isinstance(said, str) else said if isinstance(said, list) else []
+    known = (clean(tag, limit=64) for tag in tags[: 2 * MOST_TAGS] if isinstance(tag, str))
+    licence = facts.get("license")
+    return About(
+        published=_date(facts.get("date")),
+        description=clean_lines(description, limit=MOST_DESCRIPTION) or None,
+        licence=clean(licence, limit=128) or None if isinstance(licence, str) else None,
+        tags=list(dict.fromkeys(tag for tag in known if tag))[:MOST_TAGS],
+    )
+
+
+def _date(said: object) -> str | None:
+    """gallery-dl writes 2026-05-06 07:08:09, in UTC."""
+    if not isinstance(said, str) or not _DATE.fullmatch(said):
+        return None
+    return f"{said[:10]}T{said[11:19]}Z"
 
 
 def category(facts: Mapping[str, Any]) -> str | None:

@@ -57,7 +57,7 @@ class GalleryDl:
             client=self._client,
             lenient=unsorted,
         )
-        return Found(files=files, source=source, unsorted=unsorted)
+        return Found(files=files, source=source, about=messages.about(facts), unsorted=unsorted)
 
     def _look(self, url: str, order: Fetch, scratch: Path, report: Report) -> Ran:
         """What there is, also behind one short link. Raises FetchError."""
@@ -69,9 +69,7 @@ class GalleryDl:
             if (fault := messages.failure(ran.messages)) is not None:
                 raise fault
             if len(leads) > 1:
-                raise NotTaken(
-                    FailureReason.NOT_SUPPORTED, "This is a list of posts. Ask for one of them."
-                )
+                raise messages.playlist(leads)
             if not leads:
                 break
             url = target(leads[0]).url  # judged like what people type
@@ -138,4 +136,9 @@ def _may_be_media(offer: Offered) -> bool:
 
 
 def _item(offer: Offered) -> Item:
-    return Item(url=offer.url, headers=offer.headers, fallbacks=offer.fallbacks)
+    return Item(
+        url=offer.url,
+        headers=offer.headers,
+        fallbacks=offer.fallbacks,
+        caption=messages.caption(offer.facts),
+    )

@@ -38,8 +38,6 @@ def route(order: Fetch, there: Collection[EngineName]) -> list[EngineName]:
     """
     if (why := addresses.fault(order.url)) is not None:
         raise FetchError(FailureReason.BAD_ADDRESS, f"The address {why}.")
-    if order.media.subtitles:
-        raise FetchError(FailureReason.NOT_SUPPORTED, "Subtitles are not supported yet.")
     wanted = order.engines or _usual(order)
     found = [engine for engine in wanted if engine in there]
     if not found:
@@ -54,6 +52,9 @@ def route(order: Fetch, there: Collection[EngineName]) -> list[EngineName]:
 
 def _usual(order: Fetch) -> list[EngineName]:
     host = addresses.parse(order.url).host
+    if order.media.subtitles:  # the others bring none
+        direct = [EngineName.DIRECT] if looks_like_a_file(order.url) else []
+        return [*direct, EngineName.YT_DLP]
     if _is_of(host, COBALT_HOSTS):
         rest = [EngineName.YT_DLP, EngineName.GALLERY_DL]
         if _is_of(host, PICTURES_FIRST) or order.media.kind is MediaKind.IMAGE:

@@ -20,7 +20,14 @@ from trawler_common.plain import clean
 from trawler_crds import addresses
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import EngineName, MediaKind, Source
-from trawler_worker.fetcher.engines import shortlist, ytdlp_http
+from trawler_worker.fetcher import pictures, texts
+from trawler_worker.fetcher.engines import (
+    shortlist,
+    ytdlp_about,
+    ytdlp_http,
+    ytdlp_lists,
+    ytdlp_subtitles,
+)
 from trawler_worker.fetcher.engines.base import Fetched, Found, Report
 from trawler_worker.fetcher.engines.ytdlp_faults import failure_of
 from trawler_worker.fetcher.engines.ytdlp_formats import chooser
@@ -137,9 +144,11 @@ class YtDlp:
     def __init__(self, proxy: str = "") -> None:
         bound_library()
         self._ydl = yt_dlp.YoutubeDL(options(proxy))
-        director, self._network = ytdlp_http.director(self._ydl, Client(proxy))
+        self._client = Client(proxy)
+        director, self._network = ytdlp_http.director(self._ydl, self._client)
         self._ydl._request_director = director  # noqa: SLF001
         self._extract, self._open = self._ydl.extract_info, self._ydl.urlopen
+        self._process = self._ydl.process_ie_result
         self._shortlist = shortlist.Shortlist(self._ydl._ies)  # noqa: SLF001
 
     def warm(self, url: str, scratch: Path) -> None:
@@ -169,7 +178,25 @@ class YtDlp:
         measured = not self._network.unmeasured
         for entry in entries:
             _call(entry, self._network.called)
-        return Found(files=_files(entries, measured=measured), source=_source(info, entries))
+        return Found(
+            files=_files(entries, self._pictures(entries, order, scratch), measured=measured),
+            source=_source(info, entries),
+            about=ytdlp_about.about(info, entries),
+            languages=tuple(ytdlp_subtitles.offered(entries[0])),
+        )
+
+    def _pictures(
+        self, entries: list[dict[str, Any]], order: Fetch, scratch: Path
+    ) -> list[Path | None]:
+        """What stands for each of them, where that is asked for."""
+        if not pictures.is_wanted(order.media):
+            return [None] * len(entries)
+        return [
+            pictures.fetch(
+                self._client, entry.get("thumbnail"), scratch / f"{order.job}-{number}.picture"
+            )
+            for number, entry in enumerate(entries, 1)
+        ]
 
     def _prepare(self, order: Fetch, scratch: Path, report: Report, judge: "_Judge") -> Any:
         ydl = self._ydl
@@ -178,12 +205,16 @@ class YtDlp:
             "playlist_items": f"1:{order.limits.max_files + 1}",
             "match_filter": judge,
             "cookiefile": io.StringIO(),
+            "writesubtitles": bool(order.media.subtitles),
+            "writeautomaticsub": bool(order.media.subtitles),
         }
+        ydl.process_subtitles = ytdlp_subtitles.chooser(order.media)
         ydl.params["outtmpl"]["default"] = str(scratch / f"{order.job}-%(autonumber)s.%(ext)s")
         ydl.format_selector = chooser(order, ydl.build_format_selector)
         self._network.begin(report)
         ydl._ies = self._shortlist  # noqa: SLF001
         ydl.extract_info = self._shortlist.directed(self._extract)
+        ydl.process_ie_result = ytdlp_lists.watched(self._process)
         ydl._num_downloads = 0  # noqa: SLF001 - the warm-up counted
         ydl._playlist_urls.clear()  # noqa: SLF001
         ydl._progress_hooks = [_Meter(order, report)]  # noqa: SLF001
@@ -255,6 +286,7 @@ class _Judge:
 
     def __init__(self, order: Fetch, report: Report, called: Mapping[str, str]) -> None:
         self._limits = order.limits
+        self._with_texts = bool(order.media.subtitles)
         self._report = report
         self._called = called
         self._seen: set[tuple[str, ...]] = set()
@@ -273,6 +305,10 @@ class _Judge:
         for form in info.get("requested_formats") or [info]:
             if (form.get("filesize") or 0) > self._limits.max_bytes:
                 raise too_large(self._limits)
+        if self._with_texts and (info.get("n_entries") or 1) == 1:
+            there = ytdlp_subtitles.offered(info)
+            if there and not info.get("requested_subtitles"):
+                raise texts.missing(there)
         if not self._seen:
             _call(info, self._called)
             self._report.told(_title(info), _thumbnail(info), _age_limit(info))
@@ -311,7 +347,9 @@ def _thumbnail(info: dict[str, Any]) -> str | None:
     return address if address.startswith("https://") and not addresses.fault(address) else None
 
 
-def _files(entries: list[dict[str, Any]], *, measured: bool) -> list[Fetched]:
+def _files(
+    entries: list[dict[str, Any]], shown: list[Path | None], *, measured: bool
+) -> list[Fetched]:
     return [
         Fetched(
             path=Path(str(download["filepath"])),
@@ -319,8 +357,11 @@ def _files(entries: list[dict[str, Any]], *, measured: bool) -> list[Fetched]:
             measured=measured,
             assembled=_is_assembled(download, entry),
             repaired=bool(download.get("__postprocessors")),
+            texts=ytdlp_subtitles.fetched(entry),
+            picture=picture,
+            caption=ytdlp_about.caption(entry) if len(entries) > 1 else None,
         )
-        for entry in entries
+        for entry, picture in zip(entries, shown, strict=True)
         for download in entry.get("requested_downloads") or []
         if download.get("filepath")
     ]

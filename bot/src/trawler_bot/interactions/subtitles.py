@@ -1,0 +1,70 @@
+"""Languages of subtitles, as people type them: en, pt-BR, German, or several. Pure."""
+
+import re
+from typing import Final
+
+from trawler_bot.presentation import i18n
+from trawler_bot.presentation.i18n import CATALOGUES, Language
+
+MOST: Final = 8
+"""Languages of one request, as MediaJob has it."""
+COMMON: Final = (
+    *("en", "de", "es", "fr", "pt", "it", "nl", "pl", "sv", "da", "nb", "fi", "cs", "hu", "ro"),
+    *("bg", "hr", "el", "tr", "ru", "uk", "ar", "he", "hi", "id", "th", "vi", "ja", "ko", "zh"),
+)
+"""What is offered; any other tag may be typed."""
+_TAG: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,3}")
+
+
+class BadLanguage(ValueError):
+    """Neither a tag nor the name of a language."""
+
+
+def parse(text: str) -> list[str]:
+    """Tags, in their order. Raises BadLanguage."""
+    words = [word.strip() for word in re.split(r"[,;/]+|\s+", text) if word.strip()]
+    found = list(dict.fromkeys(_tag(word) for word in words))
+    if not 0 < len(found) <= MOST:
+        raise BadLanguage(text)
+    return found
+
+
+def _tag(word: str) -> str:
+    named = _NAMES.get(word.casefold())
+    if named is not None:
+        return named
+    if not _TAG.fullmatch(word):
+        raise BadLanguage(word)
+    first, dash, rest = word.partition("-")
+    return first.lower() + dash + rest
+
+
+def offered(typed: str, locale: str, to: Language) -> list[tuple[str, str]]:
+    """(what is shown, value): what was typed, where it can be read; else the person's own language first."""
+    begun = typed.strip().casefold()
+    own = locale.partition("-")[0]
+    tags = list(dict.fromkeys([*([own] if own in COMMON else []), *COMMON]))
+    fitting = [
+        tag
+        for tag in tags
+        if tag.startswith(begun) or i18n.language_name(to, tag).casefold().startswith(begun)
+    ]
+    found = {i18n.language_name(to, tag): tag for tag in fitting}
+    try:
+        tags = parse(typed)
+    except BadLanguage:
+        return list(found.items())
+    whole = ", ".join(i18n.language_name(to, tag) for tag in tags)
+    return list({whole: ",".join(tags), **found}.items())
+
+
+def _every_name() -> dict[str, str]:
+    """In each language that we speak, and in its own."""
+    return {
+        i18n.language_name(to, tag).casefold(): tag
+        for tag in COMMON
+        for to in (*CATALOGUES, Language(tag))
+    }
+
+
+_NAMES: Final = _every_name()

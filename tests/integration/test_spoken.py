@@ -1,0 +1,193 @@
+"""Subtitles from the site and from inside of a film: as files, drawn, in a part, and when there are none."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from fetching import order, proved
+from trawler_crds.failures import FailureReason
+from trawler_sandbox.media import Studio
+from trawler_worker.fetcher.engines.base import Fetched, Found
+from trawler_worker.fetcher.engines.ytdlp import YtDlp
+from trawler_worker.fetcher.errors import FetchError
+from trawler_worker.fetcher.proof import prove_all
+from trawler_worker.protocol import Proved
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+def ytdlp() -> YtDlp:
+    return YtDlp()
+
+
+def by_language(files: list[Proved]) -> dict[str | None, Proved]:
+    return {file.language: file for file in files}
+
+
+def test_a_page_gives_its_languages_beside_the_video(
+    ytdlp: YtDlp, site: Any, tmp_path: Path
+) -> None:
+    url = site.url("/page/spoken?subtitles=en,de,fr")
+    media = {"subtitles": ["de", "fr-CA", "ja"], "deliverAs": "Playable"}
+    files = proved(ytdlp, url, tmp_path, media=media)
+    assert ["Clip spoken.mp4", "Clip spoken.de.srt", "Clip spoken.fr.srt"] == [
+        f.name for f in files
+    ]
+    assert [None, "de", "fr"] == [file.language for file in files]
+    assert {"application/x-subrip"} == {file.type for file in files[1:]}
+    text = (tmp_path / files[1].path).read_text()
+    assert "00:00:00,000 --> 00:00:00,800\nEins & einzig" in text
+    assert "Kind:" not in text
+
+
+def test_as_original_they_stay_as_the_site_wrote_them(
+    ytdlp: YtDlp, site: Any, tmp_path: Path
+) -> None:
+    url = site.url("/page/spoken?subtitles=en,de,fr")
+    files = proved(ytdlp, url, tmp_path, media={"subtitles": ["de", "fr"]})
+    assert ["text/vtt", "text/x-ssa"] == [file.type for file in files[1:]]
+    assert (tmp_path / files[1].path).read_text().startswith("WEBVTT")
+    assert ["de.vtt", "fr.ass"] == [file.name.partition(".")[2] for file in files[1:]]
+
+
+def test_a_language_that_is_not_there_is_told_with_those_that_are(
+    ytdlp: YtDlp, site: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(FetchError) as refusal:
+        proved(ytdlp, site.url("/page/none?subtitles=en,de"), tmp_path, media={"subtitles": ["ja"]})
+    fault = refusal.value.fault()
+    assert FailureReason.NOTHING_FOUND is fault.reason
+    assert ["de", "en"] == fault.offered_subtitles
+    assert "There are subtitles only in: de, en." == fault.message
+    asked = site.site.journal.wire("/video/none.mp4")
+    assert not any(entry["sent"] for entry in asked)  # found out before the video was fetched
+
+
+def test_where_there_are_none_at_all_it_says_so(ytdlp: YtDlp, site: Any, tmp_path: Path) -> None:
+    with pytest.raises(FetchError) as refusal:
+        proved(ytdlp, site.url("/page/none"), tmp_path, media={"subtitles": ["en"]})
+    assert "There are no subtitles." == refusal.value.message
+    assert refusal.value.offered_subtitles is None
+
+
+def made(studio: Studio, name: str, scratch: Path, **media: Any) -> list[Proved]:
+    path = scratch / "job-1"
+    path.write_bytes(studio.clip(name))
+    wish = order(f"http://site.example/{name}", media=media)
+    found = Found(files=[Fetched(path=path, measured=True)])
+    return prove_all(found, wish, scratch=scratch, moved=lambda *_: None)
+
+
+@pytest.mark.parametrize("name", ["subtitled.mkv", "subtitled.mp4"])
+def test_those_inside_of_a_film_are_taken_out(studio: Studio, tmp_path: Path, name: str) -> None:
+    files = by_language(made(studio, name, tmp_path, subtitles=["en"], deliverAs="Playable"))
+    text = (tmp_path / files["en"].path).read_text()
+    assert "One & only" in text
+    assert re.search(r"00:00:01,0\d\d --> 00:00:01,8\d\d", text)
+    assert "video/mp4" == files[None].type
+
+
+def test_both_languages_of_a_film_keep_their_looks_as_original(
+    studio: Studio, tmp_path: Path
+) -> None:
+    files = by_language(made(studio, "subtitled.mkv", tmp_path, subtitles=["fr", "en"]))
+    assert ["video/x-matroska", "text/x-ssa", "application/x-subrip"] == [
+        files[each].type for each in (None, "fr", "en")
+    ]
+
+
+def yellow(path: Path, second: float) -> int:
+    """Pixels of the colour in which the French ones are drawn, at a time."""
+    with av.open(str(path)) as inside:
+        for frame in inside.decode(video=0):
+            if frame.time is not None and frame.time >= second:
+                shown: Any = frame
+                picture = shown.to_image().convert("RGB").tobytes()
+                points = zip(picture[0::3], picture[1::3], picture[2::3], strict=True)
+                return sum(red > 200 and green > 200 and blue < 90 for red, green, blue in points)
+    raise AssertionError("there is no picture at this time")
+
+
+BLACK = [
+    *("-f", "lavfi", "-i", "color=black:size=320x240:rate=10:duration=4"),
+    *("-c:v", "libx264", "-pix_fmt", "yuv420p"),
+]
+
+
+@pytest.fixture(scope="module")
+def black(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dark film with French words."""
+    folder = tmp_path_factory.mktemp("black [one], 'two'")
+    words, film = folder / "fr.ass", folder / "film.mkv"
+    words.write_bytes(studio.clip("fr.ass"))
+    argv = ["ffmpeg", "-v", "error", *BLACK[:4], "-i", str(words), *BLACK[4:], "-c:s", "ass"]
+    subprocess.run([*argv, "-metadata:s:s:0", "language=fre", str(film)], check=True, timeout=60)
+    return film
+
+
+@pytest.mark.parametrize("deliver_as", ["Playable", "Original"])
+def test_burnt_in_they_are_seen_when_they_are_said(
+    black: Path, tmp_path: Path, deliver_as: str
+) -> None:
+    scratch = tmp_path / "it's [a] folder, with: signs"
+    scratch.mkdir()
+    path = scratch / "job-1"
+    path.write_bytes(black.read_bytes())
+    media = {"subtitles": ["en", "fr"], "subtitleMode": "Burned", "deliverAs": deliver_as}
+    found = Found(files=[Fetched(path=path, measured=True)])
+    wish = order("http://site.example/a", media=media)
+    (file,) = prove_all(found, wish, scratch=scratch, moved=lambda *_: None)
+    shown = scratch / file.path
+    assert yellow(shown, 0.4) > 100
+    assert yellow(shown, 0.9) == 0
+    assert yellow(shown, 2.4) > 100
+
+
+def test_burnt_into_a_part_they_keep_step_with_it(black: Path, tmp_path: Path) -> None:
+    path = tmp_path / "job-1"
+    path.write_bytes(black.read_bytes())
+    media = {
+        "subtitles": ["fr"],
+        "subtitleMode": "Burned",
+        "deliverAs": "Playable",
+        "clip": {"startSeconds": 1.8, "endSeconds": 3.0},
+    }
+    found = Found(files=[Fetched(path=path, measured=True)])
+    wish = order("http://site.example/a", media=media)
+    (file,) = prove_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
+    assert yellow(tmp_path / file.path, 0.0) == 0
+    assert yellow(tmp_path / file.path, 0.5) > 100
+
+
+def test_burnt_in_they_fit_too(black: Path, tmp_path: Path) -> None:
+    path = tmp_path / "job-1"
+    path.write_bytes(black.read_bytes())
+    media = {"subtitles": ["fr"], "subtitleMode": "Burned", "deliverAs": "Playable"}
+    found = Found(files=[Fetched(path=path, measured=True)])
+    fit = path.stat().st_size - 1
+    wish = order("http://site.example/a", media=media, limits={"fitBytes": max(fit, 6000)})
+    (file,) = prove_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
+    assert yellow(tmp_path / file.path, 0.4) > 100
+
+
+def test_burnt_in_they_are_missed_where_there_are_none(studio: Studio, tmp_path: Path) -> None:
+    with pytest.raises(FetchError) as refusal:
+        made(studio, "mp4", tmp_path, subtitles=["en"], subtitleMode="Burned")
+    assert "There are no subtitles." == refusal.value.message
+
+
+@pytest.mark.parametrize("kind", ["", "encrypted/", "ranges/", "map/"])
+def test_streams_of_every_shape_arrive_whole(
+    ytdlp: YtDlp, site: Any, tmp_path: Path, kind: str
+) -> None:
+    files = proved(
+        ytdlp, site.url(f"/hls/{kind}stream.m3u8"), tmp_path, media={"deliverAs": "Playable"}
+    )
+    assert "video/mp4" == files[0].type
+    seconds = {"": 12, "encrypted/": 12, "ranges/": 4, "map/": 4}[kind]
+    assert seconds == pytest.approx(files[0].seconds, abs=0.3)

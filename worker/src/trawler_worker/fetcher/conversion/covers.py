@@ -1,0 +1,116 @@
+"""A picture of a film or a piece of music: the site's own, else one of the film; of a long one a sheet of several."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import av
+import av.error
+import av.stream
+from PIL import Image, ImageOps
+
+from trawler_worker.fetcher.conversion.pictures import opened
+from trawler_worker.fetcher.errors import FetchError
+from trawler_worker.fetcher.ffmpeg import FORMATS
+from trawler_worker.fetcher.inspection import Inspected
+
+MOST_SIDE: Final = 1280
+COVER_SIDE: Final = 800
+"""Of what is put inside of a file of sound."""
+QUALITY: Final = 85
+LONG: Final = 120.0
+"""Seconds from which one picture says little of a film."""
+COLUMNS: Final = 4
+_CELL: Final = 320
+_MOST_PIXELS: Final = 30_000_000
+
+
+def of_site(path: Path, out: Path, *, side: int = MOST_SIDE) -> bool:
+    """The site's own picture as JPEG; False where it is none."""
+    try:
+        with opened(path) as picture:
+            if picture.width * picture.height > _MOST_PIXELS:
+                return False
+            ImageOps.exif_transpose(picture, in_place=True)
+            picture.thumbnail((side, side))
+            _plain(picture).save(out, "JPEG", quality=QUALITY)
+    except FetchError:
+        return False
+    return True
+
+
+def inside(path: Path, seen: Inspected, out: Path) -> bool:
+    """The picture that a file of sound carries, as JPEG; False where it has none."""
+    raw = out.with_name(f"{out.name}.raw")
+    try:
+        with _container(path, seen) as f:
+            stream = next(
+                each
+                for each in f.streams.video
+                if each.disposition & av.stream.Disposition.attached_pic
+            )
+            raw.write_bytes(bytes(next(f.demux(stream))))
+    except (av.error.FFmpegError, OSError, StopIteration):
+        return False
+    return of_site(raw, out, side=COVER_SIDE)
+
+
+def of_film(path: Path, seen: Inspected, out: Path) -> bool:
+    """One picture out of a film, or a sheet of sixteen; False where none can be read."""
+    seconds = seen.inside.seconds or 0.0
+    count = COLUMNS * COLUMNS if seconds >= LONG else 1
+    times = [seconds * (at + 0.5) / count for at in range(count)]
+    try:
+        found = list(_frames(path, seen, times))
+    except (av.error.FFmpegError, OSError):
+        return False
+    if not found:
+        return False
+    shown = found[0] if count == 1 else _sheet(found)
+    shown.thumbnail((MOST_SIDE, MOST_SIDE))
+    shown.save(out, "JPEG", quality=QUALITY)
+    return True
+
+
+def _frames(path: Path, seen: Inspected, times: list[float]) -> Iterator[Image.Image]:
+    """The whole picture before each of some times, as it is shown."""
+    with _container(path, seen) as f:
+        stream = f.streams.video[seen.inside.longest_video]
+        for at in times:
+            if at:
+                f.seek(int(at * av.time_base))
+            frame = next(f.decode(stream), None)
+            if frame is not None:
+                yield _upright(frame.to_image(), seen)
+
+
+def _container(path: Path, seen: Inspected) -> Any:
+    closed = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+    return av.open(str(path), format=seen.kind.demuxer, options=closed, metadata_errors="ignore")
+
+
+def _upright(picture: Image.Image, seen: Inspected) -> Image.Image:
+    """At the shape at which the film is shown; turned by a quarter where that is so coded."""
+    inside = seen.inside
+    if inside.width == inside.coded_height and inside.width != inside.coded_width:
+        picture = picture.transpose(Image.Transpose.ROTATE_270)
+    if inside.width and inside.height and picture.size != (inside.width, inside.height):
+        picture = picture.resize((inside.width, inside.height))
+    return _plain(picture)
+
+
+def _sheet(pictures: list[Image.Image]) -> Image.Image:
+    """All of them, in lines of four."""
+    wide, high = pictures[0].size
+    cell = (_CELL, max(2, round(_CELL * high / wide)))
+    lines = math.ceil(len(pictures) / COLUMNS)
+    sheet = Image.new("RGB", (cell[0] * COLUMNS, cell[1] * lines))
+    for at, picture in enumerate(pictures):
+        place = (at % COLUMNS * cell[0], at // COLUMNS * cell[1])
+        sheet.paste(picture.resize(cell), place)
+    return sheet
+
+
+def _plain(picture: Image.Image) -> Image.Image:
+    return picture if picture.mode == "RGB" else picture.convert("RGB")

@@ -1,0 +1,108 @@
+"""The subtitles of one film: those that its site sent along, else those inside of it."""
+
+import importlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Final
+
+from trawler_crds.failures import FailureReason
+from trawler_crds.media_job import DeliverAs, Media
+from trawler_worker.fetcher import ffmpeg, languages
+from trawler_worker.fetcher.conversion.film import Part
+from trawler_worker.fetcher.engines.base import Fetched
+from trawler_worker.fetcher.errors import FetchError
+from trawler_worker.fetcher.inspection import Inspected
+
+if TYPE_CHECKING:
+    from trawler_worker.fetcher.conversion.subtitles import Subtitles, TextFormat
+
+_LETTERS: Final = frozenset(["subrip", "ass", "ssa", "webvtt", "mov_text", "text"])
+"""Codecs of tracks that hold words; others hold pictures of them."""
+_STYLED: Final = frozenset(["ass", "ssa"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spoken:
+    """Subtitles that were read."""
+
+    language: str
+    path: Path
+    subtitles: "Subtitles"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """Subtitles as they are to be stored."""
+
+    language: str
+    path: Path
+    format: "TextFormat"
+
+
+def wanted(file: Fetched, path: Path, seen: Inspected, media: Media) -> list[Spoken]:
+    """In the languages that were asked for, as far as there are any; of a part only what is said in it. Raises
+    FetchError.
+    """
+    if not media.subtitles:
+        return []
+    read = _library().read
+    found = dict(_sources(file, path, seen, media.subtitles))
+    spoken = []
+    for language, source in found.items():
+        subtitles: Subtitles = read(source)
+        if media.clip is not None:
+            subtitles.cut(Part(media.clip.start_seconds, media.clip.end_seconds))
+        spoken.append(Spoken(language=language, path=source, subtitles=subtitles))
+    return spoken
+
+
+def _sources(
+    file: Fetched, path: Path, seen: Inspected, asked: Sequence[str]
+) -> Iterator[tuple[str, Path]]:
+    """Language → where its subtitles are, in the order of the wish."""
+    sent = {text.language: text.path for text in file.texts}
+    inside = {
+        languages.tag(track.language): track
+        for track in reversed(seen.inside.texts)
+        if track.codec in _LETTERS
+    }
+    for each in asked:
+        if (language := languages.best(each, sent)) is not None:
+            yield language, sent[language]
+        elif (language := languages.best(each, inside)) is not None:
+            track = inside[language]
+            styled = track.codec in _STYLED
+            out = path.with_name(f"{path.stem}-{language}.{'ass' if styled else 'srt'}")
+            words = ["-map", f"0:s:{track.at}", "-f", "ass" if styled else "srt"]
+            ffmpeg.run([ffmpeg.Input(path=path, kind=seen.kind)], words, out)
+            yield language, out
+
+
+def write(spoken: Sequence[Spoken], media: Media) -> list[Written]:
+    """As every player reads them; or as they came, where that is wanted of all."""
+    kinds = _library().TextFormat if spoken else None
+    written = []
+    for each in spoken:
+        path, kind = each.path, each.subtitles.format
+        if media.deliver_as is DeliverAs.PLAYABLE or media.clip is not None:
+            assert kinds is not None
+            path, kind = path.with_name(f"{path.stem}-made.srt"), kinds.SRT
+            if not each.subtitles.write_srt(path):
+                continue  # nothing is said in this part
+        written.append(Written(language=each.language, path=path, format=kind))
+    return written
+
+
+def missing(known: list[str]) -> FetchError:
+    """None of the languages that were asked for is there; these are."""
+    said = (
+        f"There are subtitles only in: {', '.join(known)}." if known else "There are no subtitles."
+    )
+    return FetchError(FailureReason.NOTHING_FOUND, said[:300], offered_subtitles=known or None)
+
+
+def _library() -> ModuleType:
+    """Loaded by who needs it: each fork would carry it, and few jobs want subtitles."""
+    return importlib.import_module("trawler_worker.fetcher.conversion.subtitles")
