@@ -120,12 +120,13 @@ async def publishing(rig: Rig, bot: BotProcess) -> None:
 
 
 async def ended(person: Person, message_id: str) -> dict[str, Any]:
-    """A message that shows how it ended: it offers to try again."""
+    """A message that shows how it ended: it offers to try again, or the first of a list."""
     async with asyncio.timeout(60):
         while True:
             seen = [b for n, b in person.heard if n.startswith("MESSAGE_")]
             mine = [b for b in seen if b["id"] == message_id]
-            if mine and "trawler:retry:" in str(mine[-1].get("components")):
+            shown = str(mine[-1].get("components")) if mine else ""
+            if "trawler:retry:" in shown or "trawler:first:" in shown:
                 return mine[-1]
             await asyncio.sleep(0.05)
 

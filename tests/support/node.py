@@ -55,6 +55,8 @@ class Node:
         self.pods: dict[str, Pod] = {}
         self.env: dict[str, str] = {}
         """Further environment of pods that are started from now on."""
+        self.by_image: dict[str, dict[str, str]] = {}
+        """The same, of pods of an image: all are of the code that is here."""
         self.selector = ""
         """Labels of the pods that it has room for; the others stay Pending."""
         self._looking: asyncio.Task[None] | None = None
@@ -157,9 +159,10 @@ class Node:
         for container in manifest["spec"]["containers"]:
             told = {entry["name"]: entry["value"] for entry in container["env"] if "value" in entry}
             module = container["command"][-1]
+            mine = self.by_image.get(container["image"], {})
             pod.processes[container["name"]] = self._begin(
                 module,
-                {**os.environ, **told, **here, **self.env},
+                {**os.environ, **told, **here, **self.env, **mine},
                 pod.folder / f"{container['name']}.log",
             )
         return pod

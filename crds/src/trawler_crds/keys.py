@@ -10,6 +10,9 @@ LABEL_POOL: Final = f"{API_GROUP}/pool"
 LABEL_CONFIGURED: Final = f"{API_GROUP}/configured"
 """On a WorkerPool that the operator made from its own configuration."""
 
+LABEL_CANARY: Final = f"{API_GROUP}/canary"
+"""On a WorkerPool and on MediaJobs with which an image is tried: for which pool."""
+
 LABEL_MANAGED_BY: Final = f"{API_GROUP}/managed-by"
 """On a MediaQueue that no person made: who did."""
 

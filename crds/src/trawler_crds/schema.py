@@ -234,6 +234,8 @@ def crds() -> dict[str, dict[str, Any]]:
                 _column("Ready", ".status.readyReplicas", "integer"),
                 _column("Busy", ".status.busy", "integer"),
                 _column("Start", '.status.conditions[?(@.type=="PodsStart")].reason', wide=True),
+                _column("Image", ".status.image", wide=True),
+                _column("Updated", '.status.conditions[?(@.type=="Updated")].reason', wide=True),
                 _AGE,
             ],
         ),

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from trawler_crds.addresses import MAX_URL, cel_rules
 from trawler_crds.contract import Contract, rules
 from trawler_crds.media_job import Conditions, ObjectMeta
 
@@ -82,6 +83,11 @@ class PodResources(Contract):
     fetcher: FetcherResources = FetcherResources()
 
 
+CanaryLink = Annotated[
+    str, Field(min_length=1, max_length=MAX_URL, json_schema_extra=rules(*cel_rules()))
+]
+
+
 class Toleration(Contract):
     """As in a pod."""
 
@@ -91,8 +97,35 @@ class Toleration(Contract):
     effect: Annotated[str | None, Field(max_length=32)] = None
 
 
+class Canary(Contract):
+    """What a new image has to fetch before the pool's pods get it."""
+
+    links: Annotated[
+        list[CanaryLink],
+        Field(min_length=1, max_length=16, description="Public links that are known to work."),
+    ]
+    wait_seconds: Annotated[
+        int,
+        Field(ge=30, le=3600, description="For a pod of the new image to start and fetch them."),
+    ] = 300
+
+
 class WorkerPoolSpec(Contract):
     """How many pods, and of what shape."""
+
+    image: Annotated[
+        str | None,
+        Field(
+            max_length=512,
+            description="Image of the pods, for newer extractors; absent: the one of the release.",
+        ),
+    ] = None
+    canary: Annotated[
+        Canary | None,
+        Field(
+            description="With it, a new image is tried first, and the pods keep the old one where that fails."
+        ),
+    ] = None
 
     scaling: Annotated[
         Scaling,
@@ -159,6 +192,10 @@ class WorkerPoolStatus(Contract):
             " maxReplicas; what a KEDA scaler reads. Every few seconds.",
         ),
     ] = 0
+    image: Annotated[
+        str | None,
+        Field(max_length=512, description="Of new pods; with a canary the last that passed."),
+    ] = None
     selector: Annotated[str | None, Field(max_length=256)] = None
     conditions: Conditions | None = None
 

@@ -19,6 +19,7 @@ from trawler_crds.messages import Presence, Result, UploadRequest
 from trawler_operator import configured, handlers, memory
 from trawler_operator.board import Board
 from trawler_operator.broom import Broom
+from trawler_operator.canaries import Canaries
 from trawler_operator.cluster import Cluster
 from trawler_operator.control.ownership import Ownership
 from trawler_operator.kube.mirrors import Mirrors
@@ -200,6 +201,7 @@ async def _lead(
         tasks=tasks,
     )
     scheduler = Scheduler()
+    canaries = Canaries(board=board, cluster=cluster, leader=leader, release=settings.worker_image)
     reconciler = Reconciler(
         board=board,
         bus=bus,
@@ -207,6 +209,7 @@ async def _lead(
         performer=performer,
         scheduler=scheduler,
         pod_settings=_pod_settings(settings),
+        canaries=canaries,
         metrics=metrics,
         tasks=tasks,
     )
@@ -246,6 +249,7 @@ async def _lead(
     parts.start("watch", lambda: _watch(settings.install, settings.identity, memo, stop))
     log.info("leading")
     parts.start("review pools", mirrors.review_pools)
+    parts.start("canaries", canaries.run)
     parts.start("places", queues.tell)
     parts.start("checkpoints", queues.keep)
     broom = Broom(

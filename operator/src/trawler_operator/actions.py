@@ -91,6 +91,8 @@ class CreatePod:
     """One more pod for a pool."""
 
     pool: str
+    image: str | None = None
+    """In place of the release's."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,12 @@
 """The only module that calls the Kubernetes API. Plain JSON in and out, a deadline on each call."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
-from trawler_common.kube import MERGE, Kube, understood
+from trawler_common.kube import MERGE, Conflict, Kube, understood
 from trawler_common.plain import clean
 from trawler_crds import API_GROUP, API_VERSION
 from trawler_crds.keys import ANNOTATION_TEMPLATE, LABEL_POOL
@@ -74,6 +75,11 @@ class Cluster(Kube):
 
     async def get_job(self, name: str) -> MediaJob:
         return MediaJob.model_validate(await self.call("GET", self._ours("mediajobs", name)))
+
+    async def create_job(self, manifest: dict[str, Any]) -> None:
+        """Make it. One that is there already is left as it is."""
+        with suppress(Conflict):
+            await self.call("POST", self._ours("mediajobs"), manifest)
 
     async def write_status(self, job: MediaJob, changes: Mapping[str, Any]) -> MediaJob:
         """Change status fields of exactly the version we know. Raises Conflict otherwise."""

@@ -445,7 +445,7 @@ class Performer:
         if pool is None:
             return
         name = f"{pool.name[:40]}-{''.join(secrets.choice(_ALPHABET) for _ in range(8))}"
-        manifest = make(pool, name=name, settings=self._pods)
+        manifest = make(pool, name=name, settings=self._pods, image=action.image)
         reach(CrashPoint.BEFORE_POD)
         created = await self._cluster.create_pod(manifest)
         reach(CrashPoint.AFTER_POD)

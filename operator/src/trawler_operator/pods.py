@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from trawler_crds import API_GROUP, API_VERSION
@@ -62,8 +62,12 @@ class PodSettings:
     cobalt: CobaltPod = CobaltPod()
 
 
-def build(pool: WorkerPool, *, name: str, settings: PodSettings) -> dict[str, Any]:
-    """The manifest of one worker pod."""
+def build(
+    pool: WorkerPool, *, name: str, settings: PodSettings, image: str | None = None
+) -> dict[str, Any]:
+    """The manifest of one worker pod; `image` in place of the release's."""
+    if image is not None:
+        settings = replace(settings, image=image)
     spec, pulls = pool.spec, settings.pull_secrets
     grace = spec.termination_grace_period_seconds
     agent = _container(
@@ -208,17 +212,19 @@ def _reserve_disk(resources: dict[str, Any], size: int) -> None:
         resources.setdefault(part, {}).setdefault("ephemeral-storage", str(size))
 
 
-def template(pool: WorkerPool, settings: PodSettings) -> str:
+def template(pool: WorkerPool, settings: PodSettings, image: str | None = None) -> str:
     """Changes whenever a new pod of the pool would not be like the old ones."""
-    manifest = build(pool, name="", settings=settings)
+    manifest = build(pool, name="", settings=settings, image=image)
     del manifest["metadata"]["ownerReferences"], manifest["metadata"]["annotations"]
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def make(pool: WorkerPool, *, name: str, settings: PodSettings) -> dict[str, Any]:
+def make(
+    pool: WorkerPool, *, name: str, settings: PodSettings, image: str | None = None
+) -> dict[str, Any]:
     """The manifest to create: it remembers what it was made from."""
-    manifest = build(pool, name=name, settings=settings)
-    manifest["metadata"]["annotations"][ANNOTATION_TEMPLATE] = template(pool, settings)
+    manifest = build(pool, name=name, settings=settings, image=image)
+    manifest["metadata"]["annotations"][ANNOTATION_TEMPLATE] = template(pool, settings, image)
     return manifest
 
 

@@ -13,7 +13,7 @@ from trawler_common.bus import Bus
 from trawler_common.pauses import grown
 from trawler_common.turns import Turn
 from trawler_crds.worker_pool import WorkerPool
-from trawler_operator import deciding, pods, scheduling
+from trawler_operator import canary, deciding, pods, scheduling
 from trawler_operator.actions import (
     Action,
     CreatePod,
@@ -24,12 +24,13 @@ from trawler_operator.actions import (
     WritePool,
 )
 from trawler_operator.board import TOLD, Board, Clock, NotUnderstood
+from trawler_operator.canaries import Canaries
 from trawler_operator.control.lanes import Lane, LaneName, lane_of, lanes
 from trawler_operator.deciding import Decider, Repeats
 from trawler_operator.leader import Leader, NotLeader
 from trawler_operator.metrics import Metrics
 from trawler_operator.performer import Failed, Performer, PodRefused
-from trawler_operator.scaling import Scaler, Shape
+from trawler_operator.scaling import Scaler, Shape, Update
 from trawler_operator.scheduling import Scheduler
 from trawler_operator.wording import stamp
 
@@ -76,10 +77,12 @@ class Reconciler:
         performer: Performer,
         scheduler: Scheduler,
         pod_settings: pods.PodSettings,
+        canaries: Canaries,
         metrics: Metrics,
         tasks: asyncio.TaskGroup,
     ) -> None:
         self._board = board
+        self._canaries = canaries
         self._bus = bus
         self._leader = leader
         self._performer = performer
@@ -107,7 +110,7 @@ class Reconciler:
         self._missing: dict[str, int] = {}
         """Pool → pods that it was short of when it was looked at last: what is being made goes by that."""
         self._drains = Repeats(longest=TOLD / 2)
-        self._templates: dict[tuple[str, int], str] = {}
+        self._templates: dict[tuple[str, int, str | None], str] = {}
         self._longest = 0.0
         self.turned_at = time.monotonic()
         """When the loop last turned; liveness looks at it."""
@@ -204,8 +207,15 @@ class Reconciler:
             return
         self._missing[pool.name] = 0
         try:
-            template = self._template(pool)
-            shape = self._scaler.shape(pool, self._board, clock, template=template, in_hand=in_hand)
+            update = self._update(pool)
+            shape = self._scaler.shape(
+                pool,
+                self._board,
+                clock,
+                template=self._template(pool, update.image),
+                in_hand=in_hand,
+                update=update,
+            )
             self._shape(pool, shape, clock)
         except Exception:
             if pool.name not in self._set_aside:
@@ -240,11 +250,15 @@ class Reconciler:
             ),
         )
 
-    def _template(self, pool: WorkerPool) -> str:
-        """Made once per generation of a pool: every turn asks for it."""
-        key = (pool.metadata.uid, pool.metadata.generation)
+    def _update(self, pool: WorkerPool) -> Update:
+        verdict = self._canaries.verdict(pool)
+        return Update(image=canary.current(pool, self._pods.image, verdict), verdict=verdict)
+
+    def _template(self, pool: WorkerPool, image: str | None) -> str:
+        """Made once per generation and image of a pool: every turn asks for it."""
+        key = (pool.metadata.uid, pool.metadata.generation, image)
         if key not in self._templates:
-            self._templates[key] = pods.template(pool, self._pods)
+            self._templates[key] = pods.template(pool, self._pods, image)
             while len(self._templates) > 2 * len(self._board.pools) + 8:
                 del self._templates[next(iter(self._templates))]
         return self._templates[key]
@@ -278,7 +292,9 @@ class Reconciler:
     async def _create_missing(self, pool: str) -> None:
         """One pod after the other, up to the first that is not had, or until none is missing any more."""
         while self._missing.get(pool, 0) > 0:
-            await self._performer.perform(CreatePod(pool=pool))
+            known = self._board.pools.get(pool)
+            image = self._update(known).image if known is not None else None
+            await self._performer.perform(CreatePod(pool=pool, image=image))
             self._scaler.created(pool)
             # a look at the pool may have counted the new pod already; then the next look mends it
             self._missing[pool] = self._missing.get(pool, 0) - 1

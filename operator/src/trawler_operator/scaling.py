@@ -13,6 +13,7 @@ from trawler_crds.messages import Stage
 from trawler_crds.worker_pool import Scaling, WorkerPool, WorkerPoolSpec, WorkerPoolStatus
 from trawler_operator.actions import Action, CreatePod, DeletePod, DrainPod, WritePool
 from trawler_operator.board import UNSCHEDULABLE, Board, Clock, Pod, PodPhase
+from trawler_operator.canary import State, Verdict
 from trawler_operator.scheduling import InHand, lonely, usable, wanted_slots
 from trawler_operator.wording import stamp
 
@@ -25,6 +26,7 @@ PODS_START: Final = "PodsStart"
 REFUSED: Final = "PodsRefused"
 """Reason of the condition where the API server makes no pods."""
 CONFIGURED: Final = "Configured"
+UPDATED: Final = "Updated"
 AT_THE_SITE: Final = frozenset({Stage.STARTING, Stage.FETCHING, Stage.PROVING})
 """Stages in which a job takes a slot."""
 
@@ -68,6 +70,14 @@ class _Sorted:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Update:
+    """Which image new pods have, and what is known of the one that they are to have."""
+
+    image: str | None = None
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Shape:
     """What a pool is to be."""
 
@@ -93,6 +103,7 @@ class Scaler:
         *,
         template: str,
         in_hand: InHand | None = None,
+        update: Update | None = None,
     ) -> Shape:
         """What brings a pool to its wanted pods; those of an older template make way for new ones. Whoever
         shapes many pools gives what is `in_hand`, counted once.
@@ -119,7 +130,7 @@ class Scaler:
             actions.append(
                 DeletePod(pod=pod.name, heard=False) if never_heard else DrainPod(pod=pod.name)
             )
-        status = self._status(pool, board, clock, needs)
+        status = self._status(pool, board, clock, needs, update or Update())
         return Shape(wanted=wanted, actions=actions, status=status)
 
     def refused(self, pool: str, why: str, now: float) -> None:
@@ -172,7 +183,9 @@ class Scaler:
         unproved = sum(not pod.ready_once for pod in pods.staying)
         return max(0, 1 - unproved) if starts.waves else MOST_AT_ONCE
 
-    def _status(self, pool: WorkerPool, board: Board, clock: Clock, needs: int) -> WorkerPoolStatus:
+    def _status(
+        self, pool: WorkerPool, board: Board, clock: Clock, needs: int, update: Update
+    ) -> WorkerPoolStatus:
         mine = board.pods_of(pool.name)
         staying = [
             pod
@@ -186,8 +199,12 @@ class Scaler:
             ready_replicas=ready,
             busy=sum(held.stage in AT_THE_SITE for pod in heard for held in pod.held.values()),
             wanted=needs,
+            image=update.image or pool.status.image,
             selector=f"{LABEL_POOL}={pool.name}",
-            conditions=self._conditions(pool, staying, ready, clock),
+            conditions=[
+                *self._conditions(pool, staying, ready, clock),
+                *_updated(pool, update, clock),
+            ],
         )
 
     def _conditions(
@@ -214,10 +231,32 @@ class Scaler:
         return found
 
 
+def _updated(pool: WorkerPool, update: Update, clock: Clock) -> list[Condition]:
+    """Of a pool with a canary: whether its pods have the image that is wanted."""
+    verdict, canary = update.verdict, pool.spec.canary
+    if canary is None:
+        return []
+    if verdict is None or verdict.state is State.PASSED:
+        return [_condition(pool, UPDATED, "", "", clock, good="UpToDate")]
+    if verdict.state is State.FAILED:
+        why = f"Pods keep {update.image}, since {verdict.image} failed. {verdict.why}"
+        return [_condition(pool, UPDATED, verdict.state, why, clock, good="")]
+    why = f"{verdict.image} has to fetch {len(canary.links)} links first; pods keep {update.image}."
+    return [_condition(pool, UPDATED, verdict.state, why, clock, good="", known=False)]
+
+
 def _condition(
-    pool: WorkerPool, kind: str, reason: str, why: str, clock: Clock, *, good: str
+    pool: WorkerPool,
+    kind: str,
+    reason: str,
+    why: str,
+    clock: Clock,
+    *,
+    good: str,
+    known: bool = True,
 ) -> Condition:
     answer = ConditionStatus.FALSE if reason else ConditionStatus.TRUE
+    answer = answer if known else ConditionStatus.UNKNOWN
     before = next((c for c in pool.status.conditions or () if c.type == kind), None)
     same = before is not None and before.status is answer
     return Condition(

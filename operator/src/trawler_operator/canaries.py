@@ -1,0 +1,103 @@
+"""Tries of new images, carried out: what each needs is made, looked at, and taken away."""
+
+import asyncio
+from typing import Final
+
+from pydantic import ValidationError
+
+from trawler_common import logs
+from trawler_common.kube import ApiAway, Conflict, Gone, Missing, Refused
+from trawler_crds.keys import LABEL_CANARY
+from trawler_crds.media_job import MediaJob
+from trawler_crds.worker_pool import WorkerPool
+from trawler_operator import canary
+from trawler_operator.board import Board
+from trawler_operator.canary import State, Verdict
+from trawler_operator.cluster import Cluster
+from trawler_operator.leader import Leader
+
+log = logs.get("canaries")
+
+EVERY: Final = 2.0
+"""Seconds between two looks, while an image waits."""
+
+
+class Canaries:
+    """Those of all pools."""
+
+    def __init__(self, *, board: Board, cluster: Cluster, leader: Leader, release: str) -> None:
+        self._board = board
+        self._cluster = cluster
+        self._leader = leader
+        self._release = release
+        self._verdicts: dict[str, Verdict] = {}
+
+    def verdict(self, pool: WorkerPool) -> Verdict | None:
+        """What is known of the image that a pool is to have; None where none is tried."""
+        known = self._verdicts.get(pool.name)
+        return known if known and known.image == canary.wanted(pool, self._release) else None
+
+    async def run(self) -> None:
+        """Look for ever; what one pool's try meets keeps no other from its own."""
+        while True:
+            await asyncio.sleep(EVERY)
+            if not self._leader.valid():
+                continue
+            for gone in self._verdicts.keys() - self._board.pools.keys():
+                del self._verdicts[gone]
+            for pool in list(self._board.pools.values()):
+                try:
+                    await self._look(pool)
+                except (ApiAway, Refused, Missing, Gone, Conflict, ValidationError) as error:
+                    log.warning("canary_waits", extra={"pool": pool.name, "error": str(error)})
+
+    async def _look(self, pool: WorkerPool) -> None:
+        if LABEL_CANARY in pool.metadata.labels:
+            return
+        if not canary.is_due(pool, self._release):
+            self._verdicts.pop(pool.name, None)
+            await self._clear(pool)
+            return
+        image = canary.wanted(pool, self._release)
+        if not self._is_ours(pool):
+            why = f"There is another WorkerPool called {canary.pool_name(pool)}."
+            self._note(pool, Verdict(image, State.FAILED, why))
+            return
+        manifests = canary.job_manifests(pool, image)
+        jobs = [await self._job(each["metadata"]["name"]) for each in manifests]
+        found = canary.judge(image, jobs)
+        if found.state is State.CHECKING:
+            await self._cluster.apply_pool(canary.pool_manifest(pool, image))
+            for manifest, job in zip(manifests, jobs, strict=True):
+                if job is None:
+                    self._leader.require()
+                    await self._cluster.create_job(manifest)
+        else:
+            await self._clear(pool)
+        self._note(pool, found)
+
+    async def _job(self, name: str) -> MediaJob | None:
+        try:
+            return await self._cluster.get_job(name)
+        except Missing:
+            return None
+
+    def _note(self, pool: WorkerPool, found: Verdict) -> None:
+        """The pool's condition and its events tell it."""
+        if self._verdicts.get(pool.name) != found:
+            self._verdicts[pool.name] = found
+            said = {"image": found.image, "state": found.state}
+            log.info("canary", extra={"pool": pool.name, **said})
+
+    def _is_ours(self, pool: WorkerPool) -> bool:
+        there = self._board.pools.get(canary.pool_name(pool))
+        return there is None or there.metadata.labels.get(LABEL_CANARY) == pool.name
+
+    async def _clear(self, pool: WorkerPool) -> None:
+        """The pod with the new image is needed no more."""
+        there = self._board.pools.get(canary.pool_name(pool))
+        if there is None or there.metadata.labels.get(LABEL_CANARY) != pool.name:
+            return
+        if there.metadata.deletion_timestamp is None:
+            self._leader.require()
+            await self._cluster.delete_pool(there.name)
