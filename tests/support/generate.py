@@ -79,7 +79,8 @@ class Generator:
     def _array(self, node: dict[str, Any]) -> list[Any]:
         most = node.get("maxItems", 4)
         full = most <= 10 and self._random.random() < 0.2
-        size = most if full else self._random.randint(0, min(most, 4))
+        least = node.get("minItems", 0)
+        size = most if full else self._random.randint(least, max(least, min(most, 4)))
         found = [self._of(node["items"]) for _ in range(size)]
         if node.get("x-kubernetes-list-type") == "set":
             return list(dict.fromkeys(found))

@@ -340,11 +340,15 @@ class StoredObject(Contract):
     bytes: Annotated[Int64, Field(ge=1)]
 
 
+MOST_ENTRY_URL, MOST_ENTRY_TITLE = 400, 120
+"""Characters: twenty-five of them must not make a MediaJob large."""
+
+
 class PlaylistEntry(Contract):
     """One of several things that an address lists."""
 
-    url: Annotated[str, Field(min_length=1, max_length=1024)]
-    title: Annotated[str | None, Field(max_length=200)] = None
+    url: Annotated[str, Field(min_length=1, max_length=MOST_ENTRY_URL)]
+    title: Annotated[str | None, Field(max_length=MOST_ENTRY_TITLE)] = None
     seconds: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
 
 

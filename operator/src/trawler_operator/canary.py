@@ -20,6 +20,8 @@ from trawler_crds.worker_pool import Scaling, WorkerPool
 AGAIN: Final = 3600
 """Seconds after which what failed is tried once more."""
 SUFFIX: Final = "-canary"
+LONGEST: Final = 54
+"""Characters of a WorkerPool's name."""
 
 
 class State(StrEnum):
@@ -61,8 +63,8 @@ def is_due(pool: WorkerPool, release: str) -> bool:
 
 
 def pool_name(pool: WorkerPool) -> str:
-    """Of the WorkerPool with the new image."""
-    return pool.name[: 63 - len(SUFFIX)].rstrip("-") + SUFFIX
+    """Of the WorkerPool with the new image; two pools that begin alike for so long share it, and are tried in turn."""
+    return pool.name[: LONGEST - len(SUFFIX)].rstrip("-") + SUFFIX
 
 
 def pool_manifest(pool: WorkerPool, image: str) -> dict[str, Any]:

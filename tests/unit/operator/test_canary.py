@@ -56,9 +56,9 @@ def test_names_follow_from_what_is_tried() -> None:
 def test_the_longest_name_of_a_pool_makes_legal_ones() -> None:
     mine = known(OLD, canary=LINKS, image=NEW)
     long = mine.model_copy(
-        update={"metadata": mine.metadata.model_copy(update={"name": "a" * 55 + "-" + "b" * 7})}
+        update={"metadata": mine.metadata.model_copy(update={"name": "a" * 46 + "-" + "b" * 7})}
     )
-    assert len(canary.pool_name(long)) <= 63
+    assert len(canary.pool_name(long)) <= 54
     manifest = canary.pool_manifest(long, NEW)
     spec = WorkerPool.model_validate(manifest).spec
     assert (NEW, None, 1) == (spec.image, spec.canary, spec.replicas)

@@ -8,7 +8,12 @@ from typing import Any, Final
 from trawler_common.plain import clean, clean_lines
 from trawler_crds import addresses
 from trawler_crds.failures import FailureReason
-from trawler_crds.media_job import MOST_ENTRIES, Playlist, PlaylistEntry
+from trawler_crds.media_job import (
+    MOST_ENTRIES,
+    MOST_ENTRY_URL,
+    Playlist,
+    PlaylistEntry,
+)
 from trawler_crds.sidecar import MOST_CAPTION, MOST_DESCRIPTION, MOST_TAGS, About
 from trawler_worker.fetcher.errors import FetchError, IsPlaylist, NotTaken
 from trawler_worker.fetcher.faults import by_status
@@ -86,7 +91,7 @@ def playlist(leads: Sequence[str]) -> FetchError:
     entries = [
         PlaylistEntry(url=each)
         for each in dict.fromkeys(leads)
-        if len(each) <= 1024 and not addresses.fault(each)
+        if len(each) <= MOST_ENTRY_URL and not addresses.fault(each)
     ]
     if not entries:
         return NotTaken(FailureReason.NOTHING_FOUND, "There is no media on this page.")

@@ -8,7 +8,13 @@ from yt_dlp.utils import LazyList, PagedList
 
 from trawler_common.plain import clean
 from trawler_crds import addresses
-from trawler_crds.media_job import MOST_ENTRIES, Playlist, PlaylistEntry
+from trawler_crds.media_job import (
+    MOST_ENTRIES,
+    MOST_ENTRY_TITLE,
+    MOST_ENTRY_URL,
+    Playlist,
+    PlaylistEntry,
+)
 from trawler_worker.fetcher.errors import IsPlaylist
 
 EMBEDDED: Final = 10
@@ -75,12 +81,12 @@ def _count(found: Mapping[str, Any], entries: Any) -> int | None:
 def _entry(each: Mapping[str, Any]) -> PlaylistEntry | None:
     """One of them; its address is judged like what people type."""
     url = str(each.get("url") or "")
-    if len(url) > 1024 or addresses.fault(url):
+    if len(url) > MOST_ENTRY_URL or addresses.fault(url):
         return None
     title, seconds = each.get("title"), each.get("duration")
     timed = isinstance(seconds, int | float) and 0 <= seconds < _MOST_SECONDS
     return PlaylistEntry(
         url=url,
-        title=clean(title, limit=200) or None if isinstance(title, str) else None,
+        title=clean(title, limit=MOST_ENTRY_TITLE) or None if isinstance(title, str) else None,
         seconds=float(seconds or 0) if timed else None,
     )
