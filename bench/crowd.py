@@ -30,6 +30,8 @@ class Ear:
         self._waiting: dict[str, asyncio.Future[float]] = {}
         self._said: dict[str, float] = {}
         """Seed → when (monotonic) a message that shows progress got its words."""
+        self.first: dict[str, float] = {}
+        """Seed → when (monotonic) the first figures were shown."""
         self.oldest: dict[str, float] = {}
         """Seed → the longest time for which it showed the same ones, in seconds."""
 
@@ -54,6 +56,7 @@ class Ear:
             self.oldest[seed] = max(self.oldest.get(seed, 0.0), now - self._said[seed])
         if " % · " in body["content"]:
             self._said[seed] = now
+            self.first.setdefault(seed, now)
         if body.get("attachments"):
             self._waiting.pop(seed).set_result(now)
 
@@ -87,7 +90,10 @@ async def ask(
     async with http.post(API + "/interactions", json=body, headers=headers) as answer:
         assert answer.status < 300, await answer.text()
     async with asyncio.timeout(PATIENCE):
-        return await there - begun
+        over = await there
+    if seed in ear.first:
+        ear.first[seed] -= begun
+    return over - begun
 
 
 async def main(people: int, channels: int, size: int, *, together: bool, rate: int) -> None:
@@ -132,6 +138,7 @@ async def main(people: int, channels: int, size: int, *, together: bool, rate: i
         result = {
             "seconds": seconds,
             "oldest": list(ear.oldest.values()),
+            "first": list(ear.first.values()),
             "answers": [s for _, s in after["timings"][len(before["timings"]) :]],
             **{key: after[key] - before[key] for key in ("invalid", "limited")},
         }

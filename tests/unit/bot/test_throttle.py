@@ -90,3 +90,18 @@ async def test_who_stops_waiting_keeps_nobody() -> None:
             await found.turn("never", since=0.0)
     assert [] == found._waiting
     await found.turn("other", since=0.0)
+
+
+async def test_while_somebody_waits_for_an_answer_figures_come_slower_but_come() -> None:
+    found = EditThrottle(lambda _: False, now=now)
+    await asyncio.sleep(100)
+    turns = [(str(n), str(n), 0.0, 1.0) for n in range(20)]
+    begun = now()
+    with found.answers_first():
+        async with asyncio.timeout(60), waiting(found, *turns) as granted:
+            pass
+    assert 20 == len(granted)
+    assert now() - begun >= 18 * throttle.HELD
+    async with waiting(found, *turns) as granted:
+        begun = now()
+    assert now() - begun <= 20 / throttle.PER_SECOND + throttle.BUCKET_APART + 1

@@ -230,3 +230,38 @@ async def test_who_cancelled_is_not_called() -> None:
     found = told_by(cast("Any", message))
     await found._ring(job(Phase.CANCELLED))
     ring.assert_not_awaited()
+
+
+async def test_the_first_figures_are_shown_at_once_and_the_next_ones_later(
+    clock: list[float],
+) -> None:
+    """People wait for a sign that it moves; a download that is over by then needs none."""
+    message = Message(None)
+    found = told_by(message)
+    await found._progress()
+    assert 0 == message.edits  # too early for words without figures
+    found.tracked.progress = Progress(uid="u1", attempt=1, stage=Stage.FETCHING, bytes=5, total=100)
+    await found._progress()
+    assert 0 == message.edits
+    assert 0 < (found._until_figures() or 0) <= updater.FIGURES_AFTER
+    clock[0] += updater.FIGURES_AFTER
+    await found._progress()
+    assert 1 == message.edits
+    for _ in range(15):
+        clock[0] += 0.1
+        found.tracked.progress = Progress(
+            uid="u1", attempt=1, stage=Stage.FETCHING, bytes=round(clock[0]), total=9999
+        )
+        await found._progress()
+    assert 1 == message.edits
+    clock[0] += 0.6
+    await found._progress()
+    assert 2 == message.edits
+
+
+async def test_figures_that_are_refused_wait_like_all_else(clock: list[float]) -> None:
+    message = Message(refused(403, 50001))
+    found = told_by(message)
+    found.tracked.progress = Progress(uid="u1", attempt=1, stage=Stage.FETCHING, bytes=5, total=100)
+    await _ten_minutes(found, clock)
+    assert 1 == message.edits

@@ -5,7 +5,8 @@ more often.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,6 +18,8 @@ one."""
 PER_SECOND: Final = 25
 """Progress edits of the whole process. Discord lets a bot make 50 requests a second (docs, Rate Limits)."""
 BUCKETS: Final = 10_000
+HELD: Final = 0.25
+"""Seconds between two progress edits of the whole process while somebody waits for an answer."""
 
 
 @dataclass(eq=False)
@@ -46,6 +49,8 @@ class EditThrottle:
         self._used: OrderedDict[str, float] = OrderedDict()
         """Bucket → when it was used last for progress."""
         self._next = 0.0
+        self._unanswered = 0
+        """People who wait for their answer just now."""
         self._timer: asyncio.TimerHandle | None = None
 
     async def turn(self, bucket: str, *, since: float, weight: float = 1.0) -> None:
@@ -59,12 +64,25 @@ class EditThrottle:
             if mine in self._waiting:
                 self._waiting.remove(mine)
 
+    @contextmanager
+    def answers_first(self) -> Iterator[None]:
+        """For the length of a block somebody waits for an answer: figures wait, but not for long."""
+        self._unanswered += 1
+        try:
+            yield
+        finally:
+            self._unanswered -= 1
+            if not self._unanswered:
+                self._grant()
+
     def _grant(self) -> None:
         """To whom it is due; then again, as soon as another one may be."""
         now = self._now()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._unanswered:
+            held = self._next + HELD
+            if now < held:
+                self._again_in(held - now)
+                return
         while self._waiting and now >= self._next:
             free = [turn for turn in self._waiting if self._is_free(turn.bucket, now)]
             if not free:
@@ -74,9 +92,14 @@ class EditThrottle:
             if not best.granted.done():
                 best.granted.set_result(None)
                 self._note(best.bucket, now)
+        self._again_in(max(self._next - now, 1 / PER_SECOND))
+
+    def _again_in(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._waiting:
-            wait = max(self._next - now, 1 / PER_SECOND)
-            self._timer = asyncio.get_running_loop().call_later(wait, self._grant)
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._grant)
 
     def _is_free(self, bucket: str, now: float) -> bool:
         return now - self._used.get(bucket, -BUCKET_APART) >= BUCKET_APART and not self._low(bucket)

@@ -34,7 +34,9 @@ log = logs.get("updater")
 LOOK_EVERY: Final = 1.0
 """Seconds after which a message is looked at again though nothing new was heard."""
 FIRST_AFTER: Final = 2.0
-"""Seconds of a message's life in which it is not edited for progress."""
+"""Seconds of a message's life in which it is not edited for progress, unless there are figures to show."""
+FIGURES_AFTER: Final = 0.4
+"""And in which it is not edited for the first figures either: what is done by then needs none."""
 PAUSE: Final = 2.0
 """Seconds before the same thing is tried again."""
 LONGEST_PAUSE: Final = 60.0
@@ -78,6 +80,9 @@ class MessageUpdater:
         again = message.where.replaces is not None  # somebody pressed, and waits for a sign
         self._not_before = self._born + (0.0 if again else FIRST_AFTER)
         """When (monotonic) the next edit of progress may go."""
+        self._figures_from = self._born + FIGURES_AFTER
+        """When the first figures may go, though it is not time for another edit; for them people wait."""
+        self._figured = False
         self._over = False
         """All of it was shown, or cannot be; only the note is missing."""
         self._why_not: str | None = None
@@ -89,7 +94,7 @@ class MessageUpdater:
         while not self.tracked.over:
             self.tracked.changed.clear()  # first: what changes meanwhile is looked at at once
             await self._progress()
-            await self._news(LOOK_EVERY)
+            await self._news(self._until_figures() or LOOK_EVERY)
         if self.tracked.job.status.phase not in TERMINAL:
             await self._show_gone()
             return
@@ -142,26 +147,45 @@ class MessageUpdater:
         progress = self.tracked.progress
         return self.tracked.job.status.phase, progress.stage if progress is not None else None
 
+    def _has_figures(self) -> bool:
+        """Whether bytes came in the attempt that is shown."""
+        progress, status = self.tracked.progress, self.tracked.job.status
+        if progress is None or status.phase is not Phase.RUNNING:
+            return False
+        return progress.attempt == status.attempt and progress.bytes > 0
+
+    def _until_figures(self) -> float | None:
+        """Seconds until the first figures may be shown, where they are known and wait only for that."""
+        if self._figured or not self._has_figures():
+            return None
+        left = self._figures_from - time.monotonic()
+        return left if 0 < left < LOOK_EVERY else None
+
+    def _may_edit(self) -> bool:
+        now = time.monotonic()
+        first = not self._figured and self._has_figures() and now >= self._figures_from
+        return first or now >= self._not_before
+
     async def _progress(self) -> None:
         """One edit when it is this message's turn; never repeated, the next one says more anyway."""
-        if self.tracked.message_gone or self._words() == self._shown:
-            return
-        if time.monotonic() < self._not_before:
+        if self.tracked.message_gone or self._words() == self._shown or not self._may_edit():
             return
         if not await self._turn():
             return
         # as it is by now, not as it was in the line
         reply, state, now = self._words(), self._state(), time.monotonic()
+        figured = self._has_figures()
         try:
             with once():
                 await self._message.edit(reply, None)
         except (discord.HTTPException, RetrySuppressed, TokenEnded, Unreachable, *UNSURE) as error:
             job = self.tracked.job
             log.info("progress_not_shown", extra={"job": job.uid, "error": repr(error)})
-            self._not_before = now + self._wait_after(error)
+            self._not_before = self._figures_from = now + self._wait_after(error)
             return
         self._shown, self._shown_at, self._shown_state = reply, now, state
         self._not_before = now + APART
+        self._figured = self._figured or figured
         self._refused.reset()
 
     async def _turn(self) -> bool:

@@ -371,7 +371,7 @@ class RequestService:
         asked = requests.request(interaction, name, link.written)
         spec = requests.spec(interaction, link, wanted, fit=self._fit(interaction))
         noted = not requests.found_without_token(interaction, wanted)
-        with self._tracker.answering(name):
+        with self._tracker.answering(name), self._services.throttle.answers_first():
             self._unanswered += 1
             try:
                 with telemetry.span("ask", kind=SpanKind.SERVER, job=name):

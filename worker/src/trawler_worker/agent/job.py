@@ -148,7 +148,7 @@ class Runner:
                 pause = min(REPEAT_LONGEST, pause * 2)
 
     def _show(self, work: Work) -> Callable[[Moved | Told], None]:
-        """Progress to whoever watches, at most once a second."""
+        """Progress to whoever watches: the first bytes at once, then once a second."""
         loop = asyncio.get_running_loop()
         subject = subjects.progress(self._install, self._pod, work.order.uid)
         last = (0.0, 0)
@@ -161,7 +161,8 @@ class Runner:
                 return
             self._board.move(work, _held_as(report.stage))
             now = loop.time()
-            if now - last[0] < PROGRESS_EVERY:
+            begins = bool(report.bytes) and not last[1]
+            if now - last[0] < PROGRESS_EVERY and not begins:
                 return
             rate = (report.bytes - last[1]) / (now - last[0]) if last[0] else None
             last = (now, report.bytes)
