@@ -19,7 +19,7 @@ from trawler_worker.fetcher.engines import cobalt
 from trawler_worker.fetcher.engines.batch import Item, fetch_all
 from trawler_worker.fetcher.engines.cobalt import Cobalt
 from trawler_worker.fetcher.engines.settings import CobaltSettings
-from trawler_worker.fetcher.errors import FetchError, NotTaken
+from trawler_worker.fetcher.errors import FetchError, IsPlaylist, NotTaken
 from trawler_worker.fetcher.http import Client
 
 KEY = "11111111-2222-3333-4444-555555555555"
@@ -228,3 +228,15 @@ def test_one_that_fails_does_not_wait_for_one_that_is_silent(tmp_path: Path) -> 
             )
         assert time.monotonic() - begun < 5
     assert FailureReason.NOTHING_FOUND == caught.value.reason
+
+
+def test_of_an_album_somebody_may_choose(stand: Stand, tmp_path: Path) -> None:
+    """Told like a playlist; what leads through Cobalt itself cannot be asked for later, and comes at once."""
+    asking = Cobalt(CobaltSettings(url=stand.urls["11.7.1"], picker="Ask"))
+    with pytest.raises(IsPlaylist) as caught:
+        fetch(asking, "https://www.instagram.com/p/album12_choose", tmp_path)
+    listed = caught.value.playlist
+    assert listed is not None
+    assert (12, 12) == (listed.count, len(listed.entries))
+    assert "1: photo" == listed.entries[0].title
+    assert "/image/choose-1.jpg" in listed.entries[0].url

@@ -340,8 +340,8 @@ class StoredObject(Contract):
     bytes: Annotated[Int64, Field(ge=1)]
 
 
-MOST_ENTRY_URL, MOST_ENTRY_TITLE = 400, 120
-"""Characters: twenty-five of them must not make a MediaJob large."""
+MOST_ENTRY_URL, MOST_ENTRY_TITLE = 1024, 120
+"""Characters: addresses of single pictures are long."""
 
 
 class PlaylistEntry(Contract):

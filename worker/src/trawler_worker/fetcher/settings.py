@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     cobalt_key: Path | None = None
     """A file with the API key of a Cobalt that is not in this pod; the only secret that is ever mounted here."""
 
-    cobalt_picker: Literal["All", "First"] = "All"
+    cobalt_picker: Literal["All", "First", "Ask"] = "All"
     """Which of several files are fetched."""
 
     cobalt_quality: str = "1080"

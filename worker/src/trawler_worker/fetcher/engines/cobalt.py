@@ -12,8 +12,16 @@ from typing import Final
 
 from trawler_common import logs
 from trawler_common.plain import clean
+from trawler_crds import addresses
 from trawler_crds.failures import FailureReason
-from trawler_crds.media_job import EngineName, Source
+from trawler_crds.media_job import (
+    MOST_ENTRIES,
+    MOST_ENTRY_URL,
+    EngineName,
+    Playlist,
+    PlaylistEntry,
+    Source,
+)
 from trawler_worker.fetcher import guard
 from trawler_worker.fetcher.engines import cobalt_api, cobalt_parts
 from trawler_worker.fetcher.engines.base import Found, Report
@@ -21,7 +29,7 @@ from trawler_worker.fetcher.engines.batch import Item, fetch_all
 from trawler_worker.fetcher.engines.cobalt_api import Local, Picker, Redirect, Refusal, Tunnel
 from trawler_worker.fetcher.engines.cobalt_faults import failure_of
 from trawler_worker.fetcher.engines.settings import CobaltSettings
-from trawler_worker.fetcher.errors import FetchError
+from trawler_worker.fetcher.errors import FetchError, IsPlaylist
 from trawler_worker.fetcher.faults import seconds_of
 from trawler_worker.fetcher.http import Answer, Client
 from trawler_worker.fetcher.targets import target
@@ -91,6 +99,8 @@ class Cobalt:
         return said
 
     def _bring(self, said: cobalt_api.Answer, order: Fetch, scratch: Path, report: Report) -> Found:
+        if self._settings.picker == "Ask" and isinstance(said, Picker):
+            self._ask_which(said)
         try:
             items = [self._item(url, name) for url, name in self._wanted(said)]
             files = fetch_all(
@@ -104,6 +114,20 @@ class Cobalt:
             # what is wrong with Cobalt's answer says little of the address that a person gave
             raise _not_fetched(str(error.reason)) from error
         return Found(files=files, source=Source(page=order.url, extractor="Cobalt"))
+
+    def _ask_which(self, said: Picker) -> None:
+        """Raises IsPlaylist where there are several that can be asked for one by one: what leads through Cobalt itself
+        cannot, and then all are fetched.
+        """
+        entries = [
+            PlaylistEntry(url=each.url, title=f"{number}: {clean(each.type, limit=32)}")
+            for number, each in enumerate(said.picker, 1)
+            if len(each.url) <= MOST_ENTRY_URL
+            and not addresses.fault(each.url)
+            and target(each.url).origin != self._at.origin
+        ]
+        if 1 < len(entries) == len(said.picker):
+            raise IsPlaylist(Playlist(count=len(entries), entries=entries[:MOST_ENTRIES]))
 
     def _wanted(self, said: cobalt_api.Answer) -> Iterable[tuple[str, str | None]]:
         """Addresses with the names that Cobalt has for them; the sound of a slideshow comes last."""

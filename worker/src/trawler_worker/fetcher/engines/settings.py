@@ -14,7 +14,7 @@ class CobaltSettings(BaseModel):
     url: str
     key: Path | None = None
     """A file with an API key."""
-    picker: Literal["All", "First"] = "All"
+    picker: Literal["All", "First", "Ask"] = "All"
     """Which of several files are fetched."""
     quality: str = "1080"
     codec: str = "h264"
