@@ -9,11 +9,15 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from fetching import order, proved
+from fetching import Quiet, order, proved
+from trawler_crds.media_job import Source
+from trawler_crds.sidecar import About
 from trawler_sandbox.media import Studio
+from trawler_worker.fetcher import pictures
 from trawler_worker.fetcher.engines.base import Fetched, Found
 from trawler_worker.fetcher.engines.ytdlp import YtDlp
 from trawler_worker.fetcher.errors import IsPlaylist
+from trawler_worker.fetcher.http import Client
 from trawler_worker.fetcher.proof import prove_all
 from trawler_worker.protocol import Proved
 
@@ -79,9 +83,6 @@ def test_sound_says_what_it_is_and_shows_its_cover(
 
 
 def test_a_film_that_is_made_anew_says_what_it_is(studio: Studio, tmp_path: Path) -> None:
-    from trawler_crds.media_job import Source
-    from trawler_crds.sidecar import About
-
     path = tmp_path / "job-1"
     path.write_bytes(studio.clip("hevc.mp4"))
     found = Found(
@@ -111,8 +112,6 @@ def test_a_cover_inside_of_a_file_stays_with_its_sound(studio: Studio, tmp_path:
 
 def test_the_site_tells_who_when_and_what(ytdlp: YtDlp, site: Any, tmp_path: Path) -> None:
     wish = order(site.url("/page/told?about=1"))
-    from fetching import Quiet
-
     about = ytdlp.fetch(wish, tmp_path, Quiet()).about
     assert "2026-05-06" == about.published
     assert "First line.\nSecond <b>line</b>." == about.description
@@ -140,9 +139,6 @@ def test_a_picture_that_cannot_be_had_is_made(
     studio: Studio, site: Any, tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing fails for want of it, and nothing waits for it long."""
-    from trawler_worker.fetcher import pictures
-    from trawler_worker.fetcher.http import Client
-
     monkeypatch.setattr(pictures, "WITHIN", 1.0)
     picture = pictures.fetch(Client(), site.url(address), tmp_path / "job-1.picture")
     path = tmp_path / "job-1"
@@ -158,9 +154,6 @@ def test_a_picture_that_cannot_be_had_is_made(
     "address", [None, 7, "", "javascript:x", "file:///etc/passwd", "http://a b/"]
 )
 def test_what_is_no_address_is_not_asked(tmp_path: Path, address: object) -> None:
-    from trawler_worker.fetcher import pictures
-    from trawler_worker.fetcher.http import Client
-
     assert pictures.fetch(Client(), address, tmp_path / "x") is None
 
 

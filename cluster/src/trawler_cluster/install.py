@@ -44,6 +44,7 @@ def install(provider: Provider, release: Release) -> Kubectl:
     images.load(provider, images.everything())
     kubectl = Kubectl(provider, release.namespace)
     ensure_namespace(kubectl)
+    adopt_kinds(kubectl, release)
     with shell.timed(f"Installing {release.name} in namespace {release.namespace}"):
         kubectl.helm(
             *(
@@ -56,6 +57,25 @@ def install(provider: Provider, release: Release) -> Kubectl:
             *("--wait", "--timeout", "180s"),
         )
     return kubectl
+
+
+def adopt_kinds(kubectl: Kubectl, release: Release) -> None:
+    """Kinds stay when a release goes, and Helm leaves alone what says that it is another's: those of a release whose
+    namespace is gone are ours now.
+    """
+    for path in sorted((CHART / "files" / "crds").glob("*.yaml")):
+        name = yaml.safe_load(path.read_text())["metadata"]["name"]
+        where = "{.metadata.annotations.meta\\.helm\\.sh/release-namespace}"
+        found = kubectl.run("get", "crd", name, "-o", f"jsonpath={where}", check=False)
+        owner = found.stdout.strip()
+        if found.returncode or owner in {"", release.namespace}:
+            continue
+        if kubectl.run("get", "namespace", owner, check=False).returncode:
+            kubectl.run(
+                *("annotate", "--overwrite", "crd", name),
+                f"meta.helm.sh/release-name={release.name}",
+                f"meta.helm.sh/release-namespace={release.namespace}",
+            )
 
 
 def ensure_namespace(kubectl: Kubectl) -> None:

@@ -29,6 +29,7 @@ from trawler_worker.fetcher.engines import (
     ytdlp_subtitles,
 )
 from trawler_worker.fetcher.engines.base import Fetched, Found, Report
+from trawler_worker.fetcher.engines.ytdlp_browsers import browsing_as
 from trawler_worker.fetcher.engines.ytdlp_faults import failure_of
 from trawler_worker.fetcher.engines.ytdlp_formats import chooser
 from trawler_worker.fetcher.errors import FetchError, NotTaken
@@ -145,7 +146,9 @@ class YtDlp:
         bound_library()
         self._ydl = yt_dlp.YoutubeDL(options(proxy))
         self._client = Client(proxy)
-        director, self._network = ytdlp_http.director(self._ydl, self._client)
+        # a browser's way of speaking is a library of its own, with sockets that only a proxy guards
+        kind = browsing_as(proxy) if proxy else ytdlp_http.TrawlerRH
+        director, self._network = ytdlp_http.director(self._ydl, self._client, kind)
         self._ydl._request_director = director  # noqa: SLF001
         self._extract, self._open = self._ydl.extract_info, self._ydl.urlopen
         self._process = self._ydl.process_ie_result

@@ -47,6 +47,9 @@ _PROBE: Final = 512
 """Bytes that the generic extractor looks at. Pages are read without a number, files by one."""
 
 
+Sender = Callable[[str, Target, Mapping[str, str], bytes | None], Answer]
+
+
 def leave_addresses_alone() -> None:
     """Once per process: what yt-dlp does to an address before it asks is left to `targets`."""
     yt_dlp.networking.common.normalize_url = lambda url: url
@@ -92,8 +95,17 @@ class TrawlerRH(RequestHandler):  # type: ignore[misc]  # yt-dlp has no types
         except (OSError, FetchError) as error:  # whoever asked may do without, or ask again
             raise TransportError(cause=error) from error
 
+    def _headers(self, request: Request) -> Mapping[str, str]:
+        """What is sent with a request, besides what every client says."""
+        found: Mapping[str, str] = self._get_headers(request)
+        return found
+
+    def _sender(self, _: Request) -> Sender:
+        """Who sends it."""
+        return self._client.send
+
     def _answer(self, request: Request) -> Response:
-        given = self._get_headers(request).items()
+        given = self._headers(request).items()
         headers = {name: value for name, value in given if name.lower() != "accept-encoding"}
         wanted = _range(headers)
         known = self._versions.get(request.url)
@@ -153,9 +165,10 @@ class TrawlerRH(RequestHandler):  # type: ignore[misc]  # yt-dlp has no types
     def _follow(self, request: Request, headers: Mapping[str, str]) -> Answer:
         here, method, body = target(request.url), request.method, _body(request.data)
         cookies: http.cookiejar.CookieJar = self._get_cookiejar(request)
+        send = self._sender(request)
         for _ in range(MAX_REDIRECTS + 1):
             sending = with_cookies(headers, here, cookies)
-            answer = self._client.send(method, here, sending, body)
+            answer = send(method, here, sending, body)
             note_cookies(answer, cookies)
             if not redirects(answer):
                 return answer
@@ -180,10 +193,12 @@ class TrawlerRH(RequestHandler):  # type: ignore[misc]  # yt-dlp has no types
         self._client.close()
 
 
-def director(ydl: Any, client: Client) -> tuple[RequestDirector, TrawlerRH]:
+def director(
+    ydl: Any, client: Client, kind: type[TrawlerRH] = TrawlerRH
+) -> tuple[RequestDirector, TrawlerRH]:
     """The only way out of a YoutubeDL."""
-    found = ydl.build_request_director([lambda **given: TrawlerRH(client=client, **given)])
-    return found, found.handlers[TrawlerRH.RH_KEY]
+    found = ydl.build_request_director([lambda **given: kind(client=client, **given)])
+    return found, found.handlers[kind.RH_KEY]
 
 
 class _Range:
