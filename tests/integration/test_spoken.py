@@ -191,3 +191,12 @@ def test_streams_of_every_shape_arrive_whole(
     assert "video/mp4" == files[0].type
     seconds = {"": 12, "encrypted/": 12, "ranges/": 4, "map/": 4}[kind]
     assert seconds == pytest.approx(files[0].seconds, abs=0.3)
+
+
+def test_a_part_in_which_nobody_speaks_comes_without_subtitles(
+    studio: Studio, tmp_path: Path
+) -> None:
+    """There are some of the film: nothing failed."""
+    clip = {"startSeconds": 3.0, "endSeconds": 4.0}
+    files = made(studio, "subtitled.mkv", tmp_path, subtitles=["en"], clip=clip)
+    assert [None] == [file.language for file in files]

@@ -4,7 +4,7 @@ import filecmp
 import functools
 import itertools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +15,7 @@ from trawler_worker import naming
 from trawler_worker.fetcher import pictures, tags, texts
 from trawler_worker.fetcher.containers.reading import Ending
 from trawler_worker.fetcher.conversion import sound
-from trawler_worker.fetcher.conversion.converter import Converter, Moved
+from trawler_worker.fetcher.conversion.converter import Converter, Cover, Moved
 from trawler_worker.fetcher.engines.base import Fetched, Found
 from trawler_worker.fetcher.errors import FetchError
 from trawler_worker.fetcher.inspection import Inspected, inspect
@@ -50,10 +50,9 @@ def prove_all(found: Found, order: Fetch, *, scratch: Path, moved: Moved) -> lis
         raise FetchError(
             FailureReason.TOO_LARGE, f"There are more than the {limits.max_files} files allowed."
         )
-    told = tags.words(found.source, found.about, order.url)
-    converter = Converter(order, moved, told)
-    made = [each for file in different for each in _prove(file, order, scratch, converter, told)]
-    if order.media.subtitles and not (converter.drawn or any(each.text for each in made)):
+    prover = _Prover(found, order, scratch, moved)
+    made = [each for file in different for each in prover.prove(file)]
+    if order.media.subtitles and not prover.spoken:
         raise texts.missing(list(found.languages))
     if len(made) > limits.max_files:
         raise FetchError(
@@ -111,50 +110,72 @@ class _Made:
     """Where these are subtitles; all else is of the video that they belong to."""
 
 
-def _prove(
-    file: Fetched, order: Fetch, scratch: Path, converter: Converter, told: Sequence[str]
-) -> list[_Made]:
-    """Prove one file and convert it to what was asked for; with the original where that is wanted too. Raises
-    FetchError.
-    """
-    media = order.media
-    path = _closed(file.path, scratch)
-    seen = inspect(path, measured=file.measured)
-    _lasts_as_announced(file, seen)
-    verified = _verified(file, seen)
-    cover = functools.cache(functools.partial(pictures.cover, file, path, seen, media))
-    shown = pictures.thumbnail(file, path, seen, media)
-    if media.kind is MediaKind.AUDIO and seen.inside.audio and _needs_converting(seen, media):
-        made = sound.extract(path, seen, media.audio_format, tags=told, cover=cover())
-        path = _closed(made, scratch)
-        seen = inspect(path, measured=True)  # our own program wrote it to its end
+class _Prover:
+    """Proves the files of one job, each by itself, and makes of them what was asked for."""
+
+    def __init__(self, found: Found, order: Fetch, scratch: Path, moved: Moved) -> None:
+        self._media = order.media
+        self._scratch = scratch
+        self._tags = tags.words(found.source, found.about, order.url)
+        self._converter = Converter(order, moved, self._tags)
+        self.spoken = False
+        """Whether there are subtitles of at least one file."""
+
+    def prove(self, file: Fetched) -> list[_Made]:
+        """What becomes of one file: with its original, its subtitles and its picture where those are wanted. Raises
+        FetchError.
+        """
+        media = self._media
+        path = _closed(file.path, self._scratch)
+        seen = inspect(path, measured=file.measured)
         _lasts_as_announced(file, seen)
-    _fits_the_wish(seen, media)
-    spoken = texts.wanted(file, path, seen, media)
-    original = _Made(
-        path=path, seen=seen, verified=verified, called=file.called, caption=file.caption
-    )
-    if media.keep_original:
-        original = replace(original, path=path.with_name(f"{path.stem}-original{path.suffix}"))
-        os.link(path, original.path)
-    drawn = media.subtitle_mode is SubtitleMode.BURNED and seen.inside.video
-    made, now = converter.playable(
-        path, seen, spoken=spoken[0] if spoken and drawn else None, cover=cover
-    )
-    written = [] if drawn else texts.write(spoken, media)
-    beside = [
-        replace(original, path=_closed(text.path, scratch), text=text, beside=True, caption=None)
-        for text in written
-    ]
-    if shown is not None:
-        picture = inspect(_closed(shown, scratch), measured=True)
-        beside.append(replace(original, path=shown, seen=picture, beside=True, caption=None))
-    if made == path:
+        verified = _verified(file, seen)
+        cover = functools.cache(functools.partial(pictures.cover, file, path, seen, media))
+        thumbnail = pictures.thumbnail(file, path, seen, media)
+        if media.kind is MediaKind.AUDIO and seen.inside.audio and _needs_converting(seen, media):
+            path, seen = self._only_sound(path, seen, cover)
+            _lasts_as_announced(file, seen)
+        _fits_the_wish(seen, media)
+        spoken = texts.wanted(file, path, seen, media)
+        self.spoken = self.spoken or bool(spoken)
+        original = _Made(
+            path=path, seen=seen, verified=verified, called=file.called, caption=file.caption
+        )
+        beside = self._beside(original, spoken, thumbnail)
         if media.keep_original:
-            original.path.unlink()
-        return [replace(original, path=path), *beside]
-    played = replace(original, path=_closed(made, scratch), seen=now)
-    return [played, *([original] if media.keep_original else []), *beside]
+            kept = path.with_name(f"{path.stem}-original{path.suffix}")
+            os.link(path, kept)
+            original = replace(original, path=kept)
+        drawn = spoken[0] if spoken and _draws(seen, media) else None
+        made, now = self._converter.playable(path, seen, spoken=drawn, cover=cover)
+        if made == path:
+            if media.keep_original:
+                original.path.unlink()
+            return [replace(original, path=path), *beside]
+        played = replace(original, path=_closed(made, self._scratch), seen=now)
+        return [played, *([original] if media.keep_original else []), *beside]
+
+    def _only_sound(self, path: Path, seen: Inspected, cover: Cover) -> tuple[Path, Inspected]:
+        made = sound.extract(path, seen, self._media.audio_format, tags=self._tags, cover=cover())
+        path = _closed(made, self._scratch)
+        return path, inspect(path, measured=True)  # our own program wrote it to its end
+
+    def _beside(self, of: _Made, spoken: list[texts.Spoken], thumbnail: Path | None) -> list[_Made]:
+        """What is stored beside a file."""
+        like = replace(of, beside=True, caption=None)
+        written = [] if _draws(of.seen, self._media) else texts.write(spoken, self._media)
+        found = [
+            replace(like, path=_closed(each.path, self._scratch), text=each) for each in written
+        ]
+        if thumbnail is not None:
+            picture = _closed(thumbnail, self._scratch)
+            found.append(replace(like, path=picture, seen=inspect(picture, measured=True)))
+        return found
+
+
+def _draws(seen: Inspected, media: Media) -> bool:
+    """Whether subtitles go into its pictures."""
+    return media.subtitle_mode is SubtitleMode.BURNED and seen.inside.video
 
 
 def _described(each: _Made, order: Fetch, *, title: str | None, number: int, count: int) -> Proved:

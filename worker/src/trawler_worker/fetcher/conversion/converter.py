@@ -45,8 +45,6 @@ class Converter:
         self._drawn: Path | None = None
         """Subtitles that have yet to be drawn into what is made next."""
         self._cover: Cover = lambda: None
-        self.drawn = False
-        """Whether there were some for one of the files."""
 
     def playable(
         self,
@@ -82,7 +80,6 @@ class Converter:
             return None
         out = path.with_name(f"{path.stem}-drawn.ass")
         spoken.subtitles.write_ass(out)
-        self.drawn = True
         return out
 
     def _converted(self, path: Path, seen: Inspected) -> tuple[Path, Inspected]:
