@@ -164,7 +164,9 @@ class Runner:
             begins = bool(report.bytes) and not last[1]
             if now - last[0] < PROGRESS_EVERY and not begins:
                 return
-            rate = (report.bytes - last[1]) / (now - last[0]) if last[0] else None
+            since = now - last[0]
+            known = last[0] and since >= PROGRESS_EVERY  # of a moment no pace can be told
+            rate = (report.bytes - last[1]) / since if known else None
             last = (now, report.bytes)
             message = Progress(
                 uid=work.order.uid,

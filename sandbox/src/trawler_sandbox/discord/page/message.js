@@ -97,12 +97,14 @@ function Select({ of, press }) {
   const [busy, send] = usePress(() => press({ component_type: SELECT, custom_id: of.custom_id, values: chosen }));
   return html`<fieldset class="select">
     <legend>${of.placeholder ?? "Choose"}</legend>
-    ${of.options.map(
-      (option) => html`<label key=${option.value}>
-        <input type=${many ? "checkbox" : "radio"} name=${of.custom_id} checked=${chosen.includes(option.value)} onChange=${() => toggle(option.value)} />
-        <span>${option.label}</span>
-      </label>`,
-    )}
+    <div class="options">
+      ${of.options.map(
+        (option) => html`<label key=${option.value}>
+          <input type=${many ? "checkbox" : "radio"} name=${of.custom_id} checked=${chosen.includes(option.value)} onChange=${() => toggle(option.value)} />
+          <span>${option.label} ${option.description && html`<small>${option.description}</small>`}</span>
+        </label>`,
+      )}
+    </div>
     <button type="button" class="primary" disabled=${of.disabled || chosen.length < (of.min_values ?? 1)} aria-disabled=${String(busy)} onClick=${send}>Choose</button>
   </fieldset>`;
 }
