@@ -69,7 +69,7 @@ def test_a_page_that_no_extractor_knows_gives_what_is_worth_showing(
     [
         ("/post/private1", "NeedsLogin", "another engine"),
         ("/post/gone1", "NothingFound", "the end"),
-        ("/user/bob", "Playlist", "the end"),
+        ("/user/bob", "Playlist", "another engine"),
         ("/text/t1", "NothingFound", "another engine"),
     ],
 )

@@ -3,6 +3,7 @@
 import io
 import json
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,17 @@ import pytest
 from PIL import Image
 
 from fetching import Quiet, order, proved
+from rawsite import Asked, Said, rawsite
 from trawler_crds.media_job import Source
 from trawler_crds.sidecar import About
 from trawler_sandbox.media import Studio
-from trawler_worker.fetcher import pictures
+from trawler_worker.fetcher import site_pictures
 from trawler_worker.fetcher.engines.base import Fetched, Found
 from trawler_worker.fetcher.engines.ytdlp import YtDlp
 from trawler_worker.fetcher.errors import IsPlaylist
 from trawler_worker.fetcher.http import Client
 from trawler_worker.fetcher.proof import prove_all
+from trawler_worker.fetcher.site_pictures import SitePictures
 from trawler_worker.protocol import Proved
 
 TURNED = ["-metadata:s:v", "rotate=90"]
@@ -139,8 +142,8 @@ def test_a_picture_that_cannot_be_had_is_made(
     studio: Studio, site: Any, tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing fails for want of it, and nothing waits for it long."""
-    monkeypatch.setattr(pictures, "WITHIN", 1.0)
-    picture = pictures.fetch(Client(), site.url(address), tmp_path / "job-1.picture")
+    monkeypatch.setattr(site_pictures, "WITHIN", 1.0)
+    picture = SitePictures(Client()).at(site.url(address), tmp_path / "job-1.picture")
     path = tmp_path / "job-1"
     path.write_bytes(studio.clip("mp4"))
     found = Found(files=[Fetched(path=path, measured=True, picture=picture)])
@@ -154,7 +157,7 @@ def test_a_picture_that_cannot_be_had_is_made(
     "address", [None, 7, "", "javascript:x", "file:///etc/passwd", "http://a b/"]
 )
 def test_what_is_no_address_is_not_asked(tmp_path: Path, address: object) -> None:
-    assert pictures.fetch(Client(), address, tmp_path / "x") is None
+    assert SitePictures(Client()).at(address, tmp_path / "x")() is None
 
 
 @pytest.mark.parametrize(
@@ -206,3 +209,58 @@ def test_a_channel_is_recognised_without_fetching_any_of_it(
     assert [] == list(tmp_path.iterdir())
     (file,) = proved(ytdlp, listed.entries[0].url, tmp_path)
     assert "Clip listed-1.mp4" == file.name
+
+
+def test_a_picture_that_trickles_keeps_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one of an answer that ends with its connection; and all of a job share one time."""
+    monkeypatch.setattr(site_pictures, "WITHIN", 1.0)
+
+    def say(asked: Asked) -> Said:
+        assert asked.target == "/x.png"
+        yield b"HTTP/1.0 200 OK\r\nContent-Type: image/png\r\n\r\n"
+        for _ in range(100):
+            yield b"x"
+            yield 0.2
+
+    with rawsite(say) as site:
+        pictures = SitePictures(Client())
+        begun = time.monotonic()
+        for number in range(5):
+            assert pictures.at(site.url("/x.png"), tmp_path / f"{number}")() is None
+        assert time.monotonic() - begun < 5
+
+
+def test_a_sheet_of_a_tall_film_stays_small(tmp_path: Path) -> None:
+    path = tmp_path / "job-1"
+    made = "color=black:size=16x4096:rate=1:duration=130"
+    words = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", made, "-f", "mp4", str(path)]
+    subprocess.run(words, check=True, timeout=60)
+    found = Found(files=[Fetched(path=path, measured=True)])
+    wish = order("http://site.example/a", media={"thumbnail": True})
+    files = prove_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
+    assert max(shown(files, tmp_path).size) <= 1280
+
+
+def test_a_large_cover_goes_into_opus_as_a_small_one(studio: Studio, tmp_path: Path) -> None:
+    picture = tmp_path / "cover"
+    noise = Image.effect_noise((800, 800), 90).convert("RGB")
+    noise.save(picture, "PNG")
+    path = tmp_path / "job-1"
+    path.write_bytes(studio.clip("mp3"))
+    found = Found(files=[Fetched(path=path, measured=True, picture=lambda: picture)])
+    wish = order("http://site.example/a", media={"kind": "Audio", "audioFormat": "Opus"})
+    (file,) = prove_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
+    kinds = [each["codec_type"] for each in probed(tmp_path / file.path)["streams"]]
+    assert ["audio", "video"] == sorted(kinds)
+
+
+def test_a_query_is_not_written_into_files(studio: Studio, tmp_path: Path) -> None:
+    path = tmp_path / "job-1"
+    path.write_bytes(studio.clip("hevc.mp4"))
+    wish = order("http://site.example/a?token=secret", media={"deliverAs": "Playable"})
+    found = Found(files=[Fetched(path=path, measured=True)])
+    (file,) = prove_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
+    assert b"secret" not in (tmp_path / file.path).read_bytes()
+    assert "http://site.example/a" == tags(tmp_path / file.path)["comment"]

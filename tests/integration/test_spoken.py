@@ -9,10 +9,13 @@ import av
 import pytest
 
 from fetching import order, proved
+from rawsite import Asked, Said, answer, rawsite
 from trawler_crds.failures import FailureReason
+from trawler_crds.media_job import Media
 from trawler_sandbox.media import Studio
 from trawler_worker.fetcher.engines.base import Fetched, Found
 from trawler_worker.fetcher.engines.ytdlp import YtDlp
+from trawler_worker.fetcher.engines.ytdlp_subtitles import chooser
 from trawler_worker.fetcher.errors import FetchError
 from trawler_worker.fetcher.proof import prove_all
 from trawler_worker.protocol import Proved
@@ -200,3 +203,48 @@ def test_a_part_in_which_nobody_speaks_comes_without_subtitles(
     clip = {"startSeconds": 3.0, "endSeconds": 4.0}
     files = made(studio, "subtitled.mkv", tmp_path, subtitles=["en"], clip=clip)
     assert [None] == [file.language for file in files]
+
+
+def test_one_language_that_cannot_be_had_costs_nothing_of_the_others(
+    ytdlp: YtDlp, studio: Studio, tmp_path: Path
+) -> None:
+    """It is gone, or is a page; the film and the other language come."""
+
+    def say(asked: Asked) -> Said:
+        tracks = "".join(
+            f"<track kind=subtitles srclang={language} src=/{language}.{ending}>"
+            for language, ending in (("en", "srt"), ("de", "vtt"), ("fr", "vtt"), ("es", "vtt"))
+        )
+        if asked.target == "/page":
+            page = f"<html><title>Film</title><video src=/a.mp4>{tracks}</video></html>"
+            return answer("200 OK", page.encode(), "Content-Type: text/html")
+        if asked.target == "/a.mp4":
+            return answer("200 OK", studio.clip("mp4"), "Content-Type: video/mp4")
+        if asked.target == "/en.srt":
+            return answer("200 OK", studio.clip("en.srt"), "Content-Type: text/plain")
+        if asked.target == "/de.vtt":
+            return answer("404 Not Found")
+        if asked.target == "/es.vtt":
+            return answer("429 Too Many Requests", b"", "Retry-After: 3600")
+        return answer("200 OK", b"<html>Log in</html>", "Content-Type: text/html")
+
+    with rawsite(say) as site:
+        wish = {"subtitles": ["de", "en", "fr", "es"], "deliverAs": "Playable"}
+        files = proved(ytdlp, site.url("/page"), tmp_path, media=wish)
+        assert [None, "en"] == [file.language for file in files]
+        with pytest.raises(FetchError) as refusal:
+            proved(ytdlp, site.url("/page"), tmp_path, media={"subtitles": ["de", "fr"]})
+        assert FailureReason.NOTHING_FOUND is refusal.value.reason
+
+
+def test_those_inside_are_told_where_others_were_asked_for(studio: Studio, tmp_path: Path) -> None:
+    with pytest.raises(FetchError) as refusal:
+        made(studio, "subtitled.mkv", tmp_path, subtitles=["ja"])
+    assert ["en", "fr"] == refusal.value.offered_subtitles
+
+
+def test_what_somebody_wrote_comes_before_what_a_machine_heard() -> None:
+    form = [{"ext": "srt", "url": "https://a.example/x"}]
+    choose = chooser(Media(subtitles=["en", "de"]))
+    found = choose("x", {"en-GB": form, "live_chat": form}, {"en": form, "de_DE": form})
+    assert ["en-GB", "de-DE"] == list(found or {})

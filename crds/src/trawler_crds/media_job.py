@@ -364,6 +364,7 @@ class Playlist(Contract):
         int | None,
         Field(ge=0, le=10_000_000, description="How many it holds, if the site says so."),
     ] = None
+    age_limit: Annotated[int | None, Field(ge=0, le=99)] = None
     entries: Annotated[
         list[PlaylistEntry], Field(max_length=MOST_ENTRIES, description="The first of them.")
     ]

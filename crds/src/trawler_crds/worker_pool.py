@@ -196,6 +196,10 @@ class WorkerPoolStatus(Contract):
         str | None,
         Field(max_length=512, description="Of new pods; with a canary the last that passed."),
     ] = None
+    previous_image: Annotated[
+        str | None,
+        Field(max_length=512, description="The one before, to which a way back is free."),
+    ] = None
     selector: Annotated[str | None, Field(max_length=256)] = None
     conditions: Conditions | None = None
 

@@ -1,18 +1,17 @@
 """Tries of new images, carried out: what each needs is made, looked at, and taken away."""
 
 import asyncio
-from typing import Final
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from trawler_common import logs
 from trawler_common.kube import ApiAway, Conflict, Gone, Missing, Refused
 from trawler_crds.keys import LABEL_CANARY
-from trawler_crds.media_job import MediaJob
 from trawler_crds.worker_pool import WorkerPool
 from trawler_operator import canary
 from trawler_operator.board import Board
-from trawler_operator.canary import State, Verdict
+from trawler_operator.canary import Attempt, State, Verdict
 from trawler_operator.cluster import Cluster
 from trawler_operator.leader import Leader
 
@@ -20,6 +19,7 @@ log = logs.get("canaries")
 
 EVERY: Final = 2.0
 """Seconds between two looks, while an image waits."""
+REMEMBERED: Final = 1000
 
 
 class Canaries:
@@ -31,6 +31,8 @@ class Canaries:
         self._leader = leader
         self._release = release
         self._verdicts: dict[str, Verdict] = {}
+        self._uids: dict[str, str] = {}
+        """Names of jobs → their uids, by which the board knows them."""
 
     def verdict(self, pool: WorkerPool) -> Verdict | None:
         """What is known of the image that a pool is to have; None where none is tried."""
@@ -64,23 +66,44 @@ class Canaries:
             self._note(pool, Verdict(image, State.FAILED, why))
             return
         manifests = canary.job_manifests(pool, image)
-        jobs = [await self._job(each["metadata"]["name"]) for each in manifests]
-        found = canary.judge(image, jobs)
+        attempts = [await self._attempt(each) for each in manifests]
+        found = canary.judge(image, attempts)
         if found.state is State.CHECKING:
-            await self._cluster.apply_pool(canary.pool_manifest(pool, image))
-            for manifest, job in zip(manifests, jobs, strict=True):
-                if job is None:
+            await self._ensure_pool(pool, image)
+            for manifest, attempt in zip(manifests, attempts, strict=True):
+                if attempt is None:
                     self._leader.require()
                     await self._cluster.create_job(manifest)
         else:
             await self._clear(pool)
         self._note(pool, found)
 
-    async def _job(self, name: str) -> MediaJob | None:
+    async def _ensure_pool(self, pool: WorkerPool, image: str) -> None:
+        there = self._board.pools.get(canary.pool_name(pool))
+        if there is None or there.spec.image != image:
+            self._leader.require()
+            await self._cluster.apply_pool(canary.pool_manifest(pool, image))
+
+    async def _attempt(self, manifest: dict[str, Any]) -> Attempt | None:
+        """As we see it; asked for only where it is not known yet, or gone."""
+        name, link = str(manifest["metadata"]["name"]), str(manifest["spec"]["url"])
+        uid = self._uids.get(name, "")
+        job = self._board.jobs.get(uid)
+        if job is not None:
+            return Attempt(link, job.status.phase)
+        ended = self._board.finished.get(uid)
+        if ended is not None:
+            return Attempt(link, ended.phase, ended.reason, ended.message)
         try:
-            return await self._cluster.get_job(name)
+            found = await self._cluster.get_job(name)
         except Missing:
+            self._uids.pop(name, None)
             return None
+        self._uids[name] = found.uid
+        if len(self._uids) > REMEMBERED:
+            del self._uids[next(iter(self._uids))]
+        status = found.status
+        return Attempt(link, status.phase, status.reason, status.message)
 
     def _note(self, pool: WorkerPool, found: Verdict) -> None:
         """The pool's condition and its events tell it."""

@@ -12,13 +12,15 @@ from enum import StrEnum
 from typing import Any, Final
 
 from trawler_crds import API_GROUP, API_VERSION
-from trawler_crds.failures import FAILURES
+from trawler_crds.failures import FAILURES, FailureReason
 from trawler_crds.keys import LABEL_CANARY
-from trawler_crds.media_job import TERMINAL, MediaJob, MediaJobSpec, Phase, Reuse
+from trawler_crds.media_job import MediaJobSpec, Phase, Reuse
 from trawler_crds.worker_pool import Scaling, WorkerPool
 
 AGAIN: Final = 3600
 """Seconds after which what failed is tried once more."""
+QUEUE: Final = "canary"
+"""Of the jobs: who declares a MediaQueue of this name gives them a share of their own."""
 SUFFIX: Final = "-canary"
 LONGEST: Final = 54
 """Characters of a WorkerPool's name."""
@@ -47,13 +49,22 @@ def wanted(pool: WorkerPool, release: str) -> str:
 
 
 def current(pool: WorkerPool, release: str, verdict: Verdict | None = None) -> str:
-    """The image of new pods: with a canary the last one that passed; the very first is taken as it is."""
-    new = wanted(pool, release)
-    if pool.spec.canary is None or pool.status.image is None:
+    """The image of new pods: of one that somebody named, only after it passed. The very first is taken as it is, and so
+    are the release's own, which an operator must be able to count on, and the one before, since a way back is never
+    barred.
+    """
+    new, known = wanted(pool, release), pool.status.image
+    named = pool.spec.canary is not None and pool.spec.image is not None
+    if not named or known is None or new in {release, pool.status.previous_image}:
         return new
     if verdict is not None and verdict == Verdict(new, State.PASSED):
         return new
-    return pool.status.image
+    return known
+
+
+def previous(pool: WorkerPool, image: str) -> str | None:
+    """The image before this one."""
+    return pool.status.previous_image if pool.status.image in {None, image} else pool.status.image
 
 
 def is_due(pool: WorkerPool, release: str) -> bool:
@@ -63,24 +74,30 @@ def is_due(pool: WorkerPool, release: str) -> bool:
 
 
 def pool_name(pool: WorkerPool) -> str:
-    """Of the WorkerPool with the new image; two pools that begin alike for so long share it, and are tried in turn."""
-    return pool.name[: LONGEST - len(SUFFIX)].rstrip("-") + SUFFIX
+    """Of the WorkerPool with the new image; a long name is shortened to one that no other pool's is."""
+    if len(pool.name) + len(SUFFIX) <= LONGEST:
+        return pool.name + SUFFIX
+    mark = hashlib.sha256(pool.name.encode()).hexdigest()[:8]
+    return f"{pool.name[: LONGEST - len(SUFFIX) - len(mark) - 1].rstrip('-')}-{mark}{SUFFIX}"
 
 
 def pool_manifest(pool: WorkerPool, image: str) -> dict[str, Any]:
-    """One pod like those of the pool, but for its image."""
+    """One pod like those of the pool, but for its image, and only while there is something to try: an operator of the
+    release before, which knows no canary, lets it go to nothing.
+    """
     spec = pool.spec.model_copy(
         update={
             "image": image,
             "canary": None,
-            "scaling": Scaling.MANUAL,
-            "replicas": 1,
+            "scaling": Scaling.AUTO,
+            "idle_seconds": 60,
             "min_replicas": 0,
             "max_replicas": 1,
             "spare_slots": 0,
         }
-    )
-    return _owned(pool, "WorkerPool", pool_name(pool), spec.wire())
+    ).wire()
+    del spec["replicas"]  # which scaling writes
+    return _owned(pool, "WorkerPool", pool_name(pool), spec)
 
 
 def job_manifests(pool: WorkerPool, image: str) -> list[dict[str, Any]]:
@@ -97,6 +114,7 @@ def job_manifests(pool: WorkerPool, image: str) -> list[dict[str, Any]]:
             MediaJobSpec(
                 url=link,
                 pool=pool_name(pool),
+                queue=QUEUE,
                 priority=9,
                 reuse=Reuse.NEVER,
                 attempt_seconds=canary.wait_seconds,
@@ -130,13 +148,22 @@ def _owned(pool: WorkerPool, kind: str, name: str, spec: dict[str, Any]) -> dict
     }
 
 
-def judge(image: str, jobs: Sequence[MediaJob | None]) -> Verdict:
+@dataclass(frozen=True)
+class Attempt:
+    """One of the links, as far as it is."""
+
+    link: str
+    phase: Phase
+    reason: FailureReason | None = None
+    message: str | None = None
+
+
+def judge(image: str, attempts: Sequence[Attempt | None]) -> Verdict:
     """What the jobs tell of an image. One that is not there has not begun."""
-    for job in jobs:
-        if job is not None and job.status.phase in {Phase.FAILED, Phase.CANCELLED}:
-            reason = job.status.reason
-            said = job.status.message or (FAILURES[reason].sentence if reason else "")
-            return Verdict(image, State.FAILED, f"{job.spec.url}: {reason}. {said}")
-    if all(job is not None and job.status.phase in TERMINAL for job in jobs):
+    for each in attempts:
+        if each is not None and each.phase in {Phase.FAILED, Phase.CANCELLED}:
+            said = each.message or (FAILURES[each.reason].sentence if each.reason else "")
+            return Verdict(image, State.FAILED, f"{each.link}: {each.reason}. {said}")
+    if all(each is not None and each.phase is Phase.SUCCEEDED for each in attempts):
         return Verdict(image, State.PASSED)
     return Verdict(image, State.CHECKING)

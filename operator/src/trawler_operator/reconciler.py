@@ -251,8 +251,14 @@ class Reconciler:
         )
 
     def _update(self, pool: WorkerPool) -> Update:
-        verdict = self._canaries.verdict(pool)
-        return Update(image=canary.current(pool, self._pods.image, verdict), verdict=verdict)
+        verdict, release = self._canaries.verdict(pool), self._pods.image
+        image = canary.current(pool, release, verdict)
+        return Update(
+            image=image,
+            wanted=canary.wanted(pool, release),
+            previous=canary.previous(pool, image),
+            verdict=verdict,
+        )
 
     def _template(self, pool: WorkerPool, image: str | None) -> str:
         """Made once per generation and image of a pool: every turn asks for it."""

@@ -74,6 +74,9 @@ class Update:
     """Which image new pods have, and what is known of the one that they are to have."""
 
     image: str | None = None
+    wanted: str | None = None
+    previous: str | None = None
+    """The image before this one."""
     verdict: Verdict | None = None
 
 
@@ -130,7 +133,8 @@ class Scaler:
             actions.append(
                 DeletePod(pod=pod.name, heard=False) if never_heard else DrainPod(pod=pod.name)
             )
-        status = self._status(pool, board, clock, needs, update or Update())
+        old = any(pod.template != template for pod in (*pods.outdated, *pods.draining))
+        status = self._status(pool, board, clock, needs, update or Update(), rolling=old)
         return Shape(wanted=wanted, actions=actions, status=status)
 
     def refused(self, pool: str, why: str, now: float) -> None:
@@ -184,7 +188,14 @@ class Scaler:
         return max(0, 1 - unproved) if starts.waves else MOST_AT_ONCE
 
     def _status(
-        self, pool: WorkerPool, board: Board, clock: Clock, needs: int, update: Update
+        self,
+        pool: WorkerPool,
+        board: Board,
+        clock: Clock,
+        needs: int,
+        update: Update,
+        *,
+        rolling: bool,
     ) -> WorkerPoolStatus:
         mine = board.pods_of(pool.name)
         staying = [
@@ -200,10 +211,11 @@ class Scaler:
             busy=sum(held.stage in AT_THE_SITE for pod in heard for held in pod.held.values()),
             wanted=needs,
             image=update.image or pool.status.image,
+            previous_image=update.previous or pool.status.previous_image,
             selector=f"{LABEL_POOL}={pool.name}",
             conditions=[
                 *self._conditions(pool, staying, ready, clock),
-                *_updated(pool, update, clock),
+                *_updated(pool, update, clock, rolling=rolling),
             ],
         )
 
@@ -231,18 +243,27 @@ class Scaler:
         return found
 
 
-def _updated(pool: WorkerPool, update: Update, clock: Clock) -> list[Condition]:
+def _updated(pool: WorkerPool, update: Update, clock: Clock, *, rolling: bool) -> list[Condition]:
     """Of a pool with a canary: whether its pods have the image that is wanted."""
     verdict, canary = update.verdict, pool.spec.canary
     if canary is None:
         return []
-    if verdict is None or verdict.state is State.PASSED:
-        return [_condition(pool, UPDATED, "", "", clock, good="UpToDate")]
-    if verdict.state is State.FAILED:
-        why = f"Pods keep {update.image}, since {verdict.image} failed. {verdict.why}"
+    if verdict is not None and verdict.state is State.FAILED and update.image != update.wanted:
+        why = (
+            f"Pods keep {update.image}, since {verdict.image} failed. {verdict.why}"
+            " It is tried again within an hour; without `canary` it is taken as it is."
+        )
         return [_condition(pool, UPDATED, verdict.state, why, clock, good="")]
-    why = f"{verdict.image} has to fetch {len(canary.links)} links first; pods keep {update.image}."
-    return [_condition(pool, UPDATED, verdict.state, why, clock, good="", known=False)]
+    if update.image != update.wanted:
+        why = (
+            f"{update.wanted} has to fetch {len(canary.links)} links first;"
+            f" pods keep {update.image}."
+        )
+        return [_condition(pool, UPDATED, State.CHECKING, why, clock, good="", known=False)]
+    if rolling:
+        why = f"Pods are replaced by those of {update.image}."
+        return [_condition(pool, UPDATED, "Updating", why, clock, good="", known=False)]
+    return [_condition(pool, UPDATED, "", "", clock, good="UpToDate")]
 
 
 def _condition(

@@ -265,3 +265,51 @@ def test_a_fault_of_ours_names_what_to_ask_by() -> None:
     over = job(status_phase="Failed", status_reason=FailureReason.INTERNAL)
     for language in CATALOGUES:
         assert "`job-u1`" in rendering.failed(over, language).content
+
+
+def listed(**more: Any) -> MediaJob:
+    entries = [
+        {"url": "https://a.example/1", "title": "*One* @everyone", "seconds": 3725.0},
+        {"url": "https://a.example/" + "2" * 300},
+    ]
+    return job(
+        "u3",
+        delivery={"discord": {"channelId": "1", "requesterId": "2", **more.pop("where", {})}},
+        status_phase="Failed",
+        status_reason="Playlist",
+        status_playlist={"title": "All of it", "count": 2, "entries": entries, **more},
+    )
+
+
+def test_a_playlist_is_told_with_a_menu_that_discord_takes() -> None:
+    """Labels of at most a hundred characters, none empty; a label is never markup."""
+    for language in CATALOGUES:
+        reply = rendering.failed(listed(), language)
+        assert "All of it" in reply.content
+        assert ["first", "remove"] == acts(reply)
+        assert reply.menu is not None
+        assert ["*One* @everyone", "1:02:05"] == [
+            reply.menu.options[0].label,
+            reply.menu.options[0].description,
+        ]
+        assert all(1 <= len(each.label) <= 100 for each in reply.menu.options)
+        assert 2 == reply.menu.most
+    private = rendering.failed(listed(where={"private": True}), EN).menu
+    assert private is not None
+    assert 1 == private.most
+
+
+def test_a_list_with_an_age_limit_is_told_only_where_it_belongs() -> None:
+    reply = rendering.failed(listed(ageLimit=18), EN)
+    assert reply.menu is None
+    assert "All of it" not in reply.content
+    assert ["remove"] == acts(reply)
+    fitting = rendering.failed(listed(ageLimit=18, where={"ageRestricted": True}), EN)
+    assert fitting.menu is not None
+
+
+def test_what_an_automatic_moderator_might_mind_is_left_out_of_a_list() -> None:
+    reply = rendering.failed(listed(), EN, plain=True)
+    assert "All of it" not in reply.content
+    assert reply.menu is not None
+    assert "a.example/1" == reply.menu.options[0].label

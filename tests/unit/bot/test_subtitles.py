@@ -15,7 +15,13 @@ from trawler_crds.media_job import Media
     [
         *[("en", ["en"]), ("EN", ["en"]), ("pt-BR", ["pt-BR"]), ("en, de", ["en", "de"])],
         *[("German", ["de"]), ("deutsch", ["de"]), ("Englisch;French", ["en", "fr"])],
-        *[("日本語", ["ja"]), ("en en de", ["en", "de"]), ("gsw", ["gsw"])],
+        *[
+            ("日本語", ["ja"]),
+            ("English and German", ["en", "de"]),
+            ("norsk", ["nb"]),
+            ("en en de", ["en", "de"]),
+            ("gsw", ["gsw"]),
+        ],
     ],
 )
 def test_they_are_read_as_people_write_them(text: str, tags: list[str]) -> None:
@@ -23,7 +29,7 @@ def test_they_are_read_as_people_write_them(text: str, tags: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", " ", ",", "klingon", "e", "../x", "en/../../x", "a b c d e f g h i"]
+    "text", ["", " ", ",", "klingon", "the qqx", "e", "../x", "en/../../x", "a b c d e f g h i"]
 )
 def test_what_is_no_language_is_refused(text: str) -> None:
     with pytest.raises(BadLanguage):

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from yt_dlp.utils import InAdvancePagedList, LazyList, OnDemandPagedList
 
+from trawler_crds.media_job import Limits, Media
 from trawler_worker.fetcher.engines.gallery_messages import playlist
-from trawler_worker.fetcher.engines.ytdlp_lists import watched
+from trawler_worker.fetcher.engines.ytdlp_lists import Watch
 from trawler_worker.fetcher.errors import FetchError, IsPlaylist
+from trawler_worker.protocol import Fetch
 
 Entry = dict[str, Any]
 
@@ -35,10 +37,20 @@ SHAPES: dict[str, Callable[[], Any]] = {
 }
 
 
+def wish() -> Fetch:
+    url = "https://site.example/all"
+    return Fetch(job="u-1", url=url, media=Media(), engines=[], limits=Limits(), seconds=9)
+
+
+def watched(gone_on: list[Any], age: int | None = None) -> Callable[[Any], Any]:
+    return Watch(gone_on.append, wish(), lambda _: age).judged
+
+
 def judged(entries: Any, **more: Any) -> list[Any]:
     """What yt-dlp would go on with. Raises IsPlaylist."""
     gone_on: list[Any] = []
-    watched(gone_on.append)({"_type": "playlist", "entries": entries, "title": "All", **more})
+    page = {"webpage_url": "https://site.example/all", "id": "all", "title": "All"}
+    watched(gone_on)({"_type": "playlist", "entries": entries, **page, **more})
     return gone_on
 
 
@@ -87,14 +99,63 @@ def test_an_album_is_gone_on_with_and_nothing_of_it_is_lost(entries: Any) -> Non
         assert [video(0), video(1)] == list(gone_on["entries"])
 
 
-@pytest.mark.parametrize(("count", "is_list"), [(2, False), (10, False), (11, True)])
-def test_a_page_that_shows_a_few_videos_of_others_is_one_post(count: int, is_list: bool) -> None:  # noqa: FBT001
+POST = {"extractor_key": "Tumblr", "webpage_url": "https://blog.example/post/1"}
+PAGE = {"extractor_key": "Generic"}
+FEED = {"extractor_key": "Generic", "id": "https://site.example/all"}
+
+
+@pytest.mark.parametrize(
+    ("page", "count", "what"),
+    [
+        *[(PAGE, 20, "album"), (PAGE, 21, "list"), (FEED, 10, "album"), (FEED, 11, "list")],
+        *[(POST, 10, "album"), (POST, 11, "list"), ({"extractor_key": "Tube"}, 2, "list")],
+        ({"extractor_key": "Tube", "webpage_url": "https://www.site.example/list"}, 2, "list"),
+    ],
+)
+def test_what_shows_a_few_videos_of_others_is_one_post(
+    page: dict[str, Any], count: int, what: str
+) -> None:
+    """A page as many as a job may have, a post of a known site some of other sites, a feed some."""
     entries = [reference(n) for n in range(count)]
-    if is_list:
+    if what == "list":
         with pytest.raises(IsPlaylist):
-            judged(entries, extractor_key="Generic")
+            judged(entries, **page)
     else:
-        assert judged(entries, extractor_key="Generic")
+        assert judged(entries, **page)
+
+
+def test_a_list_beside_a_video_does_not_take_its_place() -> None:
+    """What an album holds is gone on with as it is."""
+    gone_on: list[Any] = []
+    inner = {"_type": "playlist", "entries": [reference(n) for n in range(40)]}
+    outer = {"_type": "playlist", "entries": [video(1), reference(2)]}
+
+    def process(found: Any) -> None:
+        gone_on.append(found)
+        if found is outer:
+            watch.judged(inner)
+
+    watch = Watch(process, wish(), lambda _: None)
+    watch.judged(outer)
+    assert [outer, inner] == gone_on
+    with pytest.raises(IsPlaylist):
+        watch.judged(inner)
+
+
+def test_an_age_limit_is_that_of_the_list_its_entries_or_its_site() -> None:
+    entries = [reference(n) for n in range(3)]
+
+    def age(site: int | None, **said: Any) -> int | None:
+        with pytest.raises(IsPlaylist) as found:
+            watched([], site)({"_type": "playlist", "entries": entries, **said})
+        assert found.value.playlist is not None
+        return found.value.playlist.age_limit
+
+    assert 16 == age(None, age_limit=16)
+    assert 16 == age(16)
+    assert age(None) is None
+    entries[1]["age_limit"] = 18
+    assert 18 == age(16)
 
 
 @pytest.mark.parametrize(
@@ -112,8 +173,8 @@ def test_what_nobody_could_ask_for_is_not_offered(url: Any) -> None:
 
 def test_a_single_video_is_none_of_our_business() -> None:
     gone_on: list[Any] = []
-    watched(gone_on.append)({"_type": "video", "id": "x"})
-    watched(gone_on.append)({"_type": "multi_video", "entries": [reference(n) for n in range(40)]})
+    watched(gone_on)({"_type": "video", "id": "x"})
+    watched(gone_on)({"_type": "multi_video", "entries": [reference(n) for n in range(40)]})
     assert 2 == len(gone_on)
 
 

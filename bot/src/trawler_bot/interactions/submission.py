@@ -169,26 +169,37 @@ class RequestService:
         where = job.spec.delivery.discord if job.spec.delivery else None
         playlist = job.status.playlist
         entries = playlist.entries if playlist is not None else []
-        links = [_entry(entries[at].url) for at in chosen[:MOST_AT_ONCE] if at < len(entries)]
-        wanted = [link for link in links if link is not None]
-        if where is None or not wanted:
+        places = [at for at in chosen[:MOST_AT_ONCE] if at < len(entries)]
+        wanted = {at: link for at in places if (link := self._entry(entries[at].url)) is not None}
+        if where is None or not places:
             await reply_ephemeral(interaction, say(to, Key.EXPIRED))
             return
-        for link in wanted:
-            if not await self._is_public(interaction, link, to):
-                return
+        if not wanted:
+            await reply_ephemeral(interaction, say(to, Key.PRIVATE_ADDRESS))
+            return
         private = where.private or rights.is_forced_private(interaction)
         if await self._hindered(interaction, to, private=private, by_press=True):
             return
         like = DownloadRequest("", job.spec.media, spoiler=where.spoiler, private=private)
         if private or rights.is_external(interaction):
             # the answer itself is the only message that only this person sees, or that we may write
-            await self._begin(interaction, ids.job(interaction.id), wanted[0], like, to)
+            first = next(iter(wanted.values()))
+            await self._begin(interaction, ids.job(interaction.id), first, like, to)
             return
         await reply_ephemeral(interaction, say(to, Key.PICKING, count=len(wanted)))
-        jobs = await self._make_all(interaction, wanted, like)
-        await edit_reply(interaction, _picked(len(jobs), len(wanted), to))
+        names = [ids.entry(job.name, at) for at in wanted]
+        jobs = await self._make_all(interaction, list(wanted.values()), like, names=names)
+        await edit_reply(interaction, _picked(len(jobs), len(places), to))
         await self._follow_all(interaction, jobs)
+
+    def _entry(self, url: str) -> Link | None:
+        """What a site lists, judged like what people type."""
+        try:
+            link = urls.normalise(url)
+            urls.require_public(link, self._rules.egress)
+        except BadLink:
+            return None
+        return link
 
     async def _follow_all(
         self, interaction: discord.Interaction, jobs: list[tuple[MediaJob, Link]]
@@ -219,22 +230,32 @@ class RequestService:
         return True
 
     async def _make_all(
-        self, interaction: discord.Interaction, wanted: list[Link], like: DownloadRequest
+        self,
+        interaction: discord.Interaction,
+        wanted: list[Link],
+        like: DownloadRequest,
+        *,
+        names: list[str] | None = None,
     ) -> list[tuple[MediaJob, Link]]:
-        """Those that could be made, all at once, each asked for like this; the others are not there."""
-        names = [ids.job(interaction.id, at) for at in range(1, len(wanted) + 1)]
+        """Those that could be made, all at once, each asked for like this; the others are not there. By `names` two
+        presses are one, as long as the first has not ended.
+        """
+        own = [ids.job(interaction.id, at) for at in range(1, len(wanted) + 1)]
 
-        async def make(name: str, link: Link) -> MediaJob | None:
+        async def make(name: str, other: str, link: Link) -> MediaJob | None:
             one = replace(like, text=link.written)
             spec = requests.spec(interaction, link, one, fit=self._fit(interaction))
             try:
-                return await self._services.jobs.create(name, spec)
+                made = await self._services.jobs.create(name, spec)
+                if name != other and delivered(made):  # it is wanted once more
+                    made = await self._services.jobs.create(other, spec)
             except (ApiAway, Refused, Missing) as error:
                 log.warning("not_accepted", extra={"error": str(error)})
                 self._tracker.disown(name)
                 return None
+            return made
 
-        made = await asyncio.gather(*map(make, names, wanted))
+        made = await asyncio.gather(*map(make, names or own, own, wanted))
         return [(job, link) for job, link in zip(made, wanted, strict=True) if job is not None]
 
     async def ask_again(self, interaction: discord.Interaction, number: int) -> None:
@@ -491,14 +512,6 @@ async def _answer(interaction: discord.Interaction, job: MediaJob) -> int | None
         return None
     reach(CrashPoint.BOT_ANSWERED)
     return made.message_id
-
-
-def _entry(url: str) -> Link | None:
-    """What a site lists, judged like what people type."""
-    try:
-        return urls.normalise(url)
-    except BadLink:
-        return None
 
 
 def _objection(error: BadLink, to: Language) -> str:

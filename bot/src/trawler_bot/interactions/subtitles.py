@@ -13,6 +13,7 @@ COMMON: Final = (
     *("bg", "hr", "el", "tr", "ru", "uk", "ar", "he", "hi", "id", "th", "vi", "ja", "ko", "zh"),
 )
 """What is offered; any other tag may be typed."""
+_BETWEEN: Final = frozenset(["and", "und", "+", "&"])
 _TAG: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,3}")
 
 
@@ -22,7 +23,13 @@ class BadLanguage(ValueError):
 
 def parse(text: str) -> list[str]:
     """Tags, in their order. Raises BadLanguage."""
-    words = [word.strip() for word in re.split(r"[,;/]+|\s+", text) if word.strip()]
+    parts = [part.strip() for part in re.split(r"[,;/]+", text) if part.strip()]
+    words = [
+        word
+        for part in parts
+        for word in ([part] if part.casefold() in _NAMES else part.split())
+        if word.casefold() not in _BETWEEN
+    ]
     found = list(dict.fromkeys(_tag(word) for word in words))
     if not 0 < len(found) <= MOST:
         raise BadLanguage(text)
@@ -36,6 +43,8 @@ def _tag(word: str) -> str:
     if not _TAG.fullmatch(word):
         raise BadLanguage(word)
     first, dash, rest = word.partition("-")
+    if not i18n.is_language(first):
+        raise BadLanguage(word)
     return first.lower() + dash + rest
 
 
@@ -60,11 +69,12 @@ def offered(typed: str, locale: str, to: Language) -> list[tuple[str, str]]:
 
 def _every_name() -> dict[str, str]:
     """In each language that we speak, and in its own."""
-    return {
+    named = {
         i18n.language_name(to, tag).casefold(): tag
         for tag in COMMON
         for to in (*CATALOGUES, Language(tag))
     }
+    return named | {"norwegian": "nb", "norwegisch": "nb", "norsk": "nb", "no": "nb"}
 
 
 _NAMES: Final = _every_name()

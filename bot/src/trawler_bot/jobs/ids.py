@@ -16,6 +16,11 @@ def job(interaction_id: int, number: int = 0) -> str:
     return f"d-{interaction_id}" + (f"-{number}" if number else "")
 
 
+def entry(job_name: str, place: int) -> str:
+    """The MediaJob of what a list has at a place: who chooses it twice asks for it once."""
+    return f"{job_name}-e{place}"
+
+
 def again(job_name: str) -> str:
     """The next job that takes over a message: two presses on one button make one job."""
     base, _, number = job_name.rpartition("-r")

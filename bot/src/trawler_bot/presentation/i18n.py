@@ -208,6 +208,11 @@ def language_name(to: Language, tag: str) -> str:
         return tag
 
 
+def is_language(tag: str) -> bool:
+    """Whether there is a language with this code."""
+    return tag.lower() in CATALOGUES[ENGLISH].locale.languages
+
+
 def size(to: Language, count: int) -> str:
     """Bytes for a person, in Discord's units, whose MB are 1,048,576 bytes: 842 B, 7.4 MB, 10 MB."""
     units = ("B", "KB", "MB", "GB", "TB")

@@ -330,6 +330,8 @@ def failed(
         words, acts = _why(job, to), _acts_after_failure(job)
     if shown is None:
         if job.status.playlist is not None and job.status.playlist.entries:
+            if not may_show(job, job.status.playlist.age_limit):
+                return age_restricted(job, to)
             return _listed(job, job.status.playlist, to, plain=plain)
         return _reply(job, to, words.split("\n"), (*acts, Act.REMOVE), plain=plain)
     others = [act for act in acts_after(shown.job) if act is not Act.RETRY]

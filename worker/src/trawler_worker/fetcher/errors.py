@@ -54,10 +54,10 @@ class FetchError(Exception):
 class IsPlaylist(FetchError):
     """The address is no single thing. None of it was fetched."""
 
-    def __init__(self, playlist: Playlist) -> None:
-        count = f" of {playlist.count}" if playlist.count else ""
-        said = f"This is a list{count}. Ask for one of the things in it."
-        super().__init__(FailureReason.PLAYLIST, said, playlist=playlist)
+    def __init__(self, playlist: Playlist, *, elsewhere: bool = False) -> None:
+        count = f" of {playlist.count} entries" if playlist.count else ""
+        said = f"This is a list{count}. Ask for one of them."
+        super().__init__(FailureReason.PLAYLIST, said, playlist=playlist, elsewhere=elsewhere)
 
 
 class NotTaken(FetchError):

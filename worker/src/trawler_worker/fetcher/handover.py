@@ -8,7 +8,7 @@ from trawler_worker.fetcher.errors import FetchError
 
 _R = FailureReason
 TELLING: Final = (
-    *(_R.UNAVAILABLE, _R.TOO_LARGE, _R.THROTTLED, _R.NEEDS_LOGIN, _R.NOTHING_FOUND),
+    *(_R.PLAYLIST, _R.UNAVAILABLE, _R.TOO_LARGE, _R.THROTTLED, _R.NEEDS_LOGIN, _R.NOTHING_FOUND),
     *(_R.TOO_SLOW, _R.SITE_ERROR, _R.INTERNAL, _R.NOT_SUPPORTED),
 )
 """The more telling reason first: that a video is private says more than that an engine could not read its page. What

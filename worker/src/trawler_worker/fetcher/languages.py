@@ -1,7 +1,7 @@
 """Languages: as people ask for them (BCP 47), and as sites and containers call them. Pure."""
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 from yt_dlp.utils import ISO639Utils
@@ -30,6 +30,8 @@ _BIBLIOGRAPHIC: Final = {
 }
 """Codes of ISO 639-2/B, of which containers are full."""
 UNKNOWN: Final = "und"
+_ALIKE: Final = {"no": ("nb", "nn"), "nb": ("no", "nn"), "nn": ("no", "nb")}
+"""Norwegian, as one and as two (ISO 639-3, macrolanguages)."""
 
 
 def tag(code: str | None) -> str:
@@ -51,15 +53,6 @@ def best(wanted: str, offered: Iterable[str]) -> str | None:
     known = {tag(each).lower(): each for each in reversed(list(offered))}
     kinds = [each for each in sorted(known) if each.startswith(f"{wider}-")]
     mine = [each for each in kinds if each.startswith(f"{asked}-")]
-    found = next((each for each in (asked, *mine, wider, *kinds) if each in known), None)
+    alike = _ALIKE.get(wider, ())
+    found = next((each for each in (asked, *mine, wider, *kinds, *alike) if each in known), None)
     return known[found] if found is not None else None
-
-
-def chosen(wanted: Collection[str], offered: Collection[str]) -> dict[str, str]:
-    """Which of the offered languages are meant, by what they are called where people read it; in the order of the wish."""
-    found: dict[str, str] = {}
-    for each in wanted:
-        one = best(each, offered)
-        if one is not None and one not in found.values():
-            found[tag(one)] = one
-    return found

@@ -53,7 +53,7 @@ def prove_all(found: Found, order: Fetch, *, scratch: Path, moved: Moved) -> lis
     prover = _Prover(found, order, scratch, moved)
     made = [each for file in different for each in prover.prove(file)]
     if order.media.subtitles and not prover.spoken:
-        raise texts.missing(list(found.languages))
+        raise texts.missing(prover.languages | {*found.languages})
     if len(made) > limits.max_files:
         raise FetchError(
             FailureReason.TOO_LARGE,
@@ -120,6 +120,8 @@ class _Prover:
         self._converter = Converter(order, moved, self._tags)
         self.spoken = False
         """Whether there are subtitles of at least one file."""
+        self.languages: set[str] = set()
+        """Of the subtitles inside of the files."""
 
     def prove(self, file: Fetched) -> list[_Made]:
         """What becomes of one file: with its original, its subtitles and its picture where those are wanted. Raises
@@ -138,6 +140,7 @@ class _Prover:
         _fits_the_wish(seen, media)
         spoken = texts.wanted(file, path, seen, media)
         self.spoken = self.spoken or bool(spoken)
+        self.languages |= texts.inside(seen)
         original = _Made(
             path=path, seen=seen, verified=verified, called=file.called, caption=file.caption
         )

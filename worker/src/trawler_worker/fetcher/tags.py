@@ -8,14 +8,16 @@ MOST: int = 1000
 
 
 def words(source: Source, about: About, url: str) -> tuple[str, ...]:
-    """As ffmpeg is told; all of it was cleaned where it came in."""
+    """As ffmpeg is told; all of it was cleaned where it came in. Of the address that was asked for only what leads
+    there: its query may be signed, or somebody's own.
+    """
     said = {
         "title": source.title,
         "artist": source.author,
         "date": about.published,
         "description": about.description and about.description[:MOST],
         "copyright": about.licence,
-        "comment": source.page or url,
+        "comment": source.page if source.page not in {None, url} else url.partition("?")[0],
     }
     return tuple(
         word for name, value in said.items() if value for word in ("-metadata", f"{name}={value}")

@@ -1,14 +1,14 @@
 """The subtitles of one film: those that its site sent along, else those inside of it."""
 
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 from trawler_crds.failures import FailureReason
-from trawler_crds.media_job import DeliverAs, Media
+from trawler_crds.media_job import MOST_LANGUAGES, DeliverAs, Media
 from trawler_worker.fetcher import ffmpeg, languages
 from trawler_worker.fetcher.conversion.film import Part
 from trawler_worker.fetcher.engines.base import Fetched
@@ -42,20 +42,28 @@ class Written:
 
 
 def wanted(file: Fetched, path: Path, seen: Inspected, media: Media) -> list[Spoken]:
-    """In the languages that were asked for, as far as there are any; of a part only what is said in it. Raises
-    FetchError.
+    """In the languages that were asked for, as far as there are any that can be read; of a part only what is said in
+    it. Raises FetchError.
     """
     if not media.subtitles:
         return []
     read = _library().read
-    found = dict(_sources(file, path, seen, media.subtitles))
     spoken = []
-    for language, source in found.items():
-        subtitles: Subtitles = read(source)
+    for language, source in dict(_sources(file, path, seen, media.subtitles)).items():
+        try:
+            subtitles: Subtitles = read(source)
+        except FetchError:
+            continue  # broken in one language, there may be another one
         if media.clip is not None:
             subtitles.cut(Part(media.clip.start_seconds, media.clip.end_seconds))
         spoken.append(Spoken(language=language, path=source, subtitles=subtitles))
     return spoken
+
+
+def inside(seen: Inspected) -> set[str]:
+    """Languages of the subtitles inside of a file."""
+    found = {languages.tag(each.language) for each in seen.inside.texts if each.codec in _LETTERS}
+    return found - {languages.UNKNOWN}
 
 
 def _sources(
@@ -86,17 +94,19 @@ def write(spoken: Sequence[Spoken], media: Media) -> list[Written]:
     written = []
     for each in spoken:
         path, kind = each.path, each.subtitles.format
+        if not each.subtitles.lines:
+            continue  # nothing is said in this part
         if media.deliver_as is DeliverAs.PLAYABLE or media.clip is not None:
             assert kinds is not None
             path, kind = path.with_name(f"{path.stem}-made.srt"), kinds.SRT
-            if not each.subtitles.write_srt(path):
-                continue  # nothing is said in this part
+            each.subtitles.write_srt(path)
         written.append(Written(language=each.language, path=path, format=kind))
     return written
 
 
-def missing(known: list[str]) -> FetchError:
+def missing(known: Collection[str]) -> FetchError:
     """None of the languages that were asked for is there; these are."""
+    known = sorted(known)[:MOST_LANGUAGES]
     said = (
         f"There are subtitles only in: {', '.join(known)}." if known else "There are no subtitles."
     )

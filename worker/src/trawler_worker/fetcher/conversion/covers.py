@@ -23,19 +23,21 @@ LONG: Final = 120.0
 """Seconds from which one picture says little of a film."""
 COLUMNS: Final = 4
 _CELL: Final = 320
-_MOST_PIXELS: Final = 30_000_000
+_MOST_PIXELS: Final = 12_000_000
+_KINDS: Final = ("JPEG", "PNG", "WEBP", "GIF", "AVIF")
 
 
 def of_site(path: Path, out: Path, *, side: int = MOST_SIDE) -> bool:
     """The site's own picture as JPEG; False where it is none."""
     try:
-        with opened(path) as picture:
+        with opened(path, kinds=_KINDS) as picture:
+            picture.draft("RGB", (side, side))  # a JPEG is read at a fraction of its size
             if picture.width * picture.height > _MOST_PIXELS:
                 return False
             ImageOps.exif_transpose(picture, in_place=True)
             picture.thumbnail((side, side))
             _plain(picture).save(out, "JPEG", quality=QUALITY)
-    except FetchError:
+    except (FetchError, MemoryError):
         return False
     return True
 
@@ -51,7 +53,7 @@ def inside(path: Path, seen: Inspected, out: Path) -> bool:
                 if each.disposition & av.stream.Disposition.attached_pic
             )
             raw.write_bytes(bytes(next(f.demux(stream))))
-    except (av.error.FFmpegError, OSError, StopIteration):
+    except (av.error.FFmpegError, OSError, StopIteration, MemoryError):
         return False
     return of_site(raw, out, side=COVER_SIDE)
 
@@ -62,8 +64,8 @@ def of_film(path: Path, seen: Inspected, out: Path) -> bool:
     count = COLUMNS * COLUMNS if seconds >= LONG else 1
     times = [seconds * (at + 0.5) / count for at in range(count)]
     try:
-        found = list(_frames(path, seen, times))
-    except (av.error.FFmpegError, OSError):
+        found = [_small(each) if count > 1 else each for each in _frames(path, seen, times)]
+    except (av.error.FFmpegError, OSError, MemoryError):
         return False
     if not found:
         return False
@@ -100,15 +102,21 @@ def _upright(picture: Image.Image, seen: Inspected) -> Image.Image:
     return _plain(picture)
 
 
+def _small(picture: Image.Image) -> Image.Image:
+    """One of many: no larger than it is shown on a sheet."""
+    picture.thumbnail((_CELL, 2 * _CELL))
+    return picture
+
+
 def _sheet(pictures: list[Image.Image]) -> Image.Image:
     """All of them, in lines of four."""
     wide, high = pictures[0].size
-    cell = (_CELL, max(2, round(_CELL * high / wide)))
+    cell = (_CELL, min(2 * _CELL, max(2, round(_CELL * high / wide))))
     lines = math.ceil(len(pictures) / COLUMNS)
     sheet = Image.new("RGB", (cell[0] * COLUMNS, cell[1] * lines))
     for at, picture in enumerate(pictures):
         place = (at % COLUMNS * cell[0], at // COLUMNS * cell[1])
-        sheet.paste(picture.resize(cell), place)
+        sheet.paste(ImageOps.pad(picture, cell), place)
     return sheet
 
 

@@ -82,10 +82,10 @@ def _mode(picture: Image.Image) -> str:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
+def opened(path: Path, *, kinds: tuple[str, ...] | None = None) -> Iterator[Image.Image]:
     """Raises FetchError where it cannot be read."""
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=kinds) as picture:
             yield picture
     except FetchError:
         raise

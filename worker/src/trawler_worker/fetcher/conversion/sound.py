@@ -1,6 +1,7 @@
 """Sound by itself, with what it is called and its cover."""
 
 import base64
+import importlib
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,8 +23,8 @@ _ENCODERS: Final = {
 }
 _WITH_PICTURE: Final = frozenset([AudioFormat.MP3, AudioFormat.M4A, AudioFormat.FLAC])
 _FRONT: Final = 3
-_MOST_WORD: Final = 120_000
-"""Of 131,072 bytes (Linux, MAX_ARG_STRLEN)."""
+_MOST_PICTURE: Final = 90_000
+"""Bytes; in base64 it has to stay below the 131,072 of one word of a command (Linux, MAX_ARG_STRLEN)."""
 _CODECS: Final = {
     "mp3": AudioFormat.MP3,
     "mp3float": AudioFormat.MP3,
@@ -53,6 +54,7 @@ def extract(
     target = wanted or own or AudioFormat.M4A
     encoder, muxer, extension = _ENCODERS[target]
     out = path.with_name(f"{path.stem}-{'part' if part else 'audio'}.{extension}")
+    cover = _fitting(cover, target)
     inputs = [
         ffmpeg.Input(path=path, kind=seen.kind, options=part.options if part else ()),
         *([ffmpeg.Input(path=cover, kind=JPEG)] if cover and target in _WITH_PICTURE else []),
@@ -78,12 +80,21 @@ def _picture(target: AudioFormat, cover: Path | None) -> list[str]:
     return []
 
 
+def _fitting(cover: Path | None, target: AudioFormat) -> Path | None:
+    """The picture as it goes into a format; into Opus as a word of a command, so a small one."""
+    if cover is None or target is not AudioFormat.OPUS or cover.stat().st_size < _MOST_PICTURE:
+        return cover
+    covers = importlib.import_module("trawler_worker.fetcher.conversion.covers")
+    small = cover.with_name(f"{cover.stem}-small.jpg")
+    for side in (600, 400, 250):
+        if covers.of_site(cover, small, side=side) and small.stat().st_size < _MOST_PICTURE:
+            return small
+    return None
+
+
 def _block(picture: bytes) -> str:
-    """A picture among the words of an Ogg (RFC 9639, section 8.8, and Vorbis' convention for it): none where it is more
-    than one word of a command may be long.
-    """
+    """A picture among the words of an Ogg (RFC 9639, section 8.8, and Vorbis' convention for it)."""
     kind, description = b"image/jpeg", b""
     head = struct.pack(">II", _FRONT, len(kind)) + kind + struct.pack(">I", len(description))
     block = head + struct.pack(">IIIII", 0, 0, 0, 0, len(picture)) + picture
-    text = base64.b64encode(block).decode()
-    return text if len(text) < _MOST_WORD else ""
+    return base64.b64encode(block).decode()

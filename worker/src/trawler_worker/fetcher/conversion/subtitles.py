@@ -1,11 +1,13 @@
 """Subtitles: read in whatever way a site writes them, cut to a part, and written as every player reads them.
 
-They are text from a site: read by a library, with bounds, and never by a program that follows what they name.
+They are text from a site: read with bounds, and never by a program that follows what they name. SRT and WebVTT are taken
+apart here, line by line; what has looks (ASS) or is XML (TTML) by a library.
 """
 
 import html
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -16,14 +18,28 @@ from trawler_crds.failures import FailureReason
 from trawler_worker.fetcher.conversion.film import Part
 from trawler_worker.fetcher.errors import FetchError
 
-MOST_BYTES: Final = 8 * 1024 * 1024
+MOST_BYTES: Final = 2 * 1024 * 1024
 """A film of three hours has some 200 KB."""
-MOST_LINES: Final = 50_000
+MOST_LINES: Final = 20_000
+MOST_WORDS: Final = 500
+"""Characters that are said at once; what reads them must not meet a book in one line."""
+AT_ONCE: Final = 12
+"""Lines that are drawn into one picture."""
 SIZE: Final = 16
 """Of letters, where the subtitles do not say: of a picture that is 288 high (libass)."""
 _HEAD: Final = 4096
-_BLANK: Final = re.compile(r"\n[ \t]*\n")
-_SPANS: Final = re.compile(r"<(?:[\d:.]+|/?(?:v|c|lang|ruby|rt)\b[^>]{0,200})>")
+_LONGEST: Final = 100 * 3600 * 1000
+_TIME: Final = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})[.,](\d{1,3})"
+_TIMES: Final = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s.*)?")
+_TAG: Final = re.compile(r"<(/?)([A-Za-z\d:.]{1,40})(?:[ .][^<>]{0,200})?>")
+_KEPT: Final = frozenset("ibu")
+_OLD_TTML: Final = re.compile(r"http://www\.w3\.org/200\d/\d\d/ttaf1(?=[\"'])")
+_BLOCK: Final = re.compile(r"\{[^{}]{0,500}\}")
+_LOOKS: Final = re.compile(
+    r"\\(?:[ibus]\d?|an\d|[1-4]?c&H[0-9A-Fa-f]{1,8}&|pos\([\d.,\s-]{1,30}\))(?=[\\}])"
+)
+"""What is kept of how a line wants to be drawn: nothing that moves, blurs, cuts or draws."""
+_DRAWING: Final = re.compile(r"\\p[1-9]")
 
 
 class TextFormat(StrEnum):
@@ -48,57 +64,78 @@ _TYPES: Final = {
 
 
 @dataclass(frozen=True)
+class Line:
+    """What is said from when to when (milliseconds): words, with <i>, <b> and <u> for how."""
+
+    start: int
+    end: int
+    words: str
+
+
+@dataclass
 class Subtitles:
     """What is said when."""
 
     format: TextFormat
-    lines: pysubs2.SSAFile
+    lines: list[Line]
+    styled: pysubs2.SSAFile | None = None
+    """The same with the looks that it has of its own."""
 
     def cut(self, part: Part) -> None:
         """Keep those of a part, from its beginning on."""
         start, end = round(part.start * 1000), round(part.end * 1000)
-        kept = [line for line in self.lines if line.end > start and line.start < end]
-        for line in kept:
-            line.start, line.end = max(0, line.start - start), min(line.end, end) - start
-        self.lines.events = kept
+        self.lines = [
+            replace(line, start=max(0, line.start - start), end=min(line.end, end) - start)
+            for line in self.lines
+            if line.end > start and line.start < end
+        ]
+        if self.styled is not None:
+            kept = [each for each in self.styled if each.end > start and each.start < end]
+            for each in kept:
+                each.start, each.end = max(0, each.start - start), min(each.end, end) - start
+            self.styled.events = kept
 
     def write_srt(self, path: Path) -> bool:
         """As every player reads them; False where nothing is said."""
-        text = self.lines.to_string("srt")
-        if not text.strip():
-            return False
+        text = "\n".join(
+            f"{number}\n{_clock(line.start)} --> {_clock(line.end)}\n{line.words}\n"
+            for number, line in enumerate(self.lines, 1)
+        )
         path.write_text(text, encoding="utf-8", newline="\n")
-        return True
+        return bool(self.lines)
 
     def write_ass(self, path: Path) -> None:
-        """For drawing: with its own looks where it has some, but no fonts and pictures of its own."""
-        if self.format is not TextFormat.ASS:
-            self.lines.styles["Default"].fontsize = SIZE
-        self.lines.fonts_opaque.clear()
-        self.lines.graphics_opaque.clear()
-        path.write_text(self.lines.to_string("ass"), encoding="utf-8", newline="\n")
+        """For drawing: with some of its own looks where it has some, and no fonts and pictures of its own."""
+        made = self.styled or _plain(self.lines)
+        made.fonts_opaque.clear()
+        made.graphics_opaque.clear()
+        for style in made.styles.values():
+            style.fontsize = min(max(style.fontsize, 1.0), 96.0)
+            style.outline, style.shadow = min(style.outline, 4.0), min(style.shadow, 4.0)
+            style.scalex, style.scaley = min(style.scalex, 200.0), min(style.scaley, 200.0)
+            style.spacing = style.angle = 0.0
+        made.events = list(_drawable(made.events))
+        path.write_text(made.to_string("ass"), encoding="utf-8", newline="\n")
 
 
 def read(path: Path) -> Subtitles:
-    """Raises FetchError (SiteError) for what are no subtitles, or more than any film has."""
+    """Raises FetchError (SiteError) for what are no subtitles, or more than any film has. Where nothing is said there are
+    no lines.
+    """
     if path.stat().st_size > MOST_BYTES:
         raise _unreadable()
     text = _text(path.read_bytes())
     kind = _format(text)
     if kind is None:
         raise _unreadable()
-    try:
-        lines = pysubs2.SSAFile.from_string(
-            _cues(text) if kind is TextFormat.VTT else text, format_=kind.value
-        )
-    except Exception as error:  # whatever the library makes of hostile text
-        raise _unreadable() from error
-    if not 0 < len(lines) <= MOST_LINES:
+    styled = None
+    if kind in {TextFormat.ASS, TextFormat.TTML}:
+        styled = _by_library(text, kind)
+        text = styled.to_string("srt")
+    lines = sorted(_lines(text, kind), key=lambda line: line.start)
+    if len(lines) > MOST_LINES:
         raise _unreadable()
-    if kind in {TextFormat.VTT, TextFormat.TTML}:
-        for line in lines:
-            line.text = html.unescape(line.text)
-    return Subtitles(kind, lines)
+    return Subtitles(kind, lines, styled if kind is TextFormat.ASS else None)
 
 
 def _unreadable() -> FetchError:
@@ -124,17 +161,108 @@ def _format(text: str) -> TextFormat | None:
         return TextFormat.VTT
     if "[script info]" in head.lower():
         return TextFormat.ASS
-    if head.startswith("<") and "/ttml" in head:
+    if head.startswith("<") and ("/ttml" in head or "/ttaf1" in head):
         return TextFormat.TTML
-    return TextFormat.SRT if "-->" in head else None
+    return TextFormat.SRT if any(map(_TIMES.fullmatch, head.split("\n"))) else None
 
 
-def _cues(text: str) -> str:
-    """WebVTT with nothing but cues in it: notes, styles and names of cues are no words (W3C WebVTT, section 4)."""
-    cues = []
-    for block in _BLANK.split(text):
-        lines = block.split("\n")
-        at = next((number for number, line in enumerate(lines) if "-->" in line), None)
-        if at is not None:
-            cues.append("\n".join([lines[at], *(_SPANS.sub("", line) for line in lines[at + 1 :])]))
-    return "WEBVTT\n\n" + "\n\n".join(cues) + "\n"
+def _by_library(text: str, kind: TextFormat) -> pysubs2.SSAFile:
+    """No line is longer than a library reads in no time: some of its patterns take the square of it (seen)."""
+    lines = (
+        line[: 4 * MOST_WORDS] if kind is TextFormat.ASS else line for line in text.split("\n")
+    )
+    given = _OLD_TTML.sub("http://www.w3.org/ns/ttml", "\n".join(lines))
+    try:
+        found = pysubs2.SSAFile.from_string(given, format_=kind.value)
+    except Exception as error:  # whatever the library makes of hostile text
+        raise _unreadable() from error
+    found.events = [each for each in found.events if 0 <= each.start <= each.end < _LONGEST]
+    for each in found.events:
+        each.text = each.text[: 2 * MOST_WORDS]
+    if len(found.events) > MOST_LINES:
+        raise _unreadable()
+    return found
+
+
+def _lines(text: str, kind: TextFormat) -> Iterator[Line]:
+    """Cues of SRT or WebVTT: their words end at an empty line. Notes, styles and names of cues are no words (W3C WebVTT,
+    section 4).
+    """
+    times: re.Match[str] | None = None
+    words: list[str] = []
+    for line in [*text.split("\n"), ""]:
+        begins = _TIMES.fullmatch(line[:200]) if "-->" in line else None
+        if times is None:
+            times, words = begins, []
+            continue
+        if line.strip() and begins is None:
+            words.append(line)
+            continue
+        if begins is not None and words and words[-1].strip().isdecimal():
+            words.pop()  # the next one's number, where nobody left a line empty
+        found = _line(times, words, kind)
+        if found is not None:
+            yield found
+        times, words = begins, []
+
+
+def _line(times: re.Match[str], words: list[str], kind: TextFormat) -> Line | None:
+    start, end = _milliseconds(times.groups()[:4]), _milliseconds(times.groups()[4:])
+    said = "\n".join(words)[:MOST_WORDS]
+    said = _TAG.sub(_kept, said)
+    if kind is TextFormat.VTT:
+        said = html.unescape(said)
+    said = "\n".join(line.strip() for line in said.split("\n") if line.strip())
+    return Line(start, end, said) if said and start <= end < _LONGEST else None
+
+
+def _kept(tag: re.Match[str]) -> str:
+    """Slanted, bold and underlined stays; who speaks, and in which colour, does not."""
+    name = tag[2].partition(".")[0].lower()
+    return f"<{tag[1]}{name}>" if name in _KEPT else ""
+
+
+def _milliseconds(said: Iterable[str | None]) -> int:
+    hours, minutes, seconds, rest = said
+    whole = int(hours or 0) * 3600 + int(minutes or 0) * 60 + int(seconds or 0)
+    return whole * 1000 + int((rest or "0").ljust(3, "0"))
+
+
+def _clock(milliseconds: int) -> str:
+    seconds, rest = divmod(milliseconds, 1000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02}:{minutes:02}:{seconds:02},{rest:03}"
+
+
+def _plain(lines: Iterable[Line]) -> pysubs2.SSAFile:
+    """Words as they are drawn where nobody said how; none of them is a command."""
+    found = pysubs2.SSAFile()
+    found.styles["Default"].fontsize = SIZE
+    for line in lines:
+        words = line.words.replace("\\", "\u29f5").replace("{", "\\{").replace("}", "\\}")
+        words = re.sub(r"<(/?)([ibu])>", lambda t: f"{{\\{t[2]}{0 if t[1] else 1}}}", words)
+        found.append(pysubs2.SSAEvent(line.start, line.end, words.replace("\n", "\\N")))
+    return found
+
+
+def _drawable(events: Iterable[pysubs2.SSAEvent]) -> Iterator[pysubs2.SSAEvent]:
+    """Of what wants to be drawn: words, a few at once, and of their looks what costs nothing."""
+    under_way: list[int] = []
+    for event in sorted(events, key=lambda each: each.start):
+        if event.is_comment or _DRAWING.search(event.text):
+            continue
+        under_way = [end for end in under_way if end > event.start]
+        if len(under_way) >= AT_ONCE:
+            continue
+        under_way.append(event.end)
+        event.text = _BLOCK.sub(_looks, event.text)
+        event.effect = ""
+        yield event
+
+
+def _looks(block: re.Match[str]) -> str:
+    if block.start() and block.string[block.start() - 1] == "\\":
+        return block[0]  # a brace that is a word
+    kept = "".join(_LOOKS.findall(block[0]))
+    return f"{{{kept}}}" if kept else ""

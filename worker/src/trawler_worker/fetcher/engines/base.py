@@ -1,5 +1,6 @@
 """What an engine is: Direct, Cobalt, YtDlp and GalleryDl."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +21,13 @@ class Report(Waiter, Protocol):
     def told(self, title: str | None, thumbnail: str | None, age_limit: int | None) -> None:
         """What the site says of it, before the bytes come."""
         ...
+
+
+Picture = Callable[[], Path | None]
+
+
+def no_picture() -> None:
+    """Where a site has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +55,8 @@ class Fetched:
     """It was written anew here: neither does that structure say anything, but its bodies may."""
     texts: tuple[Text, ...] = ()
     """Its subtitles in the languages that were asked for."""
-    picture: Path | None = None
-    """A picture of it that the site has, not yet looked at; where one was asked for."""
+    picture: Picture = no_picture
+    """Fetches the site's own picture of it, not yet looked at."""
     caption: str | None = None
     """What a post says of this file."""
 

@@ -95,7 +95,8 @@ def playlist(leads: Sequence[str]) -> FetchError:
     ]
     if not entries:
         return NotTaken(FailureReason.NOTHING_FOUND, "There is no media on this page.")
-    return IsPlaylist(Playlist(entries=entries[:MOST_ENTRIES]))
+    # another engine may know it as one thing
+    return IsPlaylist(Playlist(entries=entries[:MOST_ENTRIES]), elsewhere=True)
 
 
 def failure(messages: Iterable[list[Any]]) -> FetchError | None:

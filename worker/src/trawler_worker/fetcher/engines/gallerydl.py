@@ -63,7 +63,7 @@ class GalleryDl:
         """What there is, also behind one short link. Raises FetchError."""
         for _ in range(2):
             ran = self._ask(url, order, scratch, report)
-            leads = messages.leads(ran.messages)
+            leads = list(dict.fromkeys(messages.leads(ran.messages)))
             if messages.files(ran.messages):
                 return ran
             if (fault := messages.failure(ran.messages)) is not None:

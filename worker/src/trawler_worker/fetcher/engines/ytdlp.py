@@ -20,7 +20,7 @@ from trawler_common.plain import clean
 from trawler_crds import addresses
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import EngineName, MediaKind, Source
-from trawler_worker.fetcher import pictures, texts
+from trawler_worker.fetcher import texts
 from trawler_worker.fetcher.engines import (
     shortlist,
     ytdlp_about,
@@ -28,7 +28,7 @@ from trawler_worker.fetcher.engines import (
     ytdlp_lists,
     ytdlp_subtitles,
 )
-from trawler_worker.fetcher.engines.base import Fetched, Found, Report
+from trawler_worker.fetcher.engines.base import Fetched, Found, Picture, Report
 from trawler_worker.fetcher.engines.ytdlp_browsers import browsing_as
 from trawler_worker.fetcher.engines.ytdlp_faults import failure_of
 from trawler_worker.fetcher.engines.ytdlp_formats import chooser
@@ -36,6 +36,7 @@ from trawler_worker.fetcher.errors import FetchError, NotTaken
 from trawler_worker.fetcher.ffmpeg import CLOSED
 from trawler_worker.fetcher.http import Client
 from trawler_worker.fetcher.limits import too_large
+from trawler_worker.fetcher.site_pictures import SitePictures
 from trawler_worker.protocol import Fetch
 
 MAX_REQUESTS: Final = 10_000
@@ -151,7 +152,7 @@ class YtDlp:
         director, self._network = ytdlp_http.director(self._ydl, self._client, kind)
         self._ydl._request_director = director  # noqa: SLF001
         self._extract, self._open = self._ydl.extract_info, self._ydl.urlopen
-        self._process = self._ydl.process_ie_result
+        self._process, self._download = self._ydl.process_ie_result, self._ydl.dl
         self._shortlist = shortlist.Shortlist(self._ydl._ies)  # noqa: SLF001
 
     def warm(self, url: str, scratch: Path) -> None:
@@ -190,16 +191,17 @@ class YtDlp:
 
     def _pictures(
         self, entries: list[dict[str, Any]], order: Fetch, scratch: Path
-    ) -> list[Path | None]:
-        """What stands for each of them, where that is asked for."""
-        if not pictures.is_wanted(order.media):
-            return [None] * len(entries)
+    ) -> list[Picture]:
+        """What stands for each of them, fetched when it is needed."""
+        budget = SitePictures(self._client)
         return [
-            pictures.fetch(
-                self._client, entry.get("thumbnail"), scratch / f"{order.job}-{number}.picture"
-            )
+            budget.at(entry.get("thumbnail"), scratch / f"{order.job}-{number}.picture")
             for number, entry in enumerate(entries, 1)
         ]
+
+    def _age_of(self, key: str) -> int | None:
+        """Years below which an extractor's whole site is not shown."""
+        return _age_limit({"age_limit": getattr(self._shortlist.get(key), "age_limit", None)})
 
     def _prepare(self, order: Fetch, scratch: Path, report: Report, judge: "_Judge") -> Any:
         ydl = self._ydl
@@ -217,7 +219,8 @@ class YtDlp:
         self._network.begin(report)
         ydl._ies = self._shortlist  # noqa: SLF001
         ydl.extract_info = self._shortlist.directed(self._extract)
-        ydl.process_ie_result = ytdlp_lists.watched(self._process)
+        ydl.process_ie_result = ytdlp_lists.Watch(self._process, order, self._age_of).judged
+        ydl.dl = ytdlp_subtitles.forgiving(self._download)
         ydl._num_downloads = 0  # noqa: SLF001 - the warm-up counted
         ydl._playlist_urls.clear()  # noqa: SLF001
         ydl._progress_hooks = [_Meter(order, report)]  # noqa: SLF001
@@ -350,9 +353,7 @@ def _thumbnail(info: dict[str, Any]) -> str | None:
     return address if address.startswith("https://") and not addresses.fault(address) else None
 
 
-def _files(
-    entries: list[dict[str, Any]], shown: list[Path | None], *, measured: bool
-) -> list[Fetched]:
+def _files(entries: list[dict[str, Any]], shown: list[Picture], *, measured: bool) -> list[Fetched]:
     return [
         Fetched(
             path=Path(str(download["filepath"])),

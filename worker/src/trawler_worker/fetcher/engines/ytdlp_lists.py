@@ -16,6 +16,7 @@ from trawler_crds.media_job import (
     PlaylistEntry,
 )
 from trawler_worker.fetcher.errors import IsPlaylist
+from trawler_worker.protocol import Fetch
 
 EMBEDDED: Final = 10
 """So many videos of other sites a page may show and still be one post: as many as a message takes."""
@@ -25,41 +26,82 @@ _REFERENCES: Final = frozenset(["url", "url_transparent"])
 _MOST_SECONDS: Final = 10_000_000
 
 
-def watched(process: Callable[..., Any]) -> Callable[..., Any]:
-    """yt-dlp's `process_ie_result`, which would go on to fetch every entry. Raises IsPlaylist."""
+class Watch:
+    """Over yt-dlp's `process_ie_result`, which would go on to fetch every entry of a list."""
 
-    def judged(found: Any, *rest: Any, **more: Any) -> Any:
-        if isinstance(found, dict) and found.get("_type") == "playlist":
-            _judge(found)
-        return process(found, *rest, **more)
+    def __init__(
+        self, process: Callable[..., Any], order: Fetch, age_of: Callable[[str], int | None]
+    ) -> None:
+        self._process = process
+        self._embedded = max(EMBEDDED, order.limits.max_files)
+        self._age_of = age_of
+        self._inside = False
+        """Within an album: what a page shows beside other things is judged with it."""
 
-    return judged
+    def judged(self, found: Any, *rest: Any, **more: Any) -> Any:
+        """Raises IsPlaylist."""
+        is_list = isinstance(found, dict) and found.get("_type") == "playlist"
+        if not is_list or self._inside:
+            return self._process(found, *rest, **more)
+        self._judge(found)
+        self._inside = True
+        try:
+            return self._process(found, *rest, **more)
+        finally:
+            self._inside = False
 
-
-def _judge(found: dict[str, Any]) -> None:
-    """Several media of one post are an album; what only refers to pages of their own is a list."""
-    entries = found.get("entries")
-    if entries is None:
-        return
-    if not isinstance(entries, list | PagedList | LazyList):
-        entries = found["entries"] = LazyList(entries)  # what was looked at is there once more
-    first = _first(entries)
-    references = [each for each in first if each and each.get("_type") in _REFERENCES]
-    if len(first) <= 1 or len(references) < len(first):
-        return
-    if found.get("extractor_key") in _PAGES and len(first) <= EMBEDDED:
-        return
-    named = [entry for each in references if (entry := _entry(each)) is not None]
-    if named:
-        raise IsPlaylist(
-            Playlist(
-                title=_title(found), count=_count(found, entries), entries=named[:MOST_ENTRIES]
+    def _judge(self, found: dict[str, Any]) -> None:
+        """Several media of one post are an album; what only refers to pages of their own is a list."""
+        entries = found.get("entries")
+        if entries is None:
+            return
+        if not isinstance(entries, list | PagedList | LazyList):
+            entries = found["entries"] = LazyList(entries)  # what was looked at is there once more
+        first = _first(entries, self._embedded + 1)
+        references = [each for each in first if each and each.get("_type") in _REFERENCES]
+        if len(first) <= 1 or len(references) < len(first):
+            return
+        if len(first) <= self._most_embedded(found, references):
+            return
+        named = [entry for each in references if (entry := _entry(each)) is not None]
+        if named:
+            raise IsPlaylist(
+                Playlist(
+                    title=_title(found),
+                    count=_count(found, entries),
+                    age_limit=self._age(found, references),
+                    entries=named[:MOST_ENTRIES],
+                )
             )
-        )
+
+    def _most_embedded(self, found: Mapping[str, Any], references: list[Any]) -> int:
+        """How many videos of other sites make a post and no list: a page that was read without knowing it may show many,
+        but not a feed; a post of a known site a few, all of them elsewhere.
+        """
+        here = _host(found.get("webpage_url") or found.get("original_url"))
+        if found.get("extractor_key") in _PAGES:
+            is_feed = str(found.get("id")).startswith(("http://", "https://"))
+            return EMBEDDED if is_feed else self._embedded
+        others = [_host(each.get("url")) for each in references]
+        return EMBEDDED if here and all(other not in {"", here} for other in others) else 0
+
+    def _age(self, found: Mapping[str, Any], references: list[Any]) -> int | None:
+        said = [found.get("age_limit"), *(each.get("age_limit") for each in references)]
+        said += [self._age_of(str(found.get("extractor_key")))]
+        return max((age for age in said if isinstance(age, int) and 0 <= age <= 99), default=None)
 
 
-def _first(entries: Any) -> list[Any]:
-    most = MOST_ENTRIES + 1
+def _host(url: object) -> str:
+    """Whose address it is, without the words that sites put in front of it."""
+    try:
+        host = addresses.parse(str(url)).host
+    except addresses.BadAddress:
+        return ""
+    return ".".join(host.lower().rstrip(".").split(".")[-2:])
+
+
+def _first(entries: Any, most: int) -> list[Any]:
+    most = max(most, MOST_ENTRIES + 1)
     if isinstance(entries, PagedList):
         return list(entries.getslice(0, most))
     return list(itertools.islice(entries, most))

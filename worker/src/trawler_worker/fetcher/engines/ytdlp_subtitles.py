@@ -7,6 +7,7 @@ from typing import Any, Final
 from trawler_crds.media_job import MOST_LANGUAGES, Media, SubtitleMode
 from trawler_worker.fetcher import languages
 from trawler_worker.fetcher.engines.base import Text
+from trawler_worker.fetcher.errors import FetchError
 
 FORMATS: Final = ("srt", "vtt", "ass", "ssa", "ttml")
 """Those that are read, the easiest first."""
@@ -19,20 +20,41 @@ def chooser(media: Media) -> Callable[[Any, Forms | None, Forms | None], dict[st
     """In place of yt-dlp's own choice, which knows no `en` in `en-GB`."""
 
     def choose(_: Any, written: Forms | None, heard: Forms | None) -> dict[str, Any] | None:
-        known = {**_usable(heard), **_usable(written)}
-        found = languages.chosen(media.subtitles or (), known)
+        found: dict[str, Any] = {}
+        for wanted in media.subtitles or ():
+            for known in (_usable(written), _usable(heard)):
+                language = languages.best(wanted, known)
+                if language is not None:
+                    found.setdefault(languages.tag(language), dict(known[language]))
+                    break
         if media.subtitle_mode is SubtitleMode.BURNED:
             found = dict(list(found.items())[:1])
-        return {name: dict(known[offered]) for name, offered in found.items()} or None
+        return found or None
 
     return choose
+
+
+def forgiving(download: Callable[..., Any]) -> Callable[..., Any]:
+    """yt-dlp's download of one file: subtitles that cannot be had fail nothing. Raises FetchError for a limit."""
+
+    def fetch(name: str, info: Any, *rest: Any, subtitle: bool = False, **more: Any) -> Any:
+        if not subtitle:
+            return download(name, info, *rest, **more)
+        try:
+            return download(name, info, *rest, subtitle=True, **more)
+        except FetchError:
+            raise
+        except Exception:  # noqa: BLE001 - whatever its site does
+            return False, False
+
+    return fetch
 
 
 def _usable(forms: Forms | None) -> dict[str, Any]:
     """Language → its best form; without chats, and what nobody reads."""
     best = {}
     for language, each in (forms or {}).items():
-        if not languages.TAG.fullmatch(language) or not isinstance(each, list):
+        if languages.tag(language) == languages.UNKNOWN or not isinstance(each, list):
             continue
         known = [form for form in each if form.get("ext") in FORMATS]
         if known:
@@ -51,5 +73,5 @@ def fetched(entry: Mapping[str, Any]) -> tuple[Text, ...]:
     return tuple(
         Text(path=Path(str(form["filepath"])), language=language)
         for language, form in (entry.get("requested_subtitles") or {}).items()
-        if form.get("filepath")
+        if form.get("filepath") and Path(str(form["filepath"])).exists()
     )
