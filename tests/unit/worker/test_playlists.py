@@ -42,8 +42,8 @@ def wish() -> Fetch:
     return Fetch(job="u-1", url=url, media=Media(), engines=[], limits=Limits(), seconds=9)
 
 
-def watched(gone_on: list[Any], age: int | None = None) -> Callable[[Any], Any]:
-    return Watch(gone_on.append, wish(), lambda _: age).judged
+def watched(gone_on: list[Any]) -> Callable[[Any], Any]:
+    return Watch(gone_on.append, wish()).judged
 
 
 def judged(entries: Any, **more: Any) -> list[Any]:
@@ -135,27 +135,26 @@ def test_a_list_beside_a_video_does_not_take_its_place() -> None:
         if found is outer:
             watch.judged(inner)
 
-    watch = Watch(process, wish(), lambda _: None)
+    watch = Watch(process, wish())
     watch.judged(outer)
     assert [outer, inner] == gone_on
     with pytest.raises(IsPlaylist):
         watch.judged(inner)
 
 
-def test_an_age_limit_is_that_of_the_list_its_entries_or_its_site() -> None:
+def test_an_age_limit_is_that_of_the_list_or_its_entries() -> None:
     entries = [reference(n) for n in range(3)]
 
-    def age(site: int | None, **said: Any) -> int | None:
+    def age(**said: Any) -> int | None:
         with pytest.raises(IsPlaylist) as found:
-            watched([], site)({"_type": "playlist", "entries": entries, **said})
+            watched([])({"_type": "playlist", "entries": entries, **said})
         assert found.value.playlist is not None
         return found.value.playlist.age_limit
 
-    assert 16 == age(None, age_limit=16)
-    assert 16 == age(16)
-    assert age(None) is None
+    assert age() is None
+    assert 16 == age(age_limit=16)
     entries[1]["age_limit"] = 18
-    assert 18 == age(16)
+    assert 18 == age(age_limit=16)
 
 
 @pytest.mark.parametrize(

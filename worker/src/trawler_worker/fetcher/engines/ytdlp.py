@@ -199,10 +199,6 @@ class YtDlp:
             for number, entry in enumerate(entries, 1)
         ]
 
-    def _age_of(self, key: str) -> int | None:
-        """Years below which an extractor's whole site is not shown."""
-        return _age_limit({"age_limit": getattr(self._shortlist.get(key), "age_limit", None)})
-
     def _prepare(self, order: Fetch, scratch: Path, report: Report, judge: "_Judge") -> Any:
         ydl = self._ydl
         ydl.params |= {
@@ -219,7 +215,7 @@ class YtDlp:
         self._network.begin(report)
         ydl._ies = self._shortlist  # noqa: SLF001
         ydl.extract_info = self._shortlist.directed(self._extract)
-        ydl.process_ie_result = ytdlp_lists.Watch(self._process, order, self._age_of).judged
+        ydl.process_ie_result = ytdlp_lists.Watch(self._process, order).judged
         ydl.dl = ytdlp_subtitles.forgiving(self._download)
         ydl._num_downloads = 0  # noqa: SLF001 - the warm-up counted
         ydl._playlist_urls.clear()  # noqa: SLF001

@@ -29,12 +29,9 @@ _MOST_SECONDS: Final = 10_000_000
 class Watch:
     """Over yt-dlp's `process_ie_result`, which would go on to fetch every entry of a list."""
 
-    def __init__(
-        self, process: Callable[..., Any], order: Fetch, age_of: Callable[[str], int | None]
-    ) -> None:
+    def __init__(self, process: Callable[..., Any], order: Fetch) -> None:
         self._process = process
         self._embedded = max(EMBEDDED, order.limits.max_files)
-        self._age_of = age_of
         self._inside = False
         """Within an album: what a page shows beside other things is judged with it."""
 
@@ -69,7 +66,7 @@ class Watch:
                 Playlist(
                     title=_title(found),
                     count=_count(found, entries),
-                    age_limit=self._age(found, references),
+                    age_limit=_age(found, references),
                     entries=named[:MOST_ENTRIES],
                 )
             )
@@ -85,10 +82,11 @@ class Watch:
         others = [_host(each.get("url")) for each in references]
         return EMBEDDED if here and all(other not in {"", here} for other in others) else 0
 
-    def _age(self, found: Mapping[str, Any], references: list[Any]) -> int | None:
-        said = [found.get("age_limit"), *(each.get("age_limit") for each in references)]
-        said += [self._age_of(str(found.get("extractor_key")))]
-        return max((age for age in said if isinstance(age, int) and 0 <= age <= 99), default=None)
+
+def _age(found: Mapping[str, Any], references: list[Any]) -> int | None:
+    """The highest that the site says, of the list or of one in it. What yt-dlp says of an extractor is of its tests."""
+    said = [found.get("age_limit"), *(each.get("age_limit") for each in references)]
+    return max((age for age in said if isinstance(age, int) and 0 <= age <= 99), default=None)
 
 
 def _host(url: object) -> str:
