@@ -120,8 +120,8 @@ async def test_the_operator_dies_while_it_sweeps(rig: Rig, point: CrashPoint) ->
     rig.operator.kubectl("delete", "mj", deleted.name)
     await rig.until(lambda: rig.operator.died() is not None, what=f"death {point}")
     rig.operator.start()
-    mine = {file.sha256 for file in done[kept.name].status.files or ()}
+    mine = {each.sha256 for each in done[kept.name].status.objects}
     async with asyncio.timeout(60):
-        while mine != await rig.stored():
+        while mine != await rig.objects():
             await asyncio.sleep(0.3)
     await rig.nothing_left()

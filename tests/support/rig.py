@@ -21,6 +21,8 @@ from trawler_crds.media_job import Phase as JobPhase
 from trawler_crds.messages import Presence, Stage
 from trawler_sandbox.site import Site
 
+SIDECAR = b'{\n  "schema": "trawler.dev/sidecar/'
+
 
 class Rig:
     """Everything, and what must hold of it at the end."""
@@ -194,22 +196,32 @@ class Rig:
         """The same, of a job that was asked for here."""
         return self.downloads(self._asked[job.name])
 
-    async def stored(self) -> set[str]:
+    async def objects(self) -> set[str]:
         """Hashes of all objects, without the mark of who owns them."""
         names = {key.rpartition("/")[2] for key in await self.store.keys()}
         return names - {OWNER_OBJECT}
+
+    async def stored(self) -> set[str]:
+        """The same of files: without what is said of them. Each attempt says it with its own time."""
+        return {each for each in await self.objects() if not await self._is_sidecar(each)}
+
+    async def _is_sidecar(self, sha256: str) -> bool:
+        try:
+            return (await self.store.get(sha256)).startswith(SIDECAR)
+        except FileNotFoundError:  # swept by now
+            return True
 
     # what must hold ---------------------------------------------------------------------------
 
     async def nothing_left(self) -> None:
         """No scratch, no job process, no pod too many; every file of a job is there."""
         named = {
-            file.sha256
+            each.sha256
             for job in self.jobs().values()
             if job.status.phase is JobPhase.SUCCEEDED
-            for file in job.status.files or ()
+            for each in job.status.objects
         }
-        assert named <= await self.stored()
+        assert named <= await self.objects()
         await self.until(lambda: not self._left(), what=f"an empty scratch ({self._left()})")
         wanted = self.operator.pool()["spec"]["replicas"]
         await self.until(
