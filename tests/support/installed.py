@@ -30,8 +30,15 @@ SMALL: Final = tuple(
 """Processor time that is promised: several installs, each with up to three pods in its pool, have to
 fit on one node of two processors at once.
 """
+SIDECAR: Final = b'{\n  "schema": "trawler.dev/sidecar/'
+"""What the files begin with that say what is known of others."""
 SMALL_BOT: Final = ("bot.resources.requests.cpu=10m", "postgres.resources.requests.cpu=10m")
 """The same of what a chart from before the bot does not know."""
+
+
+def _is_sidecar(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(SIDECAR)) == SIDECAR
 
 
 class Installed:
@@ -227,14 +234,19 @@ class Installed:
     # the store --------------------------------------------------------------------------------
 
     def objects(self) -> set[str]:
-        """Every hash in the store, read from its volume."""
+        """The hash of every file in the store, read from its volume; without what is said of files."""
         pod = self.pods("store")[0]["spec"]["volumes"]
         claim = next(v["persistentVolumeClaim"]["claimName"] for v in pod if v["name"] == "data")
         volume = self.kubectl.json("get", "pvc", claim)["spec"]["volumeName"]
         found = self.kubectl.json("get", "pv", volume)["spec"]
         path = (found.get("hostPath") or found.get("local"))["path"]
         folders = (Path(path) / "trawler").glob("*/sha256")
-        return {file.name for media in folders for file in media.rglob("*") if file.is_file()}
+        return {
+            file.name
+            for media in folders
+            for file in media.rglob("*")
+            if file.is_file() and not _is_sidecar(file)
+        }
 
     def nothing_left(self, *, timeout: float = 20) -> None:
         """No file, no process: asserted within `timeout` seconds."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from installed import SIDECAR
 from node import Node
 from operating import Operator
 from servers import Server
@@ -20,8 +21,6 @@ from trawler_crds.media_job import TERMINAL, MediaJob
 from trawler_crds.media_job import Phase as JobPhase
 from trawler_crds.messages import Presence, Stage
 from trawler_sandbox.site import Site
-
-SIDECAR = b'{\n  "schema": "trawler.dev/sidecar/'
 
 
 class Rig:
