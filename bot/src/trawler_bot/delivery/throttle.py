@@ -18,7 +18,7 @@ one."""
 PER_SECOND: Final = 25
 """Progress edits of the whole process. Discord lets a bot make 50 requests a second (docs, Rate Limits)."""
 BUCKETS: Final = 10_000
-HELD: Final = 0.25
+HELD: Final = 1.0
 """Seconds between two progress edits of the whole process while somebody waits for an answer."""
 
 

@@ -35,7 +35,7 @@ LOOK_EVERY: Final = 1.0
 """Seconds after which a message is looked at again though nothing new was heard."""
 FIRST_AFTER: Final = 2.0
 """Seconds of a message's life in which it is not edited for progress, unless there are figures to show."""
-FIGURES_AFTER: Final = 0.4
+FIGURES_AFTER: Final = 0.6
 """And in which it is not edited for the first figures either: what is done by then needs none."""
 PAUSE: Final = 2.0
 """Seconds before the same thing is tried again."""
@@ -168,7 +168,8 @@ class MessageUpdater:
 
     async def _progress(self) -> None:
         """One edit when it is this message's turn; never repeated, the next one says more anyway."""
-        if self.tracked.message_gone or self._words() == self._shown or not self._may_edit():
+        # words are made last: each of fifty messages hears of progress every second
+        if self.tracked.message_gone or not self._may_edit() or self._words() == self._shown:
             return
         if not await self._turn():
             return
