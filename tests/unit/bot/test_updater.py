@@ -243,7 +243,7 @@ async def test_the_first_figures_are_shown_at_once_and_the_next_ones_later(
     found.tracked.progress = Progress(uid="u1", attempt=1, stage=Stage.FETCHING, bytes=5, total=100)
     await found._progress()
     assert 0 == message.edits
-    assert 0 < (found._until_figures() or 0) <= updater.FIGURES_AFTER
+    assert pytest.approx(updater.FIGURES_AFTER) == found._until_figures()
     clock[0] += updater.FIGURES_AFTER
     await found._progress()
     assert 1 == message.edits
