@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(120)
 class PickyIE(InfoExtractor):  # type: ignore[misc]  # yt-dlp has no types
     """A site that wants to see a browser."""
 
-    _VALID_URL = r"https?://picky\.example/(?P<id>\w+)"
+    _VALID_URL = r"https?://(?:picky\.example|127\.0\.0\.1:\d+)/(?P<id>\w+)$"
 
     def _real_extract(self, url: str) -> dict[str, Any]:
         page = self._download_webpage(url, "x", impersonate=True, headers={"X-Mine": "yes"})
@@ -104,8 +104,11 @@ def test_what_misbehaves_is_a_failure_as_it_is_elsewhere(
         fetch(engine, "http://picky.example/a", tmp_path)
 
 
-def test_without_a_proxy_nobody_is_a_browser(studio: Studio, tmp_path: Path) -> None:
+def test_without_a_proxy_nobody_is_a_browser(proxy: Proxy, tmp_path: Path) -> None:
     """Its sockets would be seen by no guard: the page is asked for as all are."""
     engine = knowing_it(YtDlp())
-    with pytest.raises(FetchError):
-        fetch(engine, "http://picky.example/a", tmp_path)  # there is no such host
+    with rawsite(proxy) as site, pytest.raises(FetchError):
+        fetch(engine, site.url("/a"), tmp_path)  # there is no such host as its film's
+    (page,) = of_pages(proxy)
+    assert "yes" == page.headers["x-mine"]
+    assert "sec-ch-ua" not in page.headers

@@ -237,6 +237,49 @@ def test_one_language_that_cannot_be_had_costs_nothing_of_the_others(
         assert FailureReason.NOTHING_FOUND is refusal.value.reason
 
 
+def test_burnt_in_is_the_first_language_that_can_be_had(
+    ytdlp: YtDlp, studio: Studio, tmp_path: Path
+) -> None:
+    def say(asked: Asked) -> Said:
+        if asked.target == "/page":
+            tracks = "<track kind=subtitles srclang=de src=/de.vtt><track kind=subtitles srclang=fr src=/fr.ass>"
+            page = f"<html><title>Film</title><video src=/a.mp4>{tracks}</video></html>"
+            return answer("200 OK", page.encode(), "Content-Type: text/html")
+        if asked.target == "/a.mp4":
+            return answer("200 OK", studio.clip("mp4"), "Content-Type: video/mp4")
+        if asked.target == "/fr.ass":
+            return answer("200 OK", studio.clip("fr.ass"), "Content-Type: text/plain")
+        return answer("404 Not Found")
+
+    with rawsite(say) as site:
+        wish = {"subtitles": ["de", "fr"], "subtitleMode": "Burned", "deliverAs": "Playable"}
+        (file,) = proved(ytdlp, site.url("/page"), tmp_path, media=wish)
+    assert (tmp_path / file.path).read_bytes() != studio.clip("mp4")
+
+
+def test_a_track_that_cannot_be_read_costs_only_its_language(
+    studio: Studio, tmp_path: Path
+) -> None:
+    """The English one holds more than any film has."""
+    english, french, path = tmp_path / "en.srt", tmp_path / "fr.ass", tmp_path / "job-1"
+    cue = "{}\n00:00:0{},{:03} --> 00:00:09,000\n" + "word " * 90 + "\n\n"
+    english.write_text("".join(cue.format(n, *divmod(n, 1000)) for n in range(6000)))
+    french.write_bytes(studio.clip("fr.ass"))
+    film = tmp_path / "film.mp4"
+    film.write_bytes(studio.clip("mp4"))
+    inputs = [word for each in (film, english, french) for word in ("-i", str(each))]
+    words = [
+        *["-map", "0", "-map", "1", "-map", "2", "-c", "copy", "-metadata:s:s:0", "language=eng"],
+        "-metadata:s:s:1",
+    ]
+    argv = ["ffmpeg", "-v", "error", *inputs, *words, "language=fre", "-f", "matroska", str(path)]
+    subprocess.run(argv, check=True, timeout=60)
+    found = Found(files=[Fetched(path=path, measured=True)])
+    wish = order("http://site.example/a", media={"subtitles": ["en", "fr"]})
+    files = prove_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
+    assert [None, "fr"] == [file.language for file in files]
+
+
 def test_those_inside_are_told_where_others_were_asked_for(studio: Studio, tmp_path: Path) -> None:
     with pytest.raises(FetchError) as refusal:
         made(studio, "subtitled.mkv", tmp_path, subtitles=["ja"])

@@ -11,7 +11,7 @@ from trawler_crds.keys import LABEL_CANARY
 from trawler_crds.worker_pool import WorkerPool
 from trawler_operator import canary
 from trawler_operator.board import Board
-from trawler_operator.canary import Attempt, State, Verdict
+from trawler_operator.canary import State, Trial, Verdict
 from trawler_operator.cluster import Cluster
 from trawler_operator.leader import Leader
 
@@ -66,12 +66,12 @@ class Canaries:
             self._note(pool, Verdict(image, State.FAILED, why))
             return
         manifests = canary.job_manifests(pool, image)
-        attempts = [await self._attempt(each) for each in manifests]
-        found = canary.judge(image, attempts)
+        trials = [await self._trial(each) for each in manifests]
+        found = canary.judge(image, trials)
         if found.state is State.CHECKING:
             await self._ensure_pool(pool, image)
-            for manifest, attempt in zip(manifests, attempts, strict=True):
-                if attempt is None:
+            for manifest, trial in zip(manifests, trials, strict=True):
+                if trial is None:
                     self._leader.require()
                     await self._cluster.create_job(manifest)
         else:
@@ -84,16 +84,16 @@ class Canaries:
             self._leader.require()
             await self._cluster.apply_pool(canary.pool_manifest(pool, image))
 
-    async def _attempt(self, manifest: dict[str, Any]) -> Attempt | None:
+    async def _trial(self, manifest: dict[str, Any]) -> Trial | None:
         """As we see it; asked for only where it is not known yet, or gone."""
         name, link = str(manifest["metadata"]["name"]), str(manifest["spec"]["url"])
         uid = self._uids.get(name, "")
         job = self._board.jobs.get(uid)
         if job is not None:
-            return Attempt(link, job.status.phase)
+            return Trial(link, job.status.phase)
         ended = self._board.finished.get(uid)
         if ended is not None:
-            return Attempt(link, ended.phase, ended.reason, ended.message)
+            return Trial(link, ended.phase, ended.reason, ended.message)
         try:
             found = await self._cluster.get_job(name)
         except Missing:
@@ -103,7 +103,7 @@ class Canaries:
         if len(self._uids) > REMEMBERED:
             del self._uids[next(iter(self._uids))]
         status = found.status
-        return Attempt(link, status.phase, status.reason, status.message)
+        return Trial(link, status.phase, status.reason, status.message)
 
     def _note(self, pool: WorkerPool, found: Verdict) -> None:
         """The pool's condition and its events tell it."""

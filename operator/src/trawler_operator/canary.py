@@ -149,7 +149,7 @@ def _owned(pool: WorkerPool, kind: str, name: str, spec: dict[str, Any]) -> dict
 
 
 @dataclass(frozen=True)
-class Attempt:
+class Trial:
     """One of the links, as far as it is."""
 
     link: str
@@ -158,12 +158,12 @@ class Attempt:
     message: str | None = None
 
 
-def judge(image: str, attempts: Sequence[Attempt | None]) -> Verdict:
+def judge(image: str, trials: Sequence[Trial | None]) -> Verdict:
     """What the jobs tell of an image. One that is not there has not begun."""
-    for each in attempts:
+    for each in trials:
         if each is not None and each.phase in {Phase.FAILED, Phase.CANCELLED}:
             said = each.message or (FAILURES[each.reason].sentence if each.reason else "")
             return Verdict(image, State.FAILED, f"{each.link}: {each.reason}. {said}")
-    if all(each is not None and each.phase is Phase.SUCCEEDED for each in attempts):
+    if all(each is not None and each.phase is Phase.SUCCEEDED for each in trials):
         return Verdict(image, State.PASSED)
     return Verdict(image, State.CHECKING)

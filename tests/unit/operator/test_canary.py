@@ -7,7 +7,7 @@ from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import MediaJob, Phase
 from trawler_crds.worker_pool import WorkerPool
 from trawler_operator import canary
-from trawler_operator.canary import Attempt, State, Verdict
+from trawler_operator.canary import State, Trial, Verdict
 
 LINKS = {"links": ["https://a.example/1", "https://b.example/2"]}
 OLD, NEW = "worker:1", "worker:2"
@@ -76,10 +76,10 @@ def test_the_longest_name_of_a_pool_makes_legal_ones() -> None:
 
 
 def test_a_try_is_over_when_all_links_came_or_one_did_not() -> None:
-    good = Attempt("https://a.example/1", Phase.SUCCEEDED)
-    bad = Attempt("https://b.example/2", Phase.FAILED, FailureReason.SITE_ERROR)
-    waits = Attempt("https://b.example/2", Phase.QUEUED)
-    cancelled = Attempt("https://b.example/2", Phase.CANCELLED, FailureReason.CANCELLED)
+    good = Trial("https://a.example/1", Phase.SUCCEEDED)
+    bad = Trial("https://b.example/2", Phase.FAILED, FailureReason.SITE_ERROR)
+    waits = Trial("https://b.example/2", Phase.QUEUED)
+    cancelled = Trial("https://b.example/2", Phase.CANCELLED, FailureReason.CANCELLED)
     assert Verdict(NEW, State.CHECKING) == canary.judge(NEW, [None, None])
     assert Verdict(NEW, State.CHECKING) == canary.judge(NEW, [good, None])
     assert Verdict(NEW, State.CHECKING) == canary.judge(NEW, [good, waits])

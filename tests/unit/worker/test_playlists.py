@@ -8,7 +8,7 @@ from yt_dlp.utils import InAdvancePagedList, LazyList, OnDemandPagedList
 
 from trawler_crds.media_job import Limits, Media
 from trawler_worker.fetcher.engines.gallery_messages import playlist
-from trawler_worker.fetcher.engines.ytdlp_lists import Watch
+from trawler_worker.fetcher.engines.ytdlp_lists import PlaylistJudge
 from trawler_worker.fetcher.errors import FetchError, IsPlaylist
 from trawler_worker.protocol import Fetch
 
@@ -43,7 +43,7 @@ def wish() -> Fetch:
 
 
 def watched(gone_on: list[Any]) -> Callable[[Any], Any]:
-    return Watch(gone_on.append, wish()).judged
+    return PlaylistJudge(gone_on.append, wish()).judged
 
 
 def judged(entries: Any, **more: Any) -> list[Any]:
@@ -135,7 +135,7 @@ def test_a_list_beside_a_video_does_not_take_its_place() -> None:
         if found is outer:
             watch.judged(inner)
 
-    watch = Watch(process, wish())
+    watch = PlaylistJudge(process, wish())
     watch.judged(outer)
     assert [outer, inner] == gone_on
     with pytest.raises(IsPlaylist):

@@ -251,7 +251,10 @@ class RequestService:
                     made = await self._services.jobs.create(other, spec)
             except (ApiAway, Refused, Missing) as error:
                 log.warning("not_accepted", extra={"error": str(error)})
-                self._tracker.disown(name)
+                if (
+                    name == other
+                ):  # else an earlier press may have begun it, and it is not ours to end
+                    self._tracker.disown(name)
                 return None
             return made
 

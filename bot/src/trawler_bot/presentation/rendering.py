@@ -362,12 +362,16 @@ def _listed(job: MediaJob, playlist: Playlist, to: Language, *, plain: bool) -> 
 
 
 def _option(entry: PlaylistEntry, *, plain: bool) -> Option:
-    """What it is called, and how long it lasts; a label is never markup."""
-    called = clean(entry.title or "", limit=4 * LABEL)
-    link = clean(entry.url.partition("://")[2], limit=4 * LABEL)
-    label = link if plain or not called else called
+    """What it is called, and how long it lasts."""
+    called = "" if plain else label(entry.title or "")
     lasts = None if entry.seconds is None else _clock(entry.seconds)
-    return Option(label if len(label) <= LABEL else label[: LABEL - 1] + "…", lasts)
+    return Option(called or label(entry.url.partition("://")[2]), lasts)
+
+
+def label(text: str) -> str:
+    """A stranger's words as a line of a menu, which is never markup."""
+    shown = clean(text, limit=4 * LABEL)
+    return shown if len(shown) <= LABEL else shown[: LABEL - 1] + "…"
 
 
 def _clock(seconds: float) -> str:

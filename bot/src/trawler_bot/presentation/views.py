@@ -6,14 +6,14 @@ import discord
 
 from trawler_bot.presentation import rendering
 from trawler_bot.presentation.i18n import Key, Language, say
-from trawler_bot.presentation.rendering import CUSTOM_ID, LABEL, Act
-from trawler_common.plain import clean
+from trawler_bot.presentation.rendering import CUSTOM_ID, Act
 
 
 def picker(number: int, links: Sequence[str], to: Language, *, most: int) -> discord.ui.View:
     """A list of links, of which so many can be chosen; its answer is told by its custom_id."""
     options = [
-        discord.SelectOption(label=_label(link), value=str(at)) for at, link in enumerate(links)
+        discord.SelectOption(label=rendering.label(link.partition("://")[2]), value=str(at))
+        for at, link in enumerate(links)
     ]
     found = discord.ui.View(timeout=None)
     found.add_item(
@@ -36,8 +36,3 @@ def try_again(number: int, to: Language) -> discord.ui.View:
     found.add_item(discord.ui.Button(label=label, custom_id=custom_id))
     found.stop()
     return found
-
-
-def _label(link: str) -> str:
-    shown = clean(link.partition("://")[2], limit=4 * LABEL)
-    return shown if len(shown) <= LABEL else shown[: LABEL - 1] + "…"

@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
+from typing import Final
 
 from trawler_crds import sidecar
 from trawler_crds.media_job import EngineName, MediaFile, Source
@@ -13,7 +14,7 @@ from trawler_crds.sidecar import About, SidecarFile
 from trawler_worker.agent.upload import Sidecar
 from trawler_worker.protocol import Done, Proved
 
-_PACKAGES = {EngineName.YT_DLP: "yt-dlp", EngineName.GALLERY_DL: "gallery-dl"}
+_PACKAGES: Final = {EngineName.YT_DLP: "yt-dlp", EngineName.GALLERY_DL: "gallery-dl"}
 """The programs behind engines; a Cobalt's version is its own affair."""
 
 

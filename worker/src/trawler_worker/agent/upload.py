@@ -4,10 +4,10 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, Any, Final
+from typing import IO, Final
 
 import aiohttp
 
@@ -128,20 +128,19 @@ class Uploader:
         self._pod = pod
 
     async def store(self, work: Work, files: list[Hashed], sidecar: Sidecar) -> bool:
-        """Store every file, and what is known of them: False where only that was not taken (an operator of the
-        release before knows of none). Raises UploadFailed, Revoked.
+        """Store every file, and what is known of them: False where only that was not taken, by the store or by an
+        operator of the release before, which knows of none. Raises UploadFailed, Revoked.
         """
-        left: dict[str, Hashed | Sidecar] = {hashed.file.sha256: hashed for hashed in files}
-        beside = {sidecar.file.sha256: sidecar}
-        pause = FIRST_PAUSE
+        left = {hashed.file.sha256: hashed for hashed in files}
+        stored, pause = False, FIRST_PAUSE
         while True:
             try:
                 grants = await self._ask(work, files, sidecar)
                 reach(CrashPoint.WORKER_GRANTED)
-                await self._put_each(beside, grants, work)
+                stored = await self._put_beside(sidecar, grants, work) or stored
                 await self._put_each(left, grants, work)
                 if not left:
-                    return not beside
+                    return stored
             except _Away as away:
                 log.info("store_or_operator_away", extra={"why": str(away)})
             if work.left() <= pause:
@@ -149,8 +148,22 @@ class Uploader:
             await asyncio.sleep(pause)
             pause = min(LONGEST_PAUSE, pause * 2)
 
+    async def _put_beside(
+        self, sidecar: Sidecar, grants: Sequence[UploadGrant], work: Work
+    ) -> bool:
+        """Whether it was granted and stored: the files are worth more than what is known of them."""
+        for grant in grants:
+            if grant.sha256 == sidecar.file.sha256:
+                try:
+                    await self._put(sidecar, grant, work)
+                except UploadFailed:
+                    log.warning("sidecar_refused")
+                    return False
+                return True
+        return False
+
     async def _put_each(
-        self, left: MutableMapping[str, Any], grants: Sequence[UploadGrant], work: Work
+        self, left: dict[str, Hashed], grants: Sequence[UploadGrant], work: Work
     ) -> None:
         """Put those that are granted, and leave the others."""
         for grant in grants:

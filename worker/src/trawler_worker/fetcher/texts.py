@@ -1,7 +1,7 @@
 """The subtitles of one film: those that its site sent along, else those inside of it."""
 
 import importlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +14,7 @@ from trawler_worker.fetcher.conversion.film import Part
 from trawler_worker.fetcher.engines.base import Fetched
 from trawler_worker.fetcher.errors import FetchError
 from trawler_worker.fetcher.inspection import Inspected
+from trawler_worker.fetcher.media import TextTrack
 
 if TYPE_CHECKING:
     from trawler_worker.fetcher.conversion.subtitles import Subtitles, TextFormat
@@ -43,49 +44,46 @@ class Written:
 
 def wanted(file: Fetched, path: Path, seen: Inspected, media: Media) -> list[Spoken]:
     """In the languages that were asked for, as far as there are any that can be read; of a part only what is said in
-    it. Raises FetchError.
+    it.
     """
-    if not media.subtitles:
-        return []
-    read = _library().read
-    spoken = []
-    for language, source in dict(_sources(file, path, seen, media.subtitles)).items():
+    sent = {text.language: text.path for text in file.texts}
+    tracks, found = _tracks(seen), dict[str, Spoken]()
+    for each in media.subtitles or ():
+        language = languages.best(each, sent) or languages.best(each, tracks)
+        if language is None or language in found:
+            continue
         try:
-            subtitles: Subtitles = read(source)
+            source = sent.get(language) or _taken_out(tracks[language], path, seen)
+            subtitles: Subtitles = _library().read(source)
         except FetchError:
             continue  # broken in one language, there may be another one
         if media.clip is not None:
             subtitles.cut(Part(media.clip.start_seconds, media.clip.end_seconds))
-        spoken.append(Spoken(language=language, path=source, subtitles=subtitles))
-    return spoken
+        found[language] = Spoken(language=language, path=source, subtitles=subtitles)
+    return list(found.values())
 
 
 def inside(seen: Inspected) -> set[str]:
     """Languages of the subtitles inside of a file."""
-    found = {languages.tag(each.language) for each in seen.inside.texts if each.codec in _LETTERS}
-    return found - {languages.UNKNOWN}
+    return _tracks(seen).keys() - {languages.UNKNOWN}
 
 
-def _sources(
-    file: Fetched, path: Path, seen: Inspected, asked: Sequence[str]
-) -> Iterator[tuple[str, Path]]:
-    """Language → where its subtitles are, in the order of the wish."""
-    sent = {text.language: text.path for text in file.texts}
-    inside = {
+def _tracks(seen: Inspected) -> dict[str, TextTrack]:
+    """By language; of several the first."""
+    return {
         languages.tag(track.language): track
         for track in reversed(seen.inside.texts)
         if track.codec in _LETTERS
     }
-    for each in asked:
-        if (language := languages.best(each, sent)) is not None:
-            yield language, sent[language]
-        elif (language := languages.best(each, inside)) is not None:
-            track = inside[language]
-            styled = track.codec in _STYLED
-            out = path.with_name(f"{path.stem}-{language}.{'ass' if styled else 'srt'}")
-            words = ["-map", f"0:s:{track.at}", "-f", "ass" if styled else "srt"]
-            ffmpeg.run([ffmpeg.Input(path=path, kind=seen.kind)], words, out)
-            yield language, out
+
+
+def _taken_out(track: TextTrack, path: Path, seen: Inspected) -> Path:
+    """A track as a file of its own. Raises FetchError."""
+    ending = "ass" if track.codec in _STYLED else "srt"
+    out = path.with_name(f"{path.stem}-track{track.at}.{ending}")
+    words = ["-map", f"0:s:{track.at}", "-f", ending]
+    ffmpeg.run([ffmpeg.Input(path=path, kind=seen.kind)], words, out)
+    return out
 
 
 def write(spoken: Sequence[Spoken], media: Media) -> list[Written]:

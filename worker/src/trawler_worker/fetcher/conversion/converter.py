@@ -120,15 +120,16 @@ class Converter:
             )
         part = Part(clip.start_seconds, min(clip.end_seconds, seconds))
         told = replace(seen, inside=replace(seen.inside, seconds=part.end - part.start))
-        heard = self._heard(told)
         if not seen.inside.video:
-            return self._made(self._sound(path, seen, part), path)
+            return self._made(self._sound(path, told, part), path)
         copied = part.start == 0 and is_plain_h264(seen) and self._drawn is None
         track = Track.COPY if copied else Track.ENCODE
         audio = Track.ENCODE if seen.inside.audio else Track.NONE
         wanted = Plan(work=Work.FILM, video=track, audio=audio)
         out = path.with_name(f"{path.stem}-part.mp4")
-        film.convert(path, seen, wanted, out, part=part, added=self._added(), heard=heard)
+        film.convert(
+            path, seen, wanted, out, part=part, added=self._added(), heard=self._heard(told)
+        )
         self._drawn = None
         made, shown = self._made(out, path)
         if not shown.inside.video:

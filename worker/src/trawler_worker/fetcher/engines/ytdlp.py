@@ -215,7 +215,7 @@ class YtDlp:
         self._network.begin(report)
         ydl._ies = self._shortlist  # noqa: SLF001
         ydl.extract_info = self._shortlist.directed(self._extract)
-        ydl.process_ie_result = ytdlp_lists.Watch(self._process, order).judged
+        ydl.process_ie_result = ytdlp_lists.PlaylistJudge(self._process, order).judged
         ydl.dl = ytdlp_subtitles.forgiving(self._download)
         ydl._num_downloads = 0  # noqa: SLF001 - the warm-up counted
         ydl._playlist_urls.clear()  # noqa: SLF001

@@ -18,6 +18,8 @@ from trawler_worker.fetcher.targets import Target
 
 BROWSERS: Final = ("chrome", "firefox", "safari", "edge")
 CONNECT_WITHIN: Final = 15.0
+_HTTP_2: Final = 3
+"""CURL_HTTP_VERSION_2_0, whose frames tell where a body ends."""
 
 
 class BrowserAnswer:
@@ -53,10 +55,6 @@ class BrowserAnswer:
 
     def close(self) -> None:
         self._close()
-
-
-_HTTP_2: Final = 3
-"""CURL_HTTP_VERSION_2_0, whose frames tell where a body ends."""
 
 
 def _message(pairs: list[tuple[str, str | None]]) -> HTTPMessage:

@@ -26,7 +26,7 @@ _REFERENCES: Final = frozenset(["url", "url_transparent"])
 _MOST_SECONDS: Final = 10_000_000
 
 
-class Watch:
+class PlaylistJudge:
     """Over yt-dlp's `process_ie_result`, which would go on to fetch every entry of a list."""
 
     def __init__(self, process: Callable[..., Any], order: Fetch) -> None:

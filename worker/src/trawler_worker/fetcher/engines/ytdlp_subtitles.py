@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from trawler_crds.media_job import MOST_LANGUAGES, Media, SubtitleMode
+from trawler_crds.media_job import MOST_LANGUAGES, Media
 from trawler_worker.fetcher import languages
 from trawler_worker.fetcher.engines.base import Text
 from trawler_worker.fetcher.errors import FetchError
@@ -27,8 +27,6 @@ def chooser(media: Media) -> Callable[[Any, Forms | None, Forms | None], dict[st
                 if language is not None:
                     found.setdefault(languages.tag(language), dict(known[language]))
                     break
-        if media.subtitle_mode is SubtitleMode.BURNED:
-            found = dict(list(found.items())[:1])
         return found or None
 
     return choose
