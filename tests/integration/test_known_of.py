@@ -13,7 +13,7 @@ from PIL import Image
 from fetching import Quiet, order, proved
 from rawsite import Asked, Said, rawsite
 from trawler_crds.media_job import Source
-from trawler_crds.sidecar import About
+from trawler_crds.sidecar import About, Chapter
 from trawler_sandbox.media import Studio
 from trawler_worker.fetcher import site_pictures
 from trawler_worker.fetcher.engines.base import Fetched, Found
@@ -101,6 +101,87 @@ def test_a_film_that_is_made_anew_says_what_it_is(studio: Studio, tmp_path: Path
     assert "2026-05-06" == said["date"]
     assert "Two\nlines" == said["description"]
     assert "http://site.example/a" == said["comment"]
+
+
+NAMED = [
+    Chapter(title="Tom; Jerry = #1\\", start_seconds=0.0),
+    Chapter(title="[CHAPTER]", start_seconds=1.5),
+]
+
+
+def chapters(path: Path) -> list[tuple[str, float, float]]:
+    words = ["ffprobe", "-v", "error", "-show_chapters", "-of", "json", str(path)]
+    told = json.loads(subprocess.run(words, check=True, capture_output=True).stdout)
+    return [
+        (
+            each["tags"]["title"].rstrip("\\"),
+            round(float(each["start_time"]), 1),
+            round(float(each["end_time"]), 1),
+        )
+        for each in told["chapters"]
+    ]
+
+
+def made(studio: Studio, folder: Path, name: str, named: list[Chapter], **media: Any) -> Path:
+    path = folder / "job-1"
+    path.write_bytes(studio.clip(name))
+    found = Found(files=[Fetched(path=path, measured=True)], about=About(chapters=named))
+    wish = order("http://site.example/a", media={"deliverAs": "Playable", **media})
+    (file,) = prove_all(found, wish, scratch=folder, moved=lambda *_: None)
+    return folder / file.path
+
+
+@pytest.mark.parametrize(
+    ("clip", "media"),
+    [
+        ("hevc.mp4", {}),
+        ("mp4", {}),
+        ("mp4", {"kind": "Audio", "audioFormat": "Mp3"}),
+        ("mp4", {"kind": "Audio", "audioFormat": "M4a"}),
+        ("mp4", {"kind": "Audio", "audioFormat": "Opus"}),
+        ("mp4", {"kind": "Audio", "audioFormat": "Flac"}),
+        ("opus", {}),
+        ("ogg", {}),
+        ("flac", {}),
+        ("m4a", {}),
+        ("mp3", {}),
+    ],
+)
+def test_the_sites_chapters_are_inside_of_the_file(
+    studio: Studio, tmp_path: Path, clip: str, media: dict[str, Any]
+) -> None:
+    """Of what is made anew, and of what plays as it is."""
+    path = made(studio, tmp_path, clip, NAMED, **media)
+    assert [("Tom; Jerry = #1", 0.0), ("[CHAPTER]", 1.5)] == [each[:2] for each in chapters(path)]
+
+
+def test_a_part_has_the_chapters_that_are_in_it(studio: Studio, tmp_path: Path) -> None:
+    clip = {"startSeconds": 1.0, "endSeconds": 3.0}
+    path = made(studio, tmp_path, "mp4", NAMED, clip=clip)
+    assert [("Tom; Jerry = #1", 0.0, 0.5), ("[CHAPTER]", 0.5, 2.0)] == chapters(path)
+
+
+@pytest.mark.parametrize("media", [{}, {"kind": "Audio", "audioFormat": "Mp3"}])
+def test_the_files_own_chapters_stay(studio: Studio, tmp_path: Path, media: dict[str, Any]) -> None:
+    path = made(studio, tmp_path, "chapters.mp4", [], **media)
+    assert ["The first half", "The second half"] == [title for title, _, _ in chapters(path)]
+
+
+def test_a_file_is_left_as_it_is_where_chapters_would_make_it_too_large(
+    studio: Studio, tmp_path: Path
+) -> None:
+    """And where nobody asked for anything but the original."""
+    whole = studio.clip("mp4")
+    path = tmp_path / "job-1"
+    path.write_bytes(whole)
+    found = Found(files=[Fetched(path=path, measured=True)], about=About(chapters=NAMED))
+    wish = order(
+        "http://site.example/a", media={"deliverAs": "Playable"}, limits={"fitBytes": len(whole)}
+    )
+    (file,) = prove_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
+    assert whole == (tmp_path / file.path).read_bytes()
+    original = made(studio, tmp_path, "mp4", NAMED, deliverAs="Original")
+    assert whole == original.read_bytes()
 
 
 def test_a_cover_inside_of_a_file_stays_with_its_sound(studio: Studio, tmp_path: Path) -> None:

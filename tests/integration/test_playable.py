@@ -27,12 +27,21 @@ FILMS: Final = [
     *("hevc.mp4", "hevc10.mp4", "ten.mp4", "full444.mp4", "full.mp4", "pq.mp4", "hlg.mp4"),
     *("tagged.mp4", "turned.mp4", "upsidedown.mp4", "odd444.mp4", "odd.webm", "lossless.mkv"),
     *("varying.mp4", "fast.mp4", "interlaced.ts", "narrow.mp4", "large.mp4", "prores.mov"),
-    *("pcm.mov", "ac3.mp4", "eac3.mp4", "alac.mp4", "opus.mp4", "flac.mp4", "mp3.mp4"),
+    *(
+        "chapters.mp4",
+        "pcm.mov",
+        "ac3.mp4",
+        "eac3.mp4",
+        "alac.mp4",
+        "opus.mp4",
+        "flac.mp4",
+        "mp3.mp4",
+    ),
     *("vorbis.mp4", "mono.mp4", "surround.mp4", "two.mp4", "silent.webm", "alpha.webm"),
 ]
 SILENT: Final = frozenset(["av1.mp4", "3gp", "large.mp4", "silent.webm", "alpha.webm"])
 MOVING: Final = ["moving.avif"]
-KEPT: Final = frozenset(["mp4", "upright.mp4"])
+KEPT: Final = frozenset(["mp4", "upright.mp4", "chapters.mp4"])
 """These were playable as they came: not a byte of them is changed."""
 SHAPES: Final = {
     "turned.mp4": (240, 320),

@@ -18,12 +18,14 @@ MOST_SIDECAR: Final = 512 * 1024
 """Bytes."""
 MOST_DESCRIPTION, MOST_CAPTION = 5_000, 1_000
 MOST_TAGS, MOST_CHAPTERS = 50, 100
+MOST_TITLE = 128
+"""Letters of a chapter's title."""
 
 
 class Chapter(Contract):
     """A part of the media that has a name."""
 
-    title: Annotated[str, Field(max_length=128)]
+    title: Annotated[str, Field(max_length=MOST_TITLE)]
     start_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     end_seconds: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
 

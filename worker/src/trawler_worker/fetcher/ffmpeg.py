@@ -37,6 +37,13 @@ class Input:
     """Of its demuxer or decoder, such as where to begin."""
 
 
+def chapters(said: str, path: Path) -> Input:
+    """Chapters (in ffmpeg's own metadata format), written to a file that nothing else is read as."""
+    path.write_text(said, encoding="utf-8")
+    kind = FileType(type="text/plain", extension="txt", demuxer="ffmetadata")
+    return Input(path=path, kind=kind, options=("-format_whitelist", "ffmetadata"))
+
+
 def run(
     inputs: Sequence[Input], words: Sequence[str], out: Path | None, *, heard: Heard | None = None
 ) -> None:

@@ -4,7 +4,10 @@ Reading goes through PyAV, in the job process that is forked with the library lo
 process costs 80 ms of start-up, this 2 ms (measured; ADR 0004).
 """
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,9 @@ import av
 import av.error
 import av.stream
 
+from trawler_common.plain import clean
 from trawler_crds.failures import FailureReason
+from trawler_crds.sidecar import MOST_CHAPTERS, MOST_TITLE, Chapter
 from trawler_worker.fetcher.errors import FetchError
 from trawler_worker.fetcher.ffmpeg import FORMATS
 from trawler_worker.fetcher.sniff import FileType
@@ -61,6 +66,7 @@ class Probe:
     longest_video: int = 0
     """Which of several tracks of pictures has most of them."""
     texts: tuple[TextTrack, ...] = ()
+    chapters: tuple[Chapter, ...] = ()
 
 
 def probe(path: Path, kind: FileType) -> Probe:
@@ -124,7 +130,17 @@ def _read(container: Any, kind: FileType) -> Probe:
             for at, stream in enumerate(container.streams.subtitles)
             if stream.codec_context is not None
         ),
+        chapters=tuple(islice(_chapters(container), MOST_CHAPTERS)),
     )
+
+
+def _chapters(container: Any) -> Iterator[Chapter]:
+    """Those that have a name and begin at a time."""
+    for each in container.chapters():
+        title = clean(str(each["metadata"].get("title", "")), limit=MOST_TITLE)
+        start = float(each["start"] * each["time_base"]) if each["time_base"] else math.nan
+        if title and math.isfinite(start):
+            yield Chapter(title=title, start_seconds=max(start, 0.0))
 
 
 class _Stream:

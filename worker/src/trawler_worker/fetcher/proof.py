@@ -12,7 +12,7 @@ from typing import Any, Final
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import AudioFormat, Media, MediaKind, SubtitleMode, Verified
 from trawler_worker import naming
-from trawler_worker.fetcher import pictures, tags, texts
+from trawler_worker.fetcher import labels, pictures, texts
 from trawler_worker.fetcher.containers.reading import Ending
 from trawler_worker.fetcher.conversion import sound
 from trawler_worker.fetcher.conversion.converter import Converter, Cover, Moved
@@ -116,8 +116,12 @@ class _Prover:
     def __init__(self, found: Found, order: Fetch, scratch: Path, moved: Moved) -> None:
         self._media = order.media
         self._scratch = scratch
-        self._tags = tags.words(found.source, found.about, order.url)
-        self._converter = Converter(order, moved, self._tags)
+        self._labels = labels.Labels(
+            tags=labels.tags(found.source, found.about, order.url),
+            # of several files nobody knows whose they are
+            chapters=tuple(found.about.chapters) if len(found.files) == 1 else (),
+        )
+        self._converter = Converter(order, moved, self._labels)
         self.spoken = False
         """Whether there are subtitles of at least one file."""
         self.languages: set[str] = set()
@@ -159,7 +163,8 @@ class _Prover:
         return [played, *([original] if media.keep_original else []), *beside]
 
     def _only_sound(self, path: Path, seen: Inspected, cover: Cover) -> tuple[Path, Inspected]:
-        made = sound.extract(path, seen, self._media.audio_format, tags=self._tags, cover=cover())
+        said = self._labels.of(seen)
+        made = sound.extract(path, seen, self._media.audio_format, labels=said, cover=cover())
         path = _closed(made, self._scratch)
         return path, inspect(path, measured=True)  # our own program wrote it to its end
 

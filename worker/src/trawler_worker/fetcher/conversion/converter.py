@@ -2,7 +2,7 @@
 
 import importlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -11,13 +11,14 @@ from typing import Final
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import Clip, DeliverAs, MediaKind
 from trawler_crds.messages import Stage
-from trawler_worker.fetcher.conversion import film, sound
+from trawler_worker.fetcher.conversion import film, labelling, sound
 from trawler_worker.fetcher.conversion.film import Added, Part, Target
 from trawler_worker.fetcher.conversion.plans import Plan, Track, Work, is_plain_h264, plan
 from trawler_worker.fetcher.conversion.sizes import Size, budget, coding_seconds, worth_watching
 from trawler_worker.fetcher.errors import FetchError
 from trawler_worker.fetcher.ffmpeg import Heard
 from trawler_worker.fetcher.inspection import Inspected, inspect
+from trawler_worker.fetcher.labels import NO_LABELS, Labels
 from trawler_worker.fetcher.sniff import GIF, MOVING_PNG, PNG
 from trawler_worker.fetcher.texts import Spoken
 from trawler_worker.protocol import Fetch
@@ -35,8 +36,9 @@ TRIES: Final = 3
 class Converter:
     """For the files of one job."""
 
-    def __init__(self, order: Fetch, moved: Moved, tags: Sequence[str] = ()) -> None:
-        self._tags = tags
+    def __init__(self, order: Fetch, moved: Moved, labels: Labels = NO_LABELS) -> None:
+        self._known = labels
+        self._labels = labels
         self._media = order.media
         self._fit = order.limits.fit_bytes
         self._time = SHARE * order.seconds
@@ -59,19 +61,25 @@ class Converter:
         """
         self._drawn = self._drawable(path, spoken)
         self._cover = cover
+        self._labels = self._known
         if self._media.clip is not None and not seen.kind.image:
             path, seen = self._cut(path, seen, self._media.clip)
         if self._media.deliver_as is not DeliverAs.PLAYABLE and self._drawn is None:
             return path, seen
         return self._converted(path, seen)
 
-    def _added(self) -> Added:
-        return Added(drawn=self._drawn, tags=self._tags)
+    def _added(self, seen: Inspected, part: Part | None = None) -> Added:
+        return Added(drawn=self._drawn, labels=self._said(seen, part))
+
+    def _said(self, seen: Inspected, part: Part | None = None) -> Labels:
+        if part is None:
+            return self._labels.of(seen)
+        return self._labels.of(seen, start=part.start, seconds=part.end - part.start)
 
     def _sound(self, path: Path, seen: Inspected, part: Part | None = None) -> Path:
-        heard = self._heard(seen)
+        said, heard = self._said(seen, part), self._heard(seen)
         return sound.extract(
-            path, seen, None, part=part, tags=self._tags, cover=self._cover(), heard=heard
+            path, seen, None, part=part, labels=said, cover=self._cover(), heard=heard
         )
 
     def _drawable(self, path: Path, spoken: Spoken | None) -> Path | None:
@@ -106,7 +114,28 @@ class Converter:
             case Work.PICTURE:
                 return self._picture(path, seen)
             case Work.FILM | Work.KEEP:
-                return path, seen
+                return self._named(path, seen)
+
+    def _named(self, path: Path, seen: Inspected) -> tuple[Path, Inspected]:
+        """It plays as it is; where only its site knows its chapters, they are put inside. What cannot have them stays as
+        it is, and so does what would not fit any more.
+        """
+        unknown = self._labels.chapters and not seen.inside.chapters
+        said = self._said(seen)
+        if not (unknown and said.chapters and labelling.takes(seen)) or self._media.keep_original:
+            return path, seen
+        out = _beside(path, seen.kind.extension)
+        try:
+            labelling.label(path, seen, said, out)
+            made = inspect(out, measured=True)
+        except FetchError:
+            out.unlink(missing_ok=True)
+            return path, seen
+        if self._fit is not None and path.stat().st_size <= self._fit < out.stat().st_size:
+            out.unlink()
+            return path, seen
+        path.unlink()
+        return out, made
 
     def _cut(self, path: Path, seen: Inspected, clip: Clip) -> tuple[Path, Inspected]:
         """Only a part. From its very beginning nothing has to be coded anew; from elsewhere it has: what is cut between
@@ -121,16 +150,27 @@ class Converter:
         part = Part(clip.start_seconds, min(clip.end_seconds, seconds))
         told = replace(seen, inside=replace(seen.inside, seconds=part.end - part.start))
         if not seen.inside.video:
-            return self._made(self._sound(path, told, part), path)
+            out = self._sound(path, told, part)
+            self._labels = replace(
+                self._labels, chapters=()
+            )  # what is made of the part has its own
+            return self._made(out, path)
         copied = part.start == 0 and is_plain_h264(seen) and self._drawn is None
         track = Track.COPY if copied else Track.ENCODE
         audio = Track.ENCODE if seen.inside.audio else Track.NONE
         wanted = Plan(work=Work.FILM, video=track, audio=audio)
         out = path.with_name(f"{path.stem}-part.mp4")
         film.convert(
-            path, seen, wanted, out, part=part, added=self._added(), heard=self._heard(told)
+            path,
+            seen,
+            wanted,
+            out,
+            part=part,
+            added=self._added(seen, part),
+            heard=self._heard(told),
         )
         self._drawn = None
+        self._labels = replace(self._labels, chapters=())
         made, shown = self._made(out, path)
         if not shown.inside.video:
             raise FetchError(FailureReason.NOTHING_FOUND, "There is no picture in this part.")
@@ -140,7 +180,7 @@ class Converter:
         """A film as everybody plays it; where that made it too large, with fewer bits."""
         out = _beside(path, "mp4")
         try:
-            film.convert(path, seen, wanted, out, added=self._added(), heard=self._heard(seen))
+            film.convert(path, seen, wanted, out, added=self._added(seen), heard=self._heard(seen))
         except FetchError as error:
             if error.reason is not FailureReason.TOO_LARGE or self._fit is None:
                 raise
@@ -221,7 +261,7 @@ class Converter:
                 audio=track,
                 seconds=seconds,
                 again=again,
-                added=self._added(),
+                added=self._added(seen),
                 heard=heard,
             )
             made = out.stat().st_size

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Final
 
 from trawler_worker.fetcher import ffmpeg
+from trawler_worker.fetcher.conversion.labelling import ANONYMOUS, TO_MP4, labelled
 from trawler_worker.fetcher.conversion.plans import HDR, Plan, Track
 from trawler_worker.fetcher.conversion.sizes import Size, even
 from trawler_worker.fetcher.ffmpeg import Heard, Input
 from trawler_worker.fetcher.inspection import Inspected
+from trawler_worker.fetcher.labels import NO_LABELS, Labels
 from trawler_worker.fetcher.sniff import AVIF
 
 LONG_SIDE, SHORT_SIDE = 1920, 1080
@@ -20,8 +22,7 @@ QUALITY: Final = 22
 """Constant rate factor of libx264: people see no difference (18 is nearly lossless, 28 is poor)."""
 PRESET: Final = "veryfast"
 SOUND_RATE: Final = 128_000
-_TO_MP4: Final = ("-movflags", "+faststart", "-f", "mp4")
-_PLAIN: Final = ("-sn", "-dn", "-map_metadata", "-1", "-map_chapters", "-1")
+_PLAIN: Final = ("-sn", "-dn", *ANONYMOUS)
 _SDR: Final = (
     "zscale=t=linear:npl=100,format=gbrpf32le,zscale=p=bt709,"
     "tonemap=tonemap=hable:desat=0,zscale=t=bt709:m=bt709:r=tv"
@@ -45,8 +46,8 @@ class Added:
 
     drawn: Path | None = None
     """Subtitles (ASS) in its pictures."""
-    tags: Sequence[str] = ()
-    """What it says of itself, as ffmpeg is told."""
+    labels: Labels = NO_LABELS
+    """Of exactly this film, or this part of it."""
 
 
 PLAIN: Final = Added()
@@ -84,9 +85,10 @@ def convert(
     if plan.video is Track.ENCODE:
         video = ("-vf", filters(seen, size_of(seen), added.drawn), *_codec(), "-crf", str(QUALITY))
     sound = _sound(plan.audio, SOUND_RATE)
-    words = [*_tracks(seen), *_PLAIN, *added.tags, *video, *sound, *_TO_MP4]
     given = Input(path=path, kind=seen.kind, options=part.options if part else ())
-    ffmpeg.run([given], [*(part.words if part else ()), *words], out, heard=heard)
+    inputs, labels = labelled([given], added.labels, out)
+    words = [*_tracks(seen), *_PLAIN, *labels, *video, *sound, *TO_MP4]
+    ffmpeg.run(inputs, [*(part.words if part else ()), *words], out, heard=heard)
 
 
 def size_of(seen: Inspected) -> Size:
@@ -168,11 +170,11 @@ def squeeze(
         ),
         *("-passlogfile", str(log)),
     ]
-    inputs = [Input(path=path, kind=seen.kind)]
+    inputs, labels = labelled([Input(path=path, kind=seen.kind)], added.labels, out)
     if not again:
         first = [*_tracks(seen)[:2], *_PLAIN, *video, "-pass", "1", "-an", "-f", "null"]
-        ffmpeg.run(inputs, first, None, heard=heard)
+        ffmpeg.run(inputs[:1], first, None, heard=heard)
     sound = _sound(audio, target.sound_rate)
-    second = [*_tracks(seen), *_PLAIN, *added.tags, *video, "-pass", "2", *sound, *_TO_MP4]
+    second = [*_tracks(seen), *_PLAIN, *labels, *video, "-pass", "2", *sound, *TO_MP4]
     told = (lambda at: heard(seconds + at)) if heard is not None else None
     ffmpeg.run(inputs, second, out, heard=told)

@@ -3,15 +3,16 @@
 import base64
 import importlib
 import struct
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from trawler_crds.media_job import AudioFormat
 from trawler_worker.fetcher import ffmpeg
 from trawler_worker.fetcher.conversion.film import Part
+from trawler_worker.fetcher.conversion.labelling import ANONYMOUS, labelled
 from trawler_worker.fetcher.ffmpeg import Heard
 from trawler_worker.fetcher.inspection import Inspected
+from trawler_worker.fetcher.labels import NO_LABELS, Labels
 from trawler_worker.fetcher.sniff import JPEG
 
 _ENCODERS: Final = {
@@ -42,7 +43,7 @@ def extract(
     wanted: AudioFormat | None,
     *,
     part: Part | None = None,
-    tags: Sequence[str] = (),
+    labels: Labels = NO_LABELS,
     cover: Path | None = None,
     heard: Heard | None = None,
 ) -> Path:
@@ -59,9 +60,10 @@ def extract(
         ffmpeg.Input(path=path, kind=seen.kind, options=part.options if part else ()),
         *([ffmpeg.Input(path=cover, kind=JPEG)] if cover and target in _WITH_PICTURE else []),
     ]
+    inputs, said = labelled(inputs, labels, out)
     words = [
         *(part.words if part else ()),
-        *("-map", "0:a:0", "-map_metadata", "-1", *tags, *_picture(target, cover)),
+        *("-map", "0:a:0", *ANONYMOUS, *said, *_picture(target, cover)),
         *("-c:a", "copy" if target is own else encoder, "-f", muxer),
     ]
     ffmpeg.run(inputs, words, out, heard=heard)

@@ -9,6 +9,7 @@ from trawler_crds.sidecar import (
     MOST_CHAPTERS,
     MOST_DESCRIPTION,
     MOST_TAGS,
+    MOST_TITLE,
     About,
     Chapter,
 )
@@ -64,7 +65,7 @@ def _chapters(of: Mapping[str, Any]) -> Iterator[Chapter]:
     for each in value[: 2 * MOST_CHAPTERS] if isinstance(value, list) else ():
         if not isinstance(each, dict):
             continue
-        title, start = _line(each.get("title"), 128), _seconds(each.get("start_time"))
+        title, start = _line(each.get("title"), MOST_TITLE), _seconds(each.get("start_time"))
         if title and start is not None:
             yield Chapter(
                 title=title, start_seconds=start, end_seconds=_seconds(each.get("end_time"))
