@@ -8,10 +8,10 @@ from typing import Any, Final
 from objects import NOON, board, clock, job, pod, pool, running
 from trawler_crds.media_job import MediaJob
 from trawler_operator import wording
-from trawler_operator.board import Board
-from trawler_operator.deciding import Decider
-from trawler_operator.scaling import Scaler
-from trawler_operator.scheduling import InHand, Scheduler, next_wake
+from trawler_operator.planning.deciding import Decider
+from trawler_operator.planning.scaling import Scaler
+from trawler_operator.planning.scheduling import InHand, Scheduler, next_wake
+from trawler_operator.state.board import Board
 
 MANY: Final = 30_000
 POOLS: Final = 50

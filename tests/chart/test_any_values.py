@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from chart import CHART, render, template
 from generate import Generator
 from trawler_bot.settings import Settings as BotSettings
-from trawler_operator import configured
+from trawler_operator.kube import configured
 from trawler_operator.settings import Settings
 
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())

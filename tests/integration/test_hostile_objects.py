@@ -21,10 +21,10 @@ from stubpod import StubPod
 from trawler_common.store import Store, StoreAway, StoreSettings
 from trawler_crds.keys import OWNER_OBJECT, SHARED_PREFIX, object_key
 from trawler_crds.messages import Order, UploadFile
-from trawler_operator.board import Board, Unreadable
-from trawler_operator.broom import Broom
-from trawler_operator.metrics import Metrics
-from trawler_operator.sweeping import Pins
+from trawler_operator.control.broom import Broom
+from trawler_operator.control.metrics import Metrics
+from trawler_operator.planning.sweeping import Pins
+from trawler_operator.state.board import Board, Unreadable
 
 
 def ask(operator: Operator, url: str) -> str:
@@ -252,11 +252,11 @@ async def test_nothing_is_swept_while_one_job_is_not_understood(
     store_settings: StoreSettings, ready: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody knows which objects it names. What is not named by a hash is not ours, and stops no sweeping."""
-    monkeypatch.setattr("trawler_operator.broom.longest_attempt", lambda _: 0.0)
+    monkeypatch.setattr("trawler_operator.control.broom.longest_attempt", lambda _: 0.0)
     digest = await _stored_as(store_settings, b"named by nobody")
     foreign = f"{object_key('mine', digest)}.bak"
     await obstore.put_async(ready._objects, foreign, b"theirs")
-    board, leads = Board(), _Leads()
+    board, leads = Board(time.monotonic), _Leads()
     broom = Broom(
         board=board,
         pins=Pins(),

@@ -14,7 +14,7 @@ from apiproxy import ApiProxy
 from servers import ApiServer
 from trawler_common.kube import ApiAway, Conflict, Missing, Refused
 from trawler_crds.media_queue import MediaQueue
-from trawler_operator.cluster import Cluster
+from trawler_operator.kube.cluster import Cluster
 
 
 @asynccontextmanager

@@ -235,7 +235,7 @@ async def test_the_last_hook_of_an_uninstall_ends_workers_and_leaves_other_pods(
     operator.kubectl("run", "bystander", "--image=none")
     await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-m", "trawler_operator.uninstall"],
+        [sys.executable, "-m", "trawler_operator.kube.uninstall"],
         env={**os.environ, **operator._env},
         check=True,
         timeout=60,

@@ -169,7 +169,8 @@ async def test_an_uninstall_goes_on_past_a_pod_that_may_not_be_deleted(
     kept = min(pod["metadata"]["name"] for pod in operator.pods())
     proxy.protected.add(f"/api/v1/namespaces/{operator.namespace}/pods/{kept}")
     last = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "trawler_operator.uninstall"), env={**os.environ, **operator._env}
+        *(sys.executable, "-m", "trawler_operator.kube.uninstall"),
+        env={**os.environ, **operator._env},
     )
     await asyncio.to_thread(
         wait_until,

@@ -18,9 +18,9 @@ from trawler_common import kube, reflector
 from trawler_common.kube import ApiAway, Gone
 from trawler_common.reflector import Reflector
 from trawler_crds.media_job import Phase
-from trawler_operator.board import Board
-from trawler_operator.cluster import Cluster
+from trawler_operator.kube.cluster import Cluster
 from trawler_operator.kube.mirrors import JobSink
+from trawler_operator.state.board import Board
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ async def test_nothing_falls_between_the_list_and_the_watch_nor_between_two_watc
     api: ApiServer, proxy: ApiProxy, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Made before the watch, while it is cut, changed and deleted: all of it is seen."""
-    jobs, board = Jobs(api, namespace), Board()
+    jobs, board = Jobs(api, namespace), Board(time.monotonic)
     async with (
         connected(proxy.kubeconfig, namespace, monkeypatch) as cluster,
         mirroring(cluster, board) as mirror,
@@ -124,7 +124,7 @@ async def test_a_version_that_is_always_forgotten_makes_no_storm_of_lists(
     api: ApiServer, proxy: ApiProxy, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """144 lists were made in 8 seconds."""
-    jobs, board = Jobs(api, namespace), Board()
+    jobs, board = Jobs(api, namespace), Board(time.monotonic)
     async with (
         connected(proxy.kubeconfig, namespace, monkeypatch) as cluster,
         mirroring(cluster, board) as mirror,
@@ -149,7 +149,7 @@ async def test_no_answer_to_a_list_ends_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A 404 in the five-minute list ended the process."""
-    jobs, board = Jobs(api, namespace), Board()
+    jobs, board = Jobs(api, namespace), Board(time.monotonic)
     await asyncio.to_thread(jobs.create, "a")
     proxy.refused_lists = [code]
     async with (
@@ -164,14 +164,14 @@ async def test_a_page_is_asked_for_again_by_itself_and_a_forgotten_list_begins_a
     api: ApiServer, proxy: ApiProxy, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """410 on a `continue` token ended the process."""
-    jobs, board = Jobs(api, namespace), Board()
+    jobs, board = Jobs(api, namespace), Board(time.monotonic)
     await asyncio.to_thread(jobs.create, "a", "b", "c", "d", "e")
     async with connected(proxy.kubeconfig, namespace, monkeypatch) as cluster:
         proxy.gone_pages = 1
         async with mirroring(cluster, board):
             await until(lambda: len(names(board)) == 5)
             assert 2 == len(proxy.lists)
-        other = Board()
+        other = Board(time.monotonic)
         found = Reflector(cluster, cluster.jobs_path, JobSink(other))
         before = len(proxy.lists)
         listing = asyncio.create_task(found.list())
@@ -188,7 +188,7 @@ async def test_nothing_is_lost_while_lists_and_changes_go_on_together(
 ) -> None:
     """What the watch shows after a list began was taken for deleted at its end."""
     monkeypatch.setattr(reflector, "RESYNC", 0.0)
-    jobs, board = Jobs(api, namespace), Board()
+    jobs, board = Jobs(api, namespace), Board(time.monotonic)
     async with (
         connected(api.kubeconfig, namespace, monkeypatch) as cluster,
         mirroring(cluster, board) as mirror,
@@ -215,7 +215,7 @@ async def test_a_legal_object_of_any_size_is_read(
     api: ApiServer, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A quarter of a megabyte of annotations is legal, and made a line too long for the watch."""
-    jobs, board = Jobs(api, namespace), Board()
+    jobs, board = Jobs(api, namespace), Board(time.monotonic)
     async with (
         connected(api.kubeconfig, namespace, monkeypatch) as cluster,
         mirroring(cluster, board) as mirror,
@@ -233,7 +233,7 @@ async def test_one_object_that_cannot_be_taken_ends_nothing(
     api: ApiServer, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is set aside, to be ended; what comes after it is seen."""
-    jobs, board = Jobs(api, namespace), Board()
+    jobs, board = Jobs(api, namespace), Board(time.monotonic)
     fingerprint = board.twins.mark
 
     def mark(job: Any) -> str:

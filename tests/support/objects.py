@@ -8,7 +8,7 @@ from trawler_crds.media_job import MediaJob
 from trawler_crds.media_queue import MediaQueue
 from trawler_crds.messages import Held, Stage
 from trawler_crds.worker_pool import WorkerPool
-from trawler_operator.board import Board, Clock, Pod, PodPhase
+from trawler_operator.state.board import Board, Clock, Pod, PodPhase
 
 NOON = 1_800_000_000.0
 

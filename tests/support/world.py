@@ -15,8 +15,8 @@ from trawler_crds.media_job import TERMINAL, MediaJob, Phase
 from trawler_crds.media_queue import MediaQueue
 from trawler_crds.messages import Held, Outcome, Presence, Result, Stage
 from trawler_crds.worker_pool import WorkerPool
-from trawler_operator import admission, lifecycle, sharing
-from trawler_operator.actions import (
+from trawler_operator.planning import admission, lifecycle, sharing
+from trawler_operator.planning.actions import (
     Action,
     Cancel,
     Copy,
@@ -28,12 +28,12 @@ from trawler_operator.actions import (
     Order,
     WriteStatus,
 )
-from trawler_operator.board import Board, Clock, Pod, PodPhase
-from trawler_operator.deciding import Decider, settled
-from trawler_operator.scaling import Scaler
-from trawler_operator.scheduling import Scheduler
-from trawler_operator.sweeping import Named, Pins, Sweeper, longest_attempt
-from trawler_operator.waiting import alone
+from trawler_operator.planning.deciding import Decider, settled
+from trawler_operator.planning.scaling import Scaler
+from trawler_operator.planning.scheduling import Scheduler
+from trawler_operator.planning.sweeping import Named, Pins, Sweeper, longest_attempt
+from trawler_operator.state.board import Board, Clock, Pod, PodPhase
+from trawler_operator.state.waiting import alone
 
 TEMPLATE: Final = "t"
 NOON: Final = 1_800_000_000.0

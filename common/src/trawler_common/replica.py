@@ -5,7 +5,6 @@ the object was at some version of the API server's store, and none is "now". The
 decide what is news, so the order in which sights arrive does not matter.
 """
 
-import time
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
@@ -31,7 +30,7 @@ class Replica(Generic[Thing]):
         self,
         put: Callable[[str, Thing], None],
         drop: Callable[[str], None],
-        now: Callable[[], float] = time.monotonic,
+        now: Callable[[], float],
     ) -> None:
         self._put = put
         self._drop = drop

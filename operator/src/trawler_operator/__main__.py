@@ -16,26 +16,27 @@ from trawler_common.kube import ApiAway, Conflict, Gone, Missing, Refused
 from trawler_common.store import Store, StoreAway, StoreRefused, StoreSettings
 from trawler_crds import addresses, subjects
 from trawler_crds.messages import Presence, Result, UploadRequest
-from trawler_operator import configured, handlers, memory
-from trawler_operator.board import Board
-from trawler_operator.broom import Broom
-from trawler_operator.canaries import Canaries
-from trawler_operator.cluster import Cluster
+from trawler_operator import memory
+from trawler_operator.bus.presence import PresenceDesk
+from trawler_operator.bus.queues import QueueDesk, restore
+from trawler_operator.bus.results import ResultDesk
+from trawler_operator.bus.uploads import UploadDesk
+from trawler_operator.control.broom import Broom
+from trawler_operator.control.canaries import Canaries
+from trawler_operator.control.metrics import Metrics
 from trawler_operator.control.ownership import Ownership
+from trawler_operator.control.performer import Performer
+from trawler_operator.control.reconciler import Reconciler
+from trawler_operator.control.scaling_page import ScalingPage
+from trawler_operator.kube import configured, handlers
+from trawler_operator.kube.cluster import Cluster
+from trawler_operator.kube.leader import Leader, NotLeader
 from trawler_operator.kube.mirrors import Mirrors
-from trawler_operator.leader import Leader, NotLeader
-from trawler_operator.metrics import Metrics
-from trawler_operator.performer import Performer
-from trawler_operator.pods import CobaltPod, PodSettings
-from trawler_operator.presence import PresenceDesk
-from trawler_operator.queues import QueueDesk, restore
-from trawler_operator.reconciler import Reconciler
-from trawler_operator.results import ResultDesk
-from trawler_operator.scaling_page import ScalingPage
-from trawler_operator.scheduling import Scheduler
+from trawler_operator.planning.pods import CobaltPod, PodSettings
+from trawler_operator.planning.scheduling import Scheduler
+from trawler_operator.planning.sweeping import Pins
 from trawler_operator.settings import Settings
-from trawler_operator.sweeping import Pins
-from trawler_operator.uploads import UploadDesk
+from trawler_operator.state.board import Board
 
 log = logs.get("operator")
 
@@ -63,7 +64,7 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
     tracing = telemetry.setup(
         "trawler-operator", endpoint=settings.otlp_endpoint, install=settings.install
     )
-    board = Board(reuse_seconds=settings.reuse_seconds, refusals=settings.refusals)
+    board = Board(time.monotonic, reuse_seconds=settings.reuse_seconds, refusals=settings.refusals)
     metrics = Metrics(board)
     memo = handlers.Memo(board=board, pulse=handlers.Pulse())
     try:

@@ -7,11 +7,11 @@ from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import MediaJob, Phase
 from trawler_crds.media_queue import MediaQueue
 from trawler_operator import wording
-from trawler_operator.admission import admit, begin, refuse
-from trawler_operator.board import Board
-from trawler_operator.deciding import Decider
-from trawler_operator.queues import counts, restore, status
-from trawler_operator.scheduling import Scheduler
+from trawler_operator.bus.queues import counts, restore, status
+from trawler_operator.planning.admission import admit, begin, refuse
+from trawler_operator.planning.deciding import Decider
+from trawler_operator.planning.scheduling import Scheduler
+from trawler_operator.state.board import Board
 
 TODAY = wording.stamp(NOON)
 YESTERDAY = wording.stamp(NOON - 86400)

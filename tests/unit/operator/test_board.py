@@ -1,9 +1,11 @@
 """The picture in memory."""
 
+import time
+
 from objects import board, job, pod, queue, relist, running
 from trawler_crds.media_job import Phase
 from trawler_crds.messages import Presence
-from trawler_operator.board import Board
+from trawler_operator.state.board import Board
 
 
 def presence(sequence: int, free: int) -> Presence:
@@ -47,7 +49,7 @@ def test_a_late_presence_does_not_bring_back_a_taken_slot() -> None:
 
 def test_a_presence_of_an_unknown_pod_is_not_taken() -> None:
     """The pod repeats until the API server has shown it."""
-    assert not Board().hear("p9", presence(1, free=2), now=1.0)
+    assert not Board(time.monotonic).hear("p9", presence(1, free=2), now=1.0)
 
 
 def test_what_a_pod_said_survives_what_the_api_server_says() -> None:

@@ -6,8 +6,8 @@ from objects import pool
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import MediaJob, Phase
 from trawler_crds.worker_pool import WorkerPool
-from trawler_operator import canary
-from trawler_operator.canary import State, Trial, Verdict
+from trawler_operator.planning import canary
+from trawler_operator.planning.canary import State, Trial, Verdict
 
 LINKS = {"links": ["https://a.example/1", "https://b.example/2"]}
 OLD, NEW = "worker:1", "worker:2"

@@ -7,9 +7,9 @@ import pytest
 
 from objects import NOON, board, clock, held, job, pod, running
 from trawler_operator import wording
-from trawler_operator.actions import Action, Copy, Dispatch, WriteStatus
-from trawler_operator.deciding import QUIET, SETTLE, Decider
-from trawler_operator.scheduling import Scheduler
+from trawler_operator.planning.actions import Action, Copy, Dispatch, WriteStatus
+from trawler_operator.planning.deciding import QUIET, SETTLE, Decider
+from trawler_operator.planning.scheduling import Scheduler
 
 NOW = 1000.0
 

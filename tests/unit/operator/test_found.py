@@ -2,7 +2,7 @@
 
 from objects import job, pool, queue
 from trawler_crds.media_job import Phase
-from trawler_operator.deciding import SETTLE
+from trawler_operator.planning.deciding import SETTLE
 from trawler_operator.wording import stamp
 from world import NOON, Operator, World
 

@@ -14,13 +14,13 @@ from trawler_bot.presentation.i18n import CATALOGUES
 from trawler_crds.media_job import TERMINAL, MediaJob, MediaJobStatus, Phase
 from trawler_crds.media_queue import MediaQueue
 from trawler_crds.worker_pool import WorkerPool
-from trawler_operator import admission, pods, sharing, sweeping
-from trawler_operator.actions import Action, Copy, Dispatch, WriteStatus
-from trawler_operator.board import Board
-from trawler_operator.deciding import Decider
-from trawler_operator.places import positions
-from trawler_operator.scaling import Scaler
-from trawler_operator.scheduling import Scheduler
+from trawler_operator.planning import admission, pods, sharing, sweeping
+from trawler_operator.planning.actions import Action, Copy, Dispatch, WriteStatus
+from trawler_operator.planning.deciding import Decider
+from trawler_operator.planning.places import positions
+from trawler_operator.planning.scaling import Scaler
+from trawler_operator.planning.scheduling import Scheduler
+from trawler_operator.state.board import Board
 
 SEEDS = st.integers(0, 2**32)
 SETTINGS = pods.PodSettings(

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from trawler_operator.actions import Copy, DeleteJob, Dispatch, WriteStatus
 from trawler_operator.control.lanes import HANDS, Lane, LaneName, lane_of, lanes
+from trawler_operator.planning.actions import Copy, DeleteJob, Dispatch, WriteStatus
 
 
 def test_what_waits_for_the_store_has_no_hand_of_what_waits_for_pods() -> None:

@@ -8,9 +8,10 @@ from objects import NOON, board, clock, held, job, pod, pool, running
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import MOST_ATTEMPTS, MOST_CONDITIONS, MediaJob, Phase
 from trawler_crds.messages import Outcome, Result
-from trawler_operator import lifecycle, wording
-from trawler_operator.actions import Cancel, Order, WriteStatus
-from trawler_operator.scheduling import Scheduler
+from trawler_operator import wording
+from trawler_operator.planning import lifecycle
+from trawler_operator.planning.actions import Cancel, Order, WriteStatus
+from trawler_operator.planning.scheduling import Scheduler
 from trawler_operator.state import resting
 from trawler_operator.state.finished import keep_until
 

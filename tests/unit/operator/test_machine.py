@@ -16,8 +16,8 @@ from objects import job, pool, queue
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import TERMINAL, MediaFile, Phase, Reuse
 from trawler_crds.messages import Outcome, Result, Stage
-from trawler_operator.board import WAITS
-from trawler_operator.ledger import Ledger
+from trawler_operator.state.board import WAITS
+from trawler_operator.state.ledger import Ledger
 from trawler_operator.state.resting import wait
 from world import Operator, World
 

@@ -3,9 +3,9 @@
 from objects import board, clock, held, job, pod, queue, running
 from trawler_crds.media_job import MediaJob
 from trawler_crds.messages import Positions
-from trawler_operator.board import Board
-from trawler_operator.places import positions
-from trawler_operator.scheduling import Scheduler
+from trawler_operator.planning.places import positions
+from trawler_operator.planning.scheduling import Scheduler
+from trawler_operator.state.board import Board
 
 
 def told(state: Board) -> list[Positions]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from objects import pool
-from trawler_operator import pods
+from trawler_operator.planning import pods
 
 SETTINGS = pods.PodSettings(
     install="ns",

@@ -7,10 +7,10 @@ import pytest
 from objects import board, clock, held, job, pod, pool, queue, running
 from trawler_crds.media_job import Condition, ConditionStatus, MediaJob
 from trawler_crds.messages import Presence, Stage
-from trawler_operator.actions import Action, CreatePod, DeletePod, DrainPod
-from trawler_operator.board import PROVED, Board, Pod
-from trawler_operator.scaling import Scaler
-from trawler_operator.scheduling import takes_orders
+from trawler_operator.planning.actions import Action, CreatePod, DeletePod, DrainPod
+from trawler_operator.planning.scaling import Scaler
+from trawler_operator.planning.scheduling import takes_orders
+from trawler_operator.state.board import PROVED, Board, Pod
 
 
 def shape(wanted: int, *pods: Pod) -> list[Action]:

@@ -9,12 +9,13 @@ from objects import NOON, board, clock, held, job, pod, queue, running
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import EngineAttempt, EngineName, MediaJob
 from trawler_crds.messages import Presence
-from trawler_operator import scheduling, wording
-from trawler_operator.actions import Dispatch
-from trawler_operator.board import Board, Clock
-from trawler_operator.scheduling import Scheduler
-from trawler_operator.shares import Shares
+from trawler_operator import wording
+from trawler_operator.planning import scheduling
+from trawler_operator.planning.actions import Dispatch
+from trawler_operator.planning.scheduling import Scheduler
+from trawler_operator.planning.shares import Shares
 from trawler_operator.state import breakers
+from trawler_operator.state.board import Board, Clock
 
 
 def queued(uid: str, created: str = "2027-01-15T08:00:00Z", **more: object) -> MediaJob:

@@ -8,12 +8,13 @@ from objects import NOON, board, clock, job, pod, queue, running
 from trawler_crds import addresses
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import MediaJob, Phase
-from trawler_operator import lifecycle, sharing, wording
-from trawler_operator.actions import Action, Copy, Dispatch, WriteStatus
-from trawler_operator.admission import admit
-from trawler_operator.board import Board
-from trawler_operator.scheduling import Scheduler
-from trawler_operator.twins import REMEMBERED, fingerprint
+from trawler_operator import wording
+from trawler_operator.planning import lifecycle, sharing
+from trawler_operator.planning.actions import Action, Copy, Dispatch, WriteStatus
+from trawler_operator.planning.admission import admit
+from trawler_operator.planning.scheduling import Scheduler
+from trawler_operator.state.board import Board
+from trawler_operator.state.twins import REMEMBERED, fingerprint
 
 SAME = "http://site:8080/video/same.mp4"
 FILE = {"name": "a.mp4", "bytes": 5, "sha256": "0" * 64, "type": "video/mp4"}

@@ -12,10 +12,10 @@ from objects import board, job, pool, running
 from trawler_crds import subjects
 from trawler_crds.media_job import MediaJob
 from trawler_crds.messages import Recorded, Result
-from trawler_operator.board import Board
-from trawler_operator.metrics import Metrics
-from trawler_operator.results import ResultDesk
-from trawler_operator.sweeping import Named, Pins, Sweeper, longest_attempt
+from trawler_operator.bus.results import ResultDesk
+from trawler_operator.control.metrics import Metrics
+from trawler_operator.planning.sweeping import Named, Pins, Sweeper, longest_attempt
+from trawler_operator.state.board import Board
 
 A, B = "aa" + "0" * 62, "aa" + "1" * 62
 FILE = {"name": "a.mp4", "bytes": 1, "sha256": A, "type": "video/mp4"}

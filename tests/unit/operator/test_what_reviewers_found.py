@@ -1,5 +1,6 @@
 """Faults that a critical reading found, each kept as a plain test."""
 
+import time
 from types import SimpleNamespace
 from typing import Any, cast
 from unittest.mock import AsyncMock
@@ -13,16 +14,18 @@ from trawler_common.pauses import grown
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import MOST_ATTEMPTS, MediaJob, Phase
 from trawler_crds.messages import Presence
-from trawler_operator import lifecycle, queues, scheduling, wording
-from trawler_operator.actions import DeleteJob, DeletePod, WriteStatus
-from trawler_operator.board import Board, Pod, Unreadable
-from trawler_operator.deciding import Decider, Repeats
+from trawler_operator import wording
+from trawler_operator.bus import queues
+from trawler_operator.control.metrics import Metrics
+from trawler_operator.control.performer import Performer
 from trawler_operator.kube.mirrors import JobSink, not_understood
-from trawler_operator.metrics import Metrics
-from trawler_operator.performer import Performer
-from trawler_operator.scheduling import Scheduler
+from trawler_operator.planning import lifecycle, scheduling
+from trawler_operator.planning.actions import DeleteJob, DeletePod, WriteStatus
+from trawler_operator.planning.deciding import Decider, Repeats
+from trawler_operator.planning.scheduling import Scheduler
+from trawler_operator.planning.sweeping import Pins
 from trawler_operator.state import resting
-from trawler_operator.sweeping import Pins
+from trawler_operator.state.board import Board, Pod, Unreadable
 
 
 def test_no_number_of_tries_is_too_many() -> None:
@@ -275,7 +278,7 @@ async def test_a_pod_that_speaks_before_it_is_deleted_unheard_stays() -> None:
 @pytest.mark.parametrize("ended", [True, False])
 def test_what_nobody_can_read_and_nobody_lets_us_write_holds_up_no_other(*, ended: bool) -> None:
     """The first of them were offered again and again, and the others never."""
-    state, decider, most = Board(), Decider(Scheduler()), 64
+    state, decider, most = Board(time.monotonic), Decider(Scheduler()), 64
     for number in range(most + 1):
         state.see_job(
             Unreadable(

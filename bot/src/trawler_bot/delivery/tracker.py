@@ -1,6 +1,7 @@
 """Every job that a message shows: heard of, told, and found again after a restart."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -49,7 +50,7 @@ class JobTracker:
         self._owns = owns
         self._known: dict[str, TrackedJob] = {}
         self.index = JobIndex()
-        self._sights = Replica[MediaJob | None](self._take, self._lose)
+        self._sights = Replica[MediaJob | None](self._take, self._lose, time.monotonic)
         """Every sight of a job passes here: the list's, the watch's, and the answers to our own writes. A
         job of which no message is to tell is known by its version alone.
         """

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
 from typing import Final
 
-from trawler_operator.actions import (
+from trawler_operator.planning.actions import (
     Action,
     Cancel,
     Copy,

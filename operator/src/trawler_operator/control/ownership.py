@@ -7,7 +7,7 @@ from trawler_common import logs
 from trawler_common.backoff import Backoff
 from trawler_common.kube import ApiAway, Missing, Refused
 from trawler_common.store import Store, StoreAway
-from trawler_operator.cluster import Cluster
+from trawler_operator.kube.cluster import Cluster
 
 log = logs.get("ownership")
 

@@ -1,1 +1,1 @@
-"""What the operator reads from the Kubernetes API."""
+"""The Kubernetes API: what is read from it, and the Lease."""

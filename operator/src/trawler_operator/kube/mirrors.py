@@ -16,8 +16,8 @@ from trawler_common.replica import Replica
 from trawler_crds.keys import LABEL_POOL
 from trawler_crds.media_job import MOST_CONDITIONS, TERMINAL, MediaJob
 from trawler_crds.media_queue import MediaQueue
-from trawler_operator.board import Board, NotUnderstood, Unreadable
-from trawler_operator.cluster import Cluster, pod_from
+from trawler_operator.kube.cluster import Cluster, pod_from
+from trawler_operator.state.board import Board, NotUnderstood, Unreadable
 from trawler_operator.state.finished import LONGEST_LIFE, first_believed
 from trawler_operator.wording import MARKED_BY, NOT_UNDERSTOOD
 

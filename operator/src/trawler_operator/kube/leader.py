@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from trawler_common import logs
 from trawler_common.kube import ApiAway, Conflict, Missing, Refused
-from trawler_operator.cluster import Cluster
+from trawler_operator.kube.cluster import Cluster
 
 log = logs.get("leader")
 

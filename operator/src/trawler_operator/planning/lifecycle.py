@@ -17,9 +17,9 @@ from trawler_crds.media_job import (
     Phase,
 )
 from trawler_crds.messages import Outcome, Result, Stage
-from trawler_operator.actions import Action, Cancel, Order, WriteStatus
-from trawler_operator.board import Board, Clock, PodPhase
-from trawler_operator.waiting import alone
+from trawler_operator.planning.actions import Action, Cancel, Order, WriteStatus
+from trawler_operator.state.board import Board, Clock, PodPhase
+from trawler_operator.state.waiting import alone
 from trawler_operator.wording import conditions, human, stamp
 
 OVERTIME: Final = 30.0

@@ -11,10 +11,10 @@ from trawler_crds.keys import LABEL_POOL
 from trawler_crds.media_job import Condition, ConditionStatus
 from trawler_crds.messages import Stage
 from trawler_crds.worker_pool import Scaling, WorkerPool, WorkerPoolSpec, WorkerPoolStatus
-from trawler_operator.actions import Action, CreatePod, DeletePod, DrainPod, WritePool
-from trawler_operator.board import UNSCHEDULABLE, Board, Clock, Pod, PodPhase
-from trawler_operator.canary import State, Verdict
-from trawler_operator.scheduling import InHand, lonely, usable, wanted_slots
+from trawler_operator.planning.actions import Action, CreatePod, DeletePod, DrainPod, WritePool
+from trawler_operator.planning.canary import State, Verdict
+from trawler_operator.planning.scheduling import InHand, lonely, usable, wanted_slots
+from trawler_operator.state.board import UNSCHEDULABLE, Board, Clock, Pod, PodPhase
 from trawler_operator.wording import stamp
 
 FIRST_WAIT: Final = 5.0

@@ -14,14 +14,14 @@ from trawler_crds.failures import FailureReason
 from trawler_crds.keys import ANNOTATION_TRACEPARENT
 from trawler_crds.media_job import MediaJob
 from trawler_crds.messages import Outcome, Recorded, Result
-from trawler_operator import lifecycle
-from trawler_operator.board import Board
-from trawler_operator.cluster import Cluster
-from trawler_operator.leader import Leader
-from trawler_operator.metrics import Metrics
-from trawler_operator.performer import Performer
-from trawler_operator.reconciler import Reconciler
-from trawler_operator.sweeping import Pins
+from trawler_operator.control.metrics import Metrics
+from trawler_operator.control.performer import Performer
+from trawler_operator.control.reconciler import Reconciler
+from trawler_operator.kube.cluster import Cluster
+from trawler_operator.kube.leader import Leader
+from trawler_operator.planning import lifecycle
+from trawler_operator.planning.sweeping import Pins
+from trawler_operator.state.board import Board
 
 log = logs.get("results")
 

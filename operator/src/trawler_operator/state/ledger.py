@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from trawler_crds.media_job import ACCEPTED, STORED, MediaJob
-from trawler_operator.waiting import DEFAULT
+from trawler_operator.state.waiting import DEFAULT
 
 REUSED: Final = "Reused"
 """Reason of the condition Stored of a job that was answered with what another one stored."""

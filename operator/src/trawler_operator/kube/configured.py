@@ -14,7 +14,7 @@ from trawler_common.kube import ApiAway, Conflict, Gone, Missing, Refused
 from trawler_crds import API_GROUP, API_VERSION
 from trawler_crds.keys import LABEL_CONFIGURED
 from trawler_crds.worker_pool import WorkerPoolSpec
-from trawler_operator.cluster import Cluster
+from trawler_operator.kube.cluster import Cluster
 
 log = logs.get("configured")
 

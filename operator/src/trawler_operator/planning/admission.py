@@ -10,9 +10,9 @@ from typing import Any
 from trawler_crds import addresses
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import ACCEPTED, MediaJob, Phase
-from trawler_operator.actions import WriteStatus
-from trawler_operator.board import Board, Clock
-from trawler_operator.lifecycle import end, is_new, start
+from trawler_operator.planning.actions import WriteStatus
+from trawler_operator.planning.lifecycle import end, is_new, start
+from trawler_operator.state.board import Board, Clock
 from trawler_operator.wording import conditions, host, human, stamp
 
 

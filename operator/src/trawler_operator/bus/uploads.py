@@ -8,11 +8,11 @@ from trawler_common.store import Store
 from trawler_crds import subjects
 from trawler_crds.messages import UploadGrants, UploadRequest
 from trawler_crds.sidecar import MOST_SIDECAR
-from trawler_operator import lifecycle
-from trawler_operator.board import Board
 from trawler_operator.control.ownership import Ownership
-from trawler_operator.leader import Leader
-from trawler_operator.sweeping import Pins
+from trawler_operator.kube.leader import Leader
+from trawler_operator.planning import lifecycle
+from trawler_operator.planning.sweeping import Pins
+from trawler_operator.state.board import Board
 
 log = logs.get("uploads")
 

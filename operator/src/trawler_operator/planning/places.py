@@ -7,8 +7,8 @@ from itertools import islice
 from typing import Final
 
 from trawler_crds.messages import Place, Positions
-from trawler_operator.board import Board, Clock
-from trawler_operator.scheduling import Scheduler, usable
+from trawler_operator.planning.scheduling import Scheduler, usable
+from trawler_operator.state.board import Board, Clock
 
 NAMED: Final = 1000
 """Places told per queue."""

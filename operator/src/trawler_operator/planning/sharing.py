@@ -4,10 +4,10 @@ from typing import Any
 
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import ACCEPTED, STORED, MediaJob, Phase
-from trawler_operator.actions import Copy, WriteStatus
-from trawler_operator.board import Board, Clock
-from trawler_operator.ledger import REUSED
-from trawler_operator.lifecycle import end
+from trawler_operator.planning.actions import Copy, WriteStatus
+from trawler_operator.planning.lifecycle import end
+from trawler_operator.state.board import Board, Clock
+from trawler_operator.state.ledger import REUSED
 from trawler_operator.wording import conditions, host, stamp
 
 

@@ -11,7 +11,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from trawler_crds.media_job import TERMINAL, EngineName
-from trawler_operator.board import Board
+from trawler_operator.state.board import Board
 
 LOOK_EVERY: Final = 0.05
 """Seconds between two looks at the event loop."""

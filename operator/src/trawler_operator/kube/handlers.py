@@ -11,9 +11,9 @@ import kopf
 from trawler_common.kube import understood
 from trawler_crds import API_GROUP, API_VERSION
 from trawler_crds.worker_pool import WorkerPool
-from trawler_operator import leader
-from trawler_operator.board import Board
+from trawler_operator.kube import leader
 from trawler_operator.kube.mirrors import not_understood
+from trawler_operator.state.board import Board
 
 
 @dataclass

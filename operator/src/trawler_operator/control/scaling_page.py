@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from trawler_common.health import Unknown
 from trawler_common.kube import ApiAway, Refused
-from trawler_operator.cluster import Cluster
+from trawler_operator.kube.cluster import Cluster
 
 KEEP: Final = 2.0
 """Seconds for which an answer is given again: who asks often asks us, not the API server."""

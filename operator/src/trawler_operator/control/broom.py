@@ -12,10 +12,10 @@ from trawler_common import logs
 from trawler_common.crashing import CrashPoint, reach
 from trawler_common.store import Store, StoreAway
 from trawler_crds.keys import SHARED_PREFIX, object_key
-from trawler_operator.board import Board
-from trawler_operator.leader import Leader
-from trawler_operator.metrics import Metrics
-from trawler_operator.sweeping import SHARDS, Named, Pins, Sweeper, longest_attempt
+from trawler_operator.control.metrics import Metrics
+from trawler_operator.kube.leader import Leader
+from trawler_operator.planning.sweeping import SHARDS, Named, Pins, Sweeper, longest_attempt
+from trawler_operator.state.board import Board
 
 log = logs.get("broom")
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import chain, islice
 
 from trawler_crds.media_job import MediaJob, Phase
-from trawler_operator.actions import Dispatch
-from trawler_operator.board import Board, Clock, Pod, PodPhase
-from trawler_operator.shares import Hand, Shares
-from trawler_operator.waiting import alone
+from trawler_operator.planning.actions import Dispatch
+from trawler_operator.planning.shares import Hand, Shares
+from trawler_operator.state.board import Board, Clock, Pod, PodPhase
+from trawler_operator.state.waiting import alone
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from trawler_common import logs
 from trawler_common.kube import ApiAway, Conflict, Gone, Missing, Refused
 from trawler_crds.keys import LABEL_CANARY
 from trawler_crds.worker_pool import WorkerPool
-from trawler_operator import canary
-from trawler_operator.board import Board
-from trawler_operator.canary import State, Trial, Verdict
-from trawler_operator.cluster import Cluster
-from trawler_operator.leader import Leader
+from trawler_operator.kube.cluster import Cluster
+from trawler_operator.kube.leader import Leader
+from trawler_operator.planning import canary
+from trawler_operator.planning.canary import State, Trial, Verdict
+from trawler_operator.state.board import Board
 
 log = logs.get("canaries")
 

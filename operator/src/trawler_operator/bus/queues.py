@@ -11,11 +11,11 @@ from trawler_common.turns import Turn
 from trawler_crds import subjects
 from trawler_crds.media_job import Condition
 from trawler_crds.media_queue import MediaQueue, MediaQueueStatus
-from trawler_operator.board import Board, Clock
-from trawler_operator.cluster import Cluster
-from trawler_operator.leader import Leader
-from trawler_operator.places import positions
-from trawler_operator.scheduling import Scheduler
+from trawler_operator.kube.cluster import Cluster
+from trawler_operator.kube.leader import Leader
+from trawler_operator.planning.places import positions
+from trawler_operator.planning.scheduling import Scheduler
+from trawler_operator.state.board import Board, Clock
 from trawler_operator.wording import MARKED_BY, NOT_UNDERSTOOD, stamp
 
 log = logs.get("queues")

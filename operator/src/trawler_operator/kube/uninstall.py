@@ -13,8 +13,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trawler_common import lifecycle, logs
 from trawler_common.kube import ApiAway, Missing, Refused
-from trawler_operator.cluster import Cluster
-from trawler_operator.leader import NAME
+from trawler_operator.kube.cluster import Cluster
+from trawler_operator.kube.leader import NAME
 
 log = logs.get("uninstall")
 

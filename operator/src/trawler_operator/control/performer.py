@@ -22,8 +22,11 @@ from trawler_crds.media_job import Condition, ConditionStatus, MediaJob, Phase
 from trawler_crds.messages import Control, ControlAction, ControlReply, OrderReply
 from trawler_crds.messages import Order as OrderMessage
 from trawler_crds.worker_pool import WorkerPool, WorkerPoolStatus
-from trawler_operator import admission, lifecycle, sharing
-from trawler_operator.actions import (
+from trawler_operator.control.metrics import Metrics
+from trawler_operator.kube.cluster import Cluster
+from trawler_operator.kube.leader import Leader
+from trawler_operator.planning import admission, lifecycle, sharing
+from trawler_operator.planning.actions import (
     Action,
     Cancel,
     Copy,
@@ -39,12 +42,9 @@ from trawler_operator.actions import (
     WritePool,
     WriteStatus,
 )
-from trawler_operator.board import Board
-from trawler_operator.cluster import Cluster
-from trawler_operator.leader import Leader
-from trawler_operator.metrics import Metrics
-from trawler_operator.pods import PodSettings, make
-from trawler_operator.sweeping import Pins
+from trawler_operator.planning.pods import PodSettings, make
+from trawler_operator.planning.sweeping import Pins
+from trawler_operator.state.board import Board
 from trawler_operator.wording import MARKED_BY, NOT_UNDERSTOOD, site
 
 log = logs.get("performer")

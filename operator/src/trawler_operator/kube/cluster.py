@@ -13,7 +13,7 @@ from trawler_crds.keys import ANNOTATION_TEMPLATE, LABEL_POOL
 from trawler_crds.media_job import MediaJob
 from trawler_crds.media_queue import MediaQueue
 from trawler_crds.worker_pool import WorkerPool
-from trawler_operator.board import UNSCHEDULABLE, Pod, PodPhase
+from trawler_operator.state.board import UNSCHEDULABLE, Pod, PodPhase
 
 _APPLY: Final = "application/apply-patch+yaml"
 

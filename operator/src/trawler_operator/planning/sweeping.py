@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from trawler_crds.media_job import Phase
-from trawler_operator.board import Board
+from trawler_operator.state.board import Board
 
 SHARDS: Final = tuple(f"{number:02x}" for number in range(256))
 """The first two digits of a hash: one folder of the store, listed at once."""

@@ -12,10 +12,10 @@ from typing import Final
 from trawler_common.pauses import grown
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import MediaJob, Phase
-from trawler_operator import admission, lifecycle, sharing
-from trawler_operator.actions import Action, DeleteJob, Dispatch, Order, SetAside
-from trawler_operator.board import Board, Clock, Unreadable
-from trawler_operator.scheduling import Scheduler
+from trawler_operator.planning import admission, lifecycle, sharing
+from trawler_operator.planning.actions import Action, DeleteJob, Dispatch, Order, SetAside
+from trawler_operator.planning.scheduling import Scheduler
+from trawler_operator.state.board import Board, Clock, Unreadable
 from trawler_operator.state.finished import FinishedJob
 from trawler_operator.wording import stamp
 

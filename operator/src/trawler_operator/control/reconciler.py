@@ -13,8 +13,13 @@ from trawler_common.bus import Bus
 from trawler_common.pauses import grown
 from trawler_common.turns import Turn
 from trawler_crds.worker_pool import WorkerPool
-from trawler_operator import canary, deciding, pods, scheduling
-from trawler_operator.actions import (
+from trawler_operator.control.canaries import Canaries
+from trawler_operator.control.lanes import Lane, LaneName, lane_of, lanes
+from trawler_operator.control.metrics import Metrics
+from trawler_operator.control.performer import Failed, Performer, PodRefused
+from trawler_operator.kube.leader import Leader, NotLeader
+from trawler_operator.planning import canary, deciding, pods, scheduling
+from trawler_operator.planning.actions import (
     Action,
     CreatePod,
     DeletePod,
@@ -23,15 +28,10 @@ from trawler_operator.actions import (
     ScalePool,
     WritePool,
 )
-from trawler_operator.board import TOLD, Board, Clock, NotUnderstood
-from trawler_operator.canaries import Canaries
-from trawler_operator.control.lanes import Lane, LaneName, lane_of, lanes
-from trawler_operator.deciding import Decider, Repeats
-from trawler_operator.leader import Leader, NotLeader
-from trawler_operator.metrics import Metrics
-from trawler_operator.performer import Failed, Performer, PodRefused
-from trawler_operator.scaling import Scaler, Shape, Update
-from trawler_operator.scheduling import Scheduler
+from trawler_operator.planning.deciding import Decider, Repeats
+from trawler_operator.planning.scaling import Scaler, Shape, Update
+from trawler_operator.planning.scheduling import Scheduler
+from trawler_operator.state.board import TOLD, Board, Clock, NotUnderstood
 from trawler_operator.wording import stamp
 
 log = logs.get("reconciler")

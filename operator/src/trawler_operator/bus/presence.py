@@ -4,7 +4,7 @@ import time
 
 from trawler_crds import subjects
 from trawler_crds.messages import Presence, Seen
-from trawler_operator.board import Board
+from trawler_operator.state.board import Board
 
 
 class PresenceDesk:

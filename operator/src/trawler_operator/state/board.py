@@ -1,7 +1,6 @@
 """The picture of the cluster in memory: what the API server and the pods said last."""
 
 import math
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -17,13 +16,13 @@ from trawler_crds.media_job import TERMINAL, EngineAttempt, MediaJob, Phase, Reu
 from trawler_crds.media_queue import MediaQueue, MediaQueueSpec
 from trawler_crds.messages import Held, Presence, Stage
 from trawler_crds.worker_pool import WorkerPool
-from trawler_operator.ledger import Ledger
 from trawler_operator.state.breakers import FAILURES, Breakers
 from trawler_operator.state.finished import FinishedJobs, condense, keep_until
+from trawler_operator.state.ledger import Ledger
 from trawler_operator.state.reservations import Reservations
 from trawler_operator.state.resting import FIRST_REST, LONGEST_REST, Resting, not_before, wait
-from trawler_operator.twins import Twins
-from trawler_operator.waiting import Waiting, turn
+from trawler_operator.state.twins import Twins
+from trawler_operator.state.waiting import Waiting, turn
 from trawler_operator.wording import site
 
 LEASE_SECONDS: Final = 30.0
@@ -186,7 +185,7 @@ class Board:
 
     def __init__(
         self,
-        now: Callable[[], float] = time.monotonic,
+        now: Callable[[], float],
         *,
         reuse_seconds: float = 3600.0,
         refusals: int = FAILURES,

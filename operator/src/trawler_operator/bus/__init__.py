@@ -1,0 +1,1 @@
+"""What worker pods say, and what they are answered."""
