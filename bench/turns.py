@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from objects import NOON, board, clock, job, pod, pool, running
+from objects import NOON, clock, job, pod, pool, running, state_of
 from trawler_crds.media_job import MediaJob
-from trawler_operator import wording
-from trawler_operator.planning.deciding import Decider
+from trawler_operator import formatting
+from trawler_operator.planning.planner import Planner
 from trawler_operator.planning.scaling import Scaler
 from trawler_operator.planning.scheduling import InHand, Scheduler, next_wake
-from trawler_operator.state.board import Board
+from trawler_operator.state.cluster_state import ClusterState
 
 MANY: Final = 30_000
 POOLS: Final = 50
@@ -27,27 +27,27 @@ def _queued(number: int, **more: object) -> MediaJob:
     return job(f"u{number}", **{"url": address, "status_phase": "Queued", **more})
 
 
-def _scenes() -> Iterator[tuple[str, float, Board]]:
+def _scenes() -> Iterator[tuple[str, float, ClusterState]]:
     """What is looked at, from when (monotonic seconds) on, and how it stands."""
-    failed = {"status_failures": 3, "status_queuedTime": wording.stamp(NOON)}
+    failed = {"status_failures": 3, "status_queuedTime": formatting.stamp(NOON)}
     same: dict[str, Any] = {"url": "http://site:8080/same.mp4"}
     resting = [_queued(n, **failed) for n in range(MANY)]
-    yield f"{MANY} wait for a retry", 1001.0, board(*resting, pool(), pod())
-    yield f"{MANY} whose retry is due", 1010.0, board(*resting, pool(), pod())
+    yield f"{MANY} wait for a retry", 1001.0, state_of(*resting, pool(), pod())
+    yield f"{MANY} whose retry is due", 1010.0, state_of(*resting, pool(), pod())
     twins = [_queued(n, **same) for n in range(MANY)]
     leader = running("leader", **same)
-    yield f"{MANY} wait for one link", 1001.0, board(*twins, leader, pool(), pod(), pod("p2"))
+    yield f"{MANY} wait for one link", 1001.0, state_of(*twins, leader, pool(), pod(), pod("p2"))
     cancelled = [_queued(n, cancel=True) for n in range(MANY)]
-    yield f"{MANY} cancelled together", 1001.0, board(*cancelled, pool(), pod())
+    yield f"{MANY} cancelled together", 1001.0, state_of(*cancelled, pool(), pod())
     lonely = [_queued(n, status_reason="WorkerLost") for n in range(MANY)]
     at_work = (running("r", worker="p1"), running("r2", worker="p2"))
     pods = (pod("p1"), pod("p2"))
-    yield f"{MANY} must be alone", 1001.0, board(*lonely, *at_work, pool(), *pods)
+    yield f"{MANY} must be alone", 1001.0, state_of(*lonely, *at_work, pool(), *pods)
     names = [f"pool-{n}" for n in range(POOLS)]
     yield (
         f"{POOLS} pools, 500 pods, 1500 jobs",
         1001.0,
-        board(
+        state_of(
             *(_queued(n, pool=names[n % POOLS], **failed) for n in range(1000)),
             *(running(f"r{n}", pool=names[n % POOLS], worker=f"w{n}") for n in range(500)),
             *(pod(f"w{n}", pool=names[n % POOLS]) for n in range(500)),
@@ -56,7 +56,7 @@ def _scenes() -> Iterator[tuple[str, float, Board]]:
     )
 
 
-def _turn(state: Board, decider: Decider, scaler: Scaler, at: float) -> float:
+def _turn(state: ClusterState, decider: Planner, scaler: Scaler, at: float) -> float:
     """Seconds of processor time of what the reconciler does in one turn, but for beginning it."""
     begun = time.thread_time()
     now = clock(at)
@@ -73,6 +73,6 @@ def run(show: Show) -> None:
     """Print the median of some turns of each scene beside the bar."""
     for what, at, state in _scenes():
         state.dirty.clear()
-        decider, scaler = Decider(Scheduler()), Scaler()
+        decider, scaler = Planner(Scheduler()), Scaler()
         took = statistics.median(_turn(state, decider, scaler, at + n) for n in range(TURNS))
         show(f"a turn: {what}", f"{took * 1000:.1f} ms", f"<= {BAR * 1000:.0f} ms", met=took <= BAR)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from chart import CHART, render, template
 from generate import Generator
 from trawler_bot.settings import Settings as BotSettings
-from trawler_operator.kube import configured
+from trawler_operator.kube import declared_pools
 from trawler_operator.settings import Settings
 
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
@@ -100,7 +100,7 @@ def test_what_the_schema_accepts_is_rendered_and_read(tmp_path: Path, seed: int)
     pools = tmp_path / "pools.yaml"
     (page,) = (o["data"]["pools.yaml"] for o in objects if "pools.yaml" in o.get("data", {}))
     pools.write_text(page)
-    assert {} == configured.read(pools).faults
+    assert {} == declared_pools.read(pools).faults
     told = _environment(objects, "StatefulSet", "trawler-bot")
     if told is not None:
         with patch.dict(os.environ, told):

@@ -107,7 +107,7 @@ def test_a_site_that_misbehaves_gets_its_reason_in_time_and_leaves_nothing(
 
 
 def _lasted(job: MediaJob) -> float:
-    from trawler_operator.wording import parse
+    from trawler_operator.formatting import parse
 
     assert job.status.start_time is not None
     assert job.status.completion_time is not None

@@ -21,10 +21,10 @@ from stubpod import StubPod
 from trawler_common.store import Store, StoreAway, StoreSettings
 from trawler_crds.keys import OWNER_OBJECT, SHARED_PREFIX, object_key
 from trawler_crds.messages import Order, UploadFile
-from trawler_operator.control.broom import Broom
+from trawler_operator.control.garbage_collector import GarbageCollector
 from trawler_operator.control.metrics import Metrics
-from trawler_operator.planning.sweeping import Pins
-from trawler_operator.state.board import Board, Unreadable
+from trawler_operator.planning.gc_rules import Pins
+from trawler_operator.state.cluster_state import ClusterState, Unreadable
 
 
 def ask(operator: Operator, url: str) -> str:
@@ -252,26 +252,26 @@ async def test_nothing_is_swept_while_one_job_is_not_understood(
     store_settings: StoreSettings, ready: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody knows which objects it names. What is not named by a hash is not ours, and stops no sweeping."""
-    monkeypatch.setattr("trawler_operator.control.broom.longest_attempt", lambda _: 0.0)
+    monkeypatch.setattr("trawler_operator.control.garbage_collector.longest_attempt", lambda _: 0.0)
     digest = await _stored_as(store_settings, b"named by nobody")
     foreign = f"{object_key('mine', digest)}.bak"
     await obstore.put_async(ready._objects, foreign, b"theirs")
-    board, leads = Board(time.monotonic), _Leads()
-    broom = Broom(
-        board=board,
+    state, leads = ClusterState(time.monotonic), _Leads()
+    collector = GarbageCollector(
+        state=state,
         pins=Pins(),
         store=ready,
         owned=lambda: True,
         exclusive=False,
         leader=leads,  # type: ignore[arg-type]
-        metrics=Metrics(board),
+        metrics=Metrics(state),
         pause=0,
     )
     odd = Unreadable(uid="u", name="odd", version=1, ended=True, why="another version")
-    board.see_job(odd)
-    await broom._sweep("mine", digest[:2])
-    await broom._sweep("mine", digest[:2])
+    state.see_job(odd)
+    await collector._sweep("mine", digest[:2])
+    await collector._sweep("mine", digest[:2])
     assert object_key("mine", digest) in await ready.keys("mine/")
-    board.see_job(odd, gone=True)
-    await broom._sweep("mine", digest[:2])
+    state.see_job(odd, gone=True)
+    await collector._sweep("mine", digest[:2])
     assert [foreign] == [key for key in await ready.keys("mine/") if digest in key]

@@ -14,16 +14,18 @@ from apiproxy import ApiProxy
 from servers import ApiServer
 from trawler_common.kube import ApiAway, Conflict, Missing, Refused
 from trawler_crds.media_queue import MediaQueue
-from trawler_operator.kube.cluster import Cluster
+from trawler_operator.kube.client import ClusterClient
 
 
 @asynccontextmanager
-async def connected(kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
+async def connected(
+    kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[ClusterClient]:
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
     monkeypatch.setattr(
         "kubernetes.aio.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig)
     )
-    found = await Cluster.connect("default")
+    found = await ClusterClient.connect("default")
     try:
         yield found
     finally:
@@ -32,7 +34,7 @@ async def connected(kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncI
 
 
 @pytest_asyncio.fixture
-async def cluster(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
+async def cluster(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ClusterClient]:
     async with connected(api.kubeconfig, monkeypatch) as found:
         yield found
 
@@ -55,7 +57,7 @@ def queue(api: ApiServer, name: str) -> MediaQueue:
 
 
 async def test_conditions_are_written_only_over_those_that_were_seen(
-    api: ApiServer, cluster: Cluster
+    api: ApiServer, cluster: ClusterClient
 ) -> None:
     """Another controller set one of its own meanwhile: the list as we knew it took that away."""
     name = f"queue-{secrets.token_hex(4)}"
@@ -84,7 +86,7 @@ async def test_conditions_are_written_only_over_those_that_were_seen(
 
 
 async def test_a_status_is_written_only_over_the_version_it_was_decided_on(
-    api: ApiServer, cluster: Cluster
+    api: ApiServer, cluster: ClusterClient
 ) -> None:
     """Two writers: the second learns that it was late."""
     seen = await cluster.get_job(create(api))
@@ -95,7 +97,7 @@ async def test_a_status_is_written_only_over_the_version_it_was_decided_on(
 
 
 async def test_a_job_made_anew_under_the_same_name_is_another_one(
-    api: ApiServer, cluster: Cluster
+    api: ApiServer, cluster: ClusterClient
 ) -> None:
     """The uid is checked by the API server."""
     seen = await cluster.get_job(name := create(api))
@@ -104,7 +106,7 @@ async def test_a_job_made_anew_under_the_same_name_is_another_one(
         await cluster.write_status(seen, {"phase": "Queued"})
 
 
-async def test_each_refusal_has_its_own_meaning(api: ApiServer, cluster: Cluster) -> None:
+async def test_each_refusal_has_its_own_meaning(api: ApiServer, cluster: ClusterClient) -> None:
     """Missing, refused for good, or away for now."""
     with pytest.raises(Missing):
         await cluster.get_job("nobody")
@@ -129,7 +131,7 @@ async def test_a_connection_is_kept_for_whoever_comes_after_a_pause(
     assert 1 == len(proxy.connections)
 
 
-async def test_a_connection_that_carried_much_is_not_kept(cluster: Cluster) -> None:
+async def test_a_connection_that_carried_much_is_not_kept(cluster: ClusterClient) -> None:
     """Each keeps for good what its largest answer took: a leader grew with every list, by all it has."""
 
     def idle() -> int:

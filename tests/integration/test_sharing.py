@@ -122,7 +122,7 @@ async def test_an_object_outlives_its_last_job_by_a_longest_attempt_and_no_more(
     granted = await _upload(pod, (await ordered(pod, 3)).uid, b"under way")
     operator.kubectl("delete", "mj", _name(operator, pod.orders[0].uid))
     await _until_gone(store, stray)
-    for _ in range(2):  # a whole round of the broom later
+    for _ in range(2):  # a whole round of the garbage collector later
         await asyncio.sleep(3)
         assert {kept, granted} <= {key.rpartition("/")[2] for key in await store.keys()}
     assert "Running" == operator.job(running.name).status.phase

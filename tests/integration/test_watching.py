@@ -18,9 +18,9 @@ from trawler_common import kube, reflector
 from trawler_common.kube import ApiAway, Gone
 from trawler_common.reflector import Reflector
 from trawler_crds.media_job import Phase
-from trawler_operator.kube.cluster import Cluster
-from trawler_operator.kube.mirrors import JobSink
-from trawler_operator.state.board import Board
+from trawler_operator.kube.client import ClusterClient
+from trawler_operator.kube.informers import JobSink
+from trawler_operator.state.cluster_state import ClusterState
 
 
 @pytest.fixture
@@ -33,11 +33,11 @@ def namespace(api: ApiServer) -> str:
 @asynccontextmanager
 async def connected(
     kubeconfig: Path, namespace: str, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Cluster]:
+) -> AsyncIterator[ClusterClient]:
     monkeypatch.setattr(
         "kubernetes.aio.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig)
     )
-    found = await Cluster.connect(namespace)
+    found = await ClusterClient.connect(namespace)
     try:
         yield found
     finally:
@@ -46,8 +46,8 @@ async def connected(
 
 
 @asynccontextmanager
-async def mirroring(cluster: Cluster, board: Board) -> AsyncIterator[Reflector]:
-    found = Reflector(cluster, cluster.jobs_path, JobSink(board))
+async def informing(client: ClusterClient, state: ClusterState) -> AsyncIterator[Reflector]:
+    found = Reflector(client, client.jobs_path, JobSink(state))
     running = asyncio.create_task(found.run())
     try:
         yield found
@@ -89,8 +89,8 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.05)
 
 
-def names(board: Board) -> set[str]:
-    return {job.name for job in board.jobs.values()}
+def names(state: ClusterState) -> set[str]:
+    return {job.name for job in state.jobs.values()}
 
 
 @pytest.fixture
@@ -104,19 +104,19 @@ async def test_nothing_falls_between_the_list_and_the_watch_nor_between_two_watc
     api: ApiServer, proxy: ApiProxy, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Made before the watch, while it is cut, changed and deleted: all of it is seen."""
-    jobs, board = Jobs(api, namespace), Board(time.monotonic)
+    jobs, state = Jobs(api, namespace), ClusterState(time.monotonic)
     async with (
-        connected(proxy.kubeconfig, namespace, monkeypatch) as cluster,
-        mirroring(cluster, board) as mirror,
+        connected(proxy.kubeconfig, namespace, monkeypatch) as client,
+        informing(client, state) as informer,
     ):
-        await mirror.synced.wait()
+        await informer.synced.wait()
         await asyncio.to_thread(jobs.create, "between")
-        await until(lambda: "between" in names(board))
+        await until(lambda: "between" in names(state))
         proxy.cut_watches()
         await asyncio.to_thread(jobs.create, "after-a-cut")
-        await until(lambda: "after-a-cut" in names(board))
+        await until(lambda: "after-a-cut" in names(state))
         await asyncio.to_thread(jobs.delete, "between", "after-a-cut")
-        await until(lambda: not names(board))
+        await until(lambda: not names(state))
         assert 1 == len(proxy.lists), "a cut watch goes on where it ended"
 
 
@@ -124,12 +124,12 @@ async def test_a_version_that_is_always_forgotten_makes_no_storm_of_lists(
     api: ApiServer, proxy: ApiProxy, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """144 lists were made in 8 seconds."""
-    jobs, board = Jobs(api, namespace), Board(time.monotonic)
+    jobs, state = Jobs(api, namespace), ClusterState(time.monotonic)
     async with (
-        connected(proxy.kubeconfig, namespace, monkeypatch) as cluster,
-        mirroring(cluster, board) as mirror,
+        connected(proxy.kubeconfig, namespace, monkeypatch) as client,
+        informing(client, state) as informer,
     ):
-        await mirror.synced.wait()
+        await informer.synced.wait()
         proxy.gone = True
         proxy.cut_watches()
         begun = time.monotonic()
@@ -137,7 +137,7 @@ async def test_a_version_that_is_always_forgotten_makes_no_storm_of_lists(
         assert time.monotonic() - begun > 2.5, "0.5 to 1 s, 1 to 2 s, 2 to 4 s"
         proxy.gone = False
         await asyncio.to_thread(jobs.create, "later")
-        await until(lambda: "later" in names(board))
+        await until(lambda: "later" in names(state))
 
 
 @pytest.mark.parametrize("code", [403, 404, 409, 410, 429, 500, 503])
@@ -149,14 +149,14 @@ async def test_no_answer_to_a_list_ends_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A 404 in the five-minute list ended the process."""
-    jobs, board = Jobs(api, namespace), Board(time.monotonic)
+    jobs, state = Jobs(api, namespace), ClusterState(time.monotonic)
     await asyncio.to_thread(jobs.create, "a")
     proxy.refused_lists = [code]
     async with (
-        connected(proxy.kubeconfig, namespace, monkeypatch) as cluster,
-        mirroring(cluster, board),
+        connected(proxy.kubeconfig, namespace, monkeypatch) as client,
+        informing(client, state),
     ):
-        await until(lambda: names(board) == {"a"})
+        await until(lambda: names(state) == {"a"})
 
 
 @pytest.mark.usefixtures("short_pages")
@@ -164,15 +164,15 @@ async def test_a_page_is_asked_for_again_by_itself_and_a_forgotten_list_begins_a
     api: ApiServer, proxy: ApiProxy, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """410 on a `continue` token ended the process."""
-    jobs, board = Jobs(api, namespace), Board(time.monotonic)
+    jobs, state = Jobs(api, namespace), ClusterState(time.monotonic)
     await asyncio.to_thread(jobs.create, "a", "b", "c", "d", "e")
-    async with connected(proxy.kubeconfig, namespace, monkeypatch) as cluster:
+    async with connected(proxy.kubeconfig, namespace, monkeypatch) as client:
         proxy.gone_pages = 1
-        async with mirroring(cluster, board):
-            await until(lambda: len(names(board)) == 5)
+        async with informing(client, state):
+            await until(lambda: len(names(state)) == 5)
             assert 2 == len(proxy.lists)
-        other = Board(time.monotonic)
-        found = Reflector(cluster, cluster.jobs_path, JobSink(other))
+        other = ClusterState(time.monotonic)
+        found = Reflector(client, client.jobs_path, JobSink(other))
         before = len(proxy.lists)
         listing = asyncio.create_task(found.list())
         await until(lambda: len(proxy.lists) > before)
@@ -188,16 +188,16 @@ async def test_nothing_is_lost_while_lists_and_changes_go_on_together(
 ) -> None:
     """What the watch shows after a list began was taken for deleted at its end."""
     monkeypatch.setattr(reflector, "RESYNC", 0.0)
-    jobs, board = Jobs(api, namespace), Board(time.monotonic)
+    jobs, state = Jobs(api, namespace), ClusterState(time.monotonic)
     async with (
-        connected(api.kubeconfig, namespace, monkeypatch) as cluster,
-        mirroring(cluster, board) as mirror,
+        connected(api.kubeconfig, namespace, monkeypatch) as client,
+        informing(client, state) as informer,
     ):
-        await mirror.synced.wait()
+        await informer.synced.wait()
 
         async def lists() -> None:
             while True:
-                await mirror.list()
+                await informer.list()
 
         listing = asyncio.create_task(lists())
         made = [f"j{number:03}" for number in range(120)]
@@ -206,26 +206,26 @@ async def test_nothing_is_lost_while_lists_and_changes_go_on_together(
             await asyncio.to_thread(jobs.create, *made[begin : begin + 8])
             await asyncio.to_thread(jobs.delete, *made[begin + 1 : begin + 8 : 2])
         listing.cancel()
-        await until(lambda: names(board) == kept)
-        await mirror.list()
-        assert kept == names(board)
+        await until(lambda: names(state) == kept)
+        await informer.list()
+        assert kept == names(state)
 
 
 async def test_a_legal_object_of_any_size_is_read(
     api: ApiServer, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A quarter of a megabyte of annotations is legal, and made a line too long for the watch."""
-    jobs, board = Jobs(api, namespace), Board(time.monotonic)
+    jobs, state = Jobs(api, namespace), ClusterState(time.monotonic)
     async with (
-        connected(api.kubeconfig, namespace, monkeypatch) as cluster,
-        mirroring(cluster, board) as mirror,
+        connected(api.kubeconfig, namespace, monkeypatch) as client,
+        informing(client, state) as informer,
     ):
-        await mirror.synced.wait()
+        await informer.synced.wait()
         large = {f"example.com/note-{n}": "x" * 60_000 for n in range(4)}
         await asyncio.to_thread(lambda: jobs.create("large", annotations=large))
         await asyncio.to_thread(jobs.create, "next")
-        await until(lambda: names(board) == {"large", "next"})
-        found = next(job for job in board.jobs.values() if job.name == "large")
+        await until(lambda: names(state) == {"large", "next"})
+        found = next(job for job in state.jobs.values() if job.name == "large")
         assert {} == found.metadata.annotations, "nobody else's notes are kept in memory"
 
 
@@ -233,23 +233,23 @@ async def test_one_object_that_cannot_be_taken_ends_nothing(
     api: ApiServer, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is set aside, to be ended; what comes after it is seen."""
-    jobs, board = Jobs(api, namespace), Board(time.monotonic)
-    fingerprint = board.twins.mark
+    jobs, state = Jobs(api, namespace), ClusterState(time.monotonic)
+    fingerprint = state.duplicates.fingerprint
 
     def mark(job: Any) -> str:
         if job.name == "odd":
             raise ZeroDivisionError
         return fingerprint(job)
 
-    monkeypatch.setattr(board.twins, "mark", mark)
+    monkeypatch.setattr(state.duplicates, "mark", mark)
     await asyncio.to_thread(jobs.create, "odd", "even")
     async with (
-        connected(api.kubeconfig, namespace, monkeypatch) as cluster,
-        mirroring(cluster, board),
+        connected(api.kubeconfig, namespace, monkeypatch) as client,
+        informing(client, state),
     ):
-        await until(lambda: names(board) == {"even"})
-        assert ["odd"] == [aside.name for aside in board.to_end.values()]
-        assert {Phase.PENDING} == {job.status.phase for job in board.jobs.values()}
+        await until(lambda: names(state) == {"even"})
+        assert ["odd"] == [aside.name for aside in state.to_end.values()]
+        assert {Phase.PENDING} == {job.status.phase for job in state.jobs.values()}
 
 
 async def test_a_watch_that_says_nothing_is_given_up(
@@ -258,16 +258,16 @@ async def test_a_watch_that_says_nothing_is_given_up(
     """The API server sends a bookmark each minute: silence is a broken connection."""
     monkeypatch.setattr(kube, "SILENCE", 1.0)
     proxy.silent = True
-    async with connected(proxy.kubeconfig, namespace, monkeypatch) as cluster:
-        page = await cluster.page(cluster.jobs_path, "", {})
+    async with connected(proxy.kubeconfig, namespace, monkeypatch) as client:
+        page = await client.page(client.jobs_path, "", {})
         with pytest.raises(ApiAway, match="WATCH"):
-            await anext(cluster.watch(cluster.jobs_path, page["metadata"]["resourceVersion"]))
+            await anext(client.watch(client.jobs_path, page["metadata"]["resourceVersion"]))
 
 
 async def test_a_version_that_was_forgotten_is_said_to_be_gone(
     api: ApiServer, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """410, in the answer or in the stream."""
-    async with connected(api.kubeconfig, namespace, monkeypatch) as cluster:
+    async with connected(api.kubeconfig, namespace, monkeypatch) as client:
         with pytest.raises(Gone):
-            await anext(cluster.watch(cluster.jobs_path, "1"))
+            await anext(client.watch(client.jobs_path, "1"))

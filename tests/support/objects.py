@@ -8,7 +8,7 @@ from trawler_crds.media_job import MediaJob
 from trawler_crds.media_queue import MediaQueue
 from trawler_crds.messages import Held, Stage
 from trawler_crds.worker_pool import WorkerPool
-from trawler_operator.state.board import Board, Clock, Pod, PodPhase
+from trawler_operator.state.cluster_state import Clock, ClusterState, Pod, PodPhase
 
 NOON = 1_800_000_000.0
 
@@ -65,9 +65,11 @@ def queue(name: str = "q", **spec: Any) -> MediaQueue:
     )
 
 
-def board(*things: MediaJob | MediaQueue | Pod | WorkerPool, now: float = 1000.0) -> Board:
+def state_of(
+    *things: MediaJob | MediaQueue | Pod | WorkerPool, now: float = 1000.0
+) -> ClusterState:
     """Everything was first seen at `now` (monotonic)."""
-    found = Board(now=lambda: now)
+    found = ClusterState(now=lambda: now)
     for thing in things:
         if isinstance(thing, MediaJob):
             found.see_job(thing)
@@ -81,7 +83,7 @@ def board(*things: MediaJob | MediaQueue | Pod | WorkerPool, now: float = 1000.0
 
 
 def relist(
-    state: Board,
+    state: ClusterState,
     jobs: Iterable[MediaJob],
     pods: Iterable[Pod],
     pools: Iterable[WorkerPool],

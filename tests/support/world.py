@@ -15,7 +15,7 @@ from trawler_crds.media_job import TERMINAL, MediaJob, Phase
 from trawler_crds.media_queue import MediaQueue
 from trawler_crds.messages import Held, Outcome, Presence, Result, Stage
 from trawler_crds.worker_pool import WorkerPool
-from trawler_operator.planning import admission, lifecycle, sharing
+from trawler_operator.planning import admission, lifecycle, reuse
 from trawler_operator.planning.actions import (
     Action,
     Cancel,
@@ -28,12 +28,12 @@ from trawler_operator.planning.actions import (
     Order,
     WriteStatus,
 )
-from trawler_operator.planning.deciding import Decider, settled
+from trawler_operator.planning.gc_rules import Named, Pins, Sweeper, longest_attempt
+from trawler_operator.planning.planner import Planner, settled
 from trawler_operator.planning.scaling import Scaler
 from trawler_operator.planning.scheduling import Scheduler
-from trawler_operator.planning.sweeping import Named, Pins, Sweeper, longest_attempt
-from trawler_operator.state.board import Board, Clock, Pod, PodPhase
-from trawler_operator.state.waiting import alone
+from trawler_operator.state.cluster_state import Clock, ClusterState, Pod, PodPhase
+from trawler_operator.state.pending import alone
 
 TEMPLATE: Final = "t"
 NOON: Final = 1_800_000_000.0
@@ -159,9 +159,9 @@ class Operator:
 
     def __init__(self, world: "World") -> None:
         self.world = world
-        self.board = Board(now=lambda: world.now)
+        self.state = ClusterState(now=lambda: world.now)
         self.scheduler = Scheduler()
-        self.decider = Decider(self.scheduler)
+        self.planner = Planner(self.scheduler)
         self.scaler = Scaler()
         self.since = world.now
         self.pins = Pins()
@@ -174,7 +174,7 @@ class Operator:
         for pod in pods:
             pod.phase = PodPhase.RUNNING
         jobs, version = tuple(world.api.jobs.values()), world.api.version
-        relist(self.board, jobs, pods, [world.pool], world.queues, as_of=version)
+        relist(self.state, jobs, pods, [world.pool], world.queues, as_of=version)
 
     def clock(self) -> Clock:
         since = max(self.since, self.world.bus_since) if self.world.bus else None
@@ -182,11 +182,11 @@ class Operator:
 
     def turn(self) -> None:
         """Decide; what is decided is only begun."""
-        for key, action in self.decider.due(self.board, self.clock(), self.effects.keys()):
+        for key, action in self.planner.due(self.state, self.clock(), self.effects.keys()):
             if isinstance(action, Dispatch) and self._crowds(action):
                 self.crowded.append(action)
             self.effects[key] = self._perform(action)
-        shape = self.scaler.shape(self.world.pool, self.board, self.clock(), template=TEMPLATE)
+        shape = self.scaler.shape(self.world.pool, self.state, self.clock(), template=TEMPLATE)
         self.missing = sum(isinstance(action, CreatePod) for action in shape.actions)
         if self.missing and "pods" not in self.effects:
             self.effects["pods"] = self._create_missing()
@@ -195,15 +195,15 @@ class Operator:
                 continue
             if f"pod {action.pod}" not in self.effects:
                 if isinstance(action, DrainPod):
-                    self.board.pods[action.pod].told_at = self.world.now
+                    self.state.pods[action.pod].told_at = self.world.now
                 self.effects[f"pod {action.pod}"] = self._perform(action)
 
     def _crowds(self, action: Dispatch) -> bool:
-        board = self.board
-        there = {uid for uid, _ in board.reserved.of(action.pod)}
-        there |= board.by_worker.get(action.pod, {}).keys()
-        beside = [board.jobs[uid] for uid in there - {action.uid} if uid in board.jobs]
-        return bool(beside) and any(alone(job) for job in (*beside, board.jobs[action.uid]))
+        state = self.state
+        there = {uid for uid, _ in state.reserved.of(action.pod)}
+        there |= state.by_worker.get(action.pod, {}).keys()
+        beside = [state.jobs[uid] for uid in there - {action.uid} if uid in state.jobs]
+        return bool(beside) and any(alone(job) for job in (*beside, state.jobs[action.uid]))
 
     def step(self, key: str) -> None:
         """One effect goes one step further."""
@@ -215,22 +215,22 @@ class Operator:
             self._look_again(key)
             self._release(key)
         except Missing:
-            job = self.board.jobs.get(key)
+            job = self.state.jobs.get(key)
             if job is not None:
-                self.board.see_job(job, gone=True)
+                self.state.see_job(job, gone=True)
             self._release(key)
 
     def _release(self, key: str) -> None:
         self.effects.pop(key).close()
-        settled(key, self.board)
+        settled(key, self.state)
 
     def _look_again(self, uid: str) -> None:
         fresh = self.world.api.jobs.get(uid)
-        known = self.board.jobs.get(uid)
+        known = self.state.jobs.get(uid)
         if fresh is not None:
-            self.board.see_job(fresh)
+            self.state.see_job(fresh)
         elif known is not None:
-            self.board.see_job(known, gone=True)
+            self.state.see_job(known, gone=True)
 
     # effects ----------------------------------------------------------------------------------
 
@@ -247,7 +247,7 @@ class Operator:
             case Dispatch():
                 yield from self._dispatch(action)
             case Order(uid=uid, pod=pod, attempt=attempt):
-                with self.board.reserving(uid, attempt, pod):
+                with self.state.reserving(uid, attempt, pod):
                     yield
                     yield from self._hand_over(uid, pod, attempt)
             case Cancel(pod=pod, uid=uid, attempt=attempt):
@@ -259,7 +259,7 @@ class Operator:
                 yield
                 if uid in self.world.api.jobs:
                     self.world.api.delete(uid, version)
-                self.board.job_sights.lose(uid, version)
+                self.state.job_sights.lose(uid, version)
             case DrainPod(pod=pod):
                 yield
                 if pod in self.world.workers and self.world.bus:
@@ -267,20 +267,20 @@ class Operator:
             case DeletePod(pod=pod):
                 yield
                 self.world.kill_worker(pod)
-                known = self.board.pods.get(pod)
+                known = self.state.pods.get(pod)
                 if known is not None:
-                    self.board.see_pod(known, gone=True)
+                    self.state.see_pod(known, gone=True)
 
     def _see_pod(self, name: str) -> None:
         pod = Pod(name=name, pool="default", template=TEMPLATE, phase=PodPhase.RUNNING)
-        self.board.see_pod(pod)
+        self.state.see_pod(pod)
 
     def _write(self, action: WriteStatus) -> None:
         job = self._known(action.uid, action.version)
-        self.board.see_job(self.world.api.write_status(job, dict(action.changes)))
+        self.state.see_job(self.world.api.write_status(job, dict(action.changes)))
 
     def _known(self, uid: str, version: str) -> MediaJob:
-        job = self.board.jobs.get(uid)
+        job = self.state.jobs.get(uid)
         if job is None:
             raise Missing
         if job.version != version:
@@ -301,7 +301,7 @@ class Operator:
         job = self._known(action.uid, action.version)
         twin = self.world.api.jobs.get(action.source)
         if twin is None:
-            self.board.twins.disbelieve(action.source)
+            self.state.duplicates.disbelieve(action.source)
             return
         hashes = {file.sha256 for file in twin.status.files or ()}
         if self.pins.going(hashes):
@@ -309,9 +309,9 @@ class Operator:
         with self.pins.held(hashes):
             yield
             if not hashes <= self.world.store:
-                self.board.twins.disbelieve(action.source)
+                self.state.duplicates.disbelieve(action.source)
                 return
-            yield from self._write_surely(lambda: sharing.reuse(job, twin, self.world.wall()))
+            yield from self._write_surely(lambda: reuse.reuse(job, twin, self.world.wall()))
 
     def sweep(self) -> None:
         """The broom begins: one folder holds everything here."""
@@ -321,17 +321,17 @@ class Operator:
     def _sweep(self) -> Steps:
         listed = set(self.world.store)
         yield
-        if self.pins.inherited(self.board):
+        if self.pins.inherited(self.state):
             return
         may_go = self.sweeper.look(
             "all",
             listed,
-            Named(self.board, self.pins),
+            Named(self.state, self.pins),
             now=self.world.now,
-            apart=longest_attempt(self.board),
+            apart=longest_attempt(self.state),
         )
         for sha256 in may_go:
-            if sha256 in Named(self.board, self.pins) or self.pins.inherited(self.board):
+            if sha256 in Named(self.state, self.pins) or self.pins.inherited(self.state):
                 continue
             with self.pins.letting_go(sha256):
                 yield
@@ -339,19 +339,21 @@ class Operator:
 
     def grant(self, pod: str, uid: str, attempt: int, sha256: str) -> bool:
         """What the upload desk does; True where the pod may store that."""
-        job = self.board.jobs.get(uid)
-        if not lifecycle.concerns(job, pod=pod, attempt=attempt) or self.pins.going({sha256}):
+        job = self.state.jobs.get(uid)
+        if not lifecycle.is_current_attempt(job, pod=pod, attempt=attempt) or self.pins.going(
+            {sha256}
+        ):
             return False
         self.pins.grant(uid, attempt, {sha256})
         return True
 
     def _dispatch(self, action: Dispatch) -> Steps:
         uid, pod, attempt = action.uid, action.pod, action.attempt
-        with self.board.reserving(uid, attempt, pod):
+        with self.state.reserving(uid, attempt, pod):
             while True:
                 yield
-                job = self.board.jobs.get(uid)
-                if lifecycle.concerns(job, pod=pod, attempt=attempt):
+                job = self.state.jobs.get(uid)
+                if lifecycle.is_current_attempt(job, pod=pod, attempt=attempt):
                     break
                 job = self._known(uid, action.version)
                 with suppress(ApiError):
@@ -359,7 +361,7 @@ class Operator:
                         wall = self.world.wall()
                         self.pins.begin(uid, attempt)
                         self._write(
-                            admission.begin(job, self.board, pod=pod, attempt=attempt, wall=wall)
+                            admission.begin(job, self.state, pod=pod, attempt=attempt, wall=wall)
                         )
                     except Conflict:
                         self._look_again(uid)
@@ -367,23 +369,23 @@ class Operator:
             yield from self._hand_over(uid, pod, attempt)
 
     def _hand_over(self, uid: str, pod: str, attempt: int) -> Steps:
-        job = self.board.jobs.get(uid)
-        if job is None or not lifecycle.concerns(job, pod=pod, attempt=attempt):
+        job = self.state.jobs.get(uid)
+        if job is None or not lifecycle.is_current_attempt(job, pod=pod, attempt=attempt):
             return
         answer = self.world.order(pod, uid, attempt)
         if answer is not None:
             accepted, free, sequence = answer
-            self.board.ordered(pod, free=free, sequence=sequence)
+            self.state.ordered(pod, free=free, sequence=sequence)
             if accepted:
-                if pod in self.board.pods:
-                    self.board.pods[pod].accept(uid, attempt)
+                if pod in self.state.pods:
+                    self.state.pods[pod].accept(uid, attempt)
                 return
-        self.board.declined(pod, answered=answer is not None)
+        self.state.declined(pod, answered=answer is not None)
         yield
         self.world.cancel(pod, uid, attempt)
         yield
-        now = self.board.jobs.get(uid)
-        if now is not None and lifecycle.concerns(now, pod=pod, attempt=attempt):
+        now = self.state.jobs.get(uid)
+        if now is not None and lifecycle.is_current_attempt(now, pod=pod, attempt=attempt):
             self._write(lifecycle.requeue(now, self.world.wall()))
 
     def record(self, pod: str, uid: str, result: Result) -> bool:
@@ -391,8 +393,10 @@ class Operator:
         if uid in self.effects:
             return False
         for _ in range(3):
-            job = self.board.jobs.get(uid)
-            if job is None or not lifecycle.concerns(job, pod=pod, attempt=result.attempt):
+            job = self.state.jobs.get(uid)
+            if job is None or not lifecycle.is_current_attempt(
+                job, pod=pod, attempt=result.attempt
+            ):
                 return True
             if not {file.sha256 for file in result.files} <= self.world.store:
                 result = Result(
@@ -401,15 +405,15 @@ class Operator:
                     reason=FailureReason.STORAGE_ERROR,
                 )
             try:
-                self._write(lifecycle.settle(job, result, self.world.wall()))
+                self._write(lifecycle.apply_result(job, result, self.world.wall()))
             except Conflict:
                 self._look_again(uid)
             except Missing:
-                self.board.see_job(job, gone=True)
+                self.state.see_job(job, gone=True)
             except ApiError:
                 return False
             else:
-                self.board.settled(pod, uid, result.attempt)
+                self.state.settled(pod, uid, result.attempt)
                 return True
         return False
 
@@ -482,7 +486,7 @@ class World:
     def begin_list(self) -> None:
         """The API server reads out all jobs as they are now; the answer is under way for a while."""
         if self.operator is not None:
-            self.operator.board.job_sights.begin_list()
+            self.operator.state.job_sights.begin_list()
             self.listed = (tuple(self.api.jobs.values()), self.api.version, self.operator)
 
     def list_on(self, count: int) -> None:
@@ -494,12 +498,12 @@ class World:
             self.listed = None
             return
         for job in jobs[:count]:
-            whose.board.job_sights.list_one(job.uid)
-            whose.board.see_job(job, as_of=version)
+            whose.state.job_sights.list_one(job.uid)
+            whose.state.see_job(job, as_of=version)
         self.listed = (jobs[count:], version, whose)
         if not jobs[count:]:
             self.listed = None
-            whose.board.job_sights.end_list(version)
+            whose.state.job_sights.end_list(version)
 
     # what reaches the operator ----------------------------------------------------------------
 
@@ -507,15 +511,15 @@ class World:
         """The watch catches up."""
         if self.operator is not None:
             for job, gone in self.api.events:
-                self.operator.board.see_job(job, gone=gone)
-            for name in [n for n in self.operator.board.pods if n not in self.workers]:
-                self.operator.board.see_pod(self.operator.board.pods[name], gone=True)
+                self.operator.state.see_job(job, gone=gone)
+            for name in [n for n in self.operator.state.pods if n not in self.workers]:
+                self.operator.state.see_pod(self.operator.state.pods[name], gone=True)
         self.api.events.clear()
 
     def deliver_presence(self, worker: Worker, which: int) -> None:
         if worker.said and self.operator is not None and self.bus:
             said = worker.said.pop(which % len(worker.said))
-            self.operator.board.hear(worker.name, said, self.now)
+            self.operator.state.hear(worker.name, said, self.now)
 
     def active(self) -> list[MediaJob]:
         return [job for job in self.api.jobs.values() if job.status.phase not in TERMINAL]

@@ -16,27 +16,27 @@ from trawler_common.kube import ApiAway, Conflict, Gone, Missing, Refused
 from trawler_common.store import Store, StoreAway, StoreRefused, StoreSettings
 from trawler_crds import addresses, subjects
 from trawler_crds.messages import Presence, Result, UploadRequest
-from trawler_operator import memory
-from trawler_operator.bus.presence import PresenceDesk
-from trawler_operator.bus.queues import QueueDesk, restore
-from trawler_operator.bus.results import ResultDesk
-from trawler_operator.bus.uploads import UploadDesk
-from trawler_operator.control.broom import Broom
-from trawler_operator.control.canaries import Canaries
+from trawler_operator import incremental_gc
+from trawler_operator.bus.presence import PresenceHandler
+from trawler_operator.bus.queue_reports import QueueReporter, restore
+from trawler_operator.bus.results import ResultHandler
+from trawler_operator.bus.uploads import UploadHandler
+from trawler_operator.control.canary_runner import CanaryRunner
+from trawler_operator.control.executor import ActionExecutor
+from trawler_operator.control.garbage_collector import GarbageCollector
 from trawler_operator.control.metrics import Metrics
 from trawler_operator.control.ownership import Ownership
-from trawler_operator.control.performer import Performer
 from trawler_operator.control.reconciler import Reconciler
 from trawler_operator.control.scaling_page import ScalingPage
-from trawler_operator.kube import configured, handlers
-from trawler_operator.kube.cluster import Cluster
+from trawler_operator.kube import declared_pools, handlers
+from trawler_operator.kube.client import ClusterClient
+from trawler_operator.kube.informers import Informers
 from trawler_operator.kube.leader import Leader, NotLeader
-from trawler_operator.kube.mirrors import Mirrors
-from trawler_operator.planning.pods import CobaltPod, PodSettings
+from trawler_operator.planning.gc_rules import Pins
+from trawler_operator.planning.pod_manifest import CobaltPod, PodSettings
 from trawler_operator.planning.scheduling import Scheduler
-from trawler_operator.planning.sweeping import Pins
 from trawler_operator.settings import Settings
-from trawler_operator.state.board import Board
+from trawler_operator.state.cluster_state import ClusterState
 
 log = logs.get("operator")
 
@@ -59,37 +59,39 @@ class _Ended(Exception):
 
 async def serve(stop: asyncio.Event, settings: Settings) -> None:
     """Lead when elected; any doubt about that ends the process."""
-    memory.collect_in_pieces()
-    pools = configured.read(settings.pools)
+    incremental_gc.collect_in_pieces()
+    pools = declared_pools.read(settings.pools)
     tracing = telemetry.setup(
         "trawler-operator", endpoint=settings.otlp_endpoint, install=settings.install
     )
-    board = Board(time.monotonic, reuse_seconds=settings.reuse_seconds, refusals=settings.refusals)
-    metrics = Metrics(board)
-    memo = handlers.Memo(board=board, pulse=handlers.Pulse())
+    state = ClusterState(
+        time.monotonic, reuse_seconds=settings.reuse_seconds, refusals=settings.refusals
+    )
+    metrics = Metrics(state)
+    memo = handlers.Memo(state=state, pulse=handlers.Pulse())
     try:
         async with AsyncExitStack() as stack:
-            cluster = await Cluster.connect(settings.install, connections=CONNECTIONS)
-            stack.push_async_callback(cluster.close)
+            client = await ClusterClient.connect(settings.install, connections=CONNECTIONS)
+            stack.push_async_callback(client.close)
             # the Lease waits behind nothing, not even for a connection
-            leases = await Cluster.connect(settings.install, connections=2)
+            leases = await ClusterClient.connect(settings.install, connections=2)
             stack.push_async_callback(leases.close)
             leader = Leader(leases, settings.identity)
             metrics.leading.set_function(leader.valid)
             metrics.renewal_gap.set_function(lambda: leader.longest_gap)
-            cluster.fence = leader.remaining
-            state = _State(leader, memo)
+            client.fence = leader.remaining
+            checks = _Checks(leader, memo)
             await stack.enter_async_context(
                 health.serve(
                     port=settings.health_port,
-                    live={"loops": state.alive},
+                    live={"loops": checks.alive},
                     ready={
-                        "bus": state.bus_ready,
-                        "leading or standing by": state.serving,
-                        "the store's prefix is not another install's": state.prefix_free,
+                        "bus": checks.bus_ready,
+                        "leading or standing by": checks.serving,
+                        "the store's prefix is not another install's": checks.prefix_free,
                     },
                     metrics=metrics.registry,
-                    documents={"/scaling": ScalingPage(cluster).read},
+                    documents={"/scaling": ScalingPage(client).read},
                 )
             )
             try:
@@ -97,7 +99,7 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
                     parts = _Parts(tasks, metrics)
                     parts.start("stalls", metrics.watch_the_loop)
                     lead = _lead(
-                        settings, pools, cluster, leader, board, metrics, memo, state, parts, stop
+                        settings, pools, client, leader, state, metrics, memo, checks, parts, stop
                     )
                     await lifecycle.unless_stopped(stop, lead)
                     raise _Ended
@@ -122,7 +124,7 @@ class _Parts:
         )
 
 
-class _State:
+class _Checks:
     """What the probes ask about."""
 
     def __init__(self, leader: Leader, memo: handlers.Memo) -> None:
@@ -153,13 +155,13 @@ class _State:
 
 async def _lead(
     settings: Settings,
-    pools: configured.Configured,
-    cluster: Cluster,
+    pools: declared_pools.DeclaredPools,
+    client: ClusterClient,
     leader: Leader,
-    board: Board,
+    state: ClusterState,
     metrics: Metrics,
     memo: handlers.Memo,
-    state: _State,
+    checks: _Checks,
     parts: _Parts,
     stop: asyncio.Event,
 ) -> None:
@@ -168,21 +170,21 @@ async def _lead(
     """
     tasks = parts.tasks
     # what needs no pod goes on without it: admission, cancelling, expiry, scaling
-    bus = state.bus = Bus.opening(
+    bus = checks.bus = Bus.opening(
         settings.nats_url, name=f"operator-{settings.identity}", tasks=tasks
     )
     store = _store(settings)
-    mirrors = Mirrors(cluster, board, resync=settings.resync_seconds)
-    for name, mirror in mirrors.all().items():
-        parts.start(f"mirror {name}", mirror.run)
-    _count(metrics, bus, store, mirrors)
+    informers = Informers(client, state, resync=settings.resync_seconds)
+    for name, informer in informers.all().items():
+        parts.start(f"mirror {name}", informer.run)
+    _count(metrics, bus, store, informers)
     # whoever leads knows everything already, but for what happened in the last moment
-    for mirror in mirrors.all().values():
-        await mirror.synced.wait()
+    for informer in informers.all().values():
+        await informer.synced.wait()
     await leader.acquire()
     tasks.create_task(leader.hold(), name="hold the lease")
     # a store that is away delays uploads, not admission
-    ownership = state.ownership = Ownership(store, cluster)
+    ownership = checks.ownership = Ownership(store, client)
 
     async def own_the_prefix() -> None:
         await _patiently(store.ensure_bucket, StoreAway, StoreRefused)
@@ -190,11 +192,11 @@ async def _lead(
 
     parts.start("own the prefix", own_the_prefix)
     pins = Pins()
-    performer = Performer(
-        cluster=cluster,
+    executor = ActionExecutor(
+        client=client,
         bus=bus,
         store=store,
-        board=board,
+        state=state,
         pins=pins,
         leader=leader,
         pods=_pod_settings(settings),
@@ -202,59 +204,61 @@ async def _lead(
         tasks=tasks,
     )
     scheduler = Scheduler()
-    canaries = Canaries(board=board, cluster=cluster, leader=leader, release=settings.worker_image)
+    canary_runner = CanaryRunner(
+        state=state, client=client, leader=leader, release=settings.worker_image
+    )
     reconciler = Reconciler(
-        board=board,
+        state=state,
         bus=bus,
         leader=leader,
-        performer=performer,
+        executor=executor,
         scheduler=scheduler,
         pod_settings=_pod_settings(settings),
-        canaries=canaries,
+        canary_runner=canary_runner,
         metrics=metrics,
         tasks=tasks,
     )
-    await _configure(cluster, pools, settings.deployment, reconciler, parts)
-    await _patiently(mirrors.catch_up, *PASSING)
-    restore(board, time.time())
-    queues = QueueDesk(
-        board=board,
-        cluster=cluster,
+    await _configure(client, pools, settings.deployment, reconciler, parts)
+    await _patiently(informers.catch_up, *PASSING)
+    restore(state, time.time())
+    queues = QueueReporter(
+        state=state,
+        client=client,
         bus=bus,
         leader=leader,
         scheduler=scheduler,
         install=settings.install,
     )
-    results = ResultDesk(
-        board=board,
-        cluster=cluster,
+    results = ResultHandler(
+        state=state,
+        client=client,
         store=store,
         leader=leader,
-        performer=performer,
+        executor=executor,
         reconciler=reconciler,
         pins=pins,
         metrics=metrics,
     )
     install = settings.install
-    uploads = UploadDesk(board, pins, store, leader, ownership)
+    uploads = UploadHandler(state, pins, store, leader, ownership)
 
     async def listen() -> None:
         # who is heard is sent orders, and what comes of them must find us listening: presence is last
         await bus.serve(subjects.results(install, "*", "*"), Result, results.record)
         await bus.serve(subjects.uploads(install, "*", "*"), UploadRequest, uploads.grant)
-        await bus.serve(subjects.presence(install, "*"), Presence, PresenceDesk(board).hear)
+        await bus.serve(subjects.presence(install, "*"), Presence, PresenceHandler(state).hear)
 
     parts.start("listen", listen)
-    state.reconciler = reconciler
+    checks.reconciler = reconciler
     memo.pulse.seen_at = time.monotonic()
     parts.start("watch", lambda: _watch(settings.install, settings.identity, memo, stop))
     log.info("leading")
-    parts.start("review pools", mirrors.review_pools)
-    parts.start("canaries", canaries.run)
+    parts.start("review pools", informers.review_pools)
+    parts.start("canaries", canary_runner.run)
     parts.start("places", queues.tell)
     parts.start("checkpoints", queues.keep)
-    broom = Broom(
-        board=board,
+    garbage_collector = GarbageCollector(
+        state=state,
         pins=pins,
         store=store,
         owned=lambda: ownership.ours,
@@ -263,13 +267,13 @@ async def _lead(
         metrics=metrics,
         pause=settings.sweep_pause,
     )
-    parts.start("sweep", broom.run)
+    parts.start("sweep", garbage_collector.run)
     await asyncio.wait({parts.start("reconcile", reconciler.run)})
 
 
 async def _configure(
-    cluster: Cluster,
-    pools: configured.Configured,
+    client: ClusterClient,
+    pools: declared_pools.DeclaredPools,
     deployment: str,
     reconciler: Reconciler,
     parts: _Parts,
@@ -283,7 +287,7 @@ async def _configure(
 
     parts.start(
         "configure pools",
-        lambda: configured.apply_all(cluster, pools, deployment=deployment, tell=tell),
+        lambda: declared_pools.apply_all(client, pools, deployment=deployment, tell=tell),
     )
     try:
         async with asyncio.timeout(CONFIGURED_WITHIN):
@@ -292,8 +296,8 @@ async def _configure(
         log.warning("pools_configured_later")
 
 
-def _count(metrics: Metrics, bus: Bus, store: Store, mirrors: Mirrors) -> None:
-    """Show what bus, store and mirrors keep of themselves."""
+def _count(metrics: Metrics, bus: Bus, store: Store, informers: Informers) -> None:
+    """Show what bus, store and informers keep of themselves."""
     metrics.watch_counts(
         {
             "bus_dropped": (
@@ -302,11 +306,11 @@ def _count(metrics: Metrics, bus: Bus, store: Store, mirrors: Mirrors) -> None:
             ),
             "objects_not_taken": (
                 "Sights of objects that made us fail; each was left out.",
-                lambda: sum(mirror.not_taken for mirror in mirrors.all().values()),
+                lambda: sum(informer.not_taken for informer in informers.all().values()),
             ),
             "lists_of_jobs": (
                 "Whole lists of MediaJobs that were taken since the process began.",
-                lambda: mirrors.jobs.lists,
+                lambda: informers.jobs.lists,
             ),
             "store_open": (
                 "1 while the store counts as away, and is only tried now and then.",

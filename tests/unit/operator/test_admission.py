@@ -2,19 +2,19 @@
 
 import pytest
 
-from objects import NOON, board, clock, job, queue, running
+from objects import NOON, clock, job, queue, running, state_of
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import MediaJob, Phase
 from trawler_crds.media_queue import MediaQueue
-from trawler_operator import wording
-from trawler_operator.bus.queues import counts, restore, status
+from trawler_operator import formatting
+from trawler_operator.bus.queue_reports import counts, restore, status
 from trawler_operator.planning.admission import admit, begin, refuse
-from trawler_operator.planning.deciding import Decider
+from trawler_operator.planning.planner import Planner
 from trawler_operator.planning.scheduling import Scheduler
-from trawler_operator.state.board import Board
+from trawler_operator.state.cluster_state import ClusterState
 
-TODAY = wording.stamp(NOON)
-YESTERDAY = wording.stamp(NOON - 86400)
+TODAY = formatting.stamp(NOON)
+YESTERDAY = formatting.stamp(NOON - 86400)
 MB = 1_000_000
 
 
@@ -39,20 +39,20 @@ def asking(size: int = 10 * MB, *, uid: str = "new", name: str = "q") -> MediaJo
     return job(uid, queue=name, limits={"maxBytes": size})
 
 
-def verdict(asked: MediaJob, state: Board) -> Phase:
+def verdict(asked: MediaJob, state: ClusterState) -> Phase:
     refused = refuse(asked, state, clock())
     return Phase.PENDING if refused is None else refused.changes["phase"]
 
 
 def test_a_new_job_that_waits_is_queued_with_its_host() -> None:
     """Where its turn does not come first."""
-    written = admit(job(), board(), NOON).changes
+    written = admit(job(), state_of(), NOON).changes
     assert (Phase.QUEUED, "site:8080") == (written["phase"], written["host"])
 
 
 def test_a_new_job_whose_turn_comes_at_once_is_let_in_and_dispatched_by_one_write() -> None:
     """And says all that being let in says."""
-    new, state = job(), board()
+    new, state = job(), state_of()
     let_in = admit(new, state, NOON).changes
     written = begin(new, state, pod="p1", attempt=1, wall=NOON).changes
     started = {"phase": Phase.RUNNING, "worker": "p1", "attempt": 1, "startTime": TODAY}
@@ -62,14 +62,14 @@ def test_a_new_job_whose_turn_comes_at_once_is_let_in_and_dispatched_by_one_writ
 def test_what_was_let_in_before_is_not_let_in_again() -> None:
     """Its day, host and turn stay."""
     waits = job(status_phase="Queued", status_conditions=accepted(YESTERDAY))
-    written = begin(waits, board(waits), pod="p1", attempt=1, wall=NOON).changes
+    written = begin(waits, state_of(waits), pod="p1", attempt=1, wall=NOON).changes
     assert {"conditions", "queuedTime", "host"}.isdisjoint(written)
 
 
 def test_a_full_queue_takes_no_more_and_says_how_many_wait() -> None:
     """`maxQueued`; others are not concerned."""
     waiting = [job(f"w{n}", queue="q", status_phase="Queued") for n in range(2)]
-    state = board(*waiting, queue("q", maxQueued=2), queue("other", maxQueued=2))
+    state = state_of(*waiting, queue("q", maxQueued=2), queue("other", maxQueued=2))
     found = refuse(asking(), state, clock())
     assert found is not None
     refused = found.changes
@@ -80,10 +80,10 @@ def test_a_full_queue_takes_no_more_and_says_how_many_wait() -> None:
 
 def test_those_that_are_being_let_in_count_already() -> None:
     """A hundred at once pass no limit."""
-    state = board(queue("q", maxQueued=1))
+    state = state_of(queue("q", maxQueued=1))
     first = asking(uid="first")
     state.see_job(first)
-    state.waiting.enter(first)
+    state.pending.enter(first)
     assert Phase.FAILED is verdict(asking(), state)
     state.see_job(job("first", queue="q", version=2, status_phase="Queued"))
     assert Phase.FAILED is verdict(asking(), state)
@@ -108,13 +108,13 @@ def test_those_that_are_being_let_in_count_already() -> None:
 )
 def test_the_day_has_so_many_bytes(others: list[MediaJob], phase: Phase) -> None:
     """What is stored counts as it is, what may still be stored at its limit."""
-    state = board(*others, queue("q", dailyBytes=100 * MB))
+    state = state_of(*others, queue("q", dailyBytes=100 * MB))
     assert phase is verdict(asking(), state)
 
 
 def test_a_job_settles_at_what_it_stored() -> None:
     """The rest of its reservation is free again."""
-    state = board(queue("q", dailyBytes=100 * MB))
+    state = state_of(queue("q", dailyBytes=100 * MB))
     state.see_job(
         running("a", queue="q", limits={"maxBytes": 99 * MB}, status_conditions=accepted())
     )
@@ -128,18 +128,18 @@ def test_a_job_settles_at_what_it_stored() -> None:
     assert Phase.PENDING is verdict(asking(), state)
 
 
-def used(state: Board, name: str = "q") -> int:
-    return state.ledger.used(name, TODAY[:10])
+def used(state: ClusterState, name: str = "q") -> int:
+    return state.usage.used(name, TODAY[:10])
 
 
 def test_deleting_a_job_gives_back_only_what_it_never_stored() -> None:
     """Else deleting would be a way around the limit."""
-    state = board(stored("a", 5 * MB), running("b", queue="q", status_conditions=accepted()))
+    state = state_of(stored("a", 5 * MB), running("b", queue="q", status_conditions=accepted()))
     for found in (stored("a", 5 * MB), *state.jobs.values()):
         state.see_job(found, gone=True)
-    assert 5 * MB == used(board(stored("a", 5 * MB), queue("q")))
-    assert 5 * MB == state.ledger.settled(TODAY[:10])["q"]
-    assert 0 == state.ledger.reserved(TODAY[:10])["q"]
+    assert 5 * MB == used(state_of(stored("a", 5 * MB), queue("q")))
+    assert 5 * MB == state.usage.settled(TODAY[:10])["q"]
+    assert 0 == state.usage.reserved(TODAY[:10])["q"]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_checkpoint_knows_what_was_deleted_before_a_restart(
     mine = queue(declared)
     before = {"day": TODAY[:10], "dayBytes": checkpoint}
     mine = MediaQueue.model_validate({**mine.wire(), "status": before})
-    state = board(stored("a", 5 * MB, name=name), mine)
+    state = state_of(stored("a", 5 * MB, name=name), mine)
     restore(state, NOON)
     assert expected == used(state, declared)
     assert expected == status(counts(declared, state, clock())).day_bytes
@@ -166,7 +166,7 @@ def test_a_checkpoint_knows_what_was_deleted_before_a_restart(
 
 def test_undeclared_queues_use_the_default_ones_bytes() -> None:
     """All of them together."""
-    state = board(
+    state = state_of(
         stored("a", 60 * MB, name="made-up"),
         stored("b", 35 * MB, name="also-made-up"),
         queue("default", dailyBytes=100 * MB),
@@ -176,23 +176,23 @@ def test_undeclared_queues_use_the_default_ones_bytes() -> None:
 
 def test_sums_of_earlier_days_are_forgotten() -> None:
     """Memory does not grow by the day."""
-    state = board(stored("a", 1, when=YESTERDAY), stored("b", 2))
-    state.ledger.turn_over(TODAY[:10])
-    assert 0 == state.ledger.settled(YESTERDAY[:10])["q"]
-    assert 2 == state.ledger.settled(TODAY[:10])["q"]
+    state = state_of(stored("a", 1, when=YESTERDAY), stored("b", 2))
+    state.usage.turn_over(TODAY[:10])
+    assert 0 == state.usage.settled(YESTERDAY[:10])["q"]
+    assert 2 == state.usage.settled(TODAY[:10])["q"]
 
 
 def test_who_was_let_in_is_not_judged_again_when_its_message_is_noted() -> None:
     """Another took its seat meanwhile, and it was told that the queue is full."""
-    state = board(job("first", queue="q"), queue("q", maxQueued=1))
-    decider = Decider(Scheduler())
+    state = state_of(job("first", queue="q"), queue("q", maxQueued=1))
+    planner = Planner(Scheduler())
 
     def due() -> list[str]:
-        return [uid for uid, _ in decider.due(state, clock(), set(), quiet=lambda: False)]
+        return [uid for uid, _ in planner.due(state, clock(), set(), quiet=lambda: False)]
 
     assert [] == due()
     state.see_job(job("second", queue="q"))
     noted = {"messageId": "3" * 18, "time": TODAY}
     state.see_job(job("first", queue="q", version=2, status_delivery=noted))
     assert ["second"] == due()
-    assert ["first"] == list(state.waiting.let_in())
+    assert ["first"] == list(state.pending.let_in())

@@ -2,8 +2,8 @@
 
 from objects import job, pool, queue
 from trawler_crds.media_job import Phase
-from trawler_operator.planning.deciding import SETTLE
-from trawler_operator.wording import stamp
+from trawler_operator.formatting import stamp
+from trawler_operator.planning.planner import SETTLE
 from world import NOON, Operator, World
 
 
@@ -53,7 +53,7 @@ def test_what_was_decided_on_an_older_sight_of_a_job_is_not_written() -> None:
 
 
 def test_a_dispatch_whose_answer_was_lost_counts_until_it_is_known() -> None:
-    """Before the watch showed it, a twin was fetched too, and a second job of a queue of one."""
+    """Before the watch showed it, a duplicate was fetched too, and a second job of a queue of one."""
     world = World(pool(replicas=2), [queue("capped", maxRunning=1)])
     world.api.put(job("u1", url="http://site/1", queue="capped"))
     world.api.put(job("u2", url="http://site/2", queue="capped"))
@@ -61,7 +61,7 @@ def test_a_dispatch_whose_answer_was_lost_counts_until_it_is_known() -> None:
     world.operator = operator = Operator(world)
     operator.turn()
     world.now += SETTLE
-    while len(operator.board.by_phase[Phase.QUEUED]) < 3:
+    while len(operator.state.by_phase[Phase.QUEUED]) < 3:
         operator.turn()
         finish(operator)
     for worker in world.workers.values():

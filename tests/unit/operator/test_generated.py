@@ -14,16 +14,16 @@ from trawler_bot.presentation.i18n import CATALOGUES
 from trawler_crds.media_job import TERMINAL, MediaJob, MediaJobStatus, Phase
 from trawler_crds.media_queue import MediaQueue
 from trawler_crds.worker_pool import WorkerPool
-from trawler_operator.planning import admission, pods, sharing, sweeping
+from trawler_operator.planning import admission, gc_rules, pod_manifest, reuse
 from trawler_operator.planning.actions import Action, Copy, Dispatch, WriteStatus
-from trawler_operator.planning.deciding import Decider
-from trawler_operator.planning.places import positions
+from trawler_operator.planning.planner import Planner
+from trawler_operator.planning.positions import positions
 from trawler_operator.planning.scaling import Scaler
 from trawler_operator.planning.scheduling import Scheduler
-from trawler_operator.state.board import Board
+from trawler_operator.state.cluster_state import ClusterState
 
 SEEDS = st.integers(0, 2**32)
-SETTINGS = pods.PodSettings(
+SETTINGS = pod_manifest.PodSettings(
     install="ns",
     image="img:1",
     pull_policy="IfNotPresent",
@@ -60,30 +60,30 @@ def test_every_job_that_the_schema_lets_in_goes_through_every_step_or_is_set_asi
     seed: int,
 ) -> None:
     """One legal object ended the operator."""
-    board, scheduler = Board(now=lambda: 1000.0), Scheduler()
+    state, scheduler = ClusterState(now=lambda: 1000.0), Scheduler()
     for job in jobs(seed):
-        board.see_job(job)
-    decider = Decider(scheduler)
+        state.see_job(job)
+    planner = Planner(scheduler)
     for at in (1001.0, 1010.0, 5000.0):
-        list(decider.due(board, clock(at, wall=1_900_000_000.0), set()))
-        list(positions(board, clock(at), scheduler))
-    sweeping.Named(board, sweeping.Pins())
+        list(planner.due(state, clock(at, wall=1_900_000_000.0), set()))
+        list(positions(state, clock(at), scheduler))
+    gc_rules.Named(state, gc_rules.Pins())
     for job in jobs(seed):
-        where = (job.uid in board.jobs, job.uid in board.finished, job.uid in board.unreadable)
+        where = (job.uid in state.jobs, job.uid in state.finished, job.uid in state.unreadable)
         assert 1 == sum(where)
         ended = job.status.phase in TERMINAL
-        assert not (job.uid in board.unreadable and not ended and job.uid not in board.to_end)
+        assert not (job.uid in state.unreadable and not ended and job.uid not in state.to_end)
 
 
-def _written(action: Action, board: Board) -> WriteStatus | None:
+def _written(action: Action, state: ClusterState) -> WriteStatus | None:
     """What the API server is asked to take for it."""
     match action:
         case WriteStatus():
             return action
         case Dispatch(uid=uid, pod=name, attempt=attempt):
-            return admission.begin(board.jobs[uid], board, pod=name, attempt=attempt, wall=1.9e9)
+            return admission.begin(state.jobs[uid], state, pod=name, attempt=attempt, wall=1.9e9)
         case Copy(uid=uid, source=source):
-            return sharing.reuse(board.jobs[uid], board.jobs[source], 1.9e9)
+            return reuse.reuse(state.jobs[uid], state.jobs[source], 1.9e9)
     return None
 
 
@@ -91,23 +91,23 @@ def _written(action: Action, board: Board) -> WriteStatus | None:
 @given(SEEDS)
 def test_what_is_written_of_a_generated_job_is_what_the_schema_takes(seed: int) -> None:
     """An attempt past the last, or a ninth condition, was refused and tried again without an end."""
-    board = Board(now=lambda: 1000.0)
+    state = ClusterState(now=lambda: 1000.0)
     for job in jobs(seed):
-        board.see_job(job)
-        board.see_pod(pod(f"pod-of-{job.spec.pool}"[:63], pool=job.spec.pool, free=4))
-    decider = Decider(Scheduler())
+        state.see_job(job)
+        state.see_pod(pod(f"pod-of-{job.spec.pool}"[:63], pool=job.spec.pool, free=4))
+    planner = Planner(Scheduler())
     for at in (1001.0, 1010.0, 5000.0):
         busy: set[str] = set()
-        for uid, action in decider.due(board, clock(at, wall=1.9e9), busy):
+        for uid, action in planner.due(state, clock(at, wall=1.9e9), busy):
             busy.add(uid)
-            written = _written(action, board)
+            written = _written(action, state)
             if written is not None:
-                job = board.jobs[uid]
+                job = state.jobs[uid]
                 status = MediaJobStatus.model_validate({**job.status.wire(), **written.changes})
                 meta = {"resource_version": str(int(job.version) + 100)}
                 newer = {"metadata": job.metadata.model_copy(update=meta), "status": status}
-                board.see_job(job.model_copy(update=newer))
-        board.touch(busy)
+                state.see_job(job.model_copy(update=newer))
+        state.touch(busy)
 
 
 @settings(deadline=None)  # a busy machine is not a slow step
@@ -134,13 +134,13 @@ def test_every_pool_and_queue_that_the_schema_lets_in_is_taken(seed: int) -> Non
     made = Generator(seed)
     meta = {"name": "default", "uid": "p", "resourceVersion": "1"}
     pool = WorkerPool.model_validate({"metadata": meta, "spec": made.spec("workerpools.yaml")})
-    board = Board(now=lambda: 1000.0)
-    board.see_pool(pool)
-    template = pods.template(pool, SETTINGS)
-    Scaler().shape(pool, board, clock(), template=template)
+    state = ClusterState(now=lambda: 1000.0)
+    state.see_pool(pool)
+    template = pod_manifest.template(pool, SETTINGS)
+    Scaler().shape(pool, state, clock(), template=template)
     queue = MediaQueue.model_validate({"metadata": meta, "spec": made.spec("mediaqueues.yaml")})
-    board.see_queue(queue)
-    assert "default" in board.queues
+    state.see_queue(queue)
+    assert "default" in state.queues
 
 
 def test_what_the_models_refuse_is_not_what_the_schema_lets_in() -> None:

@@ -7,7 +7,7 @@ from trawler_operator.planning.actions import Copy, DeleteJob, Dispatch, WriteSt
 
 
 def test_what_waits_for_the_store_has_no_hand_of_what_waits_for_pods() -> None:
-    """200 twins whose copies waited kept an unrelated job from being dispatched for 20 s."""
+    """200 duplicates whose copies waited kept an unrelated job from being dispatched for 20 s."""
     assert LaneName.STORE is lane_of(Copy(uid="a", version="1", source="b"))
     assert LaneName.ORDERS is lane_of(Dispatch(uid="a", pod="p", attempt=1))
     assert LaneName.STATUS is lane_of(WriteStatus(uid="a", version="1", changes={}))

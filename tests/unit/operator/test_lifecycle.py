@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from objects import NOON, board, clock, held, job, pod, pool, running
+from objects import NOON, clock, held, job, pod, pool, running, state_of
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import MOST_ATTEMPTS, MOST_CONDITIONS, MediaJob, Phase
 from trawler_crds.messages import Outcome, Result
-from trawler_operator import wording
+from trawler_operator import formatting
 from trawler_operator.planning import lifecycle
 from trawler_operator.planning.actions import Cancel, Order, WriteStatus
 from trawler_operator.planning.scheduling import Scheduler
@@ -25,14 +25,14 @@ def _write(action: object) -> dict[str, object]:
 def test_a_finished_job_is_left_alone(phase: str) -> None:
     """Even where somebody cancels it late."""
     done = job(status_phase=phase, cancel=True)
-    assert lifecycle.next_step(done, board(), clock()) is None
+    assert lifecycle.next_step(done, state_of(), clock()) is None
 
 
 @pytest.mark.parametrize("found", [job(), job(status_phase="Queued"), running()])
 def test_cancel_ends_a_job_in_any_phase(found: MediaJob) -> None:
     """What a pod still holds of it is cancelled as a stray."""
     cancelled = found.model_copy(update={"spec": found.spec.model_copy(update={"cancel": True})})
-    assert Phase.CANCELLED == _write(lifecycle.next_step(cancelled, board(), clock()))["phase"]
+    assert Phase.CANCELLED == _write(lifecycle.next_step(cancelled, state_of(), clock()))["phase"]
 
 
 def _deleted(found: MediaJob) -> MediaJob:
@@ -45,9 +45,9 @@ def _deleted(found: MediaJob) -> MediaJob:
 def test_a_job_that_is_deleted_and_held_by_a_finalizer_ends(found: MediaJob) -> None:
     """It was dispatched all the same, and its pod worked for nobody."""
     gone = _deleted(found)
-    assert Phase.CANCELLED == _write(lifecycle.next_step(gone, board(), clock()))["phase"]
+    assert Phase.CANCELLED == _write(lifecycle.next_step(gone, state_of(), clock()))["phase"]
     assert not lifecycle.is_new(gone)
-    waiting = board(_deleted(job(status_phase="Queued")), pod(), pool())
+    waiting = state_of(_deleted(job(status_phase="Queued")), pod(), pool())
     assert [] == list(Scheduler().assign(waiting, clock(), skip=set()))
 
 
@@ -58,8 +58,8 @@ def test_a_finished_job_that_a_finalizer_holds_is_not_deleted_again() -> None:
         status_completionTime="2027-01-15T08:00:00Z",
         ttlSecondsAfterFinished=0,
     )
-    assert 1 == len(board(ended).finished.due(NOON * 2, most=9))
-    assert [] == board(_deleted(ended)).finished.due(NOON * 2, most=9)
+    assert 1 == len(state_of(ended).finished.due(NOON * 2, most=9))
+    assert [] == state_of(_deleted(ended)).finished.due(NOON * 2, most=9)
 
 
 @pytest.mark.parametrize("year", [9999, 2029])
@@ -75,19 +75,19 @@ def test_a_time_written_by_hand_keeps_no_job_for_ever(year: int) -> None:
             delivery=discord,
             ttlSecondsAfterFinished=60,
         )
-        assert wording.parse(soon) + 60 == keep_until(found)
+        assert formatting.parse(soon) + 60 == keep_until(found)
 
 
 def test_a_figure_written_by_hand_is_not_counted_past_what_can_be_written() -> None:
     """A status that the API server refuses each time kept a job at Running for ever."""
     most = running(status_failures=MOST_ATTEMPTS, backoffLimit=0)
-    assert MOST_ATTEMPTS == _write(lifecycle.next_step(most, board(), clock()))["failures"]
+    assert MOST_ATTEMPTS == _write(lifecycle.next_step(most, state_of(), clock()))["failures"]
     often = job(status_phase="Queued", status_attempt=MOST_ATTEMPTS)
-    written = _write(lifecycle.next_step(often, board(), clock()))
+    written = _write(lifecycle.next_step(often, state_of(), clock()))
     assert (Phase.FAILED, FailureReason.INTERNAL) == (written["phase"], written["reason"])
     new = job(status_attempt=MOST_ATTEMPTS)
     assert not lifecycle.is_new(new)
-    assert Phase.FAILED is _write(lifecycle.next_step(new, board(), clock()))["phase"]
+    assert Phase.FAILED is _write(lifecycle.next_step(new, state_of(), clock()))["phase"]
 
 
 def test_a_list_of_conditions_that_others_filled_makes_room_for_ours() -> None:
@@ -97,21 +97,21 @@ def test_a_list_of_conditions_that_others_filled_makes_room_for_ours() -> None:
             "type": f"Theirs{n}",
             "status": "True",
             "reason": "R",
-            "lastTransitionTime": wording.stamp(NOON),
+            "lastTransitionTime": formatting.stamp(NOON),
         }
         for n in range(MOST_CONDITIONS)
     ]
     full = job(status_conditions=[{**theirs[0], "type": "Accepted"}, *theirs[1:]])
     written = [
         each["type"]
-        for each in wording.conditions(full, {"Stored": ("Stored", wording.stamp(NOON))})
+        for each in formatting.conditions(full, {"Stored": ("Stored", formatting.stamp(NOON))})
     ]
     assert ["Accepted", *(f"Theirs{n}" for n in range(2, MOST_CONDITIONS)), "Stored"] == written
 
 
 def test_a_job_whose_pod_is_gone_is_lost_and_tried_again() -> None:
     """A pod that the API server does not know holds nothing."""
-    written = _write(lifecycle.next_step(running(), board(), clock()))
+    written = _write(lifecycle.next_step(running(), state_of(), clock()))
     assert (Phase.QUEUED, FailureReason.WORKER_LOST, 1) == (
         written["phase"],
         written["reason"],
@@ -121,13 +121,13 @@ def test_a_job_whose_pod_is_gone_is_lost_and_tried_again() -> None:
 
 def test_a_job_in_a_pod_that_ended_is_lost() -> None:
     """Containers of a worker pod never start again."""
-    state = board(pod(phase="Ended", held=held()))
+    state = state_of(pod(phase="Ended", held=held()))
     assert Phase.QUEUED == _write(lifecycle.next_step(running(), state, clock()))["phase"]
 
 
 def test_a_silent_pod_loses_its_jobs_only_while_we_could_have_heard_it() -> None:
     """An outage of the bus or of the operator kills no healthy attempt."""
-    state = board(pod(heard_at=1000.0, held=held()))
+    state = state_of(pod(heard_at=1000.0, held=held()))
     late = 1000.0 + 31
     assert lifecycle.next_step(running(), state, clock(late, since=None)) is None
     assert lifecycle.next_step(running(), state, clock(late, since=late - 5)) is None
@@ -136,34 +136,34 @@ def test_a_silent_pod_loses_its_jobs_only_while_we_could_have_heard_it() -> None
 
 def test_an_order_that_was_written_but_not_taken_is_handed_over_again() -> None:
     """We died between the write and the order: same pod, same attempt, no failure."""
-    action = lifecycle.next_step(running(), board(pod()), clock())
+    action = lifecycle.next_step(running(), state_of(pod()), clock())
     assert Order(uid="u1", pod="p1", attempt=1) == action
 
 
 def test_an_order_under_way_is_waited_for() -> None:
     """Two orders at once would only confuse."""
-    state = board(pod())
+    state = state_of(pod())
     state.reserved["u1", 1] = "p1"
     assert lifecycle.next_step(running(), state, clock()) is None
 
 
 def test_a_new_leader_waits_until_it_heard_the_pod() -> None:
     """Nothing is concluded from what was not yet said."""
-    assert lifecycle.next_step(running(), board(pod(heard_at=None)), clock(5.0)) is None
+    assert lifecycle.next_step(running(), state_of(pod(heard_at=None)), clock(5.0)) is None
 
 
 def test_overtime_ends_only_what_the_pod_still_reports_half_a_minute_later() -> None:
     """The pod's own clock decides before that."""
     mine = running(attemptSeconds=10)
-    early = board(pod(held=held(age_seconds=39)))
-    late = board(pod(held=held(age_seconds=41)))
+    early = state_of(pod(held=held(age_seconds=39)))
+    late = state_of(pod(held=held(age_seconds=41)))
     assert lifecycle.next_step(mine, early, clock()) is None
     assert FailureReason.TOO_LONG == _write(lifecycle.next_step(mine, late, clock()))["reason"]
 
 
 def test_the_pool_may_shorten_an_attempt() -> None:
     """The smaller of both holds."""
-    state = board(pool(maxAttemptSeconds=60))
+    state = state_of(pool(maxAttemptSeconds=60))
     assert 60 == lifecycle.attempt_seconds(job(attemptSeconds=900), state)
     assert 30 == lifecycle.attempt_seconds(job(attemptSeconds=30), state)
 
@@ -204,7 +204,7 @@ def test_waits_double_up_to_a_minute(failures: int, wait: int | None) -> None:
     found = job(
         status_phase="Queued",
         status_failures=failures,
-        status_queuedTime=wording.stamp(NOON),
+        status_queuedTime=formatting.stamp(NOON),
     )
     assert (wait or 0.0) == resting.wait(found, 0)
 
@@ -212,7 +212,7 @@ def test_waits_double_up_to_a_minute(failures: int, wait: int | None) -> None:
 def test_a_site_that_asks_for_time_gets_it() -> None:
     """Retry-After, by our monotonic clock: a wrong wall clock shortens nothing."""
     written = lifecycle.failed(running(), FailureReason.THROTTLED, None, NOON, retry_after=89.2)
-    assert wording.stamp(NOON + 90) == written.changes["notBefore"]
+    assert formatting.stamp(NOON + 90) == written.changes["notBefore"]
     found = job(
         status_phase="Queued",
         status_failures=1,
@@ -244,19 +244,19 @@ def test_suspend_takes_a_job_out_of_any_phase(found: MediaJob) -> None:
     """What a pod still holds of it is cancelled as a stray."""
     held_up = found.model_copy(update={"spec": found.spec.model_copy(update={"suspend": True})})
     assert not lifecycle.is_new(held_up)
-    written = _write(lifecycle.next_step(held_up, board(), clock()))
+    written = _write(lifecycle.next_step(held_up, state_of(), clock()))
     assert {"phase": Phase.SUSPENDED} == written
 
 
 def test_a_suspended_job_stays_until_it_is_let_go_and_then_waits_its_turn() -> None:
     """It costs no failure; its next attempt has a new number."""
     fields: dict[str, Any] = {"status_phase": "Suspended", "status_attempt": 1}
-    was = wording.stamp(NOON - 500)
+    was = formatting.stamp(NOON - 500)
     held_up = job(suspend=True, status_queuedTime=was, **fields)
-    assert lifecycle.next_step(held_up, board(), clock()) is None
+    assert lifecycle.next_step(held_up, state_of(), clock()) is None
     free = job(status_queuedTime=was, **fields)
-    assert {"phase": Phase.QUEUED, "queuedTime": wording.stamp(NOON)} == _write(
-        lifecycle.next_step(free, board(), clock())
+    assert {"phase": Phase.QUEUED, "queuedTime": formatting.stamp(NOON)} == _write(
+        lifecycle.next_step(free, state_of(), clock())
     )
 
 
@@ -264,14 +264,14 @@ def test_a_job_that_was_suspended_before_it_was_admitted_is_admitted_afterwards(
     """The limits of its queue are judged when it comes in, once."""
     assert lifecycle.is_new(job(status_phase="Suspended"))
     assert not lifecycle.is_new(
-        job(status_phase="Suspended", status_queuedTime=wording.stamp(NOON))
+        job(status_phase="Suspended", status_queuedTime=formatting.stamp(NOON))
     )
 
 
 def test_who_waits_longer_than_allowed_is_told_so() -> None:
     """`maxQueueSeconds`, by the monotonic clock and from when we saw it wait."""
     found = job(maxQueueSeconds=60, status_phase="Queued")
-    state = board(found)
+    state = state_of(found)
     jump = clock(1060.0, wall=NOON + 6000)
     assert lifecycle.next_step(found, state, jump) is None
     written = _write(lifecycle.next_step(found, state, clock(1060.5)))
@@ -289,7 +289,7 @@ def test_who_waits_longer_than_allowed_is_told_so() -> None:
             150,
             {
                 "delivery": {"discord": {"channelId": "1", "requesterId": "2"}},
-                "status_delivery": {"time": wording.stamp(NOON + 50)},
+                "status_delivery": {"time": formatting.stamp(NOON + 50)},
             },
         ),
     ],
@@ -300,23 +300,23 @@ def test_a_finished_job_is_kept_for_its_time(kept: int, fields: dict[str, Any]) 
     done = job(
         ttlSecondsAfterFinished=100,
         status_phase="Failed",
-        status_completionTime=wording.stamp(NOON),
+        status_completionTime=formatting.stamp(NOON),
         **fields,
     )
-    state = board(done)
+    state = state_of(done)
     assert [] == state.finished.due(NOON + kept - 1, most=9)
     assert ["u1"] == [found.uid for found in state.finished.due(NOON + kept, most=9)]
 
 
 def test_a_job_that_is_not_finished_never_expires() -> None:
     """However old it is."""
-    assert [] == board(running(ttlSecondsAfterFinished=0)).finished.due(NOON * 2, most=9)
+    assert [] == state_of(running(ttlSecondsAfterFinished=0)).finished.due(NOON * 2, most=9)
 
 
 def test_neighbours_of_a_lost_pod_pay_nothing_and_go_alone() -> None:
     """Each of them, also the last one that is looked at."""
     first, second = running("u1"), running("u2")
-    state = board(first, second)
+    state = state_of(first, second)
     written = dict(lifecycle.lost(first, state, clock()).changes)
     assert (Phase.QUEUED, FailureReason.WORKER_LOST) == (written["phase"], written["reason"])
     assert "failures" not in written
@@ -341,7 +341,7 @@ def _stored(size: int = 5, count: int = 1) -> Result:
 
 def test_a_stored_result_succeeds_with_its_files() -> None:
     """The last write of all."""
-    written = dict(lifecycle.settle(running(), _stored(1_234_567), NOON).changes)
+    written = dict(lifecycle.apply_result(running(), _stored(1_234_567), NOON).changes)
     assert (Phase.SUCCEEDED, 1, "1.2 MB") == (
         written["phase"],
         written["fileCount"],
@@ -353,13 +353,13 @@ def test_a_stored_result_succeeds_with_its_files() -> None:
 def test_a_pod_that_stored_more_than_was_allowed_is_not_believed(result: Result) -> None:
     """A compromised pod gains nothing by claiming."""
     mine = running(limits={"maxFiles": 2, "maxBytes": 10})
-    assert FailureReason.INTERNAL == lifecycle.settle(mine, result, NOON).changes["reason"]
+    assert FailureReason.INTERNAL == lifecycle.apply_result(mine, result, NOON).changes["reason"]
 
 
 def test_a_handed_back_job_pays_nothing() -> None:
     """The pod is leaving; that is not the job's fault."""
     back = Result(attempt=1, outcome=Outcome.HANDED_BACK)
-    written = lifecycle.settle(running(), back, NOON).changes
+    written = lifecycle.apply_result(running(), back, NOON).changes
     assert Phase.QUEUED == written["phase"]
     assert "failures" not in written
 
@@ -377,18 +377,18 @@ def test_a_report_outside_the_fence_concerns_nobody(
     found: MediaJob | None, attempt: int, sender: str
 ) -> None:
     """The fence is (uid, attempt), and one pod was given it."""
-    assert not lifecycle.concerns(found, pod=sender, attempt=attempt)
+    assert not lifecycle.is_current_attempt(found, pod=sender, attempt=attempt)
 
 
 def test_what_a_pod_holds_without_right_is_cancelled() -> None:
     """An older attempt, a deleted job; but not the attempt that runs."""
-    state = board(
+    state = state_of(
         running("u1", attempt=2), pod(held=held("u1", 1) | held("u1", 2) | held("gone", 1))
     )
-    found = {(stray.uid, stray.attempt) for stray in lifecycle.strays(state, clock())}
+    found = {(stray.uid, stray.attempt) for stray in lifecycle.orphaned_attempts(state, clock())}
     assert {("u1", 1), ("gone", 1)} == found
-    assert all(isinstance(stray, Cancel) for stray in lifecycle.strays(state, clock()))
-    assert [] == lifecycle.strays(state, clock(2000.0)), "who is silent hears nothing"
+    assert all(isinstance(stray, Cancel) for stray in lifecycle.orphaned_attempts(state, clock()))
+    assert [] == lifecycle.orphaned_attempts(state, clock(2000.0)), "who is silent hears nothing"
 
 
 @pytest.mark.parametrize(
@@ -396,4 +396,4 @@ def test_what_a_pod_holds_without_right_is_cancelled() -> None:
 )
 def test_sizes_are_written_for_people(size: int, text: str) -> None:
     """In the SIZE column."""
-    assert text == wording.human(size)
+    assert text == formatting.human(size)

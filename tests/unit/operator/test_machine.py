@@ -16,9 +16,9 @@ from objects import job, pool, queue
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import TERMINAL, MediaFile, Phase, Reuse
 from trawler_crds.messages import Outcome, Result, Stage
-from trawler_operator.state.board import WAITS
-from trawler_operator.state.ledger import Ledger
+from trawler_operator.state.cluster_state import WAITS
 from trawler_operator.state.resting import wait
+from trawler_operator.state.usage import DailyUsage
 from world import Operator, World
 
 SKEW = 600.0
@@ -185,7 +185,7 @@ class Machine(RuleBasedStateMachine):
                 self._linger()
 
     def _linger(self) -> None:
-        """Stored, but not reported for the length of a longest attempt, in which the broom passes."""
+        """Stored, but not reported for the length of a longest attempt, in which the garbage collector passes."""
         for _ in range(2):
             for _ in range(15):
                 self.world.now += 20.0
@@ -319,56 +319,60 @@ class Machine(RuleBasedStateMachine):
     def counters_equal_a_recount(self) -> None:
         if self.world.operator is None:
             return
-        board = self.world.operator.board
-        queued = {**board.by_phase[Phase.QUEUED]}
-        queued |= {uid: board.jobs[uid] for uid in board.waiting.let_in()}
+        state = self.world.operator.state
+        queued = {**state.by_phase[Phase.QUEUED]}
+        queued |= {uid: state.jobs[uid] for uid in state.pending.let_in()}
         lanes = [
             uid
-            for p in board.waiting.pools()
-            for lane in board.waiting.lanes(p).values()
+            for p in state.pending.pools()
+            for lane in state.pending.lanes(p).values()
             for _, _, uid in lane
         ]
         assert sorted(lanes) == sorted(queued)
         ready = [
             each
-            for p in board.waiting.pools()
-            for queue in board.waiting.queues(p)
-            for uid in board.waiting.ready(p, queue)
-            for each in (uid, *board.waiting.behind(uid))
+            for p in state.pending.pools()
+            for queue in state.pending.queues(p)
+            for uid in state.pending.ready(p, queue)
+            for each in (uid, *state.pending.behind(uid))
         ]
-        aside = {uid for uid, j in queued.items() if j.held_back or uid in board.resting}
+        aside = {uid for uid, j in queued.items() if j.held_back or uid in state.resting}
         assert sorted(ready) == sorted({*ready} - aside)
-        worked_on = self.world.operator.effects.keys() | board.dirty.keys()
+        worked_on = self.world.operator.effects.keys() | state.dirty.keys()
         assert queued.keys() - aside - worked_on <= {*ready}
         for uid in ready:
-            rest = wait(queued[uid], board.returned.get(uid, 0))
-            assert board.since[uid] + rest <= self.world.now
-        assert board.pods.keys() == {found.name for found in board.pods_of("default")}
+            rest = wait(queued[uid], state.returned.get(uid, 0))
+            assert state.since[uid] + rest <= self.world.now
+        assert state.pods.keys() == {found.name for found in state.pods_of("default")}
         for name in QUEUES:
-            mine = [found for found in queued.values() if board.waiting.queue_of(found) == name]
-            assert board.waiting.count(name) == len(mine)
-        recount = Ledger()
-        for found in board.jobs.values():
+            mine = [found for found in queued.values() if state.pending.queue_of(found) == name]
+            assert state.pending.count(name) == len(mine)
+        recount = DailyUsage()
+        for found in state.jobs.values():
             recount.see(found)
         for day in ("2027-01-15", "2027-01-16"):
-            assert +board.ledger.reserved(day) == +recount.reserved(day)
-            used = board.ledger.used("default", day)
-            declared = board.queues.keys() - {"default"}
-            sums = (board.ledger.reserved(day), board.ledger.settled(day))
+            assert +state.usage.reserved(day) == +recount.reserved(day)
+            used = state.usage.used("default", day)
+            declared = state.queues.keys() - {"default"}
+            sums = (state.usage.reserved(day), state.usage.settled(day))
             assert used == sum(n for s in sums for q, n in s.items() if q not in declared)
-        running = board.by_phase[Phase.RUNNING].values()
-        handed = [j for uid, _ in board.reserved if (j := board.jobs.get(uid)) is not None]
-        shares = Counter(board.waiting.queue_of(found) for found in running)
-        shares.update(board.waiting.queue_of(j) for j in handed if j.status.phase in WAITS)
-        assert shares == board.running()
-        assert {q: board.running_in(q) for q in shares} == dict(shares)
+        running = state.by_phase[Phase.RUNNING].values()
+        handed = [j for uid, _ in state.reserved if (j := state.jobs.get(uid)) is not None]
+        shares = Counter(state.pending.queue_of(found) for found in running)
+        shares.update(state.pending.queue_of(j) for j in handed if j.status.phase in WAITS)
+        assert shares == state.running()
+        assert {q: state.running_in(q) for q in shares} == dict(shares)
         where = {(found.status.worker, found.uid) for found in running}
-        assert where == {(w, uid) for w, jobs in board.by_worker.items() for uid in jobs}
-        shared = {board.twins.mark(found) for found in running if found.spec.reuse is Reuse.ALWAYS}
-        assert shared == set(board.fetched())
-        names = Counter(sha256 for job in board.finished for sha256 in job.hashes)
-        assert set(names) == set(board.finished.named())
-        assert len(board.finished) == sum(board.finished.count.values())
+        assert where == {(w, uid) for w, jobs in state.by_worker.items() for uid in jobs}
+        shared = {
+            state.duplicates.fingerprint(found)
+            for found in running
+            if found.spec.reuse is Reuse.ALWAYS
+        }
+        assert shared == set(state.fetched())
+        names = Counter(sha256 for job in state.finished for sha256 in job.hashes)
+        assert set(names) == set(state.finished.named())
+        assert len(state.finished) == sum(state.finished.count.values())
 
     @invariant()
     def caps_hold(self) -> None:
@@ -430,7 +434,7 @@ class Machine(RuleBasedStateMachine):
             if not held:
                 break
         assert held == set()
-        assert world.operator.board.reserved == {}
+        assert world.operator.state.reserved == {}
         world.now += 300.0 + 2 * SKEW  # the clock may have been set back since a job ended
         for _ in range(8):  # what was kept long enough goes, some of it in each turn
             self._round()

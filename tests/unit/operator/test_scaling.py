@@ -4,18 +4,18 @@ from typing import Any
 
 import pytest
 
-from objects import board, clock, held, job, pod, pool, queue, running
+from objects import clock, held, job, pod, pool, queue, running, state_of
 from trawler_crds.media_job import Condition, ConditionStatus, MediaJob
 from trawler_crds.messages import Presence, Stage
 from trawler_operator.planning.actions import Action, CreatePod, DeletePod, DrainPod
 from trawler_operator.planning.scaling import Scaler
 from trawler_operator.planning.scheduling import takes_orders
-from trawler_operator.state.board import PROVED, Board, Pod
+from trawler_operator.state.cluster_state import PROVED, ClusterState, Pod
 
 
 def shape(wanted: int, *pods: Pod) -> list[Action]:
     mine = pool(replicas=wanted)
-    return Scaler().shape(mine, board(mine, *pods), clock(), template="t").actions
+    return Scaler().shape(mine, state_of(mine, *pods), clock(), template="t").actions
 
 
 @pytest.mark.parametrize("scaling", ["Manual", "Auto"])
@@ -25,7 +25,7 @@ def test_a_pool_that_is_being_deleted_makes_no_pods_and_lets_its_pods_go(scaling
     meta = found.metadata.model_copy(update={"deletion_timestamp": "2027-01-15T08:00:00Z"})
     mine = found.model_copy(update={"metadata": meta})
     for pods in ([], [pod("a")], [pod("a", held=held(), free=1, taken=1)]):
-        shaped = Scaler().shape(mine, board(mine, *pods), clock(), template="t")
+        shaped = Scaler().shape(mine, state_of(mine, *pods), clock(), template="t")
         assert [DrainPod(pod=each.name) for each in pods] == shaped.actions
 
 
@@ -84,7 +84,7 @@ def test_a_leaving_pod_counts_no_more() -> None:
 def test_the_status_shows_what_is_there() -> None:
     """For `kubectl get wp`."""
     mine = pool(replicas=2)
-    state = board(mine, pod("p1", taken=1, held=held()), pod("p2", heard_at=None))
+    state = state_of(mine, pod("p1", taken=1, held=held()), pod("p2", heard_at=None))
     found = Scaler().shape(mine, state, clock(), template="t").status
     assert (2, 1, 1) == (found.replicas, found.ready_replicas, found.busy)
     assert "trawler.dev/pool=default" == found.selector
@@ -99,7 +99,7 @@ def queued(count: int, **more: Any) -> list[MediaJob]:
 
 
 def replicas(mine: Any, *things: Any, at: float = 1001.0) -> int:
-    state = board(mine, *things)
+    state = state_of(mine, *things)
     state.wake(at)
     return Scaler().shape(mine, state, clock(at), template="t").wanted
 
@@ -144,13 +144,13 @@ def test_what_may_not_run_needs_no_pod() -> None:
 def test_from_zero_a_pod_is_made_in_the_pass_that_lets_a_job_in() -> None:
     """Before its status says so."""
     mine, new = auto(), job("new")
-    state = board(mine, new)
-    state.waiting.enter(new)
+    state = state_of(mine, new)
+    state.pending.enter(new)
     assert [CreatePod(pool="default")] == Scaler().shape(mine, state, clock(), template="t").actions
 
 
 def auto_shape(mine: Any, *pods: Pod, at: float = 1001.0) -> list[Action]:
-    return Scaler().shape(mine, board(mine, *pods), clock(at), template="t").actions
+    return Scaler().shape(mine, state_of(mine, *pods), clock(at), template="t").actions
 
 
 def test_an_automatic_pool_lets_go_only_of_what_has_long_been_idle() -> None:
@@ -172,16 +172,16 @@ def test_a_pod_is_idle_since_it_said_so_and_not_after_it_took_an_order() -> None
     assert found.idle_since is None
 
 
-def late_pods(state: Board, scaler: Scaler, mine: Any, at: float) -> list[Action]:
+def late_pods(state: ClusterState, scaler: Scaler, mine: Any, at: float) -> list[Action]:
     return scaler.shape(mine, state, clock(at), template="t").actions
 
 
-def conditions(state: Board, scaler: Scaler, mine: Any, at: float) -> dict[str, Condition]:
+def conditions(state: ClusterState, scaler: Scaler, mine: Any, at: float) -> dict[str, Condition]:
     found = scaler.shape(mine, state, clock(at), template="t").status.conditions or []
     return {condition.type: condition for condition in found}
 
 
-def ready(state: Board, scaler: Scaler, mine: Any, at: float) -> bool:
+def ready(state: ClusterState, scaler: Scaler, mine: Any, at: float) -> bool:
     found = conditions(state, scaler, mine, at)
     return all(condition.status is ConditionStatus.TRUE for condition in found.values())
 
@@ -189,7 +189,10 @@ def ready(state: Board, scaler: Scaler, mine: Any, at: float) -> bool:
 def test_a_pod_that_does_not_start_is_replaced_ever_more_slowly_and_the_pool_says_so() -> None:
     """An image that cannot be pulled makes no storm of pods."""
     mine = pool(replicas=1, startSeconds=30)
-    state, scaler = board(mine, pod("p1", phase="Pending", heard_at=None, seen_at=1000.0)), Scaler()
+    state, scaler = (
+        state_of(mine, pod("p1", phase="Pending", heard_at=None, seen_at=1000.0)),
+        Scaler(),
+    )
     assert [] == late_pods(state, scaler, mine, 1030.0)
     assert [DeletePod(pod="p1", heard=False)] == late_pods(state, scaler, mine, 1030.1)
     assert not ready(state, scaler, mine, 1030.2)
@@ -216,7 +219,7 @@ def test_a_pod_that_does_not_start_is_replaced_ever_more_slowly_and_the_pool_say
 def test_pods_that_end_at_once_make_no_storm_and_the_pool_says_why() -> None:
     """Sixty-eight pods in twenty seconds were made for five replicas, and the status never said a word."""
     mine = pool(replicas=5)
-    state, scaler = board(mine), Scaler()
+    state, scaler = state_of(mine), Scaler()
     made, at = 0, 1000.0
     while at < 1600.0:
         for action in late_pods(state, scaler, mine, at):
@@ -240,7 +243,7 @@ def test_pods_that_end_at_once_make_no_storm_and_the_pool_says_why() -> None:
 def test_pods_that_are_refused_are_asked_for_ever_more_slowly() -> None:
     """A full ResourceQuota: one refused POST a second for ever, and `Ready=True`."""
     mine = pool(replicas=6)
-    state, scaler = board(mine, pod("p1", ready_once=True)), Scaler()
+    state, scaler = state_of(mine, pod("p1", ready_once=True)), Scaler()
     asked, at = 0, 1000.0
     while at < 1600.0:
         if any(isinstance(action, CreatePod) for action in late_pods(state, scaler, mine, at)):
@@ -265,7 +268,7 @@ def test_a_pod_without_room_on_a_node_is_waited_for_and_the_pool_says_so() -> No
     mine = pool(replicas=1, startSeconds=30)
     trouble = "Unschedulable: 0/1 nodes are available: 1 Insufficient cpu."
     waits = pod("p1", phase="Pending", heard_at=None, seen_at=1000.0, trouble=trouble)
-    state, scaler = board(mine, waits), Scaler()
+    state, scaler = state_of(mine, waits), Scaler()
     assert [] == late_pods(state, scaler, mine, 2000.0)
     found = conditions(state, scaler, mine, 2000.0)
     assert {"Unschedulable"} == {condition.reason for condition in found.values()}
@@ -277,7 +280,7 @@ def test_a_pool_that_cannot_be_configured_says_so_and_goes_on() -> None:
     mine = pool(replicas=1)
     scaler = Scaler()
     scaler.misconfigured["default"] = "minReplicas must not be greater than maxReplicas"
-    found = conditions(board(mine, pod()), scaler, mine, 1001.0)
+    found = conditions(state_of(mine, pod()), scaler, mine, 1001.0)
     assert "minReplicas must not" in found["Configured"].message
     assert ConditionStatus.TRUE is found["Ready"].status
 
@@ -286,7 +289,7 @@ def test_replicas_are_the_pods_that_stay_and_busy_is_slots_in_use() -> None:
     """An autoscaler's tolerance kept one too many; eight were busy of six slots."""
     storing = held("x", stage=Stage.STORING) | held("y")
     mine = pool(replicas=2)
-    state = board(
+    state = state_of(
         mine,
         pod("p1", taken=2, held=storing),
         pod("p2", draining=True, taken=1, held=held("z")),
@@ -299,14 +302,14 @@ def test_replicas_are_the_pods_that_stay_and_busy_is_slots_in_use() -> None:
 def test_what_a_pool_told_by_others_needs_is_shown_beside_what_it_was_told() -> None:
     """For whoever scales it: KEDA, or a person."""
     mine = pool(replicas=1, slotsPerPod=2, spareSlots=1)
-    found = Scaler().shape(mine, board(mine, *queued(4)), clock(), template="t")
+    found = Scaler().shape(mine, state_of(mine, *queued(4)), clock(), template="t")
     assert (1, 3) == (found.wanted, found.status.wanted)
 
 
 def test_a_start_is_not_judged_while_we_could_not_have_heard_it() -> None:
     """The bus is away: nobody is replaced for that."""
     mine = pool(replicas=1, startSeconds=30)
-    state = board(mine, pod("p1", phase="Pending", heard_at=None, seen_at=1000.0))
+    state = state_of(mine, pod("p1", phase="Pending", heard_at=None, seen_at=1000.0))
     assert [] == Scaler().shape(mine, state, clock(1100.0, since=None), template="t").actions
     assert [] == Scaler().shape(mine, state, clock(1100.0, since=1080.0), template="t").actions
 
@@ -314,7 +317,7 @@ def test_a_start_is_not_judged_while_we_could_not_have_heard_it() -> None:
 def test_what_a_lost_node_held_is_not_busy_any_more() -> None:
     """Its pod is Terminating until somebody removes the node, which may be never."""
     mine = pool(replicas=1)
-    state = board(mine, pod(held=held(), taken=1, leaving=True), pod("p2", heard_at=1100.0))
+    state = state_of(mine, pod(held=held(), taken=1, leaving=True), pod("p2", heard_at=1100.0))
     at = {now: Scaler().shape(mine, state, clock(now), template="t") for now in (1010.0, 1110.0)}
     assert (1, 0) == (at[1010.0].status.busy, at[1110.0].status.busy)
     assert [] == at[1110.0].actions
@@ -328,7 +331,7 @@ def test_a_pod_that_was_just_promised_an_order_is_not_the_one_that_goes() -> Non
         for name in ("p1", "p2")
     ]
     for promised, goes in (("p1", "p2"), ("p2", "p1")):
-        state = board(mine, job("a", status_phase="Queued"), *pods)
+        state = state_of(mine, job("a", status_phase="Queued"), *pods)
         state.reserved["a", 1] = promised
         shape = Scaler().shape(mine, state, clock(1010.0), template="t")
         assert [DrainPod(pod=goes)] == shape.actions
@@ -357,9 +360,9 @@ def test_a_job_that_must_be_alone_takes_all_of_a_pod(slots: int, waiting: int, w
     lost: dict[str, Any] = {"status_reason": "WorkerLost"}
     others = [job(f"n{number}", status_phase="Queued") for number in range(waiting)]
     mine = pool(scaling="Auto", replicas=1, slotsPerPod=slots)
-    runs = board(mine, running("a", **lost), pod(held=held("a"), taken=1, free=1), *others)
+    runs = state_of(mine, running("a", **lost), pod(held=held("a"), taken=1, free=1), *others)
     assert wanted == Scaler().shape(mine, runs, clock(), template="t").wanted
-    waits = board(mine, job("a", status_phase="Queued", **lost), *others)
+    waits = state_of(mine, job("a", status_phase="Queued", **lost), *others)
     assert wanted == Scaler().shape(mine, waits, clock(), template="t").wanted
 
 
@@ -377,6 +380,6 @@ def test_a_pool_says_what_became_of_a_pod_that_did_not_come_to_work(
 ) -> None:
     """A pod whose node was lost was said not to have been ready, though it had been at work."""
     mine = pool(replicas=1)
-    shape = Scaler().shape(mine, board(mine, pod("p1", **found)), clock(), template="t")
+    shape = Scaler().shape(mine, state_of(mine, pod("p1", **found)), clock(), template="t")
     (starts,) = [c for c in shape.status.conditions or () if c.type == "PodsStart"]
     assert said in starts.message

@@ -7,25 +7,25 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from objects import NOON, board, clock, job, pod, queue, running
+from objects import NOON, clock, job, pod, queue, running, state_of
 from trawler_common.backoff import Backoff
 from trawler_common.kube import ApiAway
 from trawler_common.pauses import grown
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import MOST_ATTEMPTS, MediaJob, Phase
 from trawler_crds.messages import Presence
-from trawler_operator import wording
-from trawler_operator.bus import queues
+from trawler_operator import formatting
+from trawler_operator.bus import queue_reports
+from trawler_operator.control.executor import ActionExecutor
 from trawler_operator.control.metrics import Metrics
-from trawler_operator.control.performer import Performer
-from trawler_operator.kube.mirrors import JobSink, not_understood
+from trawler_operator.kube.informers import JobSink, not_understood
 from trawler_operator.planning import lifecycle, scheduling
 from trawler_operator.planning.actions import DeleteJob, DeletePod, WriteStatus
-from trawler_operator.planning.deciding import Decider, Repeats
+from trawler_operator.planning.gc_rules import Pins
+from trawler_operator.planning.planner import Planner, Repeats
 from trawler_operator.planning.scheduling import Scheduler
-from trawler_operator.planning.sweeping import Pins
 from trawler_operator.state import resting
-from trawler_operator.state.board import Board, Pod, Unreadable
+from trawler_operator.state.cluster_state import ClusterState, Pod, Unreadable
 
 
 def test_no_number_of_tries_is_too_many() -> None:
@@ -40,7 +40,7 @@ def test_no_number_of_tries_is_too_many() -> None:
 
 def test_a_status_with_any_number_of_failures_is_taken() -> None:
     """The schema had no bound: one such object killed the container again and again."""
-    state = board(job("a", status_phase="Queued", status_failures=MOST_ATTEMPTS), pod())
+    state = state_of(job("a", status_phase="Queued", status_failures=MOST_ATTEMPTS), pod())
     assert scheduling.next_wake(state, clock()) is not None
     assert [] == Scheduler().assign(state, clock(), skip=set())
 
@@ -50,20 +50,20 @@ def test_a_job_that_breaks_half_way_leaves_no_trace_in_any_count(
     phase: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A running one was taken off twice; a new one stayed in its lane, where nobody found it."""
-    state = board(running("other", queue="q"), queue("q"))
+    state = state_of(running("other", queue="q"), queue("q"))
     known = job("odd", queue="q", status_phase=phase, status_worker="p1", status_attempt=1)
     state.see_job(known)
 
     def breaks(_: MediaJob) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(state.ledger, "see", breaks)
+    monkeypatch.setattr(state.usage, "see", breaks)
     newer = {"resource_version": "2"}
     state.see_job(known.model_copy(update={"metadata": known.metadata.model_copy(update=newer)}))
     state.see_job(job("new", queue="q", status_phase="Queued"))
     assert {"odd", "new"} == set(state.unreadable) == set(state.to_end)
     assert {"q": 1} == dict(state.running())
-    assert 0 == state.waiting.count("q")
+    assert 0 == state.pending.count("q")
     assert {"other"} == set(state.jobs) == set(state.since)
     assert 1 == len(state.fetched())
     assert 0 == scheduling.wanted_slots(
@@ -78,7 +78,7 @@ def test_who_waited_too_long_ends_though_an_answer_could_be_copied() -> None:
         "done",
         **same,
         status_phase="Succeeded",
-        status_completionTime=wording.stamp(NOON),
+        status_completionTime=formatting.stamp(NOON),
         status_files=[{"name": "a.mp4", "bytes": 1, "sha256": "0" * 64, "type": "video/mp4"}],
     )
     late = job(
@@ -86,10 +86,10 @@ def test_who_waited_too_long_ends_though_an_answer_could_be_copied() -> None:
         **same,
         maxQueueSeconds=5,
         status_phase="Queued",
-        status_queuedTime=wording.stamp(NOON),
+        status_queuedTime=formatting.stamp(NOON),
     )
-    state = board(done, late)
-    (found,) = [action for _, action in Decider(Scheduler()).due(state, clock(1006.0), set())]
+    state = state_of(done, late)
+    (found,) = [action for _, action in Planner(Scheduler()).due(state, clock(1006.0), set())]
     assert isinstance(found, WriteStatus)
     assert (Phase.FAILED, FailureReason.BUSY) == (found.changes["phase"], found.changes["reason"])
 
@@ -97,7 +97,7 @@ def test_who_waited_too_long_ends_though_an_answer_could_be_copied() -> None:
 def test_the_time_in_the_queue_counts_over_returns_that_cost_nothing() -> None:
     """A pod that refused one job for ever kept it from ever being too late."""
     now = 1000.0
-    state = Board(now=lambda: now)
+    state = ClusterState(now=lambda: now)
     for version in range(1, 9):
         waits = version % 2 == 1
         seen = job(
@@ -143,15 +143,15 @@ def test_what_returns_at_no_cost_rests_for_longer_each_time() -> None:
 
 def test_sizes_written_by_hand_make_no_sum_that_cannot_be_written() -> None:
     """A checkpoint that the API server refuses is tried again for ever."""
-    assert 2**62 == queues.status((1, 2, "2027-01-15", 2**70)).day_bytes
-    assert 5 == queues.status((1, 2, "2027-01-15", 5)).day_bytes
+    assert 2**62 == queue_reports.status((1, 2, "2027-01-15", 2**70)).day_bytes
+    assert 5 == queue_reports.status((1, 2, "2027-01-15", 5)).day_bytes
 
 
 @pytest.mark.parametrize("ended", [False, True])
 def test_a_job_that_nobody_can_read_is_deleted_when_its_time_is_over(*, ended: bool) -> None:
     """Until then nothing is swept, because nobody knows what it names: it was kept for ever."""
-    state = board()
-    status = {"phase": "Failed", "completionTime": wording.stamp(NOON)} if ended else {}
+    state = state_of()
+    status = {"phase": "Failed", "completionTime": formatting.stamp(NOON)} if ended else {}
     manifest = {
         "metadata": {"uid": "odd", "name": "odd", "resourceVersion": "7"},
         "spec": {"ttlSecondsAfterFinished": 60, "media": "of a later version"},
@@ -161,7 +161,7 @@ def test_a_job_that_nobody_can_read_is_deleted_when_its_time_is_over(*, ended: b
     assert ["odd"] == list(state.unreadable)
 
     def deleted(at: float) -> list[str]:
-        found = Decider(Scheduler()).due(state, clock(wall=NOON + at), set())
+        found = Planner(Scheduler()).due(state, clock(wall=NOON + at), set())
         return [action.name for _, action in found if isinstance(action, DeleteJob)]
 
     assert [] == deleted(59)
@@ -176,17 +176,17 @@ def test_what_nobody_can_read_may_have_any_shape(odd: object) -> None:
     """It comes from another version's schema; a shape that was not thought of would end the watch."""
     meta = {"name": "odd", "uid": "odd", "resourceVersion": "7"}
     for spec in (odd, {"ttlSecondsAfterFinished": 10**400}, {"ttlSecondsAfterFinished": 60}):
-        state = board()
+        state = state_of()
         JobSink(state).take({"metadata": meta, "spec": spec, "status": odd}, as_of=7)
         assert ["odd"] == list(state.unreadable)
-        list(Decider(Scheduler()).due(state, clock(), set()))
+        list(Planner(Scheduler()).due(state, clock(), set()))
     status = {"conditions": odd}
     assert () == not_understood("MediaQueue", {"metadata": meta, "status": status}).others
 
 
 def test_a_late_time_keeps_nothing_unreadable_for_ever() -> None:
     """While it is there nothing is swept."""
-    state, noon = board(), wording.stamp(NOON)
+    state, noon = state_of(), formatting.stamp(NOON)
     meta = {"name": "o", "uid": "o", "resourceVersion": "7", "creationTimestamp": noon}
     status = {"phase": "Failed", "completionTime": "9999-01-01T00:00:00Z"}
     spec = {"ttlSecondsAfterFinished": 60, "media": "of a later version"}
@@ -209,21 +209,23 @@ def test_an_object_that_says_already_that_it_is_not_understood_is_not_told_so_ag
 
 def test_deadlines_of_jobs_that_wait_no_more_are_forgotten() -> None:
     """Each was kept until it had passed, up to a week."""
-    decider, state = Decider(Scheduler()), board()
+    planner, state = Planner(Scheduler()), state_of()
     for number in range(3000):
         state.see_job(job(f"u{number}", status_phase="Queued"))
-        list(decider.due(state, clock(1001.0 + number), set()))
+        list(planner.due(state, clock(1001.0 + number), set()))
         state.see_job(job(f"u{number}"), gone=True)
-    assert len(decider._deadlines) < 1100
+    assert len(planner._deadlines) < 1100
 
 
 def test_what_a_finished_job_leaves_behind_is_forgotten_with_it() -> None:
     """Its time to live was kept until that was over, though it had long been deleted; and who stood by kept
     in mind, for ever, that it had changed.
     """
-    state = board()
+    state = state_of()
     for number in range(3000):
-        done = job(f"u{number}", status_phase="Failed", status_completionTime=wording.stamp(NOON))
+        done = job(
+            f"u{number}", status_phase="Failed", status_completionTime=formatting.stamp(NOON)
+        )
         state.see_job(done)
         state.see_job(done, gone=True)
         state.see_job(job(f"v{number}"))
@@ -232,12 +234,12 @@ def test_what_a_finished_job_leaves_behind_is_forgotten_with_it() -> None:
     assert 0 == len(state.dirty), "who stands by decides on none of them"
 
 
-def _performer(cluster: AsyncMock, state: Board) -> Performer:
-    return Performer(
-        cluster=cluster,
+def _executor(client: AsyncMock, state: ClusterState) -> ActionExecutor:
+    return ActionExecutor(
+        client=client,
         bus=AsyncMock(),
         store=AsyncMock(),
-        board=state,
+        state=state,
         pins=Pins(),
         leader=cast("Any", SimpleNamespace(require=lambda: None)),
         pods=cast("Any", None),
@@ -256,9 +258,9 @@ async def test_a_status_write_waits_as_long_as_the_api_server_asks(
         paused.append(at_least)
 
     monkeypatch.setattr(Backoff, "pause", pause)
-    cluster = AsyncMock()
-    cluster.write_status.side_effect = [ApiAway("later", retry_after=30.0), job(version=2)]
-    await _performer(cluster, board(job())).perform(
+    client = AsyncMock()
+    client.write_status.side_effect = [ApiAway("later", retry_after=30.0), job(version=2)]
+    await _executor(client, state_of(job())).perform(
         WriteStatus(uid="u1", version="1", changes={"phase": Phase.QUEUED})
     )
     assert [30.0] == paused
@@ -266,19 +268,19 @@ async def test_a_status_write_waits_as_long_as_the_api_server_asks(
 
 async def test_a_pod_that_speaks_before_it_is_deleted_unheard_stays() -> None:
     """It may have been given work meanwhile, and would not have had the time to hand it back."""
-    cluster, state = AsyncMock(), board(pod("late", heard_at=None), pod("speaks", heard_at=None))
+    client, state = AsyncMock(), state_of(pod("late", heard_at=None), pod("speaks", heard_at=None))
     state.hear("speaks", Presence(pool="default", sequence=1, free=2, taken=0), 1000.0)
-    performer = _performer(cluster, state)
+    executor = _executor(client, state)
     for name in ("late", "speaks"):
-        await performer.perform(DeletePod(pod=name, heard=False))
-    assert ["late"] == [call.args[0] for call in cluster.delete_pod.call_args_list]
+        await executor.perform(DeletePod(pod=name, heard=False))
+    assert ["late"] == [call.args[0] for call in client.delete_pod.call_args_list]
     assert state.pods["late"].told_at is not None
 
 
 @pytest.mark.parametrize("ended", [True, False])
 def test_what_nobody_can_read_and_nobody_lets_us_write_holds_up_no_other(*, ended: bool) -> None:
     """The first of them were offered again and again, and the others never."""
-    state, decider, most = Board(time.monotonic), Decider(Scheduler()), 64
+    state, planner, most = ClusterState(time.monotonic), Planner(Scheduler()), 64
     for number in range(most + 1):
         state.see_job(
             Unreadable(
@@ -286,4 +288,4 @@ def test_what_nobody_can_read_and_nobody_lets_us_write_holds_up_no_other(*, ende
             )
         )
     busy = {f"u{number}" for number in range(most)}
-    assert {f"u{most}"} == {uid for uid, _ in decider.due(state, clock(), busy)}
+    assert {f"u{most}"} == {uid for uid, _ in planner.due(state, clock(), busy)}

@@ -14,14 +14,14 @@ from trawler_crds.failures import FailureReason
 from trawler_crds.keys import ANNOTATION_TRACEPARENT
 from trawler_crds.media_job import MediaJob
 from trawler_crds.messages import Outcome, Recorded, Result
+from trawler_operator.control.executor import ActionExecutor
 from trawler_operator.control.metrics import Metrics
-from trawler_operator.control.performer import Performer
 from trawler_operator.control.reconciler import Reconciler
-from trawler_operator.kube.cluster import Cluster
+from trawler_operator.kube.client import ClusterClient
 from trawler_operator.kube.leader import Leader
 from trawler_operator.planning import lifecycle
-from trawler_operator.planning.sweeping import Pins
-from trawler_operator.state.board import Board
+from trawler_operator.planning.gc_rules import Pins
+from trawler_operator.state.cluster_state import ClusterState
 
 log = logs.get("results")
 
@@ -33,27 +33,27 @@ REFUSED_PAUSE: Final = 30.0
 REMEMBERED: Final = 1000
 
 
-class ResultDesk:
+class ResultHandler:
     """Answers results. No answer means: say it again."""
 
     def __init__(
         self,
         *,
-        board: Board,
-        cluster: Cluster,
+        state: ClusterState,
+        client: ClusterClient,
         store: Store,
         leader: Leader,
-        performer: Performer,
+        executor: ActionExecutor,
         reconciler: Reconciler,
         pins: Pins,
         metrics: Metrics,
     ) -> None:
-        self._board = board
+        self._state = state
         self._pins = pins
-        self._cluster = cluster
+        self._client = client
         self._store = store
         self._leader = leader
-        self._performer = performer
+        self._executor = executor
         self._reconciler = reconciler
         self._metrics = metrics
         self._refused: dict[str, float] = {}
@@ -67,10 +67,10 @@ class ResultDesk:
             return None
         async with self._reconciler.alone_with(uid):
             for _ in range(TRIES):
-                job = self._board.jobs.get(uid)
+                job = self._state.jobs.get(uid)
                 if not self._leader.valid():
                     return None
-                if job is None or not lifecycle.concerns(
+                if job is None or not lifecycle.is_current_attempt(
                     job, pod=sender.pod, attempt=result.attempt
                 ):
                     self._metrics.results.labels("stale").inc()
@@ -81,12 +81,14 @@ class ResultDesk:
                 try:
                     with self._pins.held(hashes):
                         believed = await self._look(job, result)
-                        await self._performer.write(lifecycle.settle(job, believed, time.time()))
+                        await self._executor.write(
+                            lifecycle.apply_result(job, believed, time.time())
+                        )
                 except Conflict:
                     await self._refresh(job)
                     continue
                 except Missing:
-                    self._board.see_job(job, gone=True)
+                    self._state.see_job(job, gone=True)
                     continue
                 except Refused as error:
                     # something in the report that the API server will never take
@@ -104,9 +106,9 @@ class ResultDesk:
                     log.warning("result_waits", extra={"job": uid, "error": str(error)})
                     return None
                 self._refused.pop(uid, None)
-                self._board.settled(sender.pod, uid, result.attempt)
+                self._state.settled(sender.pod, uid, result.attempt)
                 if result.attempts:
-                    self._board.heard_of_site(job, result.attempts, result.retry_after)
+                    self._state.heard_of_site(job, result.attempts, result.retry_after)
                 self._metrics.results.labels(believed.outcome).inc()
                 return Recorded()
         return None
@@ -138,8 +140,8 @@ class ResultDesk:
 
     async def _refresh(self, job: MediaJob) -> None:
         try:
-            self._board.see_job(await self._cluster.get_job(job.name))
+            self._state.see_job(await self._client.get_job(job.name))
         except Missing:
-            self._board.see_job(job, gone=True)
+            self._state.see_job(job, gone=True)
         except ValidationError as error:
-            self._board.set_aside(job.uid, str(error))
+            self._state.set_aside(job.uid, str(error))

@@ -11,8 +11,8 @@ from trawler_crds.sidecar import MOST_SIDECAR
 from trawler_operator.control.ownership import Ownership
 from trawler_operator.kube.leader import Leader
 from trawler_operator.planning import lifecycle
-from trawler_operator.planning.sweeping import Pins
-from trawler_operator.state.board import Board
+from trawler_operator.planning.gc_rules import Pins
+from trawler_operator.state.cluster_state import ClusterState
 
 log = logs.get("uploads")
 
@@ -24,13 +24,13 @@ ahead (RequestTimeTooSkewed). A grant is for these bytes and no others, so its a
 """
 
 
-class UploadDesk:
+class UploadHandler:
     """Answers upload requests."""
 
     def __init__(
-        self, board: Board, pins: Pins, store: Store, leader: Leader, ownership: Ownership
+        self, state: ClusterState, pins: Pins, store: Store, leader: Leader, ownership: Ownership
     ) -> None:
-        self._board = board
+        self._state = state
         self._pins = pins
         self._store = store
         self._leader = leader
@@ -39,14 +39,14 @@ class UploadDesk:
     async def grant(self, subject: str, request: UploadRequest) -> UploadGrants | None:
         """Signed PUTs, or a refusal the pod need not repeat."""
         sender = subjects.sender(subject)
-        job = self._board.jobs.get(sender.uid or "")
+        job = self._state.jobs.get(sender.uid or "")
         if not self._leader.valid():
             return None
         sizes = [file.bytes for file in request.files]
         sidecar = [request.sidecar] if request.sidecar is not None else []
         if (
             job is None
-            or not lifecycle.concerns(job, pod=sender.pod, attempt=request.attempt)
+            or not lifecycle.is_current_attempt(job, pod=sender.pod, attempt=request.attempt)
             or not lifecycle.within_limits(job, sizes)
             or any(file.bytes > MOST_SIDECAR for file in sidecar)
         ):
@@ -57,7 +57,7 @@ class UploadDesk:
         if self._pins.going(hashes) or not self._ownership.ours:
             return None  # it asks again when that is settled
         self._pins.grant(job.uid, request.attempt, hashes)
-        seconds = min(LONGEST, lifecycle.attempt_seconds(job, self._board) + SLACK)
+        seconds = min(LONGEST, lifecycle.attempt_seconds(job, self._state) + SLACK)
         grants = [self._store.grant(file, seconds=seconds) for file in files]
         reach(CrashPoint.AFTER_GRANT)
         return UploadGrants(grants=grants)

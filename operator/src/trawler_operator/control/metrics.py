@@ -11,16 +11,16 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from trawler_crds.media_job import TERMINAL, EngineName
-from trawler_operator.state.board import Board
+from trawler_operator.state.cluster_state import ClusterState
 
 LOOK_EVERY: Final = 0.05
 """Seconds between two looks at the event loop."""
 
 
 class Metrics:
-    """Counters of this process, and gauges read from the board when asked."""
+    """Counters of this process, and gauges read from the cluster state when asked."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, state: ClusterState) -> None:
         self.registry = CollectorRegistry()
         self.leading = Gauge(
             "trawler_operator_leading",
@@ -88,7 +88,7 @@ class Metrics:
             ["lane"],
             registry=self.registry,
         )
-        self.registry.register(_Board(board))
+        self.registry.register(_StateCollector(state))
 
     def watch_counts(self, counts: Mapping[str, tuple[str, Callable[[], float]]]) -> None:
         """Show figures that other parts keep: name → what it says, and how it is read."""
@@ -112,25 +112,25 @@ class Metrics:
             self._waiting.labels(name).set_function(count)
 
 
-class _Board(Collector):
-    def __init__(self, board: Board) -> None:
-        self._board = board
+class _StateCollector(Collector):
+    def __init__(self, state: ClusterState) -> None:
+        self._state = state
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         jobs = GaugeMetricFamily("trawler_jobs", "MediaJobs by phase.", labels=["phase"])
-        for phase, there in self._board.by_phase.items():
+        for phase, there in self._state.by_phase.items():
             jobs.add_metric([phase], len(there))
         for phase in sorted(TERMINAL):
-            jobs.add_metric([phase], self._board.finished.count[phase])
+            jobs.add_metric([phase], self._state.finished.count[phase])
         yield jobs
         yield GaugeMetricFamily(
             "trawler_jobs_set_aside",
             "MediaJobs that this version cannot work with.",
-            value=len(self._board.unreadable),
+            value=len(self._state.unreadable),
         )
         pods = GaugeMetricFamily("trawler_worker_pods", "Worker pods by pool.", labels=["pool"])
-        counts = Pods(pod.pool for pod in self._board.pods.values())
-        for pool in self._board.pools:
+        counts = Pods(pod.pool for pod in self._state.pods.values())
+        for pool in self._state.pools:
             pods.add_metric([pool], counts[pool])
         yield pods
         refusing = GaugeMetricFamily(
@@ -138,18 +138,18 @@ class _Board(Collector):
             "Sites that refuse an engine at the moment and are left alone.",
             labels=["engine"],
         )
-        engines = Pods(each.engine for each in self._board.breakers.refusing(time.monotonic()))
+        engines = Pods(each.engine for each in self._state.breakers.refusing(time.monotonic()))
         for engine in EngineName:
             refusing.add_metric([engine], engines[engine])
         yield refusing
         yield GaugeMetricFamily(
-            "trawler_queues", "MediaQueues that are declared.", value=len(self._board.queues)
+            "trawler_queues", "MediaQueues that are declared.", value=len(self._state.queues)
         )
         wanted = GaugeMetricFamily(
             "trawler_pool_wanted_pods",
             "Pods for all that runs, may run and is kept spare.",
             labels=["pool"],
         )
-        for name, known in self._board.pools.items():
+        for name, known in self._state.pools.items():
             wanted.add_metric([name], known.status.wanted)
         yield wanted

@@ -7,7 +7,7 @@ from trawler_common import logs
 from trawler_common.backoff import Backoff
 from trawler_common.kube import ApiAway, Missing, Refused
 from trawler_common.store import Store, StoreAway
-from trawler_operator.kube.cluster import Cluster
+from trawler_operator.kube.client import ClusterClient
 
 log = logs.get("ownership")
 
@@ -18,9 +18,9 @@ LOOK_EVERY: Final = 60.0
 class Ownership:
     """Claims the prefix for this install, once, and looks now and then whether the mark is still ours."""
 
-    def __init__(self, store: Store, cluster: Cluster) -> None:
+    def __init__(self, store: Store, client: ClusterClient) -> None:
         self._store = store
-        self._cluster = cluster
+        self._client = client
         self.ours = False
         self.others = ""
         """Whose the prefix is instead; empty while that is not known."""
@@ -43,7 +43,7 @@ class Ownership:
                 await asyncio.sleep(LOOK_EVERY)
 
     async def _look(self) -> None:
-        install = await self._cluster.identity()
+        install = await self._client.identity()
         owner = await self._store.claim(install)
         self.ours = owner == install
         self.others = "" if self.ours else owner

@@ -13,12 +13,13 @@ from trawler_common.bus import Bus
 from trawler_common.pauses import grown
 from trawler_common.turns import Turn
 from trawler_crds.worker_pool import WorkerPool
-from trawler_operator.control.canaries import Canaries
+from trawler_operator.control.canary_runner import CanaryRunner
+from trawler_operator.control.executor import ActionExecutor, Failed, PodRefused
 from trawler_operator.control.lanes import Lane, LaneName, lane_of, lanes
 from trawler_operator.control.metrics import Metrics
-from trawler_operator.control.performer import Failed, Performer, PodRefused
+from trawler_operator.formatting import stamp
 from trawler_operator.kube.leader import Leader, NotLeader
-from trawler_operator.planning import canary, deciding, pods, scheduling
+from trawler_operator.planning import canary, planner, pod_manifest, scheduling
 from trawler_operator.planning.actions import (
     Action,
     CreatePod,
@@ -28,11 +29,10 @@ from trawler_operator.planning.actions import (
     ScalePool,
     WritePool,
 )
-from trawler_operator.planning.deciding import Decider, Repeats
+from trawler_operator.planning.planner import Planner, Repeats
 from trawler_operator.planning.scaling import Scaler, Shape, Update
 from trawler_operator.planning.scheduling import Scheduler
-from trawler_operator.state.board import TOLD, Board, Clock, NotUnderstood
-from trawler_operator.wording import stamp
+from trawler_operator.state.cluster_state import TOLD, Clock, ClusterState, NotUnderstood
 
 log = logs.get("reconciler")
 
@@ -71,22 +71,22 @@ class Reconciler:
     def __init__(
         self,
         *,
-        board: Board,
+        state: ClusterState,
         bus: Bus,
         leader: Leader,
-        performer: Performer,
+        executor: ActionExecutor,
         scheduler: Scheduler,
-        pod_settings: pods.PodSettings,
-        canaries: Canaries,
+        pod_settings: pod_manifest.PodSettings,
+        canary_runner: CanaryRunner,
         metrics: Metrics,
         tasks: asyncio.TaskGroup,
     ) -> None:
-        self._board = board
-        self._canaries = canaries
+        self._state = state
+        self._canary_runner = canary_runner
         self._bus = bus
         self._leader = leader
-        self._performer = performer
-        self._decider = Decider(scheduler)
+        self._executor = executor
+        self._planner = Planner(scheduler)
         self._scaler = Scaler()
         self._pods = pod_settings
         self._metrics = metrics
@@ -114,7 +114,7 @@ class Reconciler:
         self._longest = 0.0
         self.turned_at = time.monotonic()
         """When the loop last turned; liveness looks at it."""
-        board.on_change = self._changed.set
+        state.on_change = self._changed.set
         metrics.watch_lanes({name: self._count(lane) for name, lane in self._lanes.items()})
 
     def note_faults(self, faults: Mapping[str, str]) -> None:
@@ -147,8 +147,8 @@ class Reconciler:
 
     def _pause(self) -> float:
         """Seconds to the next turn if nothing changes."""
-        resting = scheduling.next_wake(self._board, self._clock())
-        settling = deciding.SETTLE if self._board.waiting.let_in() else None
+        resting = scheduling.next_wake(self._state, self._clock())
+        settling = planner.SETTLE if self._state.pending.let_in() else None
         return min(wait for wait in (TICK, resting, settling) if wait is not None)
 
     def _clock(self) -> Clock:
@@ -162,43 +162,43 @@ class Reconciler:
 
     def _turn(self) -> None:
         """One look at what changed, for as long as a turn may last."""
-        board, clock, turn = self._board, self._clock(), Turn(TURN)
+        state, clock, turn = self._state, self._clock(), Turn(TURN)
         try:
-            for key, action in self._decider.due(
-                board, clock, self._busy, spent=turn.spent, quiet=self._quiet
+            for key, action in self._planner.due(
+                state, clock, self._busy, spent=turn.spent, quiet=self._quiet
             ):
                 self._do(key, action)
         finally:  # whatever went wrong there, pools are tended
             self._tend_pools(clock)
-        if board.dirty:
+        if state.dirty:
             self._changed.set()
-        self._scaler.forget(board.pools)
-        for gone in self._missing.keys() - board.pools.keys():
+        self._scaler.forget(state.pools)
+        for gone in self._missing.keys() - state.pools.keys():
             del self._missing[gone]
-        self._drains.keep(board.pods)
-        for known in self._marked.keys() - board.not_understood.keys():
+        self._drains.keep(state.pods)
+        for known in self._marked.keys() - state.not_understood.keys():
             del self._marked[known]
-        for thing in board.not_understood.values():
+        for thing in state.not_understood.values():
             self._leave_alone(thing, clock)
 
     def _quiet(self) -> bool:
         """Whether there is so little to do that also what can wait is written."""
         lanes = (self._lanes[LaneName.ORDERS], self._lanes[LaneName.STATUS])
-        return sum(lane.under_way + lane.waiting for lane in lanes) < deciding.QUIET
+        return sum(lane.under_way + lane.waiting for lane in lanes) < planner.QUIET
 
     # pools ------------------------------------------------------------------------------------
 
     def _tend_pools(self, clock: Clock) -> None:
         """All of them, or as many as there is time for, and at least one; the others come first in the next turn."""
-        in_hand, turn = scheduling.InHand(self._board), Turn(POOLS_TURN)
-        names = list(self._board.pools)
-        begin = names.index(self._tended) + 1 if self._tended in self._board.pools else 0
+        in_hand, turn = scheduling.InHand(self._state), Turn(POOLS_TURN)
+        names = list(self._state.pools)
+        begin = names.index(self._tended) + 1 if self._tended in self._state.pools else 0
         for number, name in enumerate(names[begin:] + names[:begin]):
             if number and turn.spent():
                 self._changed.set()
                 return
             self._tended = name
-            self._tend(self._board.pools[name], clock, in_hand)
+            self._tend(self._state.pools[name], clock, in_hand)
 
     def _tend(self, pool: WorkerPool, clock: Clock, in_hand: scheduling.InHand) -> None:
         """Bring one pool to its pods. One that cannot be shaped is set aside until it changes."""
@@ -210,7 +210,7 @@ class Reconciler:
             update = self._update(pool)
             shape = self._scaler.shape(
                 pool,
-                self._board,
+                self._state,
                 clock,
                 template=self._template(pool, update.image),
                 in_hand=in_hand,
@@ -251,7 +251,7 @@ class Reconciler:
         )
 
     def _update(self, pool: WorkerPool) -> Update:
-        verdict, release = self._canaries.verdict(pool), self._pods.image
+        verdict, release = self._canary_runner.verdict(pool), self._pods.image
         image = canary.current(pool, release, verdict)
         return Update(
             image=image,
@@ -264,8 +264,8 @@ class Reconciler:
         """Made once per generation and image of a pool: every turn asks for it."""
         key = (pool.metadata.uid, pool.metadata.generation, image)
         if key not in self._templates:
-            self._templates[key] = pods.template(pool, self._pods, image)
-            while len(self._templates) > 2 * len(self._board.pools) + 8:
+            self._templates[key] = pod_manifest.template(pool, self._pods, image)
+            while len(self._templates) > 2 * len(self._state.pools) + 8:
                 del self._templates[next(iter(self._templates))]
         return self._templates[key]
 
@@ -289,7 +289,7 @@ class Reconciler:
 
     def _drain(self, action: DrainPod, clock: Clock) -> None:
         """A pod is told again only after a while: it shows in its next presence that it heard."""
-        key, pod = f"pod {action.pod}", self._board.pods[action.pod]
+        key, pod = f"pod {action.pod}", self._state.pods[action.pod]
         if key in self._busy or not self._drains.may(action.pod, clock.now):
             return
         pod.told_at = clock.now
@@ -298,9 +298,9 @@ class Reconciler:
     async def _create_missing(self, pool: str) -> None:
         """One pod after the other, up to the first that is not had, or until none is missing any more."""
         while self._missing.get(pool, 0) > 0:
-            known = self._board.pools.get(pool)
+            known = self._state.pools.get(pool)
             image = self._update(known).image if known is not None else None
-            await self._performer.perform(CreatePod(pool=pool, image=image))
+            await self._executor.perform(CreatePod(pool=pool, image=image))
             self._scaler.created(pool)
             # a look at the pool may have counted the new pod already; then the next look mends it
             self._missing[pool] = self._missing.get(pool, 0) - 1
@@ -308,7 +308,7 @@ class Reconciler:
     # one at a time ----------------------------------------------------------------------------
 
     def _do(self, key: str, action: Action) -> None:
-        self._start(key, lane_of(action), lambda: self._performer.perform(action))
+        self._start(key, lane_of(action), lambda: self._executor.perform(action))
 
     def _start(self, key: str, lane: LaneName, work: Callable[[], Awaitable[None]]) -> None:
         if key in self._busy:
@@ -354,7 +354,7 @@ class Reconciler:
     def _release(self, key: str) -> None:
         self._pausing.pop(key, None)
         self._busy.discard(key)
-        deciding.settled(key, self._board)
+        planner.settled(key, self._state)
         self._wake(key)
         self._changed.set()
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from trawler_common.health import Unknown
 from trawler_common.kube import ApiAway, Refused
-from trawler_operator.kube.cluster import Cluster
+from trawler_operator.kube.client import ClusterClient
 
 KEEP: Final = 2.0
 """Seconds for which an answer is given again: who asks often asks us, not the API server."""
@@ -15,8 +15,8 @@ KEEP: Final = 2.0
 class ScalingPage:
     """Reads what the leader wrote on the pools: whoever stands by gives the same answer."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
+    def __init__(self, client: ClusterClient) -> None:
+        self._client = client
         self._alone = asyncio.Lock()
         self._known: tuple[float, dict[str, Any]] | None = None
 
@@ -30,7 +30,7 @@ class ScalingPage:
 
     async def _ask(self) -> dict[str, Any]:
         try:
-            pools = await self._cluster.list_pools()
+            pools = await self._client.list_pools()
         except (ApiAway, Refused) as error:
             raise Unknown("the API server does not answer") from error
         return {

@@ -1,5 +1,5 @@
-"""What kopf watches for us: WorkerPools and the Lease, put on the board. Two lines each; the reconciler
-does the rest. What there may be many of is mirrored by `kube.mirrors`: ADR 0019 says why.
+"""What kopf watches for us: WorkerPools and the Lease, put in the cluster state. Two lines each; the reconciler
+does the rest. What there may be many of is watched by `kube.informers`: ADR 0019 says why.
 """
 
 import time
@@ -12,8 +12,8 @@ from trawler_common.kube import understood
 from trawler_crds import API_GROUP, API_VERSION
 from trawler_crds.worker_pool import WorkerPool
 from trawler_operator.kube import leader
-from trawler_operator.kube.mirrors import not_understood
-from trawler_operator.state.board import Board
+from trawler_operator.kube.informers import not_understood
+from trawler_operator.state.cluster_state import ClusterState
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Pulse:
 class Memo(kopf.Memo):
     """What the handlers share."""
 
-    board: Board
+    state: ClusterState
     pulse: Pulse
 
     def __copy__(self) -> "Memo":
@@ -41,7 +41,7 @@ def registry() -> kopf.OperatorRegistry:
     @kopf.on.event(API_GROUP, API_VERSION, "workerpools", registry=found)
     async def worker_pool(event: kopf.RawEvent, memo: Memo, **_: Any) -> None:
         pool = understood(WorkerPool, event["object"])
-        memo.board.see_pool(
+        memo.state.see_pool(
             pool or not_understood("WorkerPool", event["object"]), gone=event["type"] == "DELETED"
         )
 

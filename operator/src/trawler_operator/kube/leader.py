@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from trawler_common import logs
 from trawler_common.kube import ApiAway, Conflict, Missing, Refused
-from trawler_operator.kube.cluster import Cluster
+from trawler_operator.kube.client import ClusterClient
 
 log = logs.get("leader")
 
@@ -29,8 +29,8 @@ class NotLeader(Exception):
 class Leader:
     """Holds one Lease, by the monotonic clock."""
 
-    def __init__(self, cluster: Cluster, identity: str) -> None:
-        self._cluster = cluster
+    def __init__(self, client: ClusterClient, identity: str) -> None:
+        self._client = client
         self._identity = identity
         self._lease: dict[str, Any] | None = None
         self._renewed = 0.0
@@ -106,13 +106,13 @@ class Leader:
             self.since, self.answered = None, 0.0
             body = {**self._lease, "spec": {**self._lease["spec"], "holderIdentity": ""}}
             try:
-                await self._cluster.update_lease(body, timeout=CALL)
+                await self._client.update_lease(body, timeout=CALL)
             except (ApiAway, Conflict, Missing, Refused):
                 log.info("lease_not_released")
 
     async def _read(self) -> dict[str, Any] | None:
         try:
-            lease = await self._cluster.get_lease(NAME, timeout=CALL)
+            lease = await self._client.get_lease(NAME, timeout=CALL)
         except Missing:
             lease = None
         self.answered = time.monotonic()
@@ -138,13 +138,13 @@ class Leader:
                 "metadata": {"name": NAME},
                 "spec": {**spec, "acquireTime": now, "leaseTransitions": 0},
             }
-            self._lease = await self._cluster.create_lease(body, timeout=CALL)
+            self._lease = await self._client.create_lease(body, timeout=CALL)
         else:
             mine = lease["spec"].get("holderIdentity") == self._identity
             turns = int(lease["spec"].get("leaseTransitions") or 0)
             more = {} if mine else {"acquireTime": now, "leaseTransitions": turns + 1}
             body = {**lease, "spec": {**lease["spec"], **spec, **more}}
-            self._lease = await self._cluster.update_lease(body, timeout=CALL)
+            self._lease = await self._client.update_lease(body, timeout=CALL)
         self.answered = time.monotonic()
         self._renewed = begun  # from before the call: the server's clock starts no earlier
 

@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trawler_common import lifecycle, logs
 from trawler_common.kube import ApiAway, Missing, Refused
-from trawler_operator.kube.cluster import Cluster
+from trawler_operator.kube.client import ClusterClient
 from trawler_operator.kube.leader import NAME
 
 log = logs.get("uninstall")
@@ -30,13 +30,13 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
 
 
-async def clean(cluster: Cluster, deployment: str) -> None:
+async def clean(client: ClusterClient, deployment: str) -> None:
     """Delete every worker pod and the Lease, unless the operator is still installed: whoever applies the
     chart's manifests without Helm runs this, too. What may not be deleted keeps nothing else from it. Raises
     ApiAway, Refused.
     """
     try:
-        found = await cluster.get_deployment(deployment)
+        found = await client.get_deployment(deployment)
     except Missing:
         log.info("uninstalling")
     else:
@@ -44,35 +44,35 @@ async def clean(cluster: Cluster, deployment: str) -> None:
             log.info("still_installed")
             return
     refused: Refused | None = None
-    for pod in await cluster.list_pods():
+    for pod in await client.list_pods():
         try:
-            await cluster.delete_pod(pod.name)
+            await client.delete_pod(pod.name)
             log.info("worker_deleted", extra={"pod": pod.name})
         except Missing:
             pass
         except Refused as error:
             refused = error
     with suppress(Missing):
-        await cluster.delete_lease(NAME)
+        await client.delete_lease(NAME)
     if refused is not None:
         raise refused
 
 
 async def serve(_: asyncio.Event, settings: Settings) -> None:
     """Clean, with patience for an API server that is away."""
-    cluster = await Cluster.connect(settings.install)
+    client = await ClusterClient.connect(settings.install)
     try:
         async with asyncio.timeout(PATIENCE):
             while True:
                 try:
-                    return await clean(cluster, settings.deployment)
+                    return await clean(client, settings.deployment)
                 except (ApiAway, Refused) as error:
                     log.warning("uninstall_waits", extra={"error": str(error)})
                     await asyncio.sleep(1)
     except TimeoutError:
         log.error("workers_left", extra={"hint": "kubectl delete pods -l trawler.dev/pool"})
     finally:
-        await cluster.close()
+        await client.close()
 
 
 def main() -> None:

@@ -67,14 +67,14 @@ class Cancel:
 
 @dataclass(frozen=True, kw_only=True)
 class Copy:
-    """Answer a job with what a twin stored, if the objects are still there."""
+    """Answer a job with what a duplicate stored, if the objects are still there."""
 
     uid: str
     version: str
     source: str
-    """The twin's uid."""
+    """The duplicate's uid."""
     name: str = field(default="", compare=False)
-    """The twin's name: what it stored is read when it is needed."""
+    """The duplicate's name: what it stored is read when it is needed."""
 
 
 @dataclass(frozen=True, kw_only=True)

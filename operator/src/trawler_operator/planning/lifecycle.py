@@ -17,16 +17,16 @@ from trawler_crds.media_job import (
     Phase,
 )
 from trawler_crds.messages import Outcome, Result, Stage
+from trawler_operator.formatting import conditions, human, stamp
 from trawler_operator.planning.actions import Action, Cancel, Order, WriteStatus
-from trawler_operator.state.board import Board, Clock, PodPhase
-from trawler_operator.state.waiting import alone
-from trawler_operator.wording import conditions, human, stamp
+from trawler_operator.state.cluster_state import Clock, ClusterState, PodPhase
+from trawler_operator.state.pending import alone
 
 OVERTIME: Final = 30.0
 """Seconds past `attemptSeconds` after which the operator steps in."""
 
 
-def next_step(job: MediaJob, board: Board, clock: Clock) -> Action | None:
+def next_step(job: MediaJob, state: ClusterState, clock: Clock) -> Action | None:
     """What to do for one job now; None where nothing is due."""
     phase = job.status.phase
     if phase in TERMINAL:
@@ -41,10 +41,10 @@ def next_step(job: MediaJob, board: Board, clock: Clock) -> Action | None:
     match phase:
         case Phase.SUSPENDED if job.status.queued_time is not None:
             return requeue(job, clock.wall)
-        case Phase.QUEUED if overdue(job, board, clock):
+        case Phase.QUEUED if overdue(job, state, clock):
             return end(job, Phase.FAILED, FailureReason.BUSY, None, clock.wall)
         case Phase.RUNNING:
-            return _running(job, board, clock)
+            return _running(job, state, clock)
     return None
 
 
@@ -71,27 +71,27 @@ def suspend(job: MediaJob) -> WriteStatus:
     )
 
 
-def overdue(job: MediaJob, board: Board, clock: Clock) -> bool:
+def overdue(job: MediaJob, state: ClusterState, clock: Clock) -> bool:
     """Whether it waited longer than it may, over every return to the queue that cost it no failure. By
     our own monotonic clock, from when we first saw it wait: a wrong wall clock ends nothing early, and
     a new leader gives the time anew.
     """
-    return clock.now > queue_deadline(job, board) and not board.handing(job)
+    return clock.now > queue_deadline(job, state) and not state.handing(job)
 
 
-def queue_deadline(job: MediaJob, board: Board) -> float:
+def queue_deadline(job: MediaJob, state: ClusterState) -> float:
     """When (monotonic seconds) a job will have waited as long as it may; infinite for one not seen."""
-    since = board.since.get(job.uid, math.inf)
-    return since + job.spec.max_queue_seconds - board.waited.get(job.uid, 0.0)
+    since = state.since.get(job.uid, math.inf)
+    return since + job.spec.max_queue_seconds - state.waited.get(job.uid, 0.0)
 
 
-def _running(job: MediaJob, board: Board, clock: Clock) -> Action | None:
+def _running(job: MediaJob, state: ClusterState, clock: Clock) -> Action | None:
     key = (job.uid, job.status.attempt)
-    if key in board.reserved:
+    if key in state.reserved:
         return None  # the order is under way
-    pod = board.pods.get(job.status.worker or "")
+    pod = state.pods.get(job.status.worker or "")
     if pod is None or pod.phase is PodPhase.ENDED or clock.silent(pod):
-        return lost(job, board, clock)
+        return lost(job, state, clock)
     if pod.heard_at is None:
         return None  # a new leader has not heard it yet
     held = pod.held.get(key)
@@ -101,18 +101,18 @@ def _running(job: MediaJob, board: Board, clock: Clock) -> Action | None:
         # written, but the pod does not have it: we died in between, or the order was lost
         return Order(uid=job.uid, pod=pod.name, attempt=job.status.attempt)
     if (
-        held.age_seconds > attempt_seconds(job, board) + OVERTIME
+        held.age_seconds > attempt_seconds(job, state) + OVERTIME
         and held.stage is not Stage.REPORTING
     ):
         return failed(job, FailureReason.TOO_LONG, None, clock.wall)
     return None
 
 
-def lost(job: MediaJob, board: Board, clock: Clock) -> WriteStatus:
+def lost(job: MediaJob, state: ClusterState, clock: Clock) -> WriteStatus:
     """Its pod is gone. Who shared the pod may be innocent: that costs no failure, but the next
     attempt is alone in a pod (`waiting.alone`), so that who kills pods pays for it then.
     """
-    if not _shared(job, board):
+    if not _shared(job, state):
         return failed(job, FailureReason.WORKER_LOST, None, clock.wall)
     again = requeue(job, clock.wall)
     reason = {
@@ -128,16 +128,16 @@ def lost(job: MediaJob, board: Board, clock: Clock) -> WriteStatus:
     )
 
 
-def _shared(job: MediaJob, board: Board) -> bool:
+def _shared(job: MediaJob, state: ClusterState) -> bool:
     """Whether another job was in the same pod: it runs there, or was just found lost with it."""
     pod = job.status.worker or ""
-    beside = chain(board.by_worker.get(pod, ()), board.lost_with.get(pod, ()))
+    beside = chain(state.by_worker.get(pod, ()), state.lost_with.get(pod, ()))
     return any(uid != job.uid for uid in beside)
 
 
-def attempt_seconds(job: MediaJob, board: Board) -> int:
+def attempt_seconds(job: MediaJob, state: ClusterState) -> int:
     """The smaller of the job's and its pool's."""
-    pool = board.pools.get(job.spec.pool)
+    pool = state.pools.get(job.spec.pool)
     longest = pool.spec.max_attempt_seconds if pool else job.spec.attempt_seconds
     return min(job.spec.attempt_seconds, longest)
 
@@ -237,7 +237,7 @@ def start(job: MediaJob, *, pod: str, attempt: int, wall: float) -> WriteStatus:
     )
 
 
-def concerns(job: MediaJob | None, *, pod: str, attempt: int) -> bool:
+def is_current_attempt(job: MediaJob | None, *, pod: str, attempt: int) -> bool:
     """Whether a report is about the attempt that runs: the fence is (uid, attempt)."""
     return (
         job is not None
@@ -247,7 +247,7 @@ def concerns(job: MediaJob | None, *, pod: str, attempt: int) -> bool:
     )
 
 
-def settle(job: MediaJob, result: Result, wall: float) -> WriteStatus:
+def apply_result(job: MediaJob, result: Result, wall: float) -> WriteStatus:
     """What a pod's result means, once the objects it names were seen."""
     decided = _decide(job, result, wall)
     if not result.attempts:
@@ -305,16 +305,16 @@ def within_limits(job: MediaJob, sizes: list[int]) -> bool:
     return 0 < len(sizes) <= limits.max_files and sum(sizes) <= limits.max_bytes
 
 
-def strays(board: Board, clock: Clock) -> list[Cancel]:
+def orphaned_attempts(state: ClusterState, clock: Clock) -> list[Cancel]:
     """What pods hold and should not: level-based, so a lost cancel is said again. Who only reports any
     more is told *stale* when it does; a pod that is ending takes all it holds along, and one that has
     not been heard for a whole lease is told when it is heard again.
     """
     return [
         Cancel(pod=pod.name, uid=uid, attempt=attempt)
-        for pod in board.pods.values()
+        for pod in state.pods.values()
         if pod.phase is not PodPhase.ENDED and not clock.silent(pod)
         for (uid, attempt), held in pod.held.items()
         if held.stage is not Stage.REPORTING
-        and not concerns(board.jobs.get(uid), pod=pod.name, attempt=attempt)
+        and not is_current_attempt(state.jobs.get(uid), pod=pod.name, attempt=attempt)
     ]

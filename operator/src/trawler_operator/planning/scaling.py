@@ -11,11 +11,11 @@ from trawler_crds.keys import LABEL_POOL
 from trawler_crds.media_job import Condition, ConditionStatus
 from trawler_crds.messages import Stage
 from trawler_crds.worker_pool import Scaling, WorkerPool, WorkerPoolSpec, WorkerPoolStatus
+from trawler_operator.formatting import stamp
 from trawler_operator.planning.actions import Action, CreatePod, DeletePod, DrainPod, WritePool
 from trawler_operator.planning.canary import State, Verdict
 from trawler_operator.planning.scheduling import InHand, lonely, usable, wanted_slots
-from trawler_operator.state.board import UNSCHEDULABLE, Board, Clock, Pod, PodPhase
-from trawler_operator.wording import stamp
+from trawler_operator.state.cluster_state import UNSCHEDULABLE, Clock, ClusterState, Pod, PodPhase
 
 FIRST_WAIT: Final = 5.0
 LONGEST_WAIT: Final = 300.0
@@ -101,7 +101,7 @@ class Scaler:
     def shape(
         self,
         pool: WorkerPool,
-        board: Board,
+        state: ClusterState,
         clock: Clock,
         *,
         template: str,
@@ -111,9 +111,9 @@ class Scaler:
         """What brings a pool to its wanted pods; those of an older template make way for new ones. Whoever
         shapes many pools gives what is `in_hand`, counted once.
         """
-        pods = _sort(pool, board, clock, template)
+        pods = _sort(pool, state, clock, template)
         leaving = pool.metadata.deletion_timestamp is not None  # it is deleted, its pods first
-        needs = 0 if leaving else _needed(pool, board, pods.staying, in_hand or InHand(board))
+        needs = 0 if leaving else _needed(pool, state, pods.staying, in_hand or InHand(state))
         manual = pool.spec.scaling is Scaling.MANUAL and not leaving
         wanted = pool.spec.replicas if manual else needs
         actions: list[Action] = [
@@ -125,8 +125,8 @@ class Scaler:
         creating = min(missing, self._may_create(pool, pods, clock))
         actions += [CreatePod(pool=pool.name) for _ in range(creating)]
         too_many = sorted(
-            (p for p in pods.staying if leaving or _may_go(p, pool.spec, board, clock)),
-            key=lambda pod: _keep(pod, board),
+            (p for p in pods.staying if leaving or _may_go(p, pool.spec, state, clock)),
+            key=lambda pod: _keep(pod, state),
         )
         for pod in (*pods.outdated, *too_many[: max(0, -missing)]):
             never_heard = pod.heard_at is None
@@ -134,7 +134,7 @@ class Scaler:
                 DeletePod(pod=pod.name, heard=False) if never_heard else DrainPod(pod=pod.name)
             )
         old = any(pod.template != template for pod in (*pods.outdated, *pods.draining))
-        status = self._status(pool, board, clock, needs, update or Update(), rolling=old)
+        status = self._status(pool, state, clock, needs, update or Update(), rolling=old)
         return Shape(wanted=wanted, actions=actions, status=status)
 
     def refused(self, pool: str, why: str, now: float) -> None:
@@ -190,14 +190,14 @@ class Scaler:
     def _status(
         self,
         pool: WorkerPool,
-        board: Board,
+        state: ClusterState,
         clock: Clock,
         needs: int,
         update: Update,
         *,
         rolling: bool,
     ) -> WorkerPoolStatus:
-        mine = board.pods_of(pool.name)
+        mine = state.pods_of(pool.name)
         staying = [
             pod
             for pod in mine
@@ -290,20 +290,20 @@ def _condition(
     )
 
 
-def _needed(pool: WorkerPool, board: Board, staying: list[Pod], in_hand: InHand) -> int:
+def _needed(pool: WorkerPool, state: ClusterState, staying: list[Pod], in_hand: InHand) -> int:
     """Pods for all that runs, may run and is kept spare, within the pool's bounds."""
     spec = pool.spec
     slots = min(spec.slots_per_pod, spec.jobs_per_pod or spec.slots_per_pod)
     most = spec.max_replicas * slots
-    busy = sum(slots if lonely(pod, board) else board.load(pod) for pod in staying)
-    waiting = wanted_slots(board, pool.name, in_hand, per_pod=slots, most=most)
+    busy = sum(slots if lonely(pod, state) else state.load(pod) for pod in staying)
+    waiting = wanted_slots(state, pool.name, in_hand, per_pod=slots, most=most)
     wanted = math.ceil((busy + waiting + spec.spare_slots) / slots)
     return max(spec.min_replicas, min(spec.max_replicas, wanted))
 
 
-def _sort(pool: WorkerPool, board: Board, clock: Clock, template: str) -> _Sorted:
+def _sort(pool: WorkerPool, state: ClusterState, clock: Clock, template: str) -> _Sorted:
     found = _Sorted(over=[], late=[], draining=[], outdated=[], staying=[])
-    for pod in board.pods_of(pool.name):
+    for pod in state.pods_of(pool.name):
         if pod.leaving:
             continue
         if pod.phase is PodPhase.ENDED or (pod.heard_at is not None and clock.silent(pod)):
@@ -339,23 +339,23 @@ def _late(pod: Pod, spec: WorkerPoolSpec, clock: Clock) -> bool:
     return clock.now - max(pod.seen_at, clock.listening_since) > spec.start_seconds
 
 
-def _may_go(pod: Pod, spec: WorkerPoolSpec, board: Board, clock: Clock) -> bool:
+def _may_go(pod: Pod, spec: WorkerPoolSpec, state: ClusterState, clock: Clock) -> bool:
     """Told by a person, any pod may; by itself, a pool lets go only of what has long been idle, and was
     not promised an order just now.
     """
     if spec.scaling is Scaling.MANUAL:
         return True
-    if board.load(pod):
+    if state.load(pod):
         return False
     since = pod.seen_at if pod.heard_at is None else pod.idle_since
     return since is not None and clock.now - since >= spec.idle_seconds
 
 
-def _keep(pod: Pod, board: Board) -> tuple[bool, bool, int, str]:
+def _keep(pod: Pod, state: ClusterState) -> tuple[bool, bool, int, str]:
     """The pods worth least come first: told to go, not yet speaking, then idle, then the youngest."""
     return (
         pod.told_at is None,
         pod.heard_at is not None,
-        board.load(pod),
+        state.load(pod),
         "".join(chr(0x10FFFF - ord(c)) for c in pod.created),
     )

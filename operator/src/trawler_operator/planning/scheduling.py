@@ -9,9 +9,9 @@ from itertools import chain, islice
 
 from trawler_crds.media_job import MediaJob, Phase
 from trawler_operator.planning.actions import Dispatch
-from trawler_operator.planning.shares import Hand, Shares
-from trawler_operator.state.board import Board, Clock, Pod, PodPhase
-from trawler_operator.state.waiting import alone
+from trawler_operator.planning.fair_queue import Candidates, DeficitRoundRobin
+from trawler_operator.state.cluster_state import Clock, ClusterState, Pod, PodPhase
+from trawler_operator.state.pending import alone
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,13 @@ class _Kept:
 class InHand:
     """What runs or is being handed to a pod, counted once for all pools."""
 
-    def __init__(self, board: Board) -> None:
-        self._board = board
-        self.running = board.running()
+    def __init__(self, state: ClusterState) -> None:
+        self._state = state
+        self.running = state.running()
         """Queue → jobs."""
-        self.uids = {uid for uid, _ in board.reserved}
-        handed = (board.shared(job) for uid in self.uids if (job := board.jobs.get(uid)))
-        self._marks = {mark for mark in handed if mark is not None}
+        self.uids = {uid for uid, _ in state.reserved}
+        handed = (state.shared(job) for uid in self.uids if (job := state.jobs.get(uid)))
+        self._fingerprints = {fingerprint for fingerprint in handed if fingerprint is not None}
         self.foreseen: set[str] = set()
         """Fingerprints that somebody will fetch for others too."""
         self._given: Counter[str] = Counter()
@@ -45,24 +45,24 @@ class InHand:
 
     def load(self, pod: str) -> int:
         """What a pod has to do, and is given now."""
-        return self._board.load(self._board.pods[pod]) + self._given[pod]
+        return self._state.load(self._state.pods[pod]) + self._given[pod]
 
     def take(self, job: MediaJob, pod: str) -> None:
         """Another one is handed to a pod."""
         self._given[pod] += 1
-        self.running[self._board.waiting.queue_of(job)] += 1
+        self.running[self._state.pending.queue_of(job)] += 1
         self.uids.add(job.uid)
-        mark = self._board.shared(job)
-        if mark is not None:
-            self._marks.add(mark)
+        fingerprint = self._state.shared(job)
+        if fingerprint is not None:
+            self._fingerprints.add(fingerprint)
 
-    def fetches(self, mark: str) -> bool:
+    def fetches(self, fingerprint: str) -> bool:
         """Whether somebody fetches this for others too, or will try it again after a rest."""
         return (
-            mark in self._marks
-            or mark in self.foreseen
-            or mark in self._board.fetched()
-            or self._board.resting.shares(mark)
+            fingerprint in self._fingerprints
+            or fingerprint in self.foreseen
+            or fingerprint in self._state.fetched()
+            or self._state.resting.shares(fingerprint)
         )
 
 
@@ -72,56 +72,58 @@ class Scheduler:
     """
 
     def __init__(self) -> None:
-        self._shares: dict[str, Shares] = {}
+        self._shares: dict[str, DeficitRoundRobin] = {}
         self._kept: dict[str, _Kept] = {}
 
-    def assign(self, board: Board, clock: Clock, *, skip: set[str]) -> list[Dispatch]:
+    def assign(self, state: ClusterState, clock: Clock, *, skip: set[str]) -> list[Dispatch]:
         """As many dispatches as there are free slots; jobs in `skip` are being worked on."""
-        board.wake(clock.now)
+        state.wake(clock.now)
         found: list[Dispatch] = []
-        in_hand = InHand(board)
-        for pool in board.waiting.pools():
-            slots = _slots(board, clock, pool)
+        in_hand = InHand(state)
+        for pool in state.pending.pools():
+            slots = _slots(state, clock, pool)
             if any(slots.values()):
-                found += self._deal(board, pool, slots, skip, in_hand.fork())
-        board.rest_refused()
+                found += self._deal(state, pool, slots, skip, in_hand.fork())
+        state.rest_refused()
         return found
 
-    def order(self, board: Board, pool: str) -> Iterator[str]:
+    def order(self, state: ClusterState, pool: str) -> Iterator[str]:
         """Uids of all who wait for a pool now, in the order in which they would go with slots one by one."""
-        shares = self._shares.get(pool, Shares()).copy()
+        shares = self._shares.get(pool, DeficitRoundRobin()).copy()
         hands = {
-            queue: Hand(weight=board.share(queue).weight, items=iter([u for _, _, u in lane]))
-            for queue, lane in board.waiting.lanes(pool).items()
-            if not board.share(queue).paused and board.share(queue).max_running != 0
+            queue: Candidates(weight=state.share(queue).weight, items=iter([u for _, _, u in lane]))
+            for queue, lane in state.pending.lanes(pool).items()
+            if not state.share(queue).paused and state.share(queue).max_running != 0
         }
         return shares.deal(hands)
 
     def _deal(
-        self, board: Board, pool: str, slots: dict[str, int], skip: set[str], in_hand: InHand
+        self, state: ClusterState, pool: str, slots: dict[str, int], skip: set[str], in_hand: InHand
     ) -> list[Dispatch]:
         found: list[Dispatch] = []
 
         def give(job: MediaJob, pod: str) -> None:
             in_hand.take(job, pod)
-            board.sent_to_site(job)
+            state.sent_to_site(job)
             found.append(_dispatch(job, pod))
 
-        kept = self._still_kept(board, pool, slots, skip, in_hand)
+        kept = self._still_kept(state, pool, slots, skip, in_hand)
         if kept is not None:
-            job, empty = board.jobs[kept.uid], _empty(kept, slots, in_hand)
+            job, empty = state.jobs[kept.uid], _empty(kept, slots, in_hand)
             slots[empty or kept.pod] = 0
             if empty is not None:
                 del self._kept[pool]  # whatever becomes of this order, no pod waits for it any more
                 give(job, empty)
             skip = {*skip, job.uid}
-            if (mark := board.shared(job)) is not None:
-                in_hand.foreseen.add(mark)
-        hands = _hands(board, pool, skip, in_hand, alone_too=kept is None)
+            if (fingerprint := state.shared(job)) is not None:
+                in_hand.foreseen.add(fingerprint)
+        hands = _hands(state, pool, skip, in_hand, alone_too=kept is None)
         for job in (
-            self._shares.setdefault(pool, Shares()).deal(hands) if any(slots.values()) else ()
+            self._shares.setdefault(pool, DeficitRoundRobin()).deal(hands)
+            if any(slots.values())
+            else ()
         ):
-            if board.is_refused(job):
+            if state.is_refused(job):
                 continue  # another one was sent there just now, to try it
             pod = _choose(job, slots, in_hand)
             slots[pod] = 0 if alone(job) else slots[pod] - 1
@@ -134,21 +136,21 @@ class Scheduler:
         return found
 
     def _still_kept(
-        self, board: Board, pool: str, slots: dict[str, int], skip: set[str], in_hand: InHand
+        self, state: ClusterState, pool: str, slots: dict[str, int], skip: set[str], in_hand: InHand
     ) -> _Kept | None:
         """Who waits for which pod to empty; nobody where the pod is gone or the job may not go."""
         kept = self._kept.pop(pool, None)
-        job = board.jobs.get(kept.uid) if kept is not None else None
+        job = state.jobs.get(kept.uid) if kept is not None else None
         if kept is None or job is None or kept.pod not in slots:
             return None
         if (
             job.status.phase is not Phase.QUEUED
             or job.uid in skip
-            or board.handing(job)
-            or board.refuses(job)
-            or not _may_go(job, board)
-            or ((mark := board.shared(job)) is not None and in_hand.fetches(mark))
-            or _room(board, board.waiting.queue_of(job), in_hand.running) == 0
+            or state.handing(job)
+            or state.refuses(job)
+            or not _may_go(job, state)
+            or ((fingerprint := state.shared(job)) is not None and in_hand.fetches(fingerprint))
+            or _room(state, state.pending.queue_of(job), in_hand.running) == 0
         ):
             return None
         self._kept[pool] = kept
@@ -165,35 +167,37 @@ def _dispatch(job: MediaJob, pod: str) -> Dispatch:
     return Dispatch(uid=job.uid, version=job.version, pod=pod, attempt=job.status.attempt + 1)
 
 
-def _room(board: Board, queue: str, running: Mapping[str, int]) -> int | None:
+def _room(state: ClusterState, queue: str, running: Mapping[str, int]) -> int | None:
     """How many more of a queue may run now; None where nothing bounds them."""
-    share = board.share(queue)
+    share = state.share(queue)
     if share.paused:
         return 0
     return None if share.max_running is None else max(0, share.max_running - running[queue])
 
 
 def _hands(
-    board: Board, pool: str, skip: AbstractSet[str], in_hand: InHand, *, alone_too: bool
-) -> dict[str, Hand[MediaJob]]:
-    hands: dict[str, Hand[MediaJob]] = {}
-    for queue in board.waiting.queues(pool):
-        room = _room(board, queue, in_hand.running)
+    state: ClusterState, pool: str, skip: AbstractSet[str], in_hand: InHand, *, alone_too: bool
+) -> dict[str, Candidates[MediaJob]]:
+    hands: dict[str, Candidates[MediaJob]] = {}
+    for queue in state.pending.queues(pool):
+        room = _room(state, queue, in_hand.running)
         if room != 0:
-            items = _ready(board, pool, queue, skip, in_hand, alone_too=alone_too)
-            hands[queue] = Hand(weight=board.share(queue).weight, items=items, room=room)
+            items = _ready(state, pool, queue, skip, in_hand, alone_too=alone_too)
+            hands[queue] = Candidates(weight=state.share(queue).weight, items=items, room=room)
     return hands
 
 
-def wanted_slots(board: Board, pool: str, in_hand: InHand, *, per_pod: int, most: int) -> int:
+def wanted_slots(
+    state: ClusterState, pool: str, in_hand: InHand, *, per_pod: int, most: int
+) -> int:
     """Slots (some more than `most` at most) for all jobs that would go had they slots without end; one that
     must be alone takes all of a pod.
     """
     in_hand = in_hand.fork()
     found = 0
-    for queue in board.waiting.queues(pool):
-        room = _room(board, queue, in_hand.running)
-        ready = _ready(board, pool, queue, in_hand.uids, in_hand)
+    for queue in state.pending.queues(pool):
+        room = _room(state, queue, in_hand.running)
+        ready = _ready(state, pool, queue, in_hand.uids, in_hand)
         for job in islice(ready, room):
             found += per_pod if alone(job) else 1
             if found >= most:
@@ -201,13 +205,13 @@ def wanted_slots(board: Board, pool: str, in_hand: InHand, *, per_pod: int, most
     return found
 
 
-def _may_go(job: MediaJob, board: Board) -> bool:
+def _may_go(job: MediaJob, state: ClusterState) -> bool:
     """Whether nobody holds it back and its rest is over."""
-    return not (job.held_back or job.uid in board.resting)
+    return not (job.held_back or job.uid in state.resting)
 
 
 def _ready(
-    board: Board,
+    state: ClusterState,
     pool: str,
     queue: str,
     skip: AbstractSet[str],
@@ -215,40 +219,40 @@ def _ready(
     *,
     alone_too: bool = True,
 ) -> Iterator[MediaJob]:
-    """Those of a queue that may go now, in turn. Of twins that is only one, for whom the others wait: the
+    """Those of a queue that may go now, in turn. Of duplicates that is only one, for whom the others wait: the
     first of them that is not being worked on.
     """
-    for first in board.waiting.ready(pool, queue, alone_too=alone_too):
+    for first in state.pending.ready(pool, queue, alone_too=alone_too):
         uid: str | None = first
         if first in skip:
-            uid = next((each for each in board.waiting.behind(first) if each not in skip), None)
+            uid = next((each for each in state.pending.behind(first) if each not in skip), None)
         if uid is None:
             continue
-        job = board.jobs[uid]
-        mark = board.shared(job)
-        if mark is not None and in_hand.fetches(mark):
+        job = state.jobs[uid]
+        fingerprint = state.shared(job)
+        if fingerprint is not None and in_hand.fetches(fingerprint):
             continue
-        if board.is_refused(job):
+        if state.is_refused(job):
             continue
-        if mark is not None:
-            in_hand.foreseen.add(mark)
+        if fingerprint is not None:
+            in_hand.foreseen.add(fingerprint)
         yield job
 
 
-def _slots(board: Board, clock: Clock, pool: str) -> dict[str, int]:
+def _slots(state: ClusterState, clock: Clock, pool: str) -> dict[str, int]:
     """Pod → orders it may be given. A pod with a job that must be alone takes no second one."""
     return {
-        pod.name: 0 if lonely(pod, board) else board.free(pod)
-        for pod in board.pods_of(pool)
+        pod.name: 0 if lonely(pod, state) else state.free(pod)
+        for pod in state.pods_of(pool)
         if takes_orders(pod, clock)
     }
 
 
-def lonely(pod: Pod, board: Board) -> bool:
+def lonely(pod: Pod, state: ClusterState) -> bool:
     """Whether a pod has a job that must be alone, says that it has one, or is being handed one."""
-    there = chain(board.reserved.of(pod.name), pod.held)
-    others = (board.jobs[uid] for uid, _ in there if uid in board.jobs)
-    return any(alone(job) for job in chain(board.by_worker.get(pod.name, {}).values(), others))
+    there = chain(state.reserved.of(pod.name), pod.held)
+    others = (state.jobs[uid] for uid, _ in there if uid in state.jobs)
+    return any(alone(job) for job in chain(state.by_worker.get(pod.name, {}).values(), others))
 
 
 def _choose(job: MediaJob, slots: Mapping[str, int], in_hand: InHand) -> str:
@@ -281,7 +285,7 @@ def takes_orders(pod: Pod, clock: Clock) -> bool:
     )
 
 
-def next_wake(board: Board, clock: Clock) -> float | None:
+def next_wake(state: ClusterState, clock: Clock) -> float | None:
     """Seconds until the next waiting job may run; None where none waits for a time."""
-    at = board.resting.next_at()
+    at = state.resting.next_at()
     return None if at is None else max(0.0, at - clock.now)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import MediaJob, MediaJobStatus, Phase
-from trawler_operator.wording import parse
+from trawler_operator.formatting import parse
 
 DELIVERY_GRACE: Final = 3600.0
 """Seconds that a finished job's delivery may take before its time to live begins without it."""
@@ -42,16 +42,16 @@ class FinishedJob:
     completed: str
     """RFC 3339, UTC; empty where the status does not say."""
     stored: str
-    """When its files were stored, which for those of a twin was before; as `completed`."""
+    """When its files were stored, which for those of a duplicate was before; as `completed`."""
     keep_until: float
     """Unix seconds; then it is deleted."""
     hashes: tuple[bytes, ...]
     """SHA-256 of its files, and of what is known of them."""
-    mark: str | None
+    fingerprint: str | None
     """Its fingerprint; None where it answers nobody."""
 
 
-def condense(job: MediaJob, mark: str | None) -> FinishedJob:
+def condense(job: MediaJob, fingerprint: str | None) -> FinishedJob:
     """A job that has ended as it is kept."""
     status = job.status
     return FinishedJob(
@@ -68,12 +68,12 @@ def condense(job: MediaJob, mark: str | None) -> FinishedJob:
         stored=sys.intern(status.stored_time),
         keep_until=keep_until(job),
         hashes=tuple(bytes.fromhex(each.sha256) for each in status.objects),
-        mark=mark,
+        fingerprint=fingerprint,
     )
 
 
 def _offered(status: MediaJobStatus) -> dict[str, Any] | None:
-    """All but a playlist, which would be most of what is kept: no twin answers with one."""
+    """All but a playlist, which would be most of what is kept: no duplicate answers with one."""
     names = {"offered_height", "offered_subtitles"}
     return status.model_dump(mode="json", by_alias=True, exclude_none=True, include=names) or None
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from trawler_common.pauses import grown
 from trawler_crds.media_job import MediaJob
-from trawler_operator.wording import parse
+from trawler_operator.formatting import parse
 
 FIRST_WAIT: Final = 2.0
 LONGEST_WAIT: Final = 60.0
@@ -44,7 +44,7 @@ class Resting:
         self._until: dict[str, float] = {}
         self._times: list[tuple[float, str]] = []
         """A heap; an entry that `_until` does not confirm is outdated."""
-        self._marks: dict[str, str] = {}
+        self._fingerprints: dict[str, str] = {}
         self._shared: Counter[str] = Counter()
 
     def __contains__(self, uid: object) -> bool:
@@ -53,24 +53,24 @@ class Resting:
     def __len__(self) -> int:
         return len(self._until)
 
-    def put(self, uid: str, until: float, mark: str | None) -> None:
-        """It rests until a time (monotonic seconds). `mark`: the fingerprint of what it shares."""
+    def put(self, uid: str, until: float, fingerprint: str | None) -> None:
+        """It rests until a time (monotonic seconds). `fingerprint`: the fingerprint of what it shares."""
         self.drop(uid)
         self._until[uid] = until
         heapq.heappush(self._times, (until, uid))
-        if mark is not None:
-            self._marks[uid] = mark
-            self._shared[mark] += 1
+        if fingerprint is not None:
+            self._fingerprints[uid] = fingerprint
+            self._shared[fingerprint] += 1
 
     def drop(self, uid: str) -> None:
         """It rests no more."""
         if self._until.pop(uid, None) is None:
             return
-        mark = self._marks.pop(uid, None)
-        if mark is not None:
-            self._shared[mark] -= 1
-            if not self._shared[mark]:
-                del self._shared[mark]
+        fingerprint = self._fingerprints.pop(uid, None)
+        if fingerprint is not None:
+            self._shared[fingerprint] -= 1
+            if not self._shared[fingerprint]:
+                del self._shared[fingerprint]
         if len(self._times) > 2 * len(self._until) + AT_ONCE:
             self._times = [(at, each) for each, at in self._until.items()]
             heapq.heapify(self._times)
@@ -90,8 +90,8 @@ class Resting:
             heapq.heappop(self._times)
         return self._times[0][0] if self._times else None
 
-    def shares(self, mark: str) -> bool:
-        """Whether one of them will fetch this for others too: it has not given up, and if every twin went in
+    def shares(self, fingerprint: str) -> bool:
+        """Whether one of them will fetch this for others too: it has not given up, and if every duplicate went in
         its place, all of them would try the broken site at once.
         """
-        return mark in self._shared
+        return fingerprint in self._shared

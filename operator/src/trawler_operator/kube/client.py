@@ -13,13 +13,13 @@ from trawler_crds.keys import ANNOTATION_TEMPLATE, LABEL_POOL
 from trawler_crds.media_job import MediaJob
 from trawler_crds.media_queue import MediaQueue
 from trawler_crds.worker_pool import WorkerPool
-from trawler_operator.state.board import UNSCHEDULABLE, Pod, PodPhase
+from trawler_operator.state.cluster_state import UNSCHEDULABLE, Pod, PodPhase
 
 _APPLY: Final = "application/apply-patch+yaml"
 
 
 def pod_from(manifest: Mapping[str, Any]) -> Pod:
-    """A pod's manifest as the board knows it."""
+    """A pod's manifest as the cluster state knows it."""
     meta, status = manifest["metadata"], manifest.get("status", {})
     phase = status.get("phase", "Pending")
     exits = [s for s in status.get("containerStatuses", []) if "terminated" in s.get("state", {})]
@@ -57,7 +57,7 @@ def _trouble(status: Mapping[str, Any]) -> str:
     return ": ".join(filter(None, (status.get("reason"), status.get("message"))))
 
 
-class Cluster(Kube):
+class ClusterClient(Kube):
     """Our namespace, as the operator needs it."""
 
     def _core(self, kind: str, name: str = "") -> str:

@@ -1,4 +1,4 @@
-"""The store's broom: folder by folder, all day, so that a large store is never listed at once. It sweeps
+"""Removes stored objects that nothing names any more, folder by folder, all day, so that a large store is never listed at once. It sweeps
 only below a prefix that is marked as this install's, and only while every MediaJob is understood.
 """
 
@@ -14,8 +14,8 @@ from trawler_common.store import Store, StoreAway
 from trawler_crds.keys import SHARED_PREFIX, object_key
 from trawler_operator.control.metrics import Metrics
 from trawler_operator.kube.leader import Leader
-from trawler_operator.planning.sweeping import SHARDS, Named, Pins, Sweeper, longest_attempt
-from trawler_operator.state.board import Board
+from trawler_operator.planning.gc_rules import SHARDS, Named, Pins, Sweeper, longest_attempt
+from trawler_operator.state.cluster_state import ClusterState
 
 log = logs.get("broom")
 
@@ -23,13 +23,13 @@ SAID_EVERY: Final = 600.0
 """Seconds between two lines of log about why nothing is swept."""
 
 
-class Broom:
+class GarbageCollector:
     """Lists, asks what may go, and deletes that."""
 
     def __init__(
         self,
         *,
-        board: Board,
+        state: ClusterState,
         pins: Pins,
         store: Store,
         owned: Callable[[], bool],
@@ -39,7 +39,7 @@ class Broom:
         pause: float,
     ) -> None:
         """`pause`: least seconds between two folders."""
-        self._board = board
+        self._state = state
         self._pause = pause
         self._pins = pins
         self._store = store
@@ -59,8 +59,8 @@ class Broom:
     async def run(self) -> None:
         """Sweep for ever: every folder once in each time of a longest attempt, or as often as `pause` allows."""
         for shard in self._shards:  # begun anew after a fault, it goes on with the next folder
-            await asyncio.sleep(max(self._pause, longest_attempt(self._board) / len(SHARDS)))
-            self._pins.forget_ended(self._board)  # also where nothing may be swept
+            await asyncio.sleep(max(self._pause, longest_attempt(self._state) / len(SHARDS)))
+            self._pins.forget_ended(self._state)  # also where nothing may be swept
             for prefix in self._prefixes:
                 try:
                     await self._sweep(prefix, shard)
@@ -71,10 +71,10 @@ class Broom:
         """Why nothing may be deleted now; empty where nothing hinders."""
         if not self._owned():
             return "the prefix is not marked as this install's"
-        unknown = sum(not job.understood for job in self._board.unreadable.values())
+        unknown = sum(not job.understood for job in self._state.unreadable.values())
         if unknown:
             return f"nobody knows which objects {unknown} MediaJobs name that are not understood"
-        inherited = self._pins.inherited(self._board)
+        inherited = self._pins.inherited(self._state)
         if inherited:
             return f"{inherited} attempts still run that the leader before us began"
         return ""
@@ -87,12 +87,12 @@ class Broom:
                 log.warning("not_swept", extra={"why": hindrance})
             return
         listed = await self._store.hashes(shard, prefix=prefix)
-        apart = longest_attempt(self._board)
-        known = Named(self._board, self._pins)
+        apart = longest_attempt(self._state)
+        known = Named(self._state, self._pins)
         for sha256 in self._sweeper.look(
             f"{prefix}/{shard}", listed, known, now=time.monotonic(), apart=apart
         ):
-            if sha256 in Named(self._board, self._pins) or self._hindrance():
+            if sha256 in Named(self._state, self._pins) or self._hindrance():
                 continue  # somebody came while the one before was being deleted
             self._leader.require()
             with self._pins.letting_go(sha256):

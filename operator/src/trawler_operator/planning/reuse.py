@@ -1,31 +1,31 @@
-"""One answer for all who ask for the same: a stored result, or the end of the twin that fetched. Pure."""
+"""One answer for all who ask for the same: a stored result, or the end of the duplicate that fetched. Pure."""
 
 from typing import Any
 
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import ACCEPTED, STORED, MediaJob, Phase
+from trawler_operator.formatting import conditions, host, stamp
 from trawler_operator.planning.actions import Copy, WriteStatus
 from trawler_operator.planning.lifecycle import end
-from trawler_operator.state.board import Board, Clock
-from trawler_operator.state.ledger import REUSED
-from trawler_operator.wording import conditions, host, stamp
+from trawler_operator.state.cluster_state import Clock, ClusterState
+from trawler_operator.state.usage import REUSED
 
 
-def answer(job: MediaJob, board: Board, clock: Clock) -> Copy | WriteStatus | None:
+def answer(job: MediaJob, state: ClusterState, clock: Clock) -> Copy | WriteStatus | None:
     """What ends a job without an attempt of its own; None where it has to wait for its turn."""
     if (
         job.unwanted
         or job.spec.suspend
         or job.status.phase not in {Phase.PENDING, Phase.QUEUED}
-        or board.handing(job)
+        or state.handing(job)
     ):
         return None
-    recent = stamp(clock.wall - board.reuse_seconds)
+    recent = stamp(clock.wall - state.reuse_seconds)
     since = min(recent, job.status.queued_time or recent)
-    source = board.twins.source(job, since=since)
+    source = state.duplicates.source(job, since=since)
     if source is not None:
         return Copy(uid=job.uid, version=job.version, source=source.uid, name=source.name)
-    failed = board.twins.failed(job)
+    failed = state.duplicates.failed(job)
     if failed is not None:
         reason = failed.reason or FailureReason.INTERNAL
         return end(
@@ -40,7 +40,7 @@ def answer(job: MediaJob, board: Board, clock: Clock) -> Copy | WriteStatus | No
 
 
 def reuse(job: MediaJob, source: MediaJob, wall: float) -> WriteStatus:
-    """Succeeded with the files of a twin, once its objects were seen."""
+    """Succeeded with the files of a duplicate, once its objects were seen."""
     now = stamp(wall)
     stored = source.status
     known = any(each.type == ACCEPTED for each in job.status.conditions or ())

@@ -14,7 +14,7 @@ from typing import Final
 
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import MediaJob
-from trawler_operator.wording import parse
+from trawler_operator.formatting import parse
 
 DEFAULT: Final = "default"
 AGEING: Final = 60.0
@@ -44,8 +44,8 @@ class _Place:
     pool: str
     queue: str
     turn: Turn
-    mark: str | None
-    """Fingerprint of what it shares with its twins."""
+    fingerprint: str | None
+    """Fingerprint of what it shares with its duplicates."""
     alone: bool
     """Its next attempt must not share a pod."""
     aside: bool
@@ -76,9 +76,9 @@ class _Lanes:
             del self.of[place.pool]
 
 
-class Waiting:
+class PendingQueues:
     """Jobs that wait, by pool and queue. A queue that nobody declared counts as `default`. All keep their turn;
-    who looks for work sees neither those that rest or are held back, nor of twins more than the first, and
+    who looks for work sees neither those that rest or are held back, nor of duplicates more than the first, and
     those that must be alone in a pod by themselves.
     """
 
@@ -87,8 +87,8 @@ class Waiting:
         self._all = _Lanes()
         self._ready = {alone: _Lanes() for alone in (False, True)}
         """Whether they must be alone in a pod → those among whom to look for work."""
-        self._twins: dict[tuple[tuple[str, str, bool], str], list[Turn]] = {}
-        """Lane and fingerprint → turns in order of twins that stand there; the first is among those that
+        self._duplicates: dict[tuple[tuple[str, str, bool], str], list[Turn]] = {}
+        """Lane and fingerprint → turns in order of duplicates that stand there; the first is among those that
         are ready.
         """
         self._places: dict[str, _Place] = {}
@@ -103,11 +103,11 @@ class Waiting:
         """The queue whose share a job uses."""
         return job.spec.queue if self._declared(job.spec.queue) else DEFAULT
 
-    def put(self, job: MediaJob, *, mark: str | None = None, aside: bool = False) -> None:
+    def put(self, job: MediaJob, *, fingerprint: str | None = None, aside: bool = False) -> None:
         """It waits, or something about its turn changed. Aside: nobody who looks for work is to see it."""
         self._through(job.uid)
         place = _Place(
-            job.spec.pool, self.queue_of(job), turn(job), mark, alone=alone(job), aside=aside
+            job.spec.pool, self.queue_of(job), turn(job), fingerprint, alone=alone(job), aside=aside
         )
         if self._places.get(job.uid) == place:
             return
@@ -146,37 +146,37 @@ class Waiting:
             self._stand(place)
 
     def _stand(self, place: _Place) -> None:
-        """Among those that are ready, or behind a twin of the same lane."""
+        """Among those that are ready, or behind a duplicate of the same lane."""
         ready = self._ready[place.alone]
-        if place.mark is not None:
-            twins = self._twins.setdefault((place.lane, place.mark), [])
-            insort(twins, place.turn)
-            if twins[0] != place.turn:
+        if place.fingerprint is not None:
+            duplicates = self._duplicates.setdefault((place.lane, place.fingerprint), [])
+            insort(duplicates, place.turn)
+            if duplicates[0] != place.turn:
                 return
-            if len(twins) > 1:
-                ready.remove(place, twins[1])
+            if len(duplicates) > 1:
+                ready.remove(place, duplicates[1])
         ready.add(place, place.turn)
 
     def _step_out(self, place: _Place) -> None:
-        """Where it was the first of twins, the next takes its place."""
+        """Where it was the first of duplicates, the next takes its place."""
         ready = self._ready[place.alone]
-        if place.mark is None:
+        if place.fingerprint is None:
             ready.remove(place, place.turn)
             return
-        key = (place.lane, place.mark)
-        twins = self._twins[key]
-        first = twins[0] == place.turn
-        del twins[bisect_left(twins, place.turn)]
+        key = (place.lane, place.fingerprint)
+        duplicates = self._duplicates[key]
+        first = duplicates[0] == place.turn
+        del duplicates[bisect_left(duplicates, place.turn)]
         if first:
             ready.remove(place, place.turn)
-            if twins:
-                ready.add(place, twins[0])
+            if duplicates:
+                ready.add(place, duplicates[0])
             else:
-                del self._twins[key]
+                del self._duplicates[key]
 
-    def enter(self, job: MediaJob, *, mark: str | None = None) -> None:
+    def enter(self, job: MediaJob, *, fingerprint: str | None = None) -> None:
         """It is let in and waits for its turn, but its status does not say so yet."""
-        self.put(job, mark=mark)
+        self.put(job, fingerprint=fingerprint)
         queue = self._doors[job.uid] = self.queue_of(job)
         self._entering.setdefault(queue, {})[job.uid] = job
         self._entering_bytes[queue] += job.spec.limits.max_bytes
@@ -185,9 +185,9 @@ class Waiting:
         """The queue whose share it uses may have changed."""
         place = self._places.get(job.uid)
         if job.uid in self._doors and place is not None:
-            self.enter(job, mark=place.mark)
+            self.enter(job, fingerprint=place.fingerprint)
         elif place is not None:
-            self.put(job, mark=place.mark, aside=place.aside)
+            self.put(job, fingerprint=place.fingerprint, aside=place.aside)
 
     def _through(self, uid: str) -> None:
         queue = self._doors.pop(uid, None)
@@ -223,12 +223,12 @@ class Waiting:
         return (uid for _, _, uid in merge(*(lane for lane in lanes if lane)))
 
     def behind(self, uid: str) -> Iterator[str]:
-        """Uids of the twins that stand behind one that is ready, in turn."""
+        """Uids of the duplicates that stand behind one that is ready, in turn."""
         place = self._places[uid]
-        if place.mark is None:
+        if place.fingerprint is None:
             return iter(())
-        twins = self._twins[place.lane, place.mark]
-        return (uid for _, _, uid in islice(twins, 1, None))
+        duplicates = self._duplicates[place.lane, place.fingerprint]
+        return (uid for _, _, uid in islice(duplicates, 1, None))
 
     def lanes(self, pool: str) -> Mapping[str, list[Turn]]:
         """Queue → turns in order of all who wait for one pool; only queues in which somebody waits."""

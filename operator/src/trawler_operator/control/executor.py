@@ -23,9 +23,10 @@ from trawler_crds.messages import Control, ControlAction, ControlReply, OrderRep
 from trawler_crds.messages import Order as OrderMessage
 from trawler_crds.worker_pool import WorkerPool, WorkerPoolStatus
 from trawler_operator.control.metrics import Metrics
-from trawler_operator.kube.cluster import Cluster
+from trawler_operator.formatting import MARKED_BY, NOT_UNDERSTOOD, site
+from trawler_operator.kube.client import ClusterClient
 from trawler_operator.kube.leader import Leader
-from trawler_operator.planning import admission, lifecycle, sharing
+from trawler_operator.planning import admission, lifecycle, reuse
 from trawler_operator.planning.actions import (
     Action,
     Cancel,
@@ -42,10 +43,9 @@ from trawler_operator.planning.actions import (
     WritePool,
     WriteStatus,
 )
-from trawler_operator.planning.pods import PodSettings, make
-from trawler_operator.planning.sweeping import Pins
-from trawler_operator.state.board import Board
-from trawler_operator.wording import MARKED_BY, NOT_UNDERSTOOD, site
+from trawler_operator.planning.gc_rules import Pins
+from trawler_operator.planning.pod_manifest import PodSettings, make
+from trawler_operator.state.cluster_state import ClusterState
 
 log = logs.get("performer")
 
@@ -58,7 +58,7 @@ MOST_TRIES: Final = 5
 UNHEARD_GRACE: Final = 10
 """Seconds that a pod gets to end which never spoke: it holds nothing."""
 SOURCES: Final = 64
-"""Results of twins that are kept at hand for those who take the same."""
+"""Results of duplicates that are kept at hand for those who take the same."""
 EVENT_BURST: Final = 25.0
 EVENTS_PER_SECOND: Final = 1.0
 _WRITES: Final = (WriteStatus, Dispatch, Copy)
@@ -87,7 +87,7 @@ class Stale(Conflict):
     """We have seen a newer version of the job than the one that was decided on."""
 
 
-class Bucket:
+class TokenBucket:
     """A token bucket by the monotonic clock."""
 
     def __init__(self, *, size: float, per_second: float) -> None:
@@ -105,34 +105,34 @@ class Bucket:
         return True
 
 
-class Performer:
+class ActionExecutor:
     """Does what was decided."""
 
     def __init__(
         self,
         *,
-        cluster: Cluster,
+        client: ClusterClient,
         bus: Bus,
         store: Store,
-        board: Board,
+        state: ClusterState,
         pins: Pins,
         leader: Leader,
         pods: PodSettings,
         metrics: Metrics,
         tasks: asyncio.TaskGroup,
     ) -> None:
-        self._cluster = cluster
+        self._client = client
         self._bus = bus
         self._store = store
-        self._board = board
+        self._state = state
         self._pins = pins
         self._leader = leader
         self._pods = pods
         self._metrics = metrics
         self._tasks = tasks
         self._sources: dict[str, MediaJob] = {}
-        """Uid → a twin with all that it stored."""
-        self._events = Bucket(size=EVENT_BURST, per_second=EVENTS_PER_SECOND)
+        """Uid → a duplicate with all that it stored."""
+        self._events = TokenBucket(size=EVENT_BURST, per_second=EVENTS_PER_SECOND)
         self._effects: dict[type[Any], Callable[[Any], Awaitable[None]]] = {
             WriteStatus: self.write,
             SetAside: self._set_aside,
@@ -168,7 +168,7 @@ class Performer:
     def _promised(self, action: Action) -> AbstractContextManager[None]:
         """The slot that an order takes is promised for as long as the order is under way."""
         if isinstance(action, (Dispatch, Order)):
-            return self._board.reserving(action.uid, action.attempt, action.pod)
+            return self._state.reserving(action.uid, action.attempt, action.pod)
         return nullcontext()
 
     async def _tried(self, action: Action) -> float | None:
@@ -211,10 +211,10 @@ class Performer:
         phase = action.changes["phase"]
         reach(CrashPoint(f"before-{phase}"))
         with self._span("write status", job, phase=str(phase)):
-            fresh = await self._cluster.write_status(job, action.changes)
+            fresh = await self._client.write_status(job, action.changes)
         reach(CrashPoint(f"after-{phase}"))
         self._metrics.status_writes.inc()
-        self._board.see_job(fresh)
+        self._state.see_job(fresh)
         log.info(
             "phase",
             extra={
@@ -237,14 +237,14 @@ class Performer:
             "message": action.message,
             "completionTime": action.completed,
         }
-        await self._cluster.end_job(action.name, action.uid, action.version, changes)
-        self._board.to_end.pop(action.uid, None)
+        await self._client.end_job(action.name, action.uid, action.version, changes)
+        self._state.to_end.pop(action.uid, None)
         self._metrics.set_aside.labels("MediaJob").inc()
         log.error("job_set_aside", extra={"job": action.uid, "name_": action.name})
 
     def _known(self, uid: str, version: str | None = None) -> MediaJob:
         """A job that is still there, and as it was decided on. Raises Missing, Stale."""
-        job = self._board.jobs.get(uid)
+        job = self._state.jobs.get(uid)
         if job is None:
             raise Missing(uid)
         if version is not None and job.version != version:
@@ -262,7 +262,7 @@ class Performer:
 
         async def tell() -> None:
             try:
-                await self._cluster.tell(about, reason, text, warning=warning)
+                await self._client.tell(about, reason, text, warning=warning)
             except Exception as error:  # noqa: BLE001 - best effort, but never silent
                 log.warning("event_lost", extra={"error": repr(error)})
 
@@ -270,13 +270,13 @@ class Performer:
 
     async def _dispatch(self, action: Dispatch) -> None:
         job = self._known(action.uid)
-        if not lifecycle.concerns(job, pod=action.pod, attempt=action.attempt):
+        if not lifecycle.is_current_attempt(job, pod=action.pod, attempt=action.attempt):
             # else it was written by us, and only the answer was lost
             job = self._known(action.uid, action.version)
             pod, attempt = action.pod, action.attempt
             self._pins.begin(action.uid, attempt)
             await self.write(
-                admission.begin(job, self._board, pod=pod, attempt=attempt, wall=time.time())
+                admission.begin(job, self._state, pod=pod, attempt=attempt, wall=time.time())
             )
         await self._hand_over(action.uid, action.pod, action.attempt)
 
@@ -286,7 +286,7 @@ class Performer:
     async def _hand_over(self, uid: str, pod: str, attempt: int) -> None:
         """Order by request and reply. Not accepted: make sure it does not run, and queue it again."""
         job = self._known(uid)
-        if not lifecycle.concerns(job, pod=pod, attempt=attempt):
+        if not lifecycle.is_current_attempt(job, pod=pod, attempt=attempt):
             return
         self._leader.require()
         order = OrderMessage(
@@ -297,8 +297,8 @@ class Performer:
             media=job.spec.media,
             engines=job.spec.engines,
             limits=job.spec.limits,
-            avoid=self._board.breakers.avoid(site(job), time.monotonic(), uid),
-            attempt_seconds=lifecycle.attempt_seconds(job, self._board),
+            avoid=self._state.breakers.avoid(site(job), time.monotonic(), uid),
+            attempt_seconds=lifecycle.attempt_seconds(job, self._state),
         )
         subject = subjects.orders(self._pods.install, pod)
         try:
@@ -308,17 +308,17 @@ class Performer:
             reply = None
         reach(CrashPoint.AFTER_ORDER)
         if reply is not None:
-            self._board.ordered(pod, free=reply.free, sequence=reply.sequence)
+            self._state.ordered(pod, free=reply.free, sequence=reply.sequence)
             if reply.accepted:
-                known = self._board.pods.get(pod)
+                known = self._state.pods.get(pod)
                 if known is not None:
                     known.accept(uid, attempt)
                 return
-        self._board.declined(pod, answered=reply is not None)
+        self._state.declined(pod, answered=reply is not None)
         log.warning("order_not_taken", extra={"job": uid, "pod": pod, "answered": bool(reply)})
         await self._cancel(Cancel(pod=pod, uid=uid, attempt=attempt))
-        now = self._board.jobs.get(uid)
-        if now is not None and lifecycle.concerns(now, pod=pod, attempt=attempt):
+        now = self._state.jobs.get(uid)
+        if now is not None and lifecycle.is_current_attempt(now, pod=pod, attempt=attempt):
             await self.write(lifecycle.requeue(now, time.time()))
 
     async def _copy(self, action: Copy) -> None:
@@ -326,8 +326,8 @@ class Performer:
         job = self._known(action.uid, action.version)
         source = await self._source(action)
         if source is None:
-            if action.source in self._board.finished:
-                self._board.twins.disbelieve(action.source)
+            if action.source in self._state.finished:
+                self._state.duplicates.disbelieve(action.source)
             return
         objects = source.status.objects
         hashes = [each.sha256 for each in objects]
@@ -337,19 +337,19 @@ class Performer:
             for each in objects:
                 if not await self._store.has(each.sha256, each.bytes):
                     log.warning("object_missing", extra={"job": source.uid, "sha256": each.sha256})
-                    if source.uid in self._board.finished:
-                        self._board.twins.disbelieve(source.uid)
+                    if source.uid in self._state.finished:
+                        self._state.duplicates.disbelieve(source.uid)
                     return
             self._leader.require()
-            await self.write(sharing.reuse(job, source, time.time()))
+            await self.write(reuse.reuse(job, source, time.time()))
 
     async def _source(self, action: Copy) -> MediaJob | None:
-        """The twin with all that it stored; None where it is gone. A finished job does not change in this."""
+        """The duplicate with all that it stored; None where it is gone. A finished job does not change in this."""
         known = self._sources.get(action.source)
         if known is not None:
-            return known if action.source in self._board.finished else None
+            return known if action.source in self._state.finished else None
         try:
-            found = await self._cluster.get_job(action.name)
+            found = await self._client.get_job(action.name)
         except (Missing, ValidationError):
             return None
         if found.uid != action.source or found.status.phase is not Phase.SUCCEEDED:
@@ -362,13 +362,13 @@ class Performer:
     async def _delete_job(self, action: DeleteJob) -> None:
         reach(CrashPoint.BEFORE_EXPIRY)
         try:
-            gone = await self._cluster.delete_job(action.name, action.uid, action.version)
+            gone = await self._client.delete_job(action.name, action.uid, action.version)
         except Conflict:
             return  # somebody noted something on it: the watch tells, and it is offered again
         reach(CrashPoint.AFTER_EXPIRY)
         if not gone:
             return  # somebody's finalizer holds it: it still names its objects
-        self._board.job_sights.lose(action.uid, FOREVER)
+        self._state.job_sights.lose(action.uid, FOREVER)
         log.info("job_expired", extra={"job": action.uid, "name_": action.name})
 
     async def _cancel(self, action: Cancel) -> None:
@@ -385,103 +385,103 @@ class Performer:
     async def _see_pool_again(self, name: str) -> None:
         """Somebody changed the pool: read it, and let the next round decide. Raises Failed."""
         try:
-            self._board.see_pool(await self._cluster.get_pool(name))
+            self._state.see_pool(await self._client.get_pool(name))
         except Missing:
-            pool = self._board.pools.get(name)
+            pool = self._state.pools.get(name)
             if pool is not None:
-                self._board.see_pool(pool, gone=True)
+                self._state.see_pool(pool, gone=True)
         except (ApiAway, Refused, ValidationError) as error:
             raise Failed(str(error)) from error
 
     async def _look_again(self, action: Action) -> bool:
         """Somebody changed the job: read it, and let the next round decide. False while nobody answers."""
         uid = getattr(action, "uid", None)
-        job = self._board.jobs.get(uid) if uid else None
+        job = self._state.jobs.get(uid) if uid else None
         if job is None:
             return True
         try:
-            fresh = await self._cluster.get_job(job.name)
+            fresh = await self._client.get_job(job.name)
         except Missing:
-            self._board.see_job(job, gone=True)
+            self._state.see_job(job, gone=True)
         except (ApiAway, Refused):
             return False
         except ValidationError as error:
-            self._board.set_aside(job.uid, str(error))
+            self._state.set_aside(job.uid, str(error))
         else:
             if fresh.uid != job.uid:  # deleted, and made anew under the same name
-                self._board.see_job(job, gone=True)
-            self._board.see_job(fresh)
+                self._state.see_job(job, gone=True)
+            self._state.see_job(fresh)
         return True
 
     def _begun(self, action: Dispatch) -> bool:
         """Whether the write-ahead was done, so that the order has to follow."""
-        job = self._board.jobs.get(action.uid)
-        return lifecycle.concerns(job, pod=action.pod, attempt=action.attempt)
+        job = self._state.jobs.get(action.uid)
+        return lifecycle.is_current_attempt(job, pod=action.pod, attempt=action.attempt)
 
     def _forget(self, action: Action) -> None:
         """The object is gone, though no watch has said so yet."""
         match action:
             case WriteStatus(uid=uid) | Dispatch(uid=uid) | Order(uid=uid) | Copy(uid=uid):
-                job = self._board.jobs.get(uid)
+                job = self._state.jobs.get(uid)
                 if job is not None:
-                    self._board.see_job(job, gone=True)
+                    self._state.see_job(job, gone=True)
             case DeleteJob(uid=uid, version=version) | SetAside(uid=uid, version=version):
-                self._board.job_sights.lose(uid, version)
+                self._state.job_sights.lose(uid, version)
             case DeletePod():
-                pod = self._board.pods.get(action.pod)
+                pod = self._state.pods.get(action.pod)
                 if pod is not None:
-                    self._board.see_pod(pod, gone=True)
+                    self._state.see_pod(pod, gone=True)
             case ScalePool(pool=name) | WritePool(pool=name):
-                pool = self._board.pools.get(name)
+                pool = self._state.pools.get(name)
                 if pool is not None:
-                    self._board.see_pool(pool, gone=True)
+                    self._state.see_pool(pool, gone=True)
             case _:
                 pass
 
     # pods and pools ---------------------------------------------------------------------------
 
     async def _create_pod(self, action: CreatePod) -> None:
-        pool = self._board.pools.get(action.pool)
+        pool = self._state.pools.get(action.pool)
         if pool is None:
             return
         name = f"{pool.name[:40]}-{''.join(secrets.choice(_ALPHABET) for _ in range(8))}"
         manifest = make(pool, name=name, settings=self._pods, image=action.image)
         reach(CrashPoint.BEFORE_POD)
-        created = await self._cluster.create_pod(manifest)
+        created = await self._client.create_pod(manifest)
         reach(CrashPoint.AFTER_POD)
-        self._board.see_pod(created)
+        self._state.see_pod(created)
         log.info("pod_created", extra={"pod": name, "pool": pool.name})
 
     async def _drain_pod(self, action: DrainPod) -> None:
-        pod = self._board.pods.get(action.pod)
+        pod = self._state.pods.get(action.pod)
         if pod is not None:
             pod.told_at = time.monotonic()  # it may have been decided long ago
         await self._control(action.pod, Control(action=ControlAction.DRAIN))
 
     async def _delete_pod(self, action: DeletePod) -> None:
-        pod = self._board.pods.get(action.pod)
+        pod = self._state.pods.get(action.pod)
         if pod is not None and pod.heard_at is not None and not action.heard:
             return  # it speaks by now, and may have work: the next look decides
         if pod is not None:
             pod.told_at = time.monotonic()  # it is given nothing more
-        await self._cluster.delete_pod(action.pod, grace=None if action.heard else UNHEARD_GRACE)
-        pod = self._board.pods.get(action.pod)
+        await self._client.delete_pod(action.pod, grace=None if action.heard else UNHEARD_GRACE)
+        pod = self._state.pods.get(action.pod)
         if pod is not None:
             pod.leaving = True
         log.info("pod_deleted", extra={"pod": action.pod})
 
     async def _scale_pool(self, action: ScalePool) -> None:
-        pool = self._board.pools.get(action.pool)
+        pool = self._state.pools.get(action.pool)
         if pool is not None:
-            self._board.see_pool(await self._cluster.scale_pool(pool, action.replicas))
+            self._state.see_pool(await self._client.scale_pool(pool, action.replicas))
             log.info("pool_scaled", extra={"pool": pool.name, "replicas": action.replicas})
 
     async def _write_pool(self, action: WritePool) -> None:
-        pool = self._board.pools.get(action.pool)
+        pool = self._state.pools.get(action.pool)
         if pool is None:
             return
         status: WorkerPoolStatus = action.status
-        self._board.see_pool(await self._cluster.write_pool(pool, status.wire()))
+        self._state.see_pool(await self._client.write_pool(pool, status.wire()))
         known = {c.type: (c.status, c.reason) for c in pool.status.conditions or ()}
         for condition in status.conditions or ():
             bad = condition.status is ConditionStatus.FALSE
@@ -497,7 +497,7 @@ class Performer:
             message="This version of the operator cannot read this object and leaves it alone.",
             last_transition_time=action.time,
         )
-        await self._cluster.write_conditions(
+        await self._client.write_conditions(
             action.kind,
             action.name,
             action.uid,

@@ -1,4 +1,4 @@
-"""What the API server says of the kinds that there may be many of, mirrored on the board: MediaJobs,
+"""What the API server says of the kinds that there may be many of, kept in the cluster state: MediaJobs,
 MediaQueues and worker pods. WorkerPools and the Lease are kopf's (`handlers`).
 """
 
@@ -16,10 +16,10 @@ from trawler_common.replica import Replica
 from trawler_crds.keys import LABEL_POOL
 from trawler_crds.media_job import MOST_CONDITIONS, TERMINAL, MediaJob
 from trawler_crds.media_queue import MediaQueue
-from trawler_operator.kube.cluster import Cluster, pod_from
-from trawler_operator.state.board import Board, NotUnderstood, Unreadable
+from trawler_operator.formatting import MARKED_BY, NOT_UNDERSTOOD
+from trawler_operator.kube.client import ClusterClient, pod_from
+from trawler_operator.state.cluster_state import ClusterState, NotUnderstood, Unreadable
 from trawler_operator.state.finished import LONGEST_LIFE, first_believed
-from trawler_operator.wording import MARKED_BY, NOT_UNDERSTOOD
 
 log = logs.get("mirrors")
 
@@ -27,12 +27,12 @@ log = logs.get("mirrors")
 class JobSink:
     """MediaJobs, by uid."""
 
-    def __init__(self, board: Board) -> None:
-        self._board = board
+    def __init__(self, state: ClusterState) -> None:
+        self._state = state
 
     @property
     def replica(self) -> Replica[Any]:
-        return self._board.job_sights
+        return self._state.job_sights
 
     def key(self, manifest: Mapping[str, Any]) -> str:
         return str(manifest["metadata"]["uid"])
@@ -40,8 +40,8 @@ class JobSink:
     def take(self, manifest: Mapping[str, Any], *, as_of: int) -> None:
         """A job as its model; one that no model can hold is kept by name, to be ended."""
         job = understood(MediaJob, manifest) or _unreadable(manifest)
-        self._board.see_job(job, as_of=as_of)
-        aside = self._board.unreadable.get(job.uid)
+        self._state.see_job(job, as_of=as_of)
+        aside = self._state.unreadable.get(job.uid)
         if aside is not None and aside.understood:
             log.error(
                 "job_not_taken", extra={"job": job.uid, "name_": job.name, "error": aside.why}
@@ -81,12 +81,12 @@ def _part(manifest: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 class QueueSink:
     """MediaQueues, by name. One that is not understood counts as not declared."""
 
-    def __init__(self, board: Board) -> None:
-        self._board = board
+    def __init__(self, state: ClusterState) -> None:
+        self._state = state
 
     @property
     def replica(self) -> Replica[Any]:
-        return self._board.queue_sights
+        return self._state.queue_sights
 
     def key(self, manifest: Mapping[str, Any]) -> str:
         return str(manifest["metadata"]["name"])
@@ -94,26 +94,26 @@ class QueueSink:
     def take(self, manifest: Mapping[str, Any], *, as_of: int) -> None:
         queue = understood(MediaQueue, manifest)
         if queue is None:
-            self._board.see_queue(not_understood("MediaQueue", manifest), as_of=as_of)
+            self._state.see_queue(not_understood("MediaQueue", manifest), as_of=as_of)
         else:
-            self._board.see_queue(queue, as_of=as_of)
+            self._state.see_queue(queue, as_of=as_of)
 
 
 class PodSink:
     """Worker pods, by name: none is ever used again."""
 
-    def __init__(self, board: Board) -> None:
-        self._board = board
+    def __init__(self, state: ClusterState) -> None:
+        self._state = state
 
     @property
     def replica(self) -> Replica[Any]:
-        return self._board.pod_sights
+        return self._state.pod_sights
 
     def key(self, manifest: Mapping[str, Any]) -> str:
         return str(manifest["metadata"]["name"])
 
     def take(self, manifest: Mapping[str, Any], *, as_of: int) -> None:
-        self._board.see_pod(pod_from(manifest), as_of=as_of)
+        self._state.see_pod(pod_from(manifest), as_of=as_of)
 
 
 def not_understood(kind: str, manifest: Mapping[str, Any]) -> NotUnderstood:
@@ -136,38 +136,40 @@ def _version(manifest: Mapping[str, Any]) -> int:
     return int(manifest["metadata"]["resourceVersion"])
 
 
-class Mirrors:
+class Informers:
     """All of them: begun before an election, so that whoever stands by takes over warm."""
 
-    def __init__(self, cluster: Cluster, board: Board, *, resync: float = RESYNC) -> None:
-        self._cluster = cluster
-        self._board = board
+    def __init__(
+        self, client: ClusterClient, state: ClusterState, *, resync: float = RESYNC
+    ) -> None:
+        self._client = client
+        self._state = state
         self._resync = resync
-        self.jobs = Reflector(cluster, cluster.jobs_path, JobSink(board), resync=resync)
-        self.queues = Reflector(cluster, cluster.queues_path, QueueSink(board), resync=resync)
+        self.jobs = Reflector(client, client.jobs_path, JobSink(state), resync=resync)
+        self.queues = Reflector(client, client.queues_path, QueueSink(state), resync=resync)
         self.pods = Reflector(
-            cluster, cluster.pods_path, PodSink(board), selector=LABEL_POOL, resync=resync
+            client, client.pods_path, PodSink(state), selector=LABEL_POOL, resync=resync
         )
 
     def all(self) -> dict[str, Reflector]:
-        """By what they mirror."""
+        """By what they inform of."""
         return {"jobs": self.jobs, "queues": self.queues, "pods": self.pods}
 
     async def catch_up(self) -> None:
         """Look at everything as it is now: a new leader must not act upon what a watch had not told yet."""
         await asyncio.gather(self.jobs.list(), self.queues.list(), self.pods.list())
-        for pool in await self._cluster.list_pools():
-            self._board.see_pool(pool)
-        log.info("caught_up", extra={"jobs": len(self._board.jobs), "pods": len(self._board.pods)})
+        for pool in await self._client.list_pools():
+            self._state.see_pool(pool)
+        log.info("caught_up", extra={"jobs": len(self._state.jobs), "pods": len(self._state.pods)})
 
     async def review_pools(self) -> None:
         """Look at each pool now and then: kopf does not tell of one that was deleted between its lists."""
         while True:
             await asyncio.sleep(self._resync)
-            for pool in tuple(self._board.pools.values()):
+            for pool in tuple(self._state.pools.values()):
                 try:
-                    self._board.see_pool(await self._cluster.get_pool(pool.name))
+                    self._state.see_pool(await self._client.get_pool(pool.name))
                 except Missing:
-                    self._board.see_pool(pool, gone=True)
+                    self._state.see_pool(pool, gone=True)
                 except (ApiAway, Refused, ValidationError) as error:
                     log.info("review_waits", extra={"pool": pool.name, "error": str(error)})

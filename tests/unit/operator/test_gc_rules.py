@@ -8,20 +8,20 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from objects import board, job, pool, running
+from objects import job, pool, running, state_of
 from trawler_crds import subjects
 from trawler_crds.media_job import MediaJob
 from trawler_crds.messages import Recorded, Result
-from trawler_operator.bus.results import ResultDesk
+from trawler_operator.bus.results import ResultHandler
 from trawler_operator.control.metrics import Metrics
-from trawler_operator.planning.sweeping import Named, Pins, Sweeper, longest_attempt
-from trawler_operator.state.board import Board
+from trawler_operator.planning.gc_rules import Named, Pins, Sweeper, longest_attempt
+from trawler_operator.state.cluster_state import ClusterState
 
 A, B = "aa" + "0" * 62, "aa" + "1" * 62
 FILE = {"name": "a.mp4", "bytes": 1, "sha256": A, "type": "video/mp4"}
 
 
-def named(state: Board, pins: Pins) -> set[str]:
+def named(state: ClusterState, pins: Pins) -> set[str]:
     found = Named(state, pins)
     return {sha256 for sha256 in (A, B) if sha256 in found}
 
@@ -69,7 +69,7 @@ def test_an_object_that_another_hand_removed_is_forgotten() -> None:
 def test_a_finished_job_names_its_files() -> None:
     """For as long as it is there."""
     done = job("a", status_phase="Succeeded", status_files=[FILE])
-    state = board(done)
+    state = state_of(done)
     assert {A} == named(state, Pins())
     state.see_job(done, gone=True)
     assert set() == named(state, Pins())
@@ -90,14 +90,14 @@ def test_a_grant_pins_its_objects_for_as_long_as_its_attempt_runs(
     pins = Pins()
     pins.grant("a", 1, [A])
     pins.grant("a", 1, [B])
-    assert kept == named(board(now), pins)
+    assert kept == named(state_of(now), pins)
 
 
 def test_while_an_attempt_of_the_leader_before_runs_nothing_may_go() -> None:
     """What it was promised nobody knows: where its end could not be written for longer than an attempt lasts,
     its object went, and then it reported that it was stored.
     """
-    pins, state = Pins(), board(running("a", attempt=2), running("b", attempt=1))
+    pins, state = Pins(), state_of(running("a", attempt=2), running("b", attempt=1))
     pins.begin("a", 1)
     pins.begin("b", 1)
     assert 1 == pins.inherited(state), "the second attempt of a is not ours"
@@ -112,8 +112,8 @@ def test_what_a_job_is_about_to_name_is_pinned_until_it_does() -> None:
     """A reuse looks at the objects first, and writes then."""
     pins = Pins()
     with pins.held([A]), pins.held([A]):
-        assert {A} == named(board(), pins)
-    assert set() == named(board(), pins)
+        assert {A} == named(state_of(), pins)
+    assert set() == named(state_of(), pins)
 
 
 def test_nobody_counts_on_what_is_just_being_deleted() -> None:
@@ -128,7 +128,7 @@ def test_nobody_counts_on_what_is_just_being_deleted() -> None:
 def test_the_longest_attempt_is_that_of_the_slowest_pool() -> None:
     """An hour where no pool is known."""
     pools = [pool("a", maxAttemptSeconds=5), pool("b", maxAttemptSeconds=50)]
-    assert (3600.0, 50.0) == (longest_attempt(board()), longest_attempt(board(*pools)))
+    assert (3600.0, 50.0) == (longest_attempt(state_of()), longest_attempt(state_of(*pools)))
 
 
 def test_grants_of_attempts_that_are_over_are_forgotten() -> None:
@@ -136,13 +136,13 @@ def test_grants_of_attempts_that_are_over_are_forgotten() -> None:
     pins = Pins()
     pins.grant("gone", 1, ["a" * 64])
     pins.grant("u1", 1, ["b" * 64])
-    pins.forget_ended(board(running("u1")))
+    pins.forget_ended(state_of(running("u1")))
     assert [("u1", 1)] == list(pins._granted)
 
 
 async def test_a_result_whose_object_is_just_being_deleted_is_said_again() -> None:
     """It would be called stored, and then it would not be there; meanwhile nobody deletes what it names."""
-    pins, state = Pins(), board(running("u1", worker="p1"))
+    pins, state = Pins(), state_of(running("u1", worker="p1"))
     file = {"name": "a.mp4", "bytes": 1, "sha256": "a" * 64, "type": "video/mp4"}
     result = Result.model_validate({"attempt": 1, "outcome": "Stored", "files": [file]})
     kept: list[set[str]] = []
@@ -154,15 +154,15 @@ async def test_a_result_whose_object_is_just_being_deleted_is_said_again() -> No
     async def alone_with(_: str) -> AsyncIterator[None]:
         yield
 
-    desk = ResultDesk(
-        board=state,
-        cluster=cast("Any", None),
+    desk = ResultHandler(
+        state=state,
+        client=cast("Any", None),
         store=cast("Any", SimpleNamespace(has=AsyncMock(return_value=True))),
         leader=cast("Any", SimpleNamespace(valid=lambda: True)),
-        performer=cast("Any", SimpleNamespace(write=write)),
+        executor=cast("Any", SimpleNamespace(write=write)),
         reconciler=cast("Any", SimpleNamespace(alone_with=alone_with)),
         pins=pins,
-        metrics=Metrics(board()),
+        metrics=Metrics(state_of()),
     )
     subject = subjects.results("i", "p1", "u1")
     with pins.letting_go("a" * 64):

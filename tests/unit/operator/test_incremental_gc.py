@@ -5,8 +5,8 @@ import sys
 
 SCRIPT = """
 import gc, time
-from trawler_operator import memory
-memory.collect_in_pieces()
+from trawler_operator import incremental_gc
+incremental_gc.collect_in_pieces()
 longest = 0.0
 begun = 0.0
 def watch(phase, info):
@@ -40,9 +40,9 @@ def test_what_is_kept_is_looked_at_once_and_cycles_are_still_found() -> None:
 SHORT = """
 import gc
 from collections import deque
-from trawler_operator import memory
+from trawler_operator import incremental_gc
 gc.collect(); gc.freeze()
-memory.collect_in_pieces()
+incremental_gc.collect_in_pieces()
 class Node: pass
 alive, jobs = [], deque(maxlen=5_000)
 for number in range(400_000):

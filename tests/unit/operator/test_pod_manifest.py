@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from objects import pool
-from trawler_operator.planning import pods
+from trawler_operator.planning import pod_manifest
 
-SETTINGS = pods.PodSettings(
+SETTINGS = pod_manifest.PodSettings(
     install="ns",
     image="img:1",
     pull_policy="IfNotPresent",
@@ -22,7 +22,7 @@ SETTINGS = pods.PodSettings(
 
 
 def build(**spec: Any) -> dict[str, Any]:
-    return pods.make(pool(**spec), name="default-abc", settings=SETTINGS)
+    return pod_manifest.make(pool(**spec), name="default-abc", settings=SETTINGS)
 
 
 def test_worker_pods_satisfy_pod_security_restricted() -> None:
@@ -52,27 +52,29 @@ def test_the_fetcher_holds_nothing_worth_stealing() -> None:
 def test_cobalt_runs_beside_the_workers_where_its_links_work() -> None:
     """A sidecar that listens to its own pod alone, without a right, and goes with it; the fetcher knows where."""
     settings = replace(
-        SETTINGS, cobalt=pods.CobaltPod(image="cobalt:11", options={"picker": "First"})
+        SETTINGS, cobalt=pod_manifest.CobaltPod(image="cobalt:11", options={"picker": "First"})
     )
-    spec = pods.make(pool(), name="default-abc", settings=settings)["spec"]
+    spec = pod_manifest.make(pool(), name="default-abc", settings=settings)["spec"]
     (cobalt,) = spec["initContainers"]
     env = {entry["name"]: entry["value"] for entry in cobalt["env"]}
     assert "Always" == cobalt["restartPolicy"]
     assert "127.0.0.1" == env["API_LISTEN_ADDRESS"]
-    assert env["API_URL"].startswith(pods.COBALT_AT)
+    assert env["API_URL"].startswith(pod_manifest.COBALT_AT)
     security = cobalt["securityContext"]
     assert security["readOnlyRootFilesystem"]
     assert not security["allowPrivilegeEscalation"]
     assert ["ALL"] == security["capabilities"]["drop"]
     told = {entry["name"]: entry["value"] for entry in spec["containers"][1]["env"]}
-    assert pods.COBALT_AT == told["TRAWLER_WORKER_COBALT_URL"]
+    assert pod_manifest.COBALT_AT == told["TRAWLER_WORKER_COBALT_URL"]
     assert "First" == told["TRAWLER_WORKER_COBALT_PICKER"]
     assert "initContainers" not in build()["spec"]
 
 
 def test_only_the_key_of_somebody_elses_cobalt_is_ever_mounted() -> None:
-    settings = replace(SETTINGS, cobalt=pods.CobaltPod(url="https://c:9000", key_secret="mine"))
-    spec = pods.make(pool(), name="default-abc", settings=settings)["spec"]
+    settings = replace(
+        SETTINGS, cobalt=pod_manifest.CobaltPod(url="https://c:9000", key_secret="mine")
+    )
+    spec = pod_manifest.make(pool(), name="default-abc", settings=settings)["spec"]
     agent, fetcher = spec["containers"]
     assert "cobalt" in {mount["name"] for mount in fetcher["volumeMounts"]}
     assert "cobalt" not in {mount["name"] for mount in agent["volumeMounts"]}
@@ -129,9 +131,9 @@ def test_the_pod_is_owned_by_its_pool_and_not_restarted() -> None:
 
 def test_the_template_changes_with_the_pod_and_not_with_its_name_or_replicas() -> None:
     """Else every scaling would replace every pod."""
-    same = pods.template(pool(replicas=5), SETTINGS)
-    assert same == pods.template(pool(replicas=1), SETTINGS)
-    assert same != pods.template(pool(slotsPerPod=5), SETTINGS)
+    same = pod_manifest.template(pool(replicas=5), SETTINGS)
+    assert same == pod_manifest.template(pool(replicas=1), SETTINGS)
+    assert same != pod_manifest.template(pool(slotsPerPod=5), SETTINGS)
     key = "trawler.dev/template"
     assert same == build()["metadata"]["annotations"][key]
 
@@ -141,4 +143,4 @@ def test_the_template_changes_with_the_pod_and_not_with_its_name_or_replicas() -
 )
 def test_quantities_become_bytes(text: str, size: int) -> None:
     """As Kubernetes reads them."""
-    assert size == pods.to_bytes(text)
+    assert size == pod_manifest.to_bytes(text)

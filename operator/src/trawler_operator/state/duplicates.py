@@ -1,6 +1,6 @@
 """Jobs that want the very same: one fetches, the others take what it brought. Pure.
 
-Who fetches is not written anywhere: of twins that wait, none goes while another runs. So a leader
+Who fetches is not written anywhere: of duplicates that wait, none goes while another runs. So a leader
 that is cancelled, deleted or suspended needs no successor to be named; the next in turn goes.
 """
 
@@ -51,97 +51,111 @@ def fingerprint(job: MediaJob, scope: str = "") -> str:
     return hashlib.sha256(json.dumps(wish, sort_keys=True).encode()).hexdigest()
 
 
-class Twins:
+class DuplicateIndex:
     """All jobs by what they want."""
 
     def __init__(self) -> None:
-        self._marks: dict[str, str] = {}
+        self._fingerprints: dict[str, str] = {}
         """Uid → fingerprint of each that has not ended."""
         self._active: dict[str, dict[str, MediaJob]] = {}
         self._ended: dict[str, tuple[FinishedJob, ...]] = {}
         """Fingerprint → the newest that ended, the last one last."""
         self._without_bytes: set[str] = set()
 
-    def mark(self, job: MediaJob) -> str:
+    def fingerprint(self, job: MediaJob) -> str:
         """A job's fingerprint, made once."""
-        known = self._marks.get(job.uid)
+        known = self._fingerprints.get(job.uid)
         if known is None:
-            known = self._marks[job.uid] = fingerprint(job)
+            known = self._fingerprints[job.uid] = fingerprint(job)
         return known
 
     def known(self, uid: str) -> str | None:
         """The fingerprint of one that has not ended, if it was ever asked for."""
-        return self._marks.get(uid)
+        return self._fingerprints.get(uid)
 
     def see(self, job: MediaJob) -> None:
         """One that has not ended, as it is now. With `reuse: Never` it leads nobody."""
         if job.spec.reuse is not Reuse.NEVER:
-            self._active.setdefault(self.mark(job), {})[job.uid] = job
+            self._active.setdefault(self.fingerprint(job), {})[job.uid] = job
 
     def leave(self, uid: str) -> None:
         """It has ended, or was deleted before that."""
-        mark = self._marks.pop(uid, None)
-        if mark is not None:
-            jobs = self._active.get(mark, {})
+        fingerprint = self._fingerprints.pop(uid, None)
+        if fingerprint is not None:
+            jobs = self._active.get(fingerprint, {})
             jobs.pop(uid, None)
             if not jobs:
-                self._active.pop(mark, None)
+                self._active.pop(fingerprint, None)
 
     def finish(self, job: FinishedJob) -> None:
         """One that has ended, as it is now."""
-        if job.mark is None:
+        if job.fingerprint is None:
             return
-        others = [twin for twin in self._ended.get(job.mark, ()) if twin.uid != job.uid]
-        newest = sorted([*others, job], key=lambda twin: twin.completed)[-REMEMBERED:]
-        self._ended[job.mark] = tuple(newest)
+        others = [
+            duplicate
+            for duplicate in self._ended.get(job.fingerprint, ())
+            if duplicate.uid != job.uid
+        ]
+        newest = sorted([*others, job], key=lambda duplicate: duplicate.completed)[-REMEMBERED:]
+        self._ended[job.fingerprint] = tuple(newest)
 
     def forget(self, job: FinishedJob) -> None:
         """One that had ended was deleted."""
         self._without_bytes.discard(job.uid)
-        if job.mark is None:
+        if job.fingerprint is None:
             return
-        left = tuple(twin for twin in self._ended.get(job.mark, ()) if twin.uid != job.uid)
+        left = tuple(
+            duplicate
+            for duplicate in self._ended.get(job.fingerprint, ())
+            if duplicate.uid != job.uid
+        )
         if left:
-            self._ended[job.mark] = left
+            self._ended[job.fingerprint] = left
         else:
-            self._ended.pop(job.mark, None)
+            self._ended.pop(job.fingerprint, None)
 
     def disbelieve(self, uid: str) -> None:
         """A finished job's objects are not there any more: it answers nobody."""
         self._without_bytes.add(uid)
 
-    def waiting(self, mark: str) -> list[str]:
+    def waiting(self, fingerprint: str) -> list[str]:
         """Uids of those that wait for the same, and may take what another one brought."""
-        active = self._active.get(mark, {})
+        active = self._active.get(fingerprint, {})
         return [uid for uid, t in active.items() if t.status.phase in {Phase.PENDING, Phase.QUEUED}]
 
     def ahead(self, job: MediaJob, *, handed: Callable[[MediaJob], bool]) -> MediaJob | None:
-        """A twin that runs (or is just `handed` to a pod) or waits already, for a job that is let in
+        """A duplicate that runs (or is just `handed` to a pod) or waits already, for a job that is let in
         only now.
         """
         if job.spec.reuse is Reuse.NEVER:
             return None
-        twins = [t for uid, t in self._active.get(self.mark(job), {}).items() if uid != job.uid]
-        running = (twin for twin in twins if twin.status.phase is Phase.RUNNING or handed(twin))
-        queued = (twin for twin in twins if twin.status.phase is Phase.QUEUED)
+        duplicates = [
+            t for uid, t in self._active.get(self.fingerprint(job), {}).items() if uid != job.uid
+        ]
+        running = (
+            duplicate
+            for duplicate in duplicates
+            if duplicate.status.phase is Phase.RUNNING or handed(duplicate)
+        )
+        queued = (duplicate for duplicate in duplicates if duplicate.status.phase is Phase.QUEUED)
         return next(running, None) or next(queued, None)
 
     def source(self, job: MediaJob, *, since: str) -> FinishedJob | None:
-        """The twin whose files were stored last, at or after a time (RFC 3339, UTC), if it may answer. One that
+        """The duplicate whose files were stored last, at or after a time (RFC 3339, UTC), if it may answer. One that
         was answered itself has files that are older than its end.
         """
         found = [
-            twin
-            for twin in self._finished(job, since)
-            if twin.phase is Phase.SUCCEEDED
-            and twin.stored >= since
-            and twin.hashes
-            and twin.uid not in self._without_bytes
+            duplicate
+            for duplicate in self._finished(job, since)
+            if duplicate.phase is Phase.SUCCEEDED
+            and duplicate.stored >= since
+            and duplicate.hashes
+            and duplicate.uid not in self._without_bytes
         ]
-        return max(found, key=lambda twin: twin.stored, default=None)
+        return max(found, key=lambda duplicate: duplicate.stored, default=None)
 
     def failed(self, job: MediaJob) -> FinishedJob | None:
-        """A twin that failed while this one waited for it, and would have failed for this one too."""
+        """A duplicate that failed while this one waited for it, and would have failed for this one too."""
         since = job.status.queued_time
         if since is None or job.status.follows is None or job.status.attempt > 0:
             return None
@@ -150,15 +164,19 @@ class Twins:
     def _finished(self, job: MediaJob, since: str) -> list[FinishedJob]:
         if job.spec.reuse is Reuse.NEVER:
             return []
-        ended = self._ended.get(self.mark(job), ())
-        return [twin for twin in ended if twin.uid != job.uid and twin.completed >= since]
+        ended = self._ended.get(self.fingerprint(job), ())
+        return [
+            duplicate
+            for duplicate in ended
+            if duplicate.uid != job.uid and duplicate.completed >= since
+        ]
 
 
-def _same_end(twin: FinishedJob, job: MediaJob) -> bool:
+def _same_end(duplicate: FinishedJob, job: MediaJob) -> bool:
     """What the site did to one it would do to the other, who would not have tried more often."""
-    if twin.phase is not Phase.FAILED or twin.reason not in SAME_FOR_ALL:
+    if duplicate.phase is not Phase.FAILED or duplicate.reason not in SAME_FOR_ALL:
         return False
-    if twin.patience is not None and job.spec.max_queue_seconds <= twin.patience:
+    if duplicate.patience is not None and job.spec.max_queue_seconds <= duplicate.patience:
         return True
-    final = FAILURES[twin.reason].retry is Retry.NEVER
-    return final or twin.failures > job.spec.backoff_limit
+    final = FAILURES[duplicate.reason].retry is Retry.NEVER
+    return final or duplicate.failures > job.spec.backoff_limit

@@ -17,7 +17,7 @@ WHOLE: Final = 1.0 - 1e-9
 
 
 @dataclass(kw_only=True)
-class Hand(Generic[Item]):
+class Candidates(Generic[Item]):
     """What one queue could have done now."""
 
     weight: int
@@ -42,17 +42,17 @@ class Hand(Generic[Item]):
 
 
 @dataclass
-class Shares:
+class DeficitRoundRobin:
     """What the queues of one pool have saved up, and which was served last."""
 
     credit: dict[str, float] = field(default_factory=dict)
     last: str = ""
 
-    def copy(self) -> "Shares":
+    def copy(self) -> "DeficitRoundRobin":
         """To look ahead without touching the real thing."""
-        return Shares(dict(self.credit), self.last)
+        return DeficitRoundRobin(dict(self.credit), self.last)
 
-    def deal(self, hands: Mapping[str, Hand[Item]]) -> Iterator[Item]:
+    def deal(self, hands: Mapping[str, Candidates[Item]]) -> Iterator[Item]:
         """One item after another, for as long as the caller asks and a queue has one."""
         ring = sorted(hands)
         self.credit = {name: self.credit.get(name, 0.0) for name in ring}

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from trawler_crds.media_job import Phase
-from trawler_operator.state.board import Board
+from trawler_operator.state.cluster_state import ClusterState
 
 SHARDS: Final = tuple(f"{number:02x}" for number in range(256))
 """The first two digits of a hash: one folder of the store, listed at once."""
@@ -27,11 +27,11 @@ class Pins:
         """An attempt is begun by us."""
         self._ours[uid] = attempt
 
-    def inherited(self, board: Board) -> int:
+    def inherited(self, state: ClusterState) -> int:
         """Attempts that run and that a leader before us began: what they were promised nobody knows. They
         seldom outlive the time of a longest attempt; only where their end cannot be written.
         """
-        running = board.by_phase[Phase.RUNNING].values()
+        running = state.by_phase[Phase.RUNNING].values()
         return sum(self._ours.get(job.uid) != job.status.attempt for job in running)
 
     def grant(self, uid: str, attempt: int, hashes: Collection[str]) -> None:
@@ -62,12 +62,12 @@ class Pins:
         """Whether one of these is just being deleted."""
         return not self._going.isdisjoint(hashes)
 
-    def forget_ended(self, board: Board) -> None:
+    def forget_ended(self, state: ClusterState) -> None:
         """An attempt's grants end with the attempt."""
-        for uid in [uid for uid in self._ours if uid not in board.jobs]:
+        for uid in [uid for uid in self._ours if uid not in state.jobs]:
             del self._ours[uid]
         for uid, attempt in tuple(self._granted):
-            job = board.jobs.get(uid)
+            job = state.jobs.get(uid)
             if (
                 job is None
                 or job.status.phase is not Phase.RUNNING
@@ -75,9 +75,9 @@ class Pins:
             ):
                 del self._granted[uid, attempt]
 
-    def kept(self, board: Board) -> set[str]:
+    def kept(self, state: ClusterState) -> set[str]:
         """All pinned objects."""
-        self.forget_ended(board)
+        self.forget_ended(state)
         return set().union(*self._granted.values(), *self._held)
 
 
@@ -118,17 +118,17 @@ class Sweeper:
 class Named(Container[str]):
     """Every object that a job names or somebody counts on, as it is when somebody asks."""
 
-    def __init__(self, board: Board, pins: Pins) -> None:
-        self._finished = board.finished.named()
-        self._others = pins.kept(board) | {
-            each.sha256 for job in board.jobs.values() for each in job.status.objects
+    def __init__(self, state: ClusterState, pins: Pins) -> None:
+        self._finished = state.finished.named()
+        self._others = pins.kept(state) | {
+            each.sha256 for job in state.jobs.values() for each in job.status.objects
         }
 
     def __contains__(self, sha256: object) -> bool:
         return sha256 in self._others or bytes.fromhex(str(sha256)) in self._finished
 
 
-def longest_attempt(board: Board) -> float:
+def longest_attempt(state: ClusterState) -> float:
     """Seconds that an attempt may take in the slowest pool."""
-    pools = (float(pool.spec.max_attempt_seconds) for pool in board.pools.values())
+    pools = (float(pool.spec.max_attempt_seconds) for pool in state.pools.values())
     return max(pools, default=DEFAULT_LONGEST)

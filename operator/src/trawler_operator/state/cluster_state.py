@@ -16,14 +16,14 @@ from trawler_crds.media_job import TERMINAL, EngineAttempt, MediaJob, Phase, Reu
 from trawler_crds.media_queue import MediaQueue, MediaQueueSpec
 from trawler_crds.messages import Held, Presence, Stage
 from trawler_crds.worker_pool import WorkerPool
+from trawler_operator.formatting import site
 from trawler_operator.state.breakers import FAILURES, Breakers
+from trawler_operator.state.duplicates import DuplicateIndex
 from trawler_operator.state.finished import FinishedJobs, condense, keep_until
-from trawler_operator.state.ledger import Ledger
+from trawler_operator.state.pending import PendingQueues, turn
 from trawler_operator.state.reservations import Reservations
 from trawler_operator.state.resting import FIRST_REST, LONGEST_REST, Resting, not_before, wait
-from trawler_operator.state.twins import Twins
-from trawler_operator.state.waiting import Waiting, turn
-from trawler_operator.wording import site
+from trawler_operator.state.usage import DailyUsage
 
 LEASE_SECONDS: Final = 30.0
 """Without a presence for so long, a pod's jobs are lost."""
@@ -180,7 +180,7 @@ class NotUnderstood:
     """What else its conditions say, as others wrote it."""
 
 
-class Board:
+class ClusterState:
     """Jobs, pods, pools and queues by their newest sights. Older sights of an object change nothing."""
 
     def __init__(
@@ -193,7 +193,7 @@ class Board:
         self._now = now
         self.reuse_seconds = reuse_seconds
         """How old a stored result may be that answers a new job."""
-        self.twins = Twins()
+        self.duplicates = DuplicateIndex()
         self.jobs: dict[str, MediaJob] = {}
         """Uid → job, of those that have not ended."""
         self.finished = FinishedJobs()
@@ -207,8 +207,8 @@ class Board:
         self._by_pool: dict[str, dict[str, Pod]] = {}
         self.pools: dict[str, WorkerPool] = {}
         self.queues: dict[str, MediaQueue] = {}
-        self.waiting = Waiting(self.queues.__contains__)
-        self.ledger = Ledger(self.queues.__contains__)
+        self.pending = PendingQueues(self.queues.__contains__)
+        self.usage = DailyUsage(self.queues.__contains__)
         # uid → when (monotonic) a job was first seen in the phase that it is in
         self.since: dict[str, float] = {}
         self.waited: dict[str, float] = {}
@@ -289,20 +289,24 @@ class Board:
     def _drop_job(self, uid: str) -> None:
         self.unreadable.pop(uid, None)
         self.to_end.pop(uid, None)
-        mark = self.twins.known(uid)
-        waiting = self.twins.waiting(mark) if mark is not None else []
+        fingerprint = self.duplicates.known(uid)
+        waiting = self.duplicates.waiting(fingerprint) if fingerprint is not None else []
         self._leave(uid)
         self.touch(each for each in waiting if each != uid)
         finished = self.finished.drop(uid)
         if finished is not None:
-            self.twins.forget(finished)
+            self.duplicates.forget(finished)
 
     def _place(self, job: MediaJob) -> None:
         if job.status.phase in TERMINAL:
             self._place_finished(job)
             return
         known = self.jobs.get(job.uid)
-        turn(job), self.twins.mark(job), not_before(job)  # before anything changes: these may raise
+        (
+            turn(job),
+            self.duplicates.fingerprint(job),
+            not_before(job),
+        )  # before anything changes: these may raise
         if known is not None:
             self._unindex(known)
         if known is None or known.status.phase is not job.status.phase:
@@ -310,29 +314,29 @@ class Board:
         if job.status.phase is Phase.QUEUED:
             self._queue(job)
         elif self._stays_let_in(job):
-            self.waiting.enter(job, mark=self.shared(job))
+            self.pending.enter(job, fingerprint=self.shared(job))
         else:
-            self.waiting.drop(job.uid)
-        self.ledger.see(job)
-        self.twins.see(job)
+            self.pending.drop(job.uid)
+        self.usage.see(job)
+        self.duplicates.see(job)
         self._index(job)
         self.touch([job.uid])
 
     def _stays_let_in(self, job: MediaJob) -> bool:
         """Whether it was let in already, and what changed is something else: it is not judged again."""
         new = job.status.phase in {Phase.PENDING, Phase.SUSPENDED} and not job.status.queued_time
-        return new and not job.held_back and job.uid in self.waiting.let_in()
+        return new and not job.held_back and job.uid in self.pending.let_in()
 
     def _queue(self, job: MediaJob) -> None:
         until = self.since[job.uid] + wait(job, self.returned.get(job.uid, 0))
-        rests, mark = until > self._now(), self.shared(job)
+        rests, fingerprint = until > self._now(), self.shared(job)
         if rests:
-            self.resting.put(job.uid, until, mark)
-        self.waiting.put(job, mark=mark, aside=rests or job.held_back)
+            self.resting.put(job.uid, until, fingerprint)
+        self.pending.put(job, fingerprint=fingerprint, aside=rests or job.held_back)
 
     def shared(self, job: MediaJob) -> str | None:
         """The fingerprint of what a job fetches for others too; None where it fetches for itself alone."""
-        return self.twins.mark(job) if job.spec.reuse is Reuse.ALWAYS else None
+        return self.duplicates.fingerprint(job) if job.spec.reuse is Reuse.ALWAYS else None
 
     def wake(self, now: float) -> None:
         """Let those stand in line again whose time (monotonic seconds) has come."""
@@ -356,7 +360,7 @@ class Board:
             until = self._refused_until(job) if job is not None else 0.0
             if job is not None and uid not in self.resting and until > self._now():
                 self.resting.put(uid, until, self.shared(job))
-                self.waiting.step_aside(uid)
+                self.pending.step_aside(uid)
 
     def _refused_until(self, job: MediaJob) -> float:
         return self.breakers.closed_until(site(job), self._now(), job.spec.engines)
@@ -383,32 +387,32 @@ class Board:
 
     def withhold(self, uid: str) -> None:
         """Something else is done about a waiting job: nobody looks at it for a slot meanwhile."""
-        self.waiting.step_aside(uid)
+        self.pending.step_aside(uid)
 
     def offer(self, uid: str) -> None:
         """A waiting job may be given a slot, unless it rests or is held back."""
         job = self.jobs.get(uid)
         if job is not None and not job.held_back and uid not in self.resting:
-            self.waiting.come_back(uid)
+            self.pending.come_back(uid)
 
     def _place_finished(self, job: MediaJob) -> None:
         """The first time it is seen so, it leaves everything that goes on."""
         shared = job.spec.reuse is not Reuse.NEVER
         if job.uid not in self.finished:
-            waiting = self.twins.waiting(self.twins.mark(job))
-            mark = self.twins.mark(job) if shared else None
-            condensed = condense(job, mark)
+            waiting = self.duplicates.waiting(self.duplicates.fingerprint(job))
+            fingerprint = self.duplicates.fingerprint(job) if shared else None
+            condensed = condense(job, fingerprint)
             known = self.jobs.get(job.uid)
             if known is not None and known.status.phase is Phase.RUNNING:
                 self._took(job.spec.pool, self._now() - self.since.get(job.uid, self._now()))
-            self.ledger.settle(job)
+            self.usage.settle(job)
             self._leave(job.uid)
             self.touch(uid for uid in waiting if uid != job.uid)
         else:
             before = self.finished.get(job.uid)
-            condensed = condense(job, before.mark if before is not None else None)
+            condensed = condense(job, before.fingerprint if before is not None else None)
         self.finished.put(condensed)
-        self.twins.finish(condensed)
+        self.duplicates.finish(condensed)
 
     def _enter_phase(self, job: MediaJob, known: MediaJob | None) -> None:
         """Clocks begin anew with each phase, but for the time in the queue: it goes on over what brought
@@ -442,9 +446,9 @@ class Board:
             self.lost_with.setdefault(job.status.worker or "", {})[uid] = job
         if phase is Phase.RUNNING:
             self.by_worker.setdefault(job.status.worker or "", {})[uid] = job
-            self._running[self.waiting.queue_of(job)] += 1
+            self._running[self.pending.queue_of(job)] += 1
             if job.spec.reuse is Reuse.ALWAYS:
-                self._fetched[self.twins.mark(job)] += 1
+                self._fetched[self.duplicates.fingerprint(job)] += 1
 
     def _unindex(self, job: MediaJob) -> None:
         uid, phase = job.uid, job.status.phase
@@ -456,9 +460,9 @@ class Board:
         _pop(self.lost_with, job.status.worker or "", uid)
         if phase is Phase.RUNNING:
             _pop(self.by_worker, job.status.worker or "", uid)
-            _less(self._running, self.waiting.queue_of(job))
+            _less(self._running, self.pending.queue_of(job))
             if job.spec.reuse is Reuse.ALWAYS:
-                _less(self._fetched, self.twins.mark(job))
+                _less(self._fetched, self.duplicates.fingerprint(job))
 
     def _leave(self, uid: str) -> None:
         """It ended, is gone, or could not be placed: nothing that goes on knows of it any more."""
@@ -468,9 +472,9 @@ class Board:
         self.resting.drop(uid)
         for table in (self.since, self.waited, self.returned, self.dirty):
             table.pop(uid, None)
-        self.waiting.drop(uid)
-        self.ledger.leave(uid)
-        self.twins.leave(uid)
+        self.pending.drop(uid)
+        self.usage.leave(uid)
+        self.duplicates.leave(uid)
 
     def _took(self, pool: str, seconds: float) -> None:
         mean = self.seconds_per_job.get(pool, seconds)
@@ -508,13 +512,13 @@ class Board:
         mine = self._by_queue.get(name, {})
         running = [job for job in mine.values() if job.status.phase is Phase.RUNNING]
         for job in running:
-            _less(self._running, self.waiting.queue_of(job))
+            _less(self._running, self.pending.queue_of(job))
         change()
         for job in running:
-            self._running[self.waiting.queue_of(job)] += 1
-        self.ledger.move(name, declared=declared)
+            self._running[self.pending.queue_of(job)] += 1
+        self.usage.move(name, declared=declared)
         for job in mine.values():
-            self.waiting.move(job)
+            self.pending.move(job)
 
     def see_pod(self, pod: Pod, *, gone: bool = False, as_of: int | None = None) -> None:
         """One pod as the API server knows it; what the pod said itself stays."""
@@ -607,7 +611,7 @@ class Board:
         for uid, _ in self.reserved:
             job = self.jobs.get(uid)
             if job is not None and job.status.phase in WAITS:
-                yield self.waiting.queue_of(job)
+                yield self.pending.queue_of(job)
 
     def fetched(self) -> AbstractSet[str]:
         """Fingerprints of what runs and is shared."""

@@ -9,11 +9,11 @@ from trawler_common import logs
 from trawler_common.kube import ApiAway, Conflict, Gone, Missing, Refused
 from trawler_crds.keys import LABEL_CANARY
 from trawler_crds.worker_pool import WorkerPool
-from trawler_operator.kube.cluster import Cluster
+from trawler_operator.kube.client import ClusterClient
 from trawler_operator.kube.leader import Leader
 from trawler_operator.planning import canary
 from trawler_operator.planning.canary import State, Trial, Verdict
-from trawler_operator.state.board import Board
+from trawler_operator.state.cluster_state import ClusterState
 
 log = logs.get("canaries")
 
@@ -22,17 +22,19 @@ EVERY: Final = 2.0
 REMEMBERED: Final = 1000
 
 
-class Canaries:
+class CanaryRunner:
     """Those of all pools."""
 
-    def __init__(self, *, board: Board, cluster: Cluster, leader: Leader, release: str) -> None:
-        self._board = board
-        self._cluster = cluster
+    def __init__(
+        self, *, state: ClusterState, client: ClusterClient, leader: Leader, release: str
+    ) -> None:
+        self._state = state
+        self._client = client
         self._leader = leader
         self._release = release
         self._verdicts: dict[str, Verdict] = {}
         self._uids: dict[str, str] = {}
-        """Names of jobs → their uids, by which the board knows them."""
+        """Names of jobs → their uids, by which the cluster state knows them."""
 
     def verdict(self, pool: WorkerPool) -> Verdict | None:
         """What is known of the image that a pool is to have; None where none is tried."""
@@ -45,9 +47,9 @@ class Canaries:
             await asyncio.sleep(EVERY)
             if not self._leader.valid():
                 continue
-            for gone in self._verdicts.keys() - self._board.pools.keys():
+            for gone in self._verdicts.keys() - self._state.pools.keys():
                 del self._verdicts[gone]
-            for pool in list(self._board.pools.values()):
+            for pool in list(self._state.pools.values()):
                 try:
                     await self._look(pool)
                 except (ApiAway, Refused, Missing, Gone, Conflict, ValidationError) as error:
@@ -73,29 +75,29 @@ class Canaries:
             for manifest, trial in zip(manifests, trials, strict=True):
                 if trial is None:
                     self._leader.require()
-                    await self._cluster.create_job(manifest)
+                    await self._client.create_job(manifest)
         else:
             await self._clear(pool)
         self._note(pool, found)
 
     async def _ensure_pool(self, pool: WorkerPool, image: str) -> None:
-        there = self._board.pools.get(canary.pool_name(pool))
+        there = self._state.pools.get(canary.pool_name(pool))
         if there is None or there.spec.image != image:
             self._leader.require()
-            await self._cluster.apply_pool(canary.pool_manifest(pool, image))
+            await self._client.apply_pool(canary.pool_manifest(pool, image))
 
     async def _trial(self, manifest: dict[str, Any]) -> Trial | None:
         """As we see it; asked for only where it is not known yet, or gone."""
         name, link = str(manifest["metadata"]["name"]), str(manifest["spec"]["url"])
         uid = self._uids.get(name, "")
-        job = self._board.jobs.get(uid)
+        job = self._state.jobs.get(uid)
         if job is not None:
             return Trial(link, job.status.phase)
-        ended = self._board.finished.get(uid)
+        ended = self._state.finished.get(uid)
         if ended is not None:
             return Trial(link, ended.phase, ended.reason, ended.message)
         try:
-            found = await self._cluster.get_job(name)
+            found = await self._client.get_job(name)
         except Missing:
             self._uids.pop(name, None)
             return None
@@ -113,14 +115,14 @@ class Canaries:
             log.info("canary", extra={"pool": pool.name, **said})
 
     def _is_ours(self, pool: WorkerPool) -> bool:
-        there = self._board.pools.get(canary.pool_name(pool))
+        there = self._state.pools.get(canary.pool_name(pool))
         return there is None or there.metadata.labels.get(LABEL_CANARY) == pool.name
 
     async def _clear(self, pool: WorkerPool) -> None:
         """The pod with the new image is needed no more."""
-        there = self._board.pools.get(canary.pool_name(pool))
+        there = self._state.pools.get(canary.pool_name(pool))
         if there is None or there.metadata.labels.get(LABEL_CANARY) != pool.name:
             return
         if there.metadata.deletion_timestamp is None:
             self._leader.require()
-            await self._cluster.delete_pool(there.name)
+            await self._client.delete_pool(there.name)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from trawler_crds.media_job import ACCEPTED, STORED, MediaJob
-from trawler_operator.state.waiting import DEFAULT
+from trawler_operator.state.pending import DEFAULT
 
 REUSED: Final = "Reused"
 """Reason of the condition Stored of a job that was answered with what another one stored."""
@@ -74,7 +74,7 @@ class _Sums:
             self._undeclared.pop(old, None)
 
 
-class Ledger:
+class DailyUsage:
     """Sums by day and queue. `declared` tells whether there is a MediaQueue of a name."""
 
     def __init__(self, declared: Callable[[str], bool] = lambda _: False) -> None:

@@ -1,5 +1,5 @@
 """Everything that is due for jobs now, in the order in which it is to be begun. Pure, but for what
-the board keeps of decisions under way: who is let in, which slots are promised.
+the cluster state keeps of decisions under way: who is let in, which slots are promised.
 """
 
 import heapq
@@ -12,12 +12,12 @@ from typing import Final
 from trawler_common.pauses import grown
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import MediaJob, Phase
-from trawler_operator.planning import admission, lifecycle, sharing
+from trawler_operator.formatting import stamp
+from trawler_operator.planning import admission, lifecycle, reuse
 from trawler_operator.planning.actions import Action, DeleteJob, Dispatch, Order, SetAside
 from trawler_operator.planning.scheduling import Scheduler
-from trawler_operator.state.board import Board, Clock, Unreadable
+from trawler_operator.state.cluster_state import Clock, ClusterState, Unreadable
 from trawler_operator.state.finished import FinishedJob
-from trawler_operator.wording import stamp
 
 AT_ONCE: Final = 32
 """Effects under way together."""
@@ -81,7 +81,7 @@ class Repeats:
             del self._said[what]
 
 
-class Decider:
+class Planner:
     """Decides for all jobs. Each decision comes with a key: one at a time may be under way of each."""
 
     def __init__(self, scheduler: Scheduler) -> None:
@@ -96,7 +96,7 @@ class Decider:
 
     def due(
         self,
-        board: Board,
+        state: ClusterState,
         clock: Clock,
         busy: AbstractSet[str],
         spent: Callable[[], bool] = _never,
@@ -108,16 +108,16 @@ class Decider:
         """
         if clock.now - self._looked_at >= LOOK_EVERY:
             self._looked_at = clock.now
-            self._look_at_clocks(board, clock, busy)
-        yield from self._changed(board, clock, busy, spent)
+            self._look_at_clocks(state, clock, busy)
+        yield from self._changed(state, clock, busy, spent)
         # who was not looked at yet may have an answer already
-        for dispatch in self._scheduler.assign(board, clock, skip={*busy, *board.dirty}):
-            _promise(dispatch, board)
+        for dispatch in self._scheduler.assign(state, clock, skip={*busy, *state.dirty}):
+            _promise(dispatch, state)
             yield dispatch.uid, dispatch
-        yield from self._strays(board, clock, busy)
-        yield from _admissions(board, clock, busy, quiet or (lambda: len(busy) < QUIET))
+        yield from self._strays(state, clock, busy)
+        yield from _admissions(state, clock, busy, quiet or (lambda: len(busy) < QUIET))
         expired: list[FinishedJob | Unreadable] = [
-            *board.finished.due(clock.wall, most=EXPIRED_AT_ONCE),
+            *state.finished.due(clock.wall, most=EXPIRED_AT_ONCE),
             *self._expired,
         ]
         self._expired = []
@@ -126,50 +126,50 @@ class Decider:
                 yield job.uid, DeleteJob(uid=job.uid, name=job.name, version=job.version)
 
     def _changed(
-        self, board: Board, clock: Clock, busy: AbstractSet[str], spent: Callable[[], bool]
+        self, state: ClusterState, clock: Clock, busy: AbstractSet[str], spent: Callable[[], bool]
     ) -> Iterator[tuple[str, Action]]:
-        while board.dirty and not spent():
-            uid = next(iter(board.dirty))
-            del board.dirty[uid]
+        while state.dirty and not spent():
+            uid = next(iter(state.dirty))
+            del state.dirty[uid]
             if uid in busy:
                 continue  # it is touched again when that is done
             try:
-                action = self._step(uid, board, clock)
+                action = self._step(uid, state, clock)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is about this job alone
-                board.set_aside(uid, repr(error))
+                state.set_aside(uid, repr(error))
                 continue
             if action is None:
-                board.offer(uid)
+                state.offer(uid)
             else:
-                board.withhold(uid)
-                _promise(action, board)
+                state.withhold(uid)
+                _promise(action, state)
                 yield uid, action
-        idle = (job for job in board.to_end.values() if job.uid not in busy)
+        idle = (job for job in state.to_end.values() if job.uid not in busy)
         for job in tuple(islice(idle, LOOKED_AT)):
             yield job.uid, _end_unreadable(job, clock)
 
-    def _step(self, uid: str, board: Board, clock: Clock) -> Action | None:
-        job = board.jobs.get(uid)
+    def _step(self, uid: str, state: ClusterState, clock: Clock) -> Action | None:
+        job = state.jobs.get(uid)
         if job is None:
             return None
-        late = job.status.phase is Phase.QUEUED and lifecycle.overdue(job, board, clock)
-        shared = None if late else sharing.answer(job, board, clock)
+        late = job.status.phase is Phase.QUEUED and lifecycle.overdue(job, state, clock)
+        shared = None if late else reuse.answer(job, state, clock)
         if shared is not None:
             return shared
         if job.status.phase is Phase.QUEUED:
-            self._remember_deadline(job, board)
+            self._remember_deadline(job, state)
         if not lifecycle.is_new(job):
-            action = lifecycle.next_step(job, board, clock)
-            return self._ordered_again(action, job, board, clock)
-        if uid in board.waiting.let_in():
+            action = lifecycle.next_step(job, state, clock)
+            return self._ordered_again(action, job, state, clock)
+        if uid in state.pending.let_in():
             return None
-        refused = admission.refuse(job, board, clock)
+        refused = admission.refuse(job, state, clock)
         if refused is None:
-            board.waiting.enter(job, mark=board.shared(job))
+            state.pending.enter(job, fingerprint=state.shared(job))
         return refused
 
     def _ordered_again(
-        self, action: Action | None, job: MediaJob, board: Board, clock: Clock
+        self, action: Action | None, job: MediaJob, state: ClusterState, clock: Clock
     ) -> Action | None:
         """An order that a pod accepts and then does not show is repeated with growing pauses; after some
         of them the attempt counts as lost.
@@ -180,46 +180,46 @@ class Decider:
         if not self._orders.may(key, clock.now):
             return None
         if self._orders.times(key) > MOST_ORDERS:
-            return lifecycle.lost(job, board, clock)
+            return lifecycle.lost(job, state, clock)
         return action
 
-    def _remember_deadline(self, job: MediaJob, board: Board) -> None:
-        at = lifecycle.queue_deadline(job, board)
+    def _remember_deadline(self, job: MediaJob, state: ClusterState) -> None:
+        at = lifecycle.queue_deadline(job, state)
         if self._deadline_of.get(job.uid) != at:
             self._deadline_of[job.uid] = at
             heapq.heappush(self._deadlines, (at, job.uid))
 
-    def _look_at_clocks(self, board: Board, clock: Clock, busy: AbstractSet[str]) -> None:
+    def _look_at_clocks(self, state: ClusterState, clock: Clock, busy: AbstractSet[str]) -> None:
         """What may be due without anything having changed."""
         for phase in (Phase.RUNNING, Phase.SUSPENDED):
-            board.touch(board.by_phase[phase])
-        let_in = board.waiting.let_in()
-        board.touch(uid for uid in board.by_phase[Phase.PENDING] if uid not in let_in)
+            state.touch(state.by_phase[phase])
+        let_in = state.pending.let_in()
+        state.touch(uid for uid in state.by_phase[Phase.PENDING] if uid not in let_in)
         while self._deadlines and self._deadlines[0][0] < clock.now:
             at, uid = heapq.heappop(self._deadlines)
             if self._deadline_of.get(uid) != at:
                 continue
             del self._deadline_of[uid]
-            if uid in board.by_phase[Phase.QUEUED]:
-                board.touch([uid])
-        self._forget_deadlines(board)
-        old = (job for job in board.unreadable.values() if job.keep_until <= clock.wall)
+            if uid in state.by_phase[Phase.QUEUED]:
+                state.touch([uid])
+        self._forget_deadlines(state)
+        old = (job for job in state.unreadable.values() if job.keep_until <= clock.wall)
         self._expired = list(islice((job for job in old if job.uid not in busy), EXPIRED_AT_ONCE))
-        running = board.by_phase[Phase.RUNNING]
+        running = state.by_phase[Phase.RUNNING]
         self._orders.keep({(uid, job.status.attempt) for uid, job in running.items()})
 
-    def _forget_deadlines(self, board: Board) -> None:
+    def _forget_deadlines(self, state: ClusterState) -> None:
         """Of jobs that wait no more, once they are the most."""
-        queued = board.by_phase[Phase.QUEUED]
+        queued = state.by_phase[Phase.QUEUED]
         if len(self._deadlines) > 2 * len(queued) + SPARE:
             self._deadline_of = {u: at for u, at in self._deadline_of.items() if u in queued}
             self._deadlines = [(at, uid) for uid, at in self._deadline_of.items()]
             heapq.heapify(self._deadlines)
 
     def _strays(
-        self, board: Board, clock: Clock, busy: AbstractSet[str]
+        self, state: ClusterState, clock: Clock, busy: AbstractSet[str]
     ) -> Iterator[tuple[str, Action]]:
-        strays = lifecycle.strays(board, clock)
+        strays = lifecycle.orphaned_attempts(state, clock)
         self._cancels.keep(set(strays))
         for stray in strays:
             key = f"{stray.pod}/{stray.uid}/{stray.attempt}"
@@ -230,16 +230,16 @@ class Decider:
                 yield key, stray
 
 
-def settled(key: str, board: Board) -> None:
+def settled(key: str, state: ClusterState) -> None:
     """A decision about a job was carried out, or could not be: it is looked at once more."""
-    if key in board.jobs:
-        board.touch([key])
+    if key in state.jobs:
+        state.touch([key])
 
 
-def _promise(action: Action, board: Board) -> None:
+def _promise(action: Action, state: ClusterState) -> None:
     """Who is given a slot has it from now on, though the order begins only later."""
     if isinstance(action, (Dispatch, Order)):
-        board.reserved[action.uid, action.attempt] = action.pod
+        state.reserved[action.uid, action.attempt] = action.pod
 
 
 def _end_unreadable(job: Unreadable, clock: Clock) -> SetAside:
@@ -254,14 +254,14 @@ def _end_unreadable(job: Unreadable, clock: Clock) -> SetAside:
 
 
 def _admissions(
-    board: Board, clock: Clock, busy: AbstractSet[str], quiet: Callable[[], bool]
+    state: ClusterState, clock: Clock, busy: AbstractSet[str], quiet: Callable[[], bool]
 ) -> Iterator[tuple[str, Action]]:
     """Have it written who waits, unless its turn comes soon."""
-    for uid in tuple(islice(board.waiting.let_in(), LOOKED_AT)) if quiet() else ():
-        if clock.now - board.since[uid] < SETTLE:
+    for uid in tuple(islice(state.pending.let_in(), LOOKED_AT)) if quiet() else ():
+        if clock.now - state.since[uid] < SETTLE:
             continue
-        job = board.jobs[uid]
-        if uid not in busy and not board.handing(job):
-            yield uid, admission.admit(job, board, clock.wall)
+        job = state.jobs[uid]
+        if uid not in busy and not state.handing(job):
+            yield uid, admission.admit(job, state, clock.wall)
             if not quiet():
                 return

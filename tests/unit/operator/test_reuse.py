@@ -4,24 +4,24 @@ from typing import Any
 
 import pytest
 
-from objects import NOON, board, clock, job, pod, queue, running
+from objects import NOON, clock, job, pod, queue, running, state_of
 from trawler_crds import addresses
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import MediaJob, Phase
-from trawler_operator import wording
-from trawler_operator.planning import lifecycle, sharing
+from trawler_operator import formatting
+from trawler_operator.planning import lifecycle, reuse
 from trawler_operator.planning.actions import Action, Copy, Dispatch, WriteStatus
 from trawler_operator.planning.admission import admit
 from trawler_operator.planning.scheduling import Scheduler
-from trawler_operator.state.board import Board
-from trawler_operator.state.twins import REMEMBERED, fingerprint
+from trawler_operator.state.cluster_state import ClusterState
+from trawler_operator.state.duplicates import REMEMBERED, fingerprint
 
 SAME = "http://site:8080/video/same.mp4"
 FILE = {"name": "a.mp4", "bytes": 5, "sha256": "0" * 64, "type": "video/mp4"}
 
 
 def at(seconds: float) -> str:
-    return wording.stamp(NOON + seconds)
+    return formatting.stamp(NOON + seconds)
 
 
 def same(uid: str, **more: Any) -> MediaJob:
@@ -39,11 +39,11 @@ def waiting(uid: str, **more: Any) -> MediaJob:
     return same(uid, status_phase="Queued", status_queuedTime=at(-30), **more)
 
 
-def answer(found: MediaJob, state: Board) -> Action | None:
-    return sharing.answer(found, state, clock())
+def answer(found: MediaJob, state: ClusterState) -> Action | None:
+    return reuse.answer(found, state, clock())
 
 
-def assigned(state: Board) -> list[str]:
+def assigned(state: ClusterState) -> list[str]:
     return [
         d.uid for d in Scheduler().assign(state, clock(), skip=set()) if isinstance(d, Dispatch)
     ]
@@ -87,9 +87,9 @@ def test_whose_turn_it_is_changes_no_fingerprint_but_whose_credentials_does() ->
 
 def test_a_stored_result_answers_at_once() -> None:
     """Without an attempt, and with the same files."""
-    state = board(new := same("new"), stored())
+    state = state_of(new := same("new"), stored())
     assert Copy(uid="new", version=new.version, source="done") == answer(new, state)
-    written = sharing.reuse(new, stored(), NOON).changes
+    written = reuse.reuse(new, stored(), NOON).changes
     assert (Phase.SUCCEEDED, "job-done", 1) == (
         written["phase"],
         written["follows"],
@@ -112,48 +112,48 @@ def test_a_stored_result_answers_at_once() -> None:
 )
 def test_what_does_not_fit_answers_nobody(new: MediaJob, old: MediaJob) -> None:
     """Then the job is fetched as if it were the first."""
-    assert answer(new, board(new, old)) is None
+    assert answer(new, state_of(new, old)) is None
 
 
 def test_what_answered_one_is_as_old_for_the_next() -> None:
     """Asked for once an hour, a page that changes was shown as it had been half a day ago."""
-    copied = sharing.reuse(same("first"), stored(when=-3000), NOON).changes
+    copied = reuse.reuse(same("first"), stored(when=-3000), NOON).changes
     status = {f"status_{key}": value for key, value in copied.items()}
     first = same("first", **status)
     assert at(-3000) == first.status.stored_time
-    later = sharing.answer(same("new"), board(first, same("new")), clock(wall=NOON + 500))
+    later = reuse.answer(same("new"), state_of(first, same("new")), clock(wall=NOON + 500))
     assert isinstance(later, Copy)
-    too_late = sharing.answer(same("new"), board(first, same("new")), clock(wall=NOON + 700))
+    too_late = reuse.answer(same("new"), state_of(first, same("new")), clock(wall=NOON + 700))
     assert too_late is None
 
 
 def test_a_result_whose_objects_are_gone_answers_nobody_any_more() -> None:
-    """The performer looked."""
-    state = board(new := same("new"), stored())
-    state.twins.disbelieve("done")
+    """The executor looked."""
+    state = state_of(new := same("new"), stored())
+    state.duplicates.disbelieve("done")
     assert answer(new, state) is None
 
 
 def test_of_twins_only_one_is_fetched_whatever_their_queues() -> None:
     """A hundred at once are one download."""
-    state = board(waiting("a"), waiting("b", queue="q"), waiting("c"), queue("q"), pod(free=9))
+    state = state_of(waiting("a"), waiting("b", queue="q"), waiting("c"), queue("q"), pod(free=9))
     assert 1 == len(assigned(state))
-    beside = board(running("r", url=SAME), waiting("a"), pod(free=9))
+    beside = state_of(running("r", url=SAME), waiting("a"), pod(free=9))
     assert [] == assigned(beside)
-    alone = board(running("r", url=SAME), waiting("a", reuse="Never"), pod(free=9))
+    alone = state_of(running("r", url=SAME), waiting("a", reuse="Never"), pod(free=9))
     assert ["a"] == assigned(alone)
 
 
 def test_a_twin_in_a_paused_queue_holds_up_nobody() -> None:
     """It does not run, so it leads nobody."""
-    state = board(waiting("a", queue="q"), waiting("b"), queue("q", paused=True), pod(free=9))
+    state = state_of(waiting("a", queue="q"), waiting("b"), queue("q", paused=True), pod(free=9))
     assert ["b"] == assigned(state)
 
 
 def test_when_the_leader_is_cancelled_or_deleted_the_next_one_goes() -> None:
     """Nobody has to be named its successor."""
     for gone in (True, False):
-        state = board(running("r", url=SAME), waiting("a"), waiting("b"), pod(free=9))
+        state = state_of(running("r", url=SAME), waiting("a"), waiting("b"), pod(free=9))
         ended = same(
             "r", version=2, status_phase="Cancelled", status_completionTime=at(0), status_attempt=1
         )
@@ -164,7 +164,7 @@ def test_when_the_leader_is_cancelled_or_deleted_the_next_one_goes() -> None:
 
 def test_who_waited_takes_what_the_leader_stored() -> None:
     """And is looked at in the very turn in which the leader ends."""
-    state = board(running("r", url=SAME), waiting("a"))
+    state = state_of(running("r", url=SAME), waiting("a"))
     state.dirty.clear()
     state.see_job(stored("r", when=0, version=2))
     assert ["a"] == list(state.dirty)
@@ -202,7 +202,7 @@ def test_who_waited_fails_with_the_leader_where_the_site_would_do_the_same_to_it
 ) -> None:
     """Not for the leader's own bad luck, and not after fewer tries than its own."""
     follower = waiting("a", status_follows="job-r", backoffLimit=limit)
-    action = answer(follower, board(_failed(reason, failures), follower))
+    action = answer(follower, state_of(_failed(reason, failures), follower))
     if not shared:
         assert action is None
         return
@@ -221,52 +221,52 @@ def test_who_may_wait_longer_than_the_leader_is_not_ended_with_it(
     """The site asked for two seconds; that was too long for the leader alone."""
     leader = _failed("Throttled", 1, maxQueueSeconds=1, backoffLimit=2)
     follower = waiting("a", status_follows="job-r", maxQueueSeconds=60, backoffLimit=limit)
-    assert shared is (answer(follower, board(leader, follower)) is not None)
+    assert shared is (answer(follower, state_of(leader, follower)) is not None)
 
 
 def test_an_end_that_was_shared_once_is_not_handed_on() -> None:
     """It counted no failures of its own, and so looked as if the site had asked for time."""
     ended = _failed("Throttled", 0, backoffLimit=0)
     follower = waiting("a", status_follows="job-r", backoffLimit=2)
-    assert answer(follower, board(ended, follower)) is None
+    assert answer(follower, state_of(ended, follower)) is None
 
 
 def test_who_came_later_tries_for_itself() -> None:
     """The site may have been mended."""
     late = waiting("a", status_follows="job-x").model_copy()
-    state = board(_failed("NothingFound"), late)
+    state = state_of(_failed("NothingFound"), late)
     late_status = late.status.model_copy(update={"queued_time": at(1)})
     assert answer(late.model_copy(update={"status": late_status}), state) is None
 
 
 def test_a_leader_that_waits_after_a_failure_still_leads() -> None:
-    """Else every twin would try the broken site at once."""
+    """Else every duplicate would try the broken site at once."""
     resting = waiting("a", status_failures=1)
-    state = board(resting, waiting("b"), pod(free=9))
+    state = state_of(resting, waiting("b"), pod(free=9))
     assert [] == assigned(state)
 
 
 def test_it_says_whom_it_follows() -> None:
     """For whoever looks; decisions do not rest on it."""
     new = same("new")
-    written = admit(new, board(new, running("r", url=SAME)), NOON).changes
+    written = admit(new, state_of(new, running("r", url=SAME)), NOON).changes
     assert ("job-r", fingerprint(new)) == (written["follows"], written["fingerprint"])
     assert lifecycle.start(new, pod="p1", attempt=1, wall=NOON).changes["follows"] is None
 
 
 def test_an_answer_from_the_store_costs_no_bytes_of_the_day() -> None:
     """Nothing was fetched for it."""
-    written = sharing.reuse(same("new", queue="q"), stored(), NOON).changes
+    written = reuse.reuse(same("new", queue="q"), stored(), NOON).changes
     done = MediaJob.model_validate(
         {**same("new", queue="q").wire(), "status": {**written, "phase": "Succeeded"}}
     )
-    assert 0 == board(done).ledger.used("q", at(0)[:10])
+    assert 0 == state_of(done).usage.used("q", at(0)[:10])
 
 
 def test_only_the_newest_results_are_kept_in_mind() -> None:
     """A link that everybody posts costs no search through all of them."""
-    state = board(*(stored(f"u{n}", when=-100 + n) for n in range(2 * REMEMBERED)))
-    found = state.twins.source(same("new"), since=at(-1000))
+    state = state_of(*(stored(f"u{n}", when=-100 + n) for n in range(2 * REMEMBERED)))
+    found = state.duplicates.source(same("new"), since=at(-1000))
     assert found is not None
     assert f"u{2 * REMEMBERED - 1}" == found.uid
-    assert REMEMBERED == len(state.twins._ended[fingerprint(same("new"))])
+    assert REMEMBERED == len(state.duplicates._ended[fingerprint(same("new"))])

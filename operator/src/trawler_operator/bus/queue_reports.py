@@ -11,12 +11,12 @@ from trawler_common.turns import Turn
 from trawler_crds import subjects
 from trawler_crds.media_job import Condition
 from trawler_crds.media_queue import MediaQueue, MediaQueueStatus
-from trawler_operator.kube.cluster import Cluster
+from trawler_operator.formatting import MARKED_BY, NOT_UNDERSTOOD, stamp
+from trawler_operator.kube.client import ClusterClient
 from trawler_operator.kube.leader import Leader
-from trawler_operator.planning.places import positions
+from trawler_operator.planning.positions import positions
 from trawler_operator.planning.scheduling import Scheduler
-from trawler_operator.state.board import Board, Clock
-from trawler_operator.wording import MARKED_BY, NOT_UNDERSTOOD, stamp
+from trawler_operator.state.cluster_state import Clock, ClusterState
 
 log = logs.get("queues")
 
@@ -30,21 +30,21 @@ LOOKED_AT: Final = 1000
 """Queues whose figures are compared with what their status says in one go."""
 
 
-class QueueDesk:
+class QueueReporter:
     """Publishes and writes; decides nothing."""
 
     def __init__(
         self,
         *,
-        board: Board,
-        cluster: Cluster,
+        state: ClusterState,
+        client: ClusterClient,
         bus: Bus,
         leader: Leader,
         scheduler: Scheduler,
         install: str,
     ) -> None:
-        self._board = board
-        self._cluster = cluster
+        self._state = state
+        self._client = client
         self._bus = bus
         self._leader = leader
         self._scheduler = scheduler
@@ -57,7 +57,7 @@ class QueueDesk:
         while True:
             await asyncio.sleep(TELL_EVERY)
             turn = Turn()
-            for message in positions(self._board, self._clock(), self._scheduler):
+            for message in positions(self._state, self._clock(), self._scheduler):
                 await turn.breathe()
                 if message is not None:
                     await self._bus.publish(
@@ -71,7 +71,7 @@ class QueueDesk:
         while True:
             await asyncio.sleep(TELL_EVERY)
             clock = self._clock()
-            self._board.ledger.turn_over(stamp(clock.wall - 86400)[:10])
+            self._state.usage.turn_over(stamp(clock.wall - 86400)[:10])
             turn = Turn()
             due: list[str] = []
             for queue in self._some():
@@ -81,7 +81,7 @@ class QueueDesk:
             while due:
                 some, due = due[:AT_ONCE], due[AT_ONCE:]
                 await asyncio.gather(*(self._checkpoint(name) for name in some))
-            for gone in self._written.keys() - self._board.queues.keys():
+            for gone in self._written.keys() - self._state.queues.keys():
                 del self._written[gone]
 
     @staticmethod
@@ -90,10 +90,10 @@ class QueueDesk:
 
     def _some(self) -> list[MediaQueue]:
         """All queues where there are few; of many some each time, all of them in turn."""
-        names = list(self._board.queues)
+        names = list(self._state.queues)
         begin = self._next if self._next < len(names) else 0
         self._next = begin + LOOKED_AT
-        return [self._board.queues[name] for name in names[begin : begin + LOOKED_AT]]
+        return [self._state.queues[name] for name in names[begin : begin + LOOKED_AT]]
 
     def _due(self, queue: MediaQueue, clock: Clock) -> bool:
         """Whether its status says something else than there is, and was not written just now."""
@@ -101,19 +101,19 @@ class QueueDesk:
             return False
         has = queue.status
         said = (has.queued, has.running, has.day, has.day_bytes)
-        return counts(queue.name, self._board, clock) != said or _still_marked(queue)
+        return counts(queue.name, self._state, clock) != said or _still_marked(queue)
 
     async def _checkpoint(self, name: str) -> None:
-        queue, clock = self._board.queues.get(name), self._clock()
+        queue, clock = self._state.queues.get(name), self._clock()
         if queue is None:
             return
         self._written[name] = clock.now
         self._leader.require()
-        has = status(counts(name, self._board, clock)).wire()
+        has = status(counts(name, self._state, clock)).wire()
         if _still_marked(queue):
             has["conditions"] = [c.wire() for c in queue.status.conditions or () if not _marks(c)]
         try:
-            self._board.see_queue(await self._cluster.write_queue(queue, has))
+            self._state.see_queue(await self._client.write_queue(queue, has))
         except (ApiAway, Conflict, Missing, Refused) as error:
             log.info("checkpoint_waits", extra={"queue": name, "error": str(error)})
 
@@ -128,27 +128,27 @@ def _still_marked(queue: MediaQueue) -> bool:
     return any(_marks(condition) for condition in queue.status.conditions or ())
 
 
-def restore(board: Board, wall: float) -> None:
+def restore(state: ClusterState, wall: float) -> None:
     """Take up the checkpoints: they know of jobs that were deleted since."""
     today = stamp(wall)[:10]
-    for queue in board.queues.values():
-        known = board.ledger.stored(queue.name, today)
+    for queue in state.queues.values():
+        known = state.usage.stored(queue.name, today)
         if queue.status.day == today and queue.status.day_bytes > known:
-            board.ledger.restore(queue.name, today, queue.status.day_bytes - known)
+            state.usage.restore(queue.name, today, queue.status.day_bytes - known)
 
 
 Counts = tuple[int, int, str, int]
 """Jobs that wait, jobs that run, the day (UTC), and the bytes stored on it."""
 
 
-def counts(queue: str, board: Board, clock: Clock) -> Counts:
+def counts(queue: str, state: ClusterState, clock: Clock) -> Counts:
     """What a queue has now. Only what is stored counts into the checkpoint."""
     day = stamp(clock.wall)[:10]
     return (
-        board.waiting.count(queue),
-        board.running_in(queue),
+        state.pending.count(queue),
+        state.running_in(queue),
         day,
-        board.ledger.stored(queue, day),
+        state.usage.stored(queue, day),
     )
 
 

@@ -14,13 +14,13 @@ from trawler_common.kube import ApiAway, Conflict, Gone, Missing, Refused
 from trawler_crds import API_GROUP, API_VERSION
 from trawler_crds.keys import LABEL_CONFIGURED
 from trawler_crds.worker_pool import WorkerPoolSpec
-from trawler_operator.kube.cluster import Cluster
+from trawler_operator.kube.client import ClusterClient
 
 log = logs.get("configured")
 
 
 @dataclass(frozen=True)
-class Configured:
+class DeclaredPools:
     """The pools of the chart's values."""
 
     specs: dict[str, dict[str, Any]]
@@ -29,7 +29,7 @@ class Configured:
     """Name → what is wrong with it, of all others."""
 
 
-def read(path: Path) -> Configured:
+def read(path: Path) -> DeclaredPools:
     """Raises OSError where there is no such file."""
     specs: dict[str, dict[str, Any]] = {}
     faults: dict[str, str] = {}
@@ -41,20 +41,20 @@ def read(path: Path) -> Configured:
             log.error("pool_not_understood", extra={"pool": name, "error": str(error)})
         else:
             specs[str(name)] = spec
-    return Configured(specs, faults)
+    return DeclaredPools(specs, faults)
 
 
-async def apply(cluster: Cluster, wanted: Configured, deployment: str) -> dict[str, str]:
+async def apply(client: ClusterClient, wanted: DeclaredPools, deployment: str) -> dict[str, str]:
     """Make, change and remove pools. `replicas` is set only on creation: scaling owns it then. Answers
     with the pools that could not be had as they are wanted, and why: these stay as they are, and the
     others go on. Raises ApiAway where nothing at all is answered.
     """
-    owner = await _owner(cluster, deployment)
-    there = {pool.name: pool for pool in await cluster.list_pools()}
+    owner = await _owner(client, deployment)
+    there = {pool.name: pool for pool in await client.list_pools()}
     faults = dict(wanted.faults)
     for name, spec in wanted.specs.items():
         try:
-            await _apply(cluster, name, spec, owner, new=name not in there)
+            await _apply(client, name, spec, owner, new=name not in there)
         except (ApiAway, Refused, Missing, Gone, Conflict) as error:
             faults[name] = str(error)
             log.error("pool_refused", extra={"pool": name, "error": str(error)})
@@ -62,7 +62,7 @@ async def apply(cluster: Cluster, wanted: Configured, deployment: str) -> dict[s
         named = name in wanted.specs or name in wanted.faults
         if not named and LABEL_CONFIGURED in pool.metadata.labels:
             try:
-                await cluster.delete_pool(name)
+                await client.delete_pool(name)
                 log.info("pool_removed", extra={"pool": name})
             except Missing:
                 log.info("pool_was_gone", extra={"pool": name})
@@ -73,8 +73,8 @@ async def apply(cluster: Cluster, wanted: Configured, deployment: str) -> dict[s
 
 
 async def apply_all(
-    cluster: Cluster,
-    wanted: Configured,
+    client: ClusterClient,
+    wanted: DeclaredPools,
     *,
     deployment: str,
     tell: Callable[[Mapping[str, str]], None],
@@ -88,7 +88,7 @@ async def apply_all(
         specs = {name: spec for name, spec in wanted.specs.items() if name in left}
         had = {name: "" for name in wanted.specs if name not in left}
         try:
-            faults = await apply(cluster, Configured(specs, had | wanted.faults), deployment)
+            faults = await apply(client, DeclaredPools(specs, had | wanted.faults), deployment)
         except (ApiAway, Refused, Missing, Gone, Conflict) as error:
             log.warning("pools_wait", extra={"error": str(error)})
         else:
@@ -101,7 +101,7 @@ async def apply_all(
 
 
 async def _apply(
-    cluster: Cluster,
+    client: ClusterClient,
     name: str,
     spec: dict[str, Any],
     owner: list[dict[str, Any]],
@@ -114,18 +114,18 @@ async def _apply(
     manifest = _manifest(name, spec, owner)
     if new:
         try:
-            await cluster.create_pool(manifest)
+            await client.create_pool(manifest)
             log.info("pool_created", extra={"pool": name})
         except Conflict:
             log.info("pool_was_there", extra={"pool": name})
     bare = {key: value for key, value in spec.items() if key != "replicas"}
-    await cluster.apply_pool(_manifest(name, bare, owner))
+    await client.apply_pool(_manifest(name, bare, owner))
 
 
-async def _owner(cluster: Cluster, deployment: str) -> list[dict[str, Any]]:
+async def _owner(client: ClusterClient, deployment: str) -> list[dict[str, Any]]:
     """Our own Deployment, so that uninstalling takes pools and pods along."""
     try:
-        found = await cluster.get_deployment(deployment)
+        found = await client.get_deployment(deployment)
     except Missing:
         log.warning("no_deployment", extra={"deployment": deployment})
         return []

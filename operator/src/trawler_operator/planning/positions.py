@@ -8,7 +8,7 @@ from typing import Final
 
 from trawler_crds.messages import Place, Positions
 from trawler_operator.planning.scheduling import Scheduler, usable
-from trawler_operator.state.board import Board, Clock
+from trawler_operator.state.cluster_state import Clock, ClusterState
 
 NAMED: Final = 1000
 """Places told per queue."""
@@ -18,7 +18,9 @@ ESTIMATED: Final = 5000
 """Jobs of a pool, those whose turn comes first, that are told how long they may still wait."""
 
 
-def positions(board: Board, clock: Clock, scheduler: Scheduler) -> Iterator[Positions | None]:
+def positions(
+    state: ClusterState, clock: Clock, scheduler: Scheduler
+) -> Iterator[Positions | None]:
     """For every queue in which somebody waits, as it is when the first is asked for; made piece by piece,
     so that nobody has to wait for all of them. None where there is only a pause. A place counts those of
     the same queue and pool.
@@ -26,15 +28,15 @@ def positions(board: Board, clock: Clock, scheduler: Scheduler) -> Iterator[Posi
     seconds: dict[str, int | None] = {}
     found: dict[str, list[tuple[int, str]]] = {}
     waiting: Counter[str] = Counter()
-    for pool in tuple(board.waiting.pools()):
-        order = scheduler.order(board, pool)
+    for pool in tuple(state.pending.pools()):
+        order = scheduler.order(state, pool)
         capped: dict[str, float] = {}
-        for queue, lane in board.waiting.lanes(pool).items():
+        for queue, lane in state.pending.lanes(pool).items():
             named = [(place, uid) for place, (_, _, uid) in enumerate(lane[:NAMED], 1)]
             found.setdefault(queue, []).extend(named)
             waiting[queue] += len(lane)
-            capped |= _capped(board, pool, queue, named)
-        pace = _pace(board, clock, pool)
+            capped |= _capped(state, pool, queue, named)
+        pace = _pace(state, clock, pool)
         for number, uid in enumerate(islice(order, ESTIMATED), 1):
             if pace is not None:
                 seconds[uid] = math.ceil(max(number * pace, capped.get(uid, 0.0)))
@@ -51,20 +53,22 @@ def positions(board: Board, clock: Clock, scheduler: Scheduler) -> Iterator[Posi
         )
 
 
-def _capped(board: Board, pool: str, queue: str, named: list[tuple[int, str]]) -> dict[str, float]:
+def _capped(
+    state: ClusterState, pool: str, queue: str, named: list[tuple[int, str]]
+) -> dict[str, float]:
     """Uid → seconds within which nobody of a queue can go that may run only so many at once."""
-    most, each = board.share(queue).max_running, board.seconds_per_job.get(pool)
+    most, each = state.share(queue).max_running, state.seconds_per_job.get(pool)
     if not most or each is None:
         return {}
-    running = board.running_in(queue)
+    running = state.running_in(queue)
     return {uid: (place + running - most) * each / most for place, uid in named}
 
 
-def _pace(board: Board, clock: Clock, pool: str) -> float | None:
+def _pace(state: ClusterState, clock: Clock, pool: str) -> float | None:
     """Seconds between two slots that become free, by how long the last jobs took; None where nothing was
     finished yet: rather no estimate than an invention.
     """
-    pods = [pod for pod in board.pods_of(pool) if usable(pod, clock)]
+    pods = [pod for pod in state.pods_of(pool) if usable(pod, clock)]
     slots = sum(pod.free + pod.taken for pod in pods)
-    each = board.seconds_per_job.get(pool)
+    each = state.seconds_per_job.get(pool)
     return None if each is None or slots == 0 else each / slots
