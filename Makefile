@@ -77,7 +77,7 @@ soak: setup ## An hour of half the load while every part is killed now and then;
 	@PYTHONPATH=tests/support $(UV) run -q python bench/soak.py
 
 literals: setup ## Read what each of yt-dlp's patterns needs (after its version changed).
-	@$(UV) run -q python -m trawler_worker.fetcher.engines.literals
+	@$(UV) run -q python -m trawler_worker.fetcher.engines.extractor_literals
 
 crds: setup ## Generate CRDs and the chart's schema from the models.
 	@$(UV) run -q python -m trawler_crds.schema crds charts/trawler/files/crds charts/trawler/values.schema.json docs/sidecar.schema.json

@@ -43,7 +43,7 @@ def xargs(urls: list[str]) -> list[float]:
 def fork(urls: list[str]) -> list[float]:
     import yt_dlp
 
-    from trawler_worker.fetcher import zygote
+    from trawler_worker.fetcher.supervision import zygote
 
     class _Warm:
         def __init__(self, ydl: yt_dlp.YoutubeDL, folder: str) -> None:

@@ -25,7 +25,7 @@ from trawler_crds.media_job import Limits
 from trawler_worker.agent.upload import digest
 from trawler_worker.fetcher.engines.base import Fetched, Found
 from trawler_worker.fetcher.engines.direct import Direct
-from trawler_worker.fetcher.proof import prove_all
+from trawler_worker.fetcher.validation import validate_all
 from trawler_worker.files import Identity
 
 LARGE: Final = 500_000_000
@@ -127,7 +127,7 @@ def _proof(show: Show, site: str, folder: Path) -> None:
 
 
 def _prove(file: Fetched, folder: Path, url: str) -> None:
-    prove_all(Found(files=[file]), order(url), scratch=folder, moved=lambda *_: None)
+    validate_all(Found(files=[file]), order(url), scratch=folder, moved=lambda *_: None)
 
 
 def _memory(show: Show, found: Installed, jobs: api.Jobs) -> None:

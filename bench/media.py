@@ -23,9 +23,9 @@ from trawler_sandbox.site import Site
 from trawler_worker.fetcher.conversion import film
 from trawler_worker.fetcher.conversion.plans import plan
 from trawler_worker.fetcher.engines.base import Fetched, Found
-from trawler_worker.fetcher.inspection import inspect
-from trawler_worker.fetcher.proof import prove_all
-from trawler_worker.protocol import Proved
+from trawler_worker.fetcher.media.inspection import inspect
+from trawler_worker.fetcher.validation import validate_all
+from trawler_worker.protocol import ValidFile
 
 TURNS: Final = 5
 ROUNDS: Final = 7
@@ -63,7 +63,7 @@ def _filmed(folder: Path) -> Path:
     return path
 
 
-def _made(source: Path, folder: Path, *, fit: int | None = None) -> tuple[float, Proved, Path]:
+def _made(source: Path, folder: Path, *, fit: int | None = None) -> tuple[float, ValidFile, Path]:
     """By the worker's own code: seconds, and what came of it."""
     scratch = Path(tempfile.mkdtemp(dir=folder))
     path = scratch / "job-1"
@@ -73,7 +73,7 @@ def _made(source: Path, folder: Path, *, fit: int | None = None) -> tuple[float,
     wish = order("http://site.example/a", media=media, limits=limits, seconds=900.0)
     found = Found(files=[Fetched(path=path, measured=True)])
     begun = time.monotonic()
-    (file,) = prove_all(found, wish, scratch=scratch, moved=lambda *_: None)
+    (file,) = validate_all(found, wish, scratch=scratch, moved=lambda *_: None)
     return time.monotonic() - begun, file, scratch / file.path
 
 

@@ -9,7 +9,7 @@ from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import Media
 from trawler_worker.fetcher.engines import cobalt_api, cobalt_faults
 from trawler_worker.fetcher.engines.cobalt_api import Local, Picker, Redirect, Refusal, Tunnel
-from trawler_worker.fetcher.errors import FetchError, NotTaken
+from trawler_worker.fetcher.errors import EngineDeclined, FetchError
 
 PUBLISHED: dict[str, dict[str, Any]] = {
     "tunnel": {
@@ -148,7 +148,7 @@ def test_each_error_code_has_its_class(action: str, code: str) -> None:
     refusal = Refusal.model_validate({"status": "error", "error": {"code": f"error.api.{code}"}})
     fault = cobalt_faults.failure_of(refusal, 7.0)
     assert (action == "final") is not fault.elsewhere
-    assert isinstance(fault, NotTaken) is (action == "next")
+    assert isinstance(fault, EngineDeclined) is (action == "next")
     assert fault.message.endswith(".")
     expected = {
         "next": {"NotSupported"},
@@ -196,7 +196,7 @@ def test_only_keys_that_every_release_of_a_version_knows_are_sent(
 
 def test_a_link_that_is_too_long_for_it_is_not_asked() -> None:
     """1,024 bytes, all else included."""
-    with pytest.raises(NotTaken):
+    with pytest.raises(EngineDeclined):
         cobalt_api.request("https://x.com/" + "a" * 1000, Media(), 11, {})
 
 

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from yt_dlp.extractor.generic import GenericIE
 
-from trawler_worker.fetcher.engines import literals
-from trawler_worker.fetcher.engines.literals import needed
-from trawler_worker.fetcher.engines.shortlist import Shortlist, teach
+from trawler_worker.fetcher.engines import extractor_literals
+from trawler_worker.fetcher.engines.extractor_index import Shortlist, teach
+from trawler_worker.fetcher.engines.extractor_literals import needed
 
 
 @pytest.fixture(scope="module")
@@ -45,15 +45,17 @@ def addresses(ydl: Any) -> list[tuple[str, str]]:
 
 
 def test_the_literals_are_current(ydl: Any) -> None:
-    assert literals.written(ydl._ies) == literals.FILE.read_text(), "`make literals` writes it anew"
+    assert extractor_literals.written(ydl._ies) == extractor_literals.FILE.read_text(), (
+        "`make literals` writes it anew"
+    )
 
 
 def test_without_a_file_of_this_yt_dlp_the_literals_are_read(
     ydl: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = literals.of_all(ydl._ies)
-    monkeypatch.setattr(literals, "VERSION", "of another day")
-    assert kept == literals.of_all(ydl._ies)
+    kept = extractor_literals.of_all(ydl._ies)
+    monkeypatch.setattr(extractor_literals, "VERSION", "of another day")
+    assert kept == extractor_literals.of_all(ydl._ies)
 
 
 def test_every_extractor_is_asked_about_every_address_it_takes(

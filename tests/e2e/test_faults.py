@@ -106,7 +106,7 @@ def test_the_fetchers_zygote_is_killed(release: Installed, under_way: tuple[str,
     script = (
         "import os,signal\n"
         "for p in os.listdir('/proc'):\n"
-        "  if p.isdigit() and b'trawler_worker.fetcher.zygote' in "
+        "  if p.isdigit() and b'trawler_worker.fetcher.supervision.zygote' in "
         "open(f'/proc/{p}/cmdline','rb').read() and "
         "open(f'/proc/{p}/stat').read().split()[3] == '1':\n"
         "    os.kill(int(p), signal.SIGKILL)\n"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from installed import Installed
-from trawler_common.crashing import VARIABLE, CrashPoint
+from trawler_common.failpoints import VARIABLE, Failpoint
 
 pytestmark = pytest.mark.timeout(480)
 
@@ -23,10 +23,10 @@ def crashing(release: Installed) -> Iterator[Installed]:
 
 @pytest.mark.parametrize(
     "point",
-    [CrashPoint.BEFORE_RUNNING, CrashPoint.AFTER_RUNNING, CrashPoint.BEFORE_SUCCEEDED],
+    [Failpoint.BEFORE_RUNNING, Failpoint.AFTER_RUNNING, Failpoint.BEFORE_SUCCEEDED],
     ids=["f01-before-the-write-ahead", "f02-after-the-write-ahead", "f03-before-the-result"],
 )
-def test_the_operator_dies_at_a_named_step(crashing: Installed, point: CrashPoint) -> None:
+def test_the_operator_dies_at_a_named_step(crashing: Installed, point: Failpoint) -> None:
     """Restarted by the kubelet it dies there again, until somebody takes the crash point out."""
     deployment = ("deploy/trawler-operator", "--timeout=120s")
     before = crashing.leader()  # it may lead a moment longer than the rollout takes

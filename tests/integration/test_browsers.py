@@ -10,7 +10,7 @@ from yt_dlp.extractor.common import InfoExtractor
 from fetching import fetch, proved
 from rawsite import Asked, Said, answer, rawsite
 from trawler_sandbox.media import Studio
-from trawler_worker.fetcher.engines.shortlist import Shortlist
+from trawler_worker.fetcher.engines.extractor_index import Shortlist
 from trawler_worker.fetcher.engines.ytdlp import YtDlp
 from trawler_worker.fetcher.errors import FetchError
 

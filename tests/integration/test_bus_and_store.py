@@ -15,9 +15,9 @@ import pytest
 from aiohttp import web
 
 from servers import free_port, http_ok, nats, ready_store, store
-from trawler_common.bus import Bus, NoAnswer
+from trawler_common.bus import Bus, RequestTimeout
 from trawler_common.grants import Credentials
-from trawler_common.store import Store, StoreAway, StoreRefused, StoreSettings
+from trawler_common.store import Store, StoreRefused, StoreSettings, StoreUnavailable
 from trawler_crds import subjects
 from trawler_crds.keys import object_key
 from trawler_crds.messages import Presence, Seen, UploadFile, UploadGrant
@@ -48,7 +48,7 @@ async def test_where_nobody_listens_that_is_said_at_once(
     """Not after the whole time-out."""
     bus = await Bus.connect(nats_url, name="a", tasks=tasks)
     begun = time.monotonic()
-    with pytest.raises(NoAnswer):
+    with pytest.raises(RequestTimeout):
         await bus.request("nobody.here", HELLO, Seen, timeout=30)
     assert time.monotonic() - begun < 10
     await bus.close()
@@ -239,9 +239,9 @@ async def test_a_store_that_is_away_is_not_an_object_that_is_missing(tmp_path: P
     """The difference between waiting and failing."""
     with store(tmp_path) as settings:
         found = await ready_store(settings)
-    with pytest.raises(StoreAway):
+    with pytest.raises(StoreUnavailable):
         await found.has("0" * 64, 1)
-    with pytest.raises(StoreAway):
+    with pytest.raises(StoreUnavailable):
         await found.ensure_bucket()
 
 

@@ -12,8 +12,8 @@ from trawler_crds.failures import FailureReason
 from trawler_sandbox.media import Studio
 from trawler_worker.fetcher.engines.base import Fetched, Found
 from trawler_worker.fetcher.errors import FetchError
-from trawler_worker.fetcher.proof import prove_all
-from trawler_worker.protocol import Proved
+from trawler_worker.fetcher.validation import validate_all
+from trawler_worker.protocol import ValidFile
 
 pytestmark = pytest.mark.timeout(60)
 SECONDS = 10
@@ -33,13 +33,13 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def cut(source: bytes, scratch: Path, start: float, end: float, **media: Any) -> Proved:
+def cut(source: bytes, scratch: Path, start: float, end: float, **media: Any) -> ValidFile:
     path = scratch / "job-1"
     path.write_bytes(source)
     clip = {"startSeconds": start, "endSeconds": end}
     wish = order("http://site.example/a", media={"clip": clip, **media})
     found = Found(files=[Fetched(path=path, measured=True)])
-    (file,) = prove_all(found, wish, scratch=scratch, moved=lambda *_: None)
+    (file,) = validate_all(found, wish, scratch=scratch, moved=lambda *_: None)
     return file
 
 

@@ -19,8 +19,8 @@ from trawler_worker.fetcher.engines import cobalt
 from trawler_worker.fetcher.engines.batch import Item, fetch_all
 from trawler_worker.fetcher.engines.cobalt import Cobalt
 from trawler_worker.fetcher.engines.settings import CobaltSettings
-from trawler_worker.fetcher.errors import FetchError, IsPlaylist, NotTaken
-from trawler_worker.fetcher.http import Client
+from trawler_worker.fetcher.errors import EngineDeclined, FetchError, IsPlaylist
+from trawler_worker.fetcher.network.http import Client
 
 KEY = "11111111-2222-3333-4444-555555555555"
 
@@ -161,7 +161,7 @@ def test_what_is_final_ends_the_attempt(engine: Cobalt, tmp_path: Path) -> None:
 
 
 def test_a_link_that_is_not_cobalts_is_not_taken(engine: Cobalt, tmp_path: Path) -> None:
-    with pytest.raises(NotTaken):
+    with pytest.raises(EngineDeclined):
         fetch(engine, "https://example.com/a", tmp_path)
 
 

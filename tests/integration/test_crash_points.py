@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import pytest
 
 from rig import Rig
-from trawler_common.crashing import VARIABLE, CrashPoint
+from trawler_common.failpoints import VARIABLE, Failpoint
 from trawler_crds.media_job import MediaJob
 
-WORKER = [point for point in CrashPoint if point.startswith("worker")]
-BOT = [point for point in CrashPoint if point.startswith("bot")]  # tests/integration/emulator
-SWEEP = [CrashPoint.BEFORE_SWEEP, CrashPoint.AFTER_SWEEP]
-OPERATOR = [point for point in CrashPoint if point not in {*WORKER, *BOT, *SWEEP}]
+WORKER = [point for point in Failpoint if point.startswith("worker")]
+BOT = [point for point in Failpoint if point.startswith("bot")]  # tests/integration/emulator
+SWEEP = [Failpoint.BEFORE_SWEEP, Failpoint.AFTER_SWEEP]
+OPERATOR = [point for point in Failpoint if point not in {*WORKER, *BOT, *SWEEP}]
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Case:
     """What somebody does after the death."""
 
 
-def _case(rig: Rig, point: CrashPoint) -> Case:
+def _case(rig: Rig, point: Failpoint) -> Case:
     """Two twins and a slow one always; and whoever is needed to come past this point."""
     shared = rig.seed()
     jobs = {
@@ -64,7 +64,7 @@ def _case(rig: Rig, point: CrashPoint) -> Case:
 
 
 @pytest.mark.parametrize("point", OPERATOR)
-async def test_the_operator_dies(rig: Rig, point: CrashPoint) -> None:
+async def test_the_operator_dies(rig: Rig, point: Failpoint) -> None:
     """Rows F01, F02, F03: whatever it was about to do, or had just done, is done once."""
     rig.operator.kill()
     rig.operator.start(**{VARIABLE: point})
@@ -91,7 +91,7 @@ async def test_the_operator_dies(rig: Rig, point: CrashPoint) -> None:
 
 
 @pytest.mark.parametrize("point", WORKER)
-async def test_a_worker_dies(rig: Rig, point: CrashPoint) -> None:
+async def test_a_worker_dies(rig: Rig, point: Failpoint) -> None:
     """Rows F07, F08, F09: one more attempt at most, and one object."""
     await rig.replace_pods({VARIABLE: point})
     job = rig.ask(rig.seed())
@@ -99,8 +99,8 @@ async def test_a_worker_dies(rig: Rig, point: CrashPoint) -> None:
     rig.node.env = {}
     done = (await rig.ended([job]))[job.name]
     attempts, failures = {
-        CrashPoint.WORKER_ORDERED: (2, 0),  # it never answered: that costs no failure
-        CrashPoint.WORKER_RECORDED: (1, 0),
+        Failpoint.WORKER_ORDERED: (2, 0),  # it never answered: that costs no failure
+        Failpoint.WORKER_RECORDED: (1, 0),
     }.get(point, (2, 1))
     assert "Succeeded" == done.status.phase
     assert (attempts, failures) == (done.status.attempt, done.status.failures)
@@ -111,7 +111,7 @@ async def test_a_worker_dies(rig: Rig, point: CrashPoint) -> None:
 
 @pytest.mark.pool(maxAttemptSeconds=3)
 @pytest.mark.parametrize("point", SWEEP)
-async def test_the_operator_dies_while_it_sweeps(rig: Rig, point: CrashPoint) -> None:
+async def test_the_operator_dies_while_it_sweeps(rig: Rig, point: Failpoint) -> None:
     """Row F04: a deleted job's object goes in the end, another one's stays."""
     kept, deleted = rig.ask(rig.seed()), rig.ask(rig.seed())
     done = await rig.ended([kept, deleted])

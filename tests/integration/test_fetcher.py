@@ -13,20 +13,20 @@ import pytest_asyncio
 from rawsite import Asked, Said, answer, rawsite
 from servers import wait_until
 from trawler_crds.media_job import EngineName, Limits, Media
-from trawler_worker.fetcher import watch
 from trawler_worker.fetcher.engines.settings import EngineSettings
-from trawler_worker.fetcher.isolation import Isolation
+from trawler_worker.fetcher.supervision import watchdog
+from trawler_worker.fetcher.supervision.supervisor import JobSupervisor
 from trawler_worker.protocol import Done, Fetch, Moved, Told
 
 MEMORY = 512 * 2**20
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def isolation(
+async def supervisor(
     tmp_path_factory: pytest.TempPathFactory, site: Any
-) -> AsyncIterator[Isolation]:
+) -> AsyncIterator[JobSupervisor]:
     """One warm zygote for all tests here, as in a pod."""
-    found = Isolation(scratch=tmp_path_factory.mktemp("scratch"), job_memory=MEMORY)
+    found = JobSupervisor(scratch=tmp_path_factory.mktemp("scratch"), job_memory=MEMORY)
     async with found:
         await found.start(EngineSettings(allow=[f"127.0.0.1:{site.port}"]))
         yield found
@@ -37,9 +37,9 @@ def order(url: str, **more: Any) -> Fetch:
     return Fetch(job=f"{secrets.token_hex(8)}-1", url=url, **fields)
 
 
-async def run(isolation: Isolation, wish: Fetch) -> Done:
+async def run(supervisor: JobSupervisor, wish: Fetch) -> Done:
     reports: list[Moved | Told] = []
-    return await isolation.run(wish, reports.append)
+    return await supervisor.run(wish, reports.append)
 
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -58,22 +58,22 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
     ],
 )
 async def test_honest_media_is_fetched_and_proved(
-    isolation: Isolation, site: Any, path: str, engine: str, kind: str
+    supervisor: JobSupervisor, site: Any, path: str, engine: str, kind: str
 ) -> None:
     """By the engine that is right for it."""
-    done = await run(isolation, order(site.url(path)))
+    done = await run(supervisor, order(site.url(path)))
     assert done.fault is None
     assert (engine, kind) == (done.engine, done.files[0].type)
     assert done.files[0].bytes > 1000
 
 
 async def test_what_the_site_says_of_it_comes_before_the_bytes(
-    isolation: Isolation, site: Any
+    supervisor: JobSupervisor, site: Any
 ) -> None:
     """For people to look at while they wait: cleaned, once, and before any progress of the fetch."""
     reports: list[Moved | Told] = []
     url = site.url("/page/told?bytes=3000000&title=A%0A%E2%80%AEtitle")
-    await isolation.run(order(url), reports.append)
+    await supervisor.run(order(url), reports.append)
     (told,) = [report for report in reports if isinstance(report, Told)]
     assert told.title is not None
     assert "title" in told.title
@@ -82,24 +82,24 @@ async def test_what_the_site_says_of_it_comes_before_the_bytes(
     assert all(report.bytes == 0 for report in before if isinstance(report, Moved))
 
 
-async def test_a_stream_in_segments_is_joined(isolation: Isolation, site: Any) -> None:
+async def test_a_stream_in_segments_is_joined(supervisor: JobSupervisor, site: Any) -> None:
     """HLS by yt-dlp's own downloader."""
-    done = await run(isolation, order(site.url("/hls/b.m3u8"), engines=[EngineName.YT_DLP]))
+    done = await run(supervisor, order(site.url("/hls/b.m3u8"), engines=[EngineName.YT_DLP]))
     assert done.fault is None
     assert 11 < (done.files[0].seconds or 0) < 13
 
 
-async def test_the_bytes_are_those_of_the_site(isolation: Isolation, site: Any) -> None:
+async def test_the_bytes_are_those_of_the_site(supervisor: JobSupervisor, site: Any) -> None:
     """A resumed download too."""
     wish = order(site.url("/healing/whole.mp4?bytes=500000"))
-    done = await run(isolation, wish)
-    path = Path(isolation._scratch.path, wish.job) / done.files[0].path
+    done = await run(supervisor, wish)
+    path = Path(supervisor._scratch.path, wish.job) / done.files[0].path
     assert path.read_bytes() == site.site._studio.make("mp4", "whole", 500_000)
 
 
-async def test_an_album_gives_every_file(isolation: Isolation, site: Any) -> None:
+async def test_an_album_gives_every_file(supervisor: JobSupervisor, site: Any) -> None:
     """Each with a name of its own."""
-    done = await run(isolation, order(site.url("/album/c?count=3")))
+    done = await run(supervisor, order(site.url("/album/c?count=3")))
     assert 3 == len({file.name for file in done.files})
 
 
@@ -108,11 +108,11 @@ async def test_an_album_gives_every_file(isolation: Isolation, site: Any) -> Non
     [("Mp3", "audio/mpeg", ".mp3"), ("Opus", "audio/ogg", ".opus"), (None, "audio/mp4", ".m4a")],
 )
 async def test_only_the_sound_in_the_wanted_format(
-    isolation: Isolation, site: Any, wanted: str | None, kind: str, ending: str
+    supervisor: JobSupervisor, site: Any, wanted: str | None, kind: str, ending: str
 ) -> None:
     """From a video, by ffmpeg on the local file."""
     media = Media.model_validate({"kind": "Audio", "audioFormat": wanted})
-    done = await run(isolation, order(site.url("/video/d.mp4"), media=media))
+    done = await run(supervisor, order(site.url("/video/d.mp4"), media=media))
     assert done.fault is None
     assert kind == done.files[0].type
     assert done.files[0].name.endswith(ending)
@@ -155,17 +155,17 @@ SMALL = Limits.model_validate({"maxBytes": 2_000_000})
     ],
 )
 async def test_a_site_that_misbehaves_gets_its_reason_and_leaves_nothing(
-    isolation: Isolation, site: Any, path: str, reason: str, more: dict[str, Any]
+    supervisor: JobSupervisor, site: Any, path: str, reason: str, more: dict[str, Any]
 ) -> None:
     """A fixed reason, a sentence of ours; no process and, once released, no file."""
     wish = order(site.url(path), **more)
-    done = await run(isolation, wish)
+    done = await run(supervisor, wish)
     assert done.fault is not None
     assert reason == done.fault.reason
     assert done.fault.detail is None
     assert done.fault.message is None or done.fault.message.endswith(".")
-    isolation.release(wish.job)
-    assert not Path(isolation._scratch.path, wish.job).exists()
+    supervisor.release(wish.job)
+    assert not Path(supervisor._scratch.path, wish.job).exists()
     assert [] == _processes_of(wish.job)
 
 
@@ -180,9 +180,11 @@ async def test_a_site_that_misbehaves_gets_its_reason_and_leaves_nothing(
         "http://127.0.0.1:1/a",
     ],
 )
-async def test_an_address_we_may_not_reach_is_a_bad_address(isolation: Isolation, url: str) -> None:
+async def test_an_address_we_may_not_reach_is_a_bad_address(
+    supervisor: JobSupervisor, url: str
+) -> None:
     """No connection was made."""
-    done = await run(isolation, order(url))
+    done = await run(supervisor, order(url))
     assert done.fault is not None
     assert "BadAddress" == done.fault.reason
 
@@ -202,15 +204,15 @@ def _processes_of(job: str) -> list[int]:
 
 
 async def test_stopping_a_job_kills_its_whole_group_at_once(
-    isolation: Isolation, site: Any
+    supervisor: JobSupervisor, site: Any
 ) -> None:
     """A body that would take an hour."""
     wish = order(site.url("/slow/stop.mp4"))
-    running = asyncio.create_task(run(isolation, wish))
+    running = asyncio.create_task(run(supervisor, wish))
     async with asyncio.timeout(10):
         while not _processes_of(wish.job):
             await asyncio.sleep(0.02)
-    isolation.stop(wish.job)
+    supervisor.stop(wish.job)
     async with asyncio.timeout(5):
         done = await running
     assert done.fault is not None
@@ -219,12 +221,12 @@ async def test_stopping_a_job_kills_its_whole_group_at_once(
 
 
 async def test_a_child_of_a_job_that_outlives_it_is_killed_too(
-    isolation: Isolation, site: Any
+    supervisor: JobSupervisor, site: Any
 ) -> None:
     """Whatever ffmpeg is doing when its parent dies."""
     media = Media.model_validate({"kind": "Audio", "audioFormat": "Flac"})
     wish = order(site.url("/slow/child.mp4"), media=media)
-    running = asyncio.create_task(run(isolation, wish))
+    running = asyncio.create_task(run(supervisor, wish))
     async with asyncio.timeout(10):
         while not (pids := _processes_of(wish.job)):
             await asyncio.sleep(0.02)
@@ -241,7 +243,7 @@ async def test_what_is_asked_for_again_may_take_its_time_to_begin(
     tmp_path: Path, site: Any, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
     """It ended as too slow: the rule for what flows, here over a second, held for what had not begun."""
-    monkeypatch.setattr(watch, "WINDOW", 1.0)
+    monkeypatch.setattr(watchdog, "WINDOW", 1.0)
     body = site.site._studio.make("mp4", "again", 300_000)
     head = ('ETag: "one"', "Accept-Ranges: bytes")
 
@@ -253,7 +255,7 @@ async def test_what_is_asked_for_again_may_take_its_time_to_begin(
         span = f"Content-Range: bytes {begin}-{len(body) - 1}/{len(body)}"
         return [2.5, *answer("206 Partial Content", body[begin:], span, *head)]
 
-    mine = Isolation(scratch=tmp_path, job_memory=MEMORY)
+    mine = JobSupervisor(scratch=tmp_path, job_memory=MEMORY)
     async with mine:
         with rawsite(say) as raw:
             await mine.start(EngineSettings(allow=[f"127.0.0.1:{raw.port}"]))
@@ -265,7 +267,7 @@ async def test_what_is_asked_for_again_may_take_its_time_to_begin(
 
 async def test_a_job_that_takes_too_much_memory_is_stopped(tmp_path: Path, site: Any) -> None:
     """Summed over its group, by what is private to it."""
-    tight = Isolation(scratch=tmp_path, job_memory=200_000)
+    tight = JobSupervisor(scratch=tmp_path, job_memory=200_000)
     async with tight:
         await tight.start(EngineSettings(allow=[f"127.0.0.1:{site.port}"]))
         done = await run(tight, order(site.url("/slow/memory.mp4")))
@@ -275,7 +277,7 @@ async def test_a_job_that_takes_too_much_memory_is_stopped(tmp_path: Path, site:
 
 async def test_a_zygote_that_dies_ends_its_jobs_and_is_noticed(tmp_path: Path, site: Any) -> None:
     """The fetcher then leaves, and the pod is replaced."""
-    mine = Isolation(scratch=tmp_path, job_memory=MEMORY)
+    mine = JobSupervisor(scratch=tmp_path, job_memory=MEMORY)
     async with mine:
         await mine.start(EngineSettings(allow=[f"127.0.0.1:{site.port}"]))
         wish = order(site.url("/slow/zygote.mp4"))

@@ -12,8 +12,8 @@ from fetching import order
 from trawler_crds.messages import Stage
 from trawler_worker.fetcher.engines.base import Fetched, Found
 from trawler_worker.fetcher.errors import FetchError
-from trawler_worker.fetcher.proof import prove_all
-from trawler_worker.protocol import Proved
+from trawler_worker.fetcher.validation import validate_all
+from trawler_worker.protocol import ValidFile
 
 pytestmark = pytest.mark.timeout(120)
 Heard = list[tuple[Stage, int, int | None]]
@@ -38,7 +38,7 @@ def _ffmpeg(*words: str) -> None:
 
 def fitted(
     source: Path, scratch: Path, limit: int, heard: Heard | None = None, **media: Any
-) -> Proved:
+) -> ValidFile:
     path = scratch / "job-1"
     path.write_bytes(source.read_bytes())
     media = {"deliverAs": "Playable", **media}
@@ -49,7 +49,7 @@ def fitted(
         if heard is not None:
             heard.append((stage, done, total))
 
-    (file,) = prove_all(found, wish, scratch=scratch, moved=moved)
+    (file,) = validate_all(found, wish, scratch=scratch, moved=moved)
     assert [file.path] == [each.name for each in scratch.iterdir()], "notes of passes are left"
     return file
 

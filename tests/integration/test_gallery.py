@@ -18,7 +18,7 @@ from trawler_sandbox.site import Site
 from trawler_worker.fetcher.engines import gallery_process
 from trawler_worker.fetcher.engines.gallerydl import GalleryDl
 from trawler_worker.fetcher.engines.settings import EngineSettings
-from trawler_worker.fetcher.errors import FetchError, NotTaken
+from trawler_worker.fetcher.errors import EngineDeclined, FetchError
 
 pytestmark = pytest.mark.timeout(120)
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,7 +85,7 @@ def test_what_it_says_went_wrong_has_its_reason(
 
 def test_a_port_that_it_would_lose_is_not_asked(tmp_path: Path) -> None:
     """It would ask somebody else: whoever listens at port 80 there."""
-    with pytest.raises(NotTaken):
+    with pytest.raises(EngineDeclined):
         fetch(GalleryDl(EngineSettings()), "http://127.0.0.1:9/page", tmp_path)
 
 

@@ -18,7 +18,7 @@ from apiclient import MERGE
 from operating import Operator, ordered
 from servers import wait_until
 from stubpod import StubPod
-from trawler_common.store import Store, StoreAway, StoreSettings
+from trawler_common.store import Store, StoreSettings, StoreUnavailable
 from trawler_crds.keys import OWNER_OBJECT, SHARED_PREFIX, object_key
 from trawler_crds.messages import Order, UploadFile
 from trawler_operator.control.garbage_collector import GarbageCollector
@@ -173,7 +173,7 @@ async def test_two_installs_in_one_bucket_never_sweep_each_other(
     async def marked() -> bool:
         try:
             return f"{store.prefix}/{OWNER_OBJECT}" in await store.keys()
-        except StoreAway:  # the bucket is made by the operator
+        except StoreUnavailable:  # the bucket is made by the operator
             return False
 
     async with asyncio.timeout(20):

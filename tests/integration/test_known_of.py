@@ -15,14 +15,14 @@ from rawsite import Asked, Said, rawsite
 from trawler_crds.media_job import Source
 from trawler_crds.sidecar import About, Chapter
 from trawler_sandbox.media import Studio
-from trawler_worker.fetcher import site_pictures
+from trawler_worker.fetcher.engines import site_pictures
 from trawler_worker.fetcher.engines.base import Fetched, Found
+from trawler_worker.fetcher.engines.site_pictures import SitePictures
 from trawler_worker.fetcher.engines.ytdlp import YtDlp
 from trawler_worker.fetcher.errors import IsPlaylist
-from trawler_worker.fetcher.http import Client
-from trawler_worker.fetcher.proof import prove_all
-from trawler_worker.fetcher.site_pictures import SitePictures
-from trawler_worker.protocol import Proved
+from trawler_worker.fetcher.network.http import Client
+from trawler_worker.fetcher.validation import validate_all
+from trawler_worker.protocol import ValidFile
 
 TURNED = ["-metadata:s:v", "rotate=90"]
 pytestmark = pytest.mark.timeout(120)
@@ -94,7 +94,7 @@ def test_a_film_that_is_made_anew_says_what_it_is(studio: Studio, tmp_path: Path
         about=About(published="2026-05-06", description="Two\nlines"),
     )
     wish = order("http://site.example/a", media={"deliverAs": "Playable"})
-    (file,) = prove_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
+    (file,) = validate_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
     said = tags(tmp_path / file.path)
     assert "A; title = with #signs\\" == said["title"]
     assert "Me" == said["artist"]
@@ -127,7 +127,7 @@ def made(studio: Studio, folder: Path, name: str, named: list[Chapter], **media:
     path.write_bytes(studio.clip(name))
     found = Found(files=[Fetched(path=path, measured=True)], about=About(chapters=named))
     wish = order("http://site.example/a", media={"deliverAs": "Playable", **media})
-    (file,) = prove_all(found, wish, scratch=folder, moved=lambda *_: None)
+    (file,) = validate_all(found, wish, scratch=folder, moved=lambda *_: None)
     return folder / file.path
 
 
@@ -178,7 +178,7 @@ def test_a_file_is_left_as_it_is_where_chapters_would_make_it_too_large(
     wish = order(
         "http://site.example/a", media={"deliverAs": "Playable"}, limits={"fitBytes": len(whole)}
     )
-    (file,) = prove_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
+    (file,) = validate_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
     assert whole == (tmp_path / file.path).read_bytes()
     original = made(studio, tmp_path, "mp4", NAMED, deliverAs="Original")
     assert whole == original.read_bytes()
@@ -189,7 +189,7 @@ def test_a_cover_inside_of_a_file_stays_with_its_sound(studio: Studio, tmp_path:
     path.write_bytes(studio.clip("cover.m4a"))
     wish = order("http://site.example/a", media={"kind": "Audio", "audioFormat": "Mp3"})
     found = Found(files=[Fetched(path=path, measured=True)])
-    (file,) = prove_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
+    (file,) = validate_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
     kinds = [each["codec_type"] for each in probed(tmp_path / file.path)["streams"]]
     assert ["audio", "video"] == sorted(kinds)
 
@@ -205,7 +205,7 @@ def test_the_site_tells_who_when_and_what(ytdlp: YtDlp, site: Any, tmp_path: Pat
     ]
 
 
-def shown(files: list[Proved], scratch: Path) -> Image.Image:
+def shown(files: list[ValidFile], scratch: Path) -> Image.Image:
     (picture,) = (file for file in files if file.type == "image/jpeg")
     return Image.open(scratch / picture.path).convert("RGB")
 
@@ -229,7 +229,7 @@ def test_a_picture_that_cannot_be_had_is_made(
     path.write_bytes(studio.clip("mp4"))
     found = Found(files=[Fetched(path=path, measured=True, picture=picture)])
     wish = order("http://site.example/a", media={"thumbnail": True})
-    files = prove_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
+    files = validate_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
     size = (32, 32) if address.startswith("/icon") else (320, 240)
     assert size == shown(files, tmp_path).size
 
@@ -264,7 +264,7 @@ def test_of_a_long_film_without_one_a_sheet_is_made(
     )
     found = Found(files=[Fetched(path=path, measured=True)])
     wish = order("http://site.example/a", media={"thumbnail": True})
-    files = prove_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
+    files = validate_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
     picture = shown(files, tmp_path)
     assert size == picture.size
     if seconds > 100:
@@ -320,7 +320,7 @@ def test_a_sheet_of_a_tall_film_stays_small(tmp_path: Path) -> None:
     subprocess.run(words, check=True, timeout=60)
     found = Found(files=[Fetched(path=path, measured=True)])
     wish = order("http://site.example/a", media={"thumbnail": True})
-    files = prove_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
+    files = validate_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
     assert max(shown(files, tmp_path).size) <= 1280
 
 
@@ -332,7 +332,7 @@ def test_a_large_cover_goes_into_opus_as_a_small_one(studio: Studio, tmp_path: P
     path.write_bytes(studio.clip("mp3"))
     found = Found(files=[Fetched(path=path, measured=True, picture=lambda: picture)])
     wish = order("http://site.example/a", media={"kind": "Audio", "audioFormat": "Opus"})
-    (file,) = prove_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
+    (file,) = validate_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
     kinds = [each["codec_type"] for each in probed(tmp_path / file.path)["streams"]]
     assert ["audio", "video"] == sorted(kinds)
 
@@ -342,6 +342,6 @@ def test_a_query_is_not_written_into_files(studio: Studio, tmp_path: Path) -> No
     path.write_bytes(studio.clip("hevc.mp4"))
     wish = order("http://site.example/a?token=secret", media={"deliverAs": "Playable"})
     found = Found(files=[Fetched(path=path, measured=True)])
-    (file,) = prove_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
+    (file,) = validate_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
     assert b"secret" not in (tmp_path / file.path).read_bytes()
     assert "http://site.example/a" == tags(tmp_path / file.path)["comment"]

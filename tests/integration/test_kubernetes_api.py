@@ -12,7 +12,7 @@ import yaml
 
 from apiproxy import ApiProxy
 from servers import ApiServer
-from trawler_common.kube import ApiAway, Conflict, Missing, Refused
+from trawler_common.kube import ApiUnavailable, Conflict, NotFound, Rejected
 from trawler_crds.media_queue import MediaQueue
 from trawler_operator.kube.client import ClusterClient
 
@@ -102,19 +102,19 @@ async def test_a_job_made_anew_under_the_same_name_is_another_one(
     """The uid is checked by the API server."""
     seen = await cluster.get_job(name := create(api))
     api.kubectl("delete", "mediajob", name)
-    with pytest.raises((Missing, Conflict)):
+    with pytest.raises((NotFound, Conflict)):
         await cluster.write_status(seen, {"phase": "Queued"})
 
 
 async def test_each_refusal_has_its_own_meaning(api: ApiServer, cluster: ClusterClient) -> None:
     """Missing, refused for good, or away for now."""
-    with pytest.raises(Missing):
+    with pytest.raises(NotFound):
         await cluster.get_job("nobody")
     seen = await cluster.get_job(create(api))
-    with pytest.raises(Refused, match="Unsupported value"):
+    with pytest.raises(Rejected, match="Unsupported value"):
         await cluster.write_status(seen, {"phase": "Dreaming"})
     cluster._api.configuration.host = "https://127.0.0.1:1"
-    with pytest.raises(ApiAway):
+    with pytest.raises(ApiUnavailable):
         await cluster.get_job("nobody")
 
 

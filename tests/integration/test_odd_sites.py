@@ -14,9 +14,9 @@ from fetching import fetch, proved
 from rawsite import Asked, Said, answer, rawsite
 from trawler_crds.media_job import EngineName, Limits, Media
 from trawler_sandbox.media import Studio
-from trawler_worker.fetcher.disposition import file_name
 from trawler_worker.fetcher.engines.base import Engine
 from trawler_worker.fetcher.errors import FetchError
+from trawler_worker.fetcher.network.disposition import file_name
 
 MP4 = "Content-Type: video/mp4"
 

@@ -16,8 +16,8 @@ from trawler_crds.failures import FailureReason
 from trawler_sandbox.media import Studio
 from trawler_worker.fetcher.engines.base import Fetched, Found
 from trawler_worker.fetcher.errors import FetchError
-from trawler_worker.fetcher.proof import prove_all
-from trawler_worker.protocol import Proved
+from trawler_worker.fetcher.validation import validate_all
+from trawler_worker.protocol import ValidFile
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -133,7 +133,7 @@ def page() -> Iterator[Page]:
         browser.close()
 
 
-def played(page: Page, path: Path, file: Proved) -> dict[str, Any]:
+def played(page: Page, path: Path, file: ValidFile) -> dict[str, Any]:
     """What a browser makes of it. Raises playwright's Error where it does not play."""
     kind = {"video": "video", "audio": "audio", "image": "img"}[file.type.partition("/")[0]]
     data = base64.b64encode((path / file.path).read_bytes()).decode()
@@ -141,13 +141,13 @@ def played(page: Page, path: Path, file: Proved) -> dict[str, Any]:
     return found
 
 
-def made(studio: Studio, name: str, scratch: Path, **media: Any) -> Proved:
+def made(studio: Studio, name: str, scratch: Path, **media: Any) -> ValidFile:
     """What comes of one file. Raises FetchError."""
     path = scratch / "job-1"
     path.write_bytes(studio.clip(name))
     wish = order(f"http://site.example/{name}", media={"deliverAs": "Playable", **media})
     found = Found(files=[Fetched(path=path, measured=True)])
-    (file,) = prove_all(found, wish, scratch=scratch, moved=lambda *_: None)
+    (file,) = validate_all(found, wish, scratch=scratch, moved=lambda *_: None)
     return file
 
 
@@ -232,7 +232,7 @@ def test_the_original_is_kept_beside_where_that_is_asked_for(
     media = {"deliverAs": "Playable", "keepOriginal": True}
     wish = order("http://site.example/a.mp4", media=media)
     found = Found(files=[Fetched(path=path, measured=True)])
-    playable, original = prove_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
+    playable, original = validate_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
     assert studio.clip("hevc.mp4") == (tmp_path / original.path).read_bytes()
     assert "h264" == probed(tmp_path / playable.path)["streams"][0]["codec_name"]
 
@@ -245,7 +245,7 @@ def test_what_would_not_be_coded_in_time_is_delivered_as_it_is(
     path.write_bytes(studio.clip("hevc.mp4"))
     wish = order("http://site.example/a.mp4", media={"deliverAs": "Playable"}, seconds=0.01)
     found = Found(files=[Fetched(path=path, measured=True)])
-    (file,) = prove_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
+    (file,) = validate_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
     assert studio.clip("hevc.mp4") == (tmp_path / file.path).read_bytes()
 
 
@@ -257,7 +257,7 @@ def test_originals_count_as_files(studio: Studio, tmp_path: Path) -> None:
     wish = order("http://site.example/a.mp4", media=media, limits={"maxFiles": 1})
     found = Found(files=[Fetched(path=path, measured=True)])
     with pytest.raises(FetchError) as caught:
-        prove_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
+        validate_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
     assert FailureReason.TOO_LARGE == caught.value.reason
     assert "originals" in caught.value.message
 
@@ -282,7 +282,7 @@ def test_what_is_broken_inside_ends_its_own_job_alone(
 
     def outcome() -> str:
         try:
-            (file,) = prove_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
+            (file,) = validate_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
         except FetchError as error:
             return str(error.reason)
         return file.type

@@ -17,8 +17,8 @@ from trawler_worker.fetcher.engines.base import Fetched, Found
 from trawler_worker.fetcher.engines.ytdlp import YtDlp
 from trawler_worker.fetcher.engines.ytdlp_subtitles import chooser
 from trawler_worker.fetcher.errors import FetchError
-from trawler_worker.fetcher.proof import prove_all
-from trawler_worker.protocol import Proved
+from trawler_worker.fetcher.validation import validate_all
+from trawler_worker.protocol import ValidFile
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -28,7 +28,7 @@ def ytdlp() -> YtDlp:
     return YtDlp()
 
 
-def by_language(files: list[Proved]) -> dict[str | None, Proved]:
+def by_language(files: list[ValidFile]) -> dict[str | None, ValidFile]:
     return {file.language: file for file in files}
 
 
@@ -78,12 +78,12 @@ def test_where_there_are_none_at_all_it_says_so(ytdlp: YtDlp, site: Any, tmp_pat
     assert refusal.value.offered_subtitles is None
 
 
-def made(studio: Studio, name: str, scratch: Path, **media: Any) -> list[Proved]:
+def made(studio: Studio, name: str, scratch: Path, **media: Any) -> list[ValidFile]:
     path = scratch / "job-1"
     path.write_bytes(studio.clip(name))
     wish = order(f"http://site.example/{name}", media=media)
     found = Found(files=[Fetched(path=path, measured=True)])
-    return prove_all(found, wish, scratch=scratch, moved=lambda *_: None)
+    return validate_all(found, wish, scratch=scratch, moved=lambda *_: None)
 
 
 @pytest.mark.parametrize("name", ["subtitled.mkv", "subtitled.mp4"])
@@ -144,7 +144,7 @@ def test_burnt_in_they_are_seen_when_they_are_said(
     media = {"subtitles": ["en", "fr"], "subtitleMode": "Burned", "deliverAs": deliver_as}
     found = Found(files=[Fetched(path=path, measured=True)])
     wish = order("http://site.example/a", media=media)
-    (file,) = prove_all(found, wish, scratch=scratch, moved=lambda *_: None)
+    (file,) = validate_all(found, wish, scratch=scratch, moved=lambda *_: None)
     shown = scratch / file.path
     assert yellow(shown, 0.4) > 100
     assert yellow(shown, 0.9) == 0
@@ -162,7 +162,7 @@ def test_burnt_into_a_part_they_keep_step_with_it(black: Path, tmp_path: Path) -
     }
     found = Found(files=[Fetched(path=path, measured=True)])
     wish = order("http://site.example/a", media=media)
-    (file,) = prove_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
+    (file,) = validate_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
     assert yellow(tmp_path / file.path, 0.0) == 0
     assert yellow(tmp_path / file.path, 0.5) > 100
 
@@ -174,7 +174,7 @@ def test_burnt_in_they_fit_too(black: Path, tmp_path: Path) -> None:
     found = Found(files=[Fetched(path=path, measured=True)])
     fit = path.stat().st_size - 1
     wish = order("http://site.example/a", media=media, limits={"fitBytes": max(fit, 6000)})
-    (file,) = prove_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
+    (file,) = validate_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
     assert yellow(tmp_path / file.path, 0.4) > 100
 
 
@@ -276,7 +276,7 @@ def test_a_track_that_cannot_be_read_costs_only_its_language(
     subprocess.run(argv, check=True, timeout=60)
     found = Found(files=[Fetched(path=path, measured=True)])
     wish = order("http://site.example/a", media={"subtitles": ["en", "fr"]})
-    files = prove_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
+    files = validate_all(found, wish, scratch=tmp_path, moved=lambda *_: None)
     assert [None, "fr"] == [file.language for file in files]
 
 

@@ -13,7 +13,7 @@ from trawler_sandbox.media import Studio
 from trawler_worker.fetcher.engines.base import Engine
 from trawler_worker.fetcher.engines.direct import Direct
 from trawler_worker.fetcher.engines.ytdlp import YtDlp
-from trawler_worker.fetcher.targets import MAX_SENT
+from trawler_worker.fetcher.network.targets import MAX_SENT
 
 COUNT = 500
 STEP = 50

@@ -10,7 +10,7 @@ from rawsite import Asked, Said, answer, rawsite
 from trawler_crds.media_job import EngineName, Limits
 from trawler_sandbox.media import Studio
 from trawler_worker.fetcher.engines.base import Engine
-from trawler_worker.fetcher.errors import FetchError, NotTaken
+from trawler_worker.fetcher.errors import EngineDeclined, FetchError
 
 MP4 = "Content-Type: video/mp4"
 
@@ -234,7 +234,7 @@ def test_a_page_leaves_nothing_behind_for_the_next_engine(
         0.2,
         b"x" * 900,
     ]
-    with rawsite(lambda _: page) as site, pytest.raises(NotTaken):
+    with rawsite(lambda _: page) as site, pytest.raises(EngineDeclined):
         fetch(engines[EngineName.DIRECT], site.url("/a.mp4"), tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -15,7 +15,7 @@ from apiproxy import ApiProxy
 from operating import API
 from servers import ApiServer
 from trawler_common import kube, reflector
-from trawler_common.kube import ApiAway, Gone
+from trawler_common.kube import ApiUnavailable, WatchExpired
 from trawler_common.reflector import Reflector
 from trawler_crds.media_job import Phase
 from trawler_operator.kube.client import ClusterClient
@@ -260,7 +260,7 @@ async def test_a_watch_that_says_nothing_is_given_up(
     proxy.silent = True
     async with connected(proxy.kubeconfig, namespace, monkeypatch) as client:
         page = await client.page(client.jobs_path, "", {})
-        with pytest.raises(ApiAway, match="WATCH"):
+        with pytest.raises(ApiUnavailable, match="WATCH"):
             await anext(client.watch(client.jobs_path, page["metadata"]["resourceVersion"]))
 
 
@@ -269,5 +269,5 @@ async def test_a_version_that_was_forgotten_is_said_to_be_gone(
 ) -> None:
     """410, in the answer or in the stream."""
     async with connected(api.kubeconfig, namespace, monkeypatch) as client:
-        with pytest.raises(Gone):
+        with pytest.raises(WatchExpired):
             await anext(client.watch(client.jobs_path, "1"))

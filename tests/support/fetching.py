@@ -6,8 +6,8 @@ from typing import Any
 
 from trawler_crds.media_job import EngineName, Limits, Media
 from trawler_worker.fetcher.engines.base import Engine, Found
-from trawler_worker.fetcher.proof import prove_all
-from trawler_worker.protocol import Fetch, Proved
+from trawler_worker.fetcher.validation import validate_all
+from trawler_worker.protocol import Fetch, ValidFile
 
 
 def order(url: str, **more: Any) -> Fetch:
@@ -33,11 +33,11 @@ def fetch(engine: Engine, url: str, scratch: Path, **more: Any) -> Found:
     return engine.fetch(order(url, **more), scratch, Quiet())
 
 
-def proved(engine: Engine, url: str, scratch: Path, **more: Any) -> list[Proved]:
+def proved(engine: Engine, url: str, scratch: Path, **more: Any) -> list[ValidFile]:
     """Fetched and proved. Raises FetchError."""
     wish = order(url, **more)
     found = engine.fetch(wish, scratch, Quiet())
-    return prove_all(found, wish, scratch=scratch, moved=lambda *_: None)
+    return validate_all(found, wish, scratch=scratch, moved=lambda *_: None)
 
 
 BOTH = (EngineName.DIRECT, EngineName.YT_DLP)

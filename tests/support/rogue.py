@@ -11,7 +11,7 @@ from pathlib import Path
 from trawler_crds.media_job import EngineName
 from trawler_worker.fetcher.engines.base import Fetched, Found, Report
 from trawler_worker.fetcher.engines.settings import EngineSettings
-from trawler_worker.fetcher.zygote import Zygote
+from trawler_worker.fetcher.supervision.zygote import Zygote
 from trawler_worker.protocol import Fetch
 
 CLIP = Path(__file__).parents[2] / "worker/src/trawler_worker/fetcher/warm.mp4"

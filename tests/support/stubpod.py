@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Self
 
-from trawler_common.bus import Bus, NoAnswer
+from trawler_common.bus import Bus, RequestTimeout
 from trawler_crds import subjects
 from trawler_crds.messages import (
     Control,
@@ -105,7 +105,7 @@ class StubPod:
             await self.bus.request(
                 subjects.presence(self.install, self.name), presence, Seen, timeout=2
             )
-        except NoAnswer:
+        except RequestTimeout:
             return False
         return True
 
@@ -121,7 +121,7 @@ class StubPod:
                 try:
                     answer = await self.bus.request(subject, result, Recorded, timeout=3)
                     break
-                except NoAnswer:
+                except RequestTimeout:
                     await asyncio.sleep(0.2)
         self.held.pop((uid, result.attempt), None)
         return answer

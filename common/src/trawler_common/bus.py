@@ -37,7 +37,7 @@ Question = TypeVar("Question", bound=Message)
 Answer = TypeVar("Answer", bound=Message)
 
 
-class NoAnswer(Exception):
+class RequestTimeout(Exception):
     """Nobody answered in time: the outcome is unknown, neither success nor failure."""
 
 
@@ -173,9 +173,9 @@ class Bus:
     async def request(
         self, subject: str, question: Message, answer: type[Answer], *, timeout: float
     ) -> Answer:
-        """Ask and wait. Raises NoAnswer after `timeout` seconds, or at once where nobody listens."""
+        """Ask and wait. Raises RequestTimeout after `timeout` seconds, or at once where nobody listens."""
         if not self._opened.is_set():
-            raise NoAnswer(f"no answer on {subject}: the bus was not found yet")
+            raise RequestTimeout(f"no answer on {subject}: the bus was not found yet")
         try:
             reply = await self._client.request(
                 subject,
@@ -184,11 +184,11 @@ class Bus:
                 headers=telemetry.headers() or None,
             )
         except (TimeoutError, NatsError, OSError) as error:
-            raise NoAnswer(f"no answer on {subject}: {error!r}") from error
+            raise RequestTimeout(f"no answer on {subject}: {error!r}") from error
         try:
             return answer.model_validate_json(reply.data)
         except ValidationError as error:
-            raise NoAnswer(f"an answer on {subject} that says nothing") from error
+            raise RequestTimeout(f"an answer on {subject} that says nothing") from error
 
     async def publish(self, subject: str, message: Message) -> None:
         """Say it; nobody needs to hear. Dropped while there is no connection."""

@@ -38,7 +38,7 @@ handshake. The API server keeps them for 90 (its http.Server's IdleTimeout).
 MERGE: Final = "application/merge-patch+json"
 
 
-class ApiAway(Exception):
+class ApiUnavailable(Exception):
     """The API server did not answer, or with an error that may pass."""
 
     def __init__(self, why: str, *, retry_after: float = 0.0) -> None:
@@ -51,27 +51,27 @@ class Conflict(Exception):
     """Somebody changed the object since we read it (409)."""
 
 
-class Gone(Exception):
+class WatchExpired(Exception):
     """The API server does not remember the version that a watch was to begin at (410)."""
 
 
-class Missing(Exception):
+class NotFound(Exception):
     """The object is not there (404)."""
 
 
-class Refused(Exception):
+class Rejected(Exception):
     """The API server does not accept this (400, 403, 422): a fault of ours, a quota, or a policy."""
 
 
 _ERRORS: Final[Mapping[int, type[Exception]]] = {
-    404: Missing,
+    404: NotFound,
     409: Conflict,
-    410: Gone,
-    **dict.fromkeys((400, 403, 405, 422), Refused),
+    410: WatchExpired,
+    **dict.fromkeys((400, 403, 405, 422), Rejected),
 }
 
 
-def understood(model: type[Seen], manifest: Mapping[str, Any]) -> Seen | None:
+def parse_or_none(model: type[Seen], manifest: Mapping[str, Any]) -> Seen | None:
     """An object as its model; one of a newer or broken schema is left alone, not fatal."""
     try:
         return model.model_validate(manifest)
@@ -127,13 +127,13 @@ class Kube:
         content: str = "application/json",
         timeout: float = TIMEOUT,
     ) -> Any:
-        """One request, if it is a write: while the Lease is ours. Raises ApiAway, Conflict, Missing,
-        Refused.
+        """One request, if it is a write: while the Lease is ours. Raises ApiUnavailable, Conflict, NotFound,
+        Rejected.
         """
         if method != "GET":
             timeout = min(timeout, self.fence())
             if timeout <= 0:
-                raise ApiAway(f"{method} {path}: not done, the Lease may be another's")
+                raise ApiUnavailable(f"{method} {path}: not done, the Lease may be another's")
         return await self._request(
             method, path, body, query=query, content=content, timeout=timeout
         )
@@ -155,13 +155,13 @@ class Kube:
                 answer = await self._send(method, path, body, query, content, limit, once=once)
                 data = await answer.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise ApiAway(repr(error)) from error
+            raise ApiUnavailable(repr(error)) from error
         if not 200 <= answer.status < 300:
             raise _error(answer, f"{method} {path}", data)
         try:
             return _parsed(data)
         except ValueError as error:  # whatever stands between us and the API server answered
-            raise ApiAway(f"{method} {path}: an answer that is no JSON") from error
+            raise ApiUnavailable(f"{method} {path}: an answer that is no JSON") from error
 
     async def _send(
         self,
@@ -194,7 +194,7 @@ class Kube:
 
     async def page(self, path: str, token: str, query: Mapping[str, str]) -> dict[str, Any]:
         """One page of a list: `token` is what the page before said of the next, empty for the first.
-        Raises Gone where the list that the token belongs to is forgotten, and as `call`.
+        Raises WatchExpired where the list that the token belongs to is forgotten, and as `call`.
         """
         asked = {"limit": str(PAGE), **query, **({"continue": token} if token else {})}
         found: dict[str, Any] = await self._request(
@@ -229,7 +229,7 @@ class Kube:
         self, path: str, since: str, selecting: Mapping[str, str] | None = None
     ) -> AsyncIterator[dict[str, Any]]:
         """What happens to a kind after a version: events as the API server sends them, for some
-        minutes. Raises Gone where it forgot that version, ApiAway where the watch broke, and as `call`
+        minutes. Raises WatchExpired where it forgot that version, ApiUnavailable where the watch broke, and as `call`
         where it is refused.
         """
         query = {
@@ -253,7 +253,7 @@ class Kube:
                         raise _refusal(event["object"])
                     yield event
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise ApiAway(f"WATCH {path}: {error!r}") from error
+            raise ApiUnavailable(f"WATCH {path}: {error!r}") from error
 
 
 def _parsed(data: bytes) -> Any:
@@ -283,13 +283,13 @@ def _error(answer: aiohttp.ClientResponse, what: str, data: bytes) -> Exception:
     said = f"{answer.status} {what}: {_why(data)}"
     if answer.status in _ERRORS:
         return _ERRORS[answer.status](said)
-    return ApiAway(said, retry_after=_seconds(answer.headers))
+    return ApiUnavailable(said, retry_after=_seconds(answer.headers))
 
 
 def _refusal(status: Mapping[str, Any]) -> Exception:
     """What the API server says in the middle of a watch."""
     said = str(status.get("message", ""))[:500]
-    return Gone(said) if status.get("code") == 410 else ApiAway(said)
+    return WatchExpired(said) if status.get("code") == 410 else ApiUnavailable(said)
 
 
 def _seconds(headers: Mapping[str, str]) -> float:

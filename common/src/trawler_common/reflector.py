@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from trawler_common import logs
 from trawler_common.backoff import Backoff
-from trawler_common.kube import ApiAway, Conflict, Gone, Kube, Missing, Refused
+from trawler_common.kube import ApiUnavailable, Conflict, Kube, NotFound, Rejected, WatchExpired
 from trawler_common.replica import Replica
 from trawler_common.turns import Turn
 
@@ -80,7 +80,7 @@ class Reflector:
             while True:
                 try:
                     version = await self._list_once(pause)
-                except Gone as error:
+                except WatchExpired as error:
                     log.info("list_begins_again", extra={"path": self._path, "error": str(error)})
                     await pause.pause()
                     continue
@@ -107,13 +107,13 @@ class Reflector:
                 return version
 
     async def _page(self, token: str, pause: Backoff) -> dict[str, Any]:
-        """One page, tried until it is there. Raises Gone where its list is forgotten."""
+        """One page, tried until it is there. Raises WatchExpired where its list is forgotten."""
         while True:
             try:
                 page = await self._kube.page(self._path, token, self._query)
-            except (ApiAway, Refused, Missing, Conflict) as error:
+            except (ApiUnavailable, Rejected, NotFound, Conflict) as error:
                 log.warning("list_waits", extra={"path": self._path, "error": str(error)})
-                asked = error.retry_after if isinstance(error, ApiAway) else 0.0
+                asked = error.retry_after if isinstance(error, ApiUnavailable) else 0.0
                 await pause.pause(at_least=asked)
             else:
                 pause.reset()
@@ -125,7 +125,7 @@ class Reflector:
             begun, asked = time.monotonic(), 0.0
             try:
                 since = await self._follow(since, pause)
-            except Gone as error:
+            except WatchExpired as error:
                 log.info("watch_too_old", extra={"path": self._path, "error": str(error)})
                 await pause.pause()
                 since = await self.list()
@@ -138,7 +138,7 @@ class Reflector:
             await pause.pause(at_least=asked)
 
     async def _follow(self, since: str, pause: Backoff) -> str:
-        """One watch to its end; answers with the version that the next goes on from. Raises Gone, and
+        """One watch to its end; answers with the version that the next goes on from. Raises WatchExpired, and
         _Broken with that version.
         """
         turn = Turn()
@@ -148,9 +148,9 @@ class Reflector:
                 self._hear(event)
                 pause.reset()
                 await turn.breathe()
-        except (ApiAway, Refused, Missing, Conflict) as error:
+        except (ApiUnavailable, Rejected, NotFound, Conflict) as error:
             log.warning("watch_broke", extra={"path": self._path, "error": str(error)})
-            asked = error.retry_after if isinstance(error, ApiAway) else 0.0
+            asked = error.retry_after if isinstance(error, ApiUnavailable) else 0.0
             raise _Broken(since, asked) from error
         return since
 

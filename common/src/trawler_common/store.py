@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from obstore.store import S3Credential
 
 
-class StoreAway(Exception):
+class StoreUnavailable(Exception):
     """The store did not answer, or not as a store does. Worth another try."""
 
 
@@ -106,7 +106,7 @@ class Store:
 
     def __init__(self, settings: StoreSettings) -> None:
         self.prefix = settings.prefix
-        self.breaker = Breaker(StoreAway)
+        self.breaker = Breaker(StoreUnavailable)
         self._region = settings.region
         self._signer = Signer(
             endpoint=settings.endpoint,
@@ -125,7 +125,7 @@ class Store:
         )
 
     async def ensure_bucket(self) -> None:
-        """Make the bucket unless it is there. Raises StoreAway, and StoreRefused where it can neither be
+        """Make the bucket unless it is there. Raises StoreUnavailable, and StoreRefused where it can neither be
         made nor read.
         """
         url = self._signer.sign("PUT", "", headers={}, now=datetime.now(UTC), expires=60)
@@ -133,22 +133,22 @@ class Store:
             async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False) as client:
                 answer = await client.put(url, content=_bucket_configuration(self._region))
         except httpx.HTTPError as error:
-            raise StoreAway(f"the store does not answer: {error!r}") from error
+            raise StoreUnavailable(f"the store does not answer: {error!r}") from error
         # 409: it exists, and it is ours or we shall see at the first upload
         if answer.status_code in {200, 204, 409}:
             return
         if answer.status_code >= 500:
-            raise StoreAway(f"the store could not make the bucket: {answer.status_code}")
+            raise StoreUnavailable(f"the store could not make the bucket: {answer.status_code}")
         try:  # credentials that may not make buckets are the rule outside of tests
             await self.keys(f"{self.prefix}/{OWNER_OBJECT}")
-        except StoreAway as error:
+        except StoreUnavailable as error:
             raise StoreRefused(
                 f"the store refused to make the bucket ({answer.status_code}), and it cannot be read"
             ) from error
 
     async def claim(self, install: str) -> str:
         """Mark the prefix as this install's, unless it is another's. Answers with whose it is. Raises
-        StoreAway.
+        StoreUnavailable.
         """
         key = f"{self.prefix}/{OWNER_OBJECT}"
         mark = json.dumps({"install": install}).encode()
@@ -183,7 +183,7 @@ class Store:
         ]
 
     async def has(self, sha256: str, size: int) -> bool:
-        """Whether the object is there with this length. Raises StoreAway."""
+        """Whether the object is there with this length. Raises StoreUnavailable."""
         for key in self._places(sha256):
             try:
                 with self._asking(key):
@@ -197,11 +197,11 @@ class Store:
 
     @contextmanager
     def _asking(self, key: str | None = None) -> Iterator[None]:
-        """One request, perhaps about one object. Raises StoreAway for whatever is not an answer about it,
+        """One request, perhaps about one object. Raises StoreUnavailable for whatever is not an answer about it,
         and FileNotFoundError. Credentials for our own prefix only are refused elsewhere: what lies
         there is not ours.
         """
-        with self.breaker.guarding(StoreAway):
+        with self.breaker.guarding(StoreUnavailable):
             try:
                 yield
             except FileNotFoundError:
@@ -209,12 +209,12 @@ class Store:
             except PermissionDeniedError as error:
                 if key is not None and not key.startswith(f"{self.prefix}/"):
                     raise FileNotFoundError(key) from error
-                raise StoreAway(f"the store refuses: {error!r}") from error
+                raise StoreUnavailable(f"the store refuses: {error!r}") from error
             except (BaseError, TimeoutError, OSError) as error:
-                raise StoreAway(f"the store does not answer: {error!r}") from error
+                raise StoreUnavailable(f"the store does not answer: {error!r}") from error
 
     async def get(self, sha256: str) -> bytes:
-        """The bytes of one object. Raises StoreAway, FileNotFoundError."""
+        """The bytes of one object. Raises StoreUnavailable, FileNotFoundError."""
         for key in self._places(sha256):
             try:
                 with self._asking(key):
@@ -225,7 +225,7 @@ class Store:
         raise FileNotFoundError(sha256)
 
     async def save(self, sha256: str, size: int, path: Path, *, timeout: float) -> None:
-        """The bytes of one object into a file, piece by piece. Raises StoreAway, after `timeout` seconds
+        """The bytes of one object into a file, piece by piece. Raises StoreUnavailable, after `timeout` seconds
         too, and FileNotFoundError where there is no such object.
         """
         try:
@@ -235,13 +235,13 @@ class Store:
                         await asyncio.to_thread(sink.write, piece)
                         del piece  # else it would stay while the next one comes
         except TimeoutError as error:
-            raise StoreAway(f"an object did not come within {timeout:.0f} s") from error
+            raise StoreUnavailable(f"an object did not come within {timeout:.0f} s") from error
 
     async def pieces(
         self, sha256: str, begin: int, end: int, size: int = PIECE
     ) -> AsyncIterator[bytes]:
         """The bytes `begin` to `end` of one object. Each piece is a request of its own: however slowly
-        they are taken, none lasts longer than TIMEOUT. Raises StoreAway, FileNotFoundError.
+        they are taken, none lasts longer than TIMEOUT. Raises StoreUnavailable, FileNotFoundError.
         """
         places = self._places(sha256)
         for at in range(begin, end, size):
@@ -263,7 +263,7 @@ class Store:
                 del places[0]
 
     async def delete(self, key: str, *, timeout: float = TIMEOUT) -> None:
-        """Remove one object; harmless where it is not there. Raises StoreAway, after `timeout` seconds
+        """Remove one object; harmless where it is not there. Raises StoreUnavailable, after `timeout` seconds
         too.
         """
         try:
@@ -275,14 +275,14 @@ class Store:
 
     async def hashes(self, shard: str, *, prefix: str) -> list[str]:
         """The hashes of all objects below a prefix whose hash begins with these two digits; what has another
-        name is not ours. Raises StoreAway.
+        name is not ours. Raises StoreUnavailable.
         """
         keys = await self.keys(folder(prefix, shard))
         names = ((key, key.rpartition("/")[2]) for key in keys)
         return [n for key, n in names if HASH.fullmatch(n) and object_key(prefix, n) == key]
 
     async def keys(self, prefix: str = "") -> list[str]:
-        """Every key below a prefix. Raises StoreAway."""
+        """Every key below a prefix. Raises StoreUnavailable."""
         with self._asking():
             listing: Any = obstore.list(self._objects, prefix=prefix)
             return [str(entry["path"]) async for batch in listing for entry in batch]

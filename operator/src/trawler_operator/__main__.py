@@ -12,8 +12,8 @@ import kopf
 from trawler_common import health, lifecycle, logs, telemetry
 from trawler_common.backoff import Backoff
 from trawler_common.bus import Bus
-from trawler_common.kube import ApiAway, Conflict, Gone, Missing, Refused
-from trawler_common.store import Store, StoreAway, StoreRefused, StoreSettings
+from trawler_common.kube import ApiUnavailable, Conflict, NotFound, Rejected, WatchExpired
+from trawler_common.store import Store, StoreRefused, StoreSettings, StoreUnavailable
 from trawler_crds import addresses, subjects
 from trawler_crds.messages import Presence, Result, UploadRequest
 from trawler_operator import incremental_gc
@@ -45,7 +45,7 @@ Done = TypeVar("Done")
 WATCH_SILENCE: Final = 60.0
 """Seconds without our own Lease renewals in the watch, while the API server answers."""
 LOOP_SILENCE: Final = 60.0
-PASSING: Final = (ApiAway, Refused, Missing, Gone, Conflict)
+PASSING: Final = (ApiUnavailable, Rejected, NotFound, WatchExpired, Conflict)
 """Whatever the API server says at the start, another time it may say something else."""
 CONFIGURED_WITHIN: Final = 3.0
 """Seconds that a new leader waits for its configured pools before it goes on without."""
@@ -187,7 +187,7 @@ async def _lead(
     ownership = checks.ownership = Ownership(store, client)
 
     async def own_the_prefix() -> None:
-        await _patiently(store.ensure_bucket, StoreAway, StoreRefused)
+        await _patiently(store.ensure_bucket, StoreUnavailable, StoreRefused)
         await ownership.run()
 
     parts.start("own the prefix", own_the_prefix)

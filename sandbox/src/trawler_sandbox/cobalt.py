@@ -154,7 +154,7 @@ class CobaltApi:
             return web.json_response(body, status=error.status, headers=retry)
 
     async def _wanted(self, request: web.Request) -> dict[str, Any]:
-        """The request as it must be. Raises Refused."""
+        """The request as it must be. Raises Rejected."""
         if request.headers.get("Accept") not in _TYPES:
             raise Refused("header.accept")
         if request.headers.get("Content-Type") not in _TYPES:

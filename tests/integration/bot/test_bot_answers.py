@@ -16,7 +16,7 @@ from emulated import Emulated, Person
 from rig import Rig
 from servers import wait_until
 from trawler_bot.jobs.client import TRIES
-from trawler_common.crashing import VARIABLE, CrashPoint
+from trawler_common.failpoints import VARIABLE, Failpoint
 from trawler_sandbox.discord.permissions import Permission
 from trawler_sandbox.discord.world import Overwrite
 
@@ -203,7 +203,7 @@ async def test_where_it_may_not_read_it_finds_its_message_by_the_token(
     unread = int(Permission.READ_MESSAGE_HISTORY)
     emulated.channel.overwrites = [Overwrite(emulated.application.id, 1, deny=unread)]
     bot.stop()
-    bot.start(**{VARIABLE: CrashPoint.BOT_ANSWERED})
+    bot.start(**{VARIABLE: Failpoint.BOT_ANSWERED})
     await rig.until(bot.ready, what="the bot")
     await ben.types("download", url=link(rig))
     first = await ben.hears("MESSAGE_CREATE")
@@ -218,7 +218,7 @@ async def test_that_there_can_be_no_message_is_noted_in_the_end(
 ) -> None:
     """Killed before its answer, then shut out of the channel; its first words on that are refused."""
     bot.stop()
-    bot.start(**{VARIABLE: CrashPoint.BOT_ACCEPTED})
+    bot.start(**{VARIABLE: Failpoint.BOT_ACCEPTED})
     await rig.until(bot.ready, what="the bot")
     await ben.types("download", url=link(rig))
     await rig.until(bot.died, what="its death")
@@ -236,7 +236,7 @@ async def test_it_dies_at_every_point_in_turn(
     rig: Rig, ben: Person, emulated: Emulated, bot: BotProcess, subtests: pytest.Subtests
 ) -> None:
     """Before the MediaJob nothing exists, and Discord says so; after it there is one message, complete."""
-    for point in [each for each in CrashPoint if each.startswith("bot")]:
+    for point in [each for each in Failpoint if each.startswith("bot")]:
         with subtests.test(point.value):
             bot.stop()
             bot.start(**{VARIABLE: point})
@@ -245,7 +245,7 @@ async def test_it_dies_at_every_point_in_turn(
             await ben.types("download", url=link(rig))
             await rig.until(bot.died, what=f"death at {point}")
             bot.start()
-            if point is CrashPoint.BOT_ASKED:
+            if point is Failpoint.BOT_ASKED:
                 await ben.hears("INTERACTION_FAILURE")
                 assert {} == rig.jobs()
                 assert {} == emulated.channel.messages

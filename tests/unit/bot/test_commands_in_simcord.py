@@ -27,7 +27,7 @@ from trawler_bot.jobs.client import Jobs
 from trawler_bot.services import Services
 from trawler_bot.storage.database import Database, InteractionToken
 from trawler_common.egress import AllowList
-from trawler_common.kube import ApiAway, Missing
+from trawler_common.kube import ApiUnavailable, NotFound
 from trawler_crds.media_job import DeliveryStatus, MediaJob, MediaJobSpec, ObjectMeta
 from trawler_crds.media_queue import MediaQueueSpec
 
@@ -44,13 +44,13 @@ class Made:
 
     async def create(self, name: str, spec: MediaJobSpec) -> MediaJob:
         if self.away:
-            raise ApiAway("on purpose")
+            raise ApiUnavailable("on purpose")
         meta = ObjectMeta(name=name, uid=f"uid-{name}", resource_version="1")
         return self.jobs.setdefault(name, MediaJob(metadata=meta, spec=spec))
 
     async def get(self, name: str) -> MediaJob:
         if name not in self.jobs:
-            raise Missing(name)
+            raise NotFound(name)
         return self.jobs[name]
 
     async def cancel(self, name: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from trawler_bot.jobs import ids as names
 from trawler_bot.jobs.client import Jobs
 from trawler_bot.jobs.left_guilds import LeftGuilds, deletable
-from trawler_common.kube import Refused
+from trawler_common.kube import Rejected
 from trawler_crds.keys import LABEL_MANAGED_BY, MANAGED_BY_BOT
 from trawler_crds.media_queue import MediaQueue
 
@@ -85,7 +85,7 @@ class _Jobs:
 
     async def delete_queue(self, found: MediaQueue) -> None:
         if found.name == "guild-1":
-            raise Refused("403 by a policy")
+            raise Rejected("403 by a policy")
         self.deleted.append(found.name)
 
 

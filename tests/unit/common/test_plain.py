@@ -2,7 +2,7 @@
 
 import pytest
 
-from trawler_common.plain import clean, cut
+from trawler_common.text import cut, sanitize
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
 BURNING = "\u2764\ufe0f\u200d\U0001f525"
@@ -15,7 +15,7 @@ MALAYALAM = "\u0d28\u0d4d\u200c\u0d1f"
 @pytest.mark.parametrize("text", [FAMILY, BURNING, TONED, PERSIAN, HINDI, MALAYALAM])
 def test_a_joiner_stays_where_it_joins(text: str) -> None:
     """Else a family falls apart, and words are spelled wrongly."""
-    assert clean(text, limit=100) == text
+    assert sanitize(text, limit=100) == text
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_a_joiner_stays_where_it_joins(text: str) -> None:
 )
 def test_what_shows_nothing_goes(text: str, plain: str) -> None:
     """A joiner between Latin letters only hides a word from a filter."""
-    assert clean(text, limit=100) == plain
+    assert sanitize(text, limit=100) == plain
 
 
 def test_a_text_is_not_cut_inside_of_what_is_joined() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from objects import NOON, clock, job, pod, queue, running, state_of
 from trawler_common.backoff import Backoff
-from trawler_common.kube import ApiAway
+from trawler_common.kube import ApiUnavailable
 from trawler_common.pauses import grown
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import MOST_ATTEMPTS, MediaJob, Phase
@@ -259,7 +259,7 @@ async def test_a_status_write_waits_as_long_as_the_api_server_asks(
 
     monkeypatch.setattr(Backoff, "pause", pause)
     client = AsyncMock()
-    client.write_status.side_effect = [ApiAway("later", retry_after=30.0), job(version=2)]
+    client.write_status.side_effect = [ApiUnavailable("later", retry_after=30.0), job(version=2)]
     await _executor(client, state_of(job())).perform(
         WriteStatus(uid="u1", version="1", changes={"phase": Phase.QUEUED})
     )

@@ -3,7 +3,7 @@
 import pytest
 
 from trawler_crds.sidecar import MOST_CHAPTERS, Chapter
-from trawler_worker.fetcher import chapters
+from trawler_worker.fetcher.conversion import chapters
 
 
 def known(*given: tuple[str, float]) -> list[Chapter]:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from trawler_sandbox.media import KINDS, TYPES, Studio
-from trawler_worker.fetcher.containers.boxes import boxes
-from trawler_worker.fetcher.containers.ending import ending_of
-from trawler_worker.fetcher.containers.reading import Bytes, Ending
 from trawler_worker.fetcher.errors import FetchError
-from trawler_worker.fetcher.inspection import inspect
-from trawler_worker.fetcher.sniff import HEAD, MP3, MPEG_TS, sniff, sniff_file
+from trawler_worker.fetcher.media.containers.boxes import boxes
+from trawler_worker.fetcher.media.containers.ending import ending_of
+from trawler_worker.fetcher.media.containers.reading import Bytes, Ending
+from trawler_worker.fetcher.media.inspection import inspect
+from trawler_worker.fetcher.media.sniff import HEAD, MP3, MPEG_TS, sniff, sniff_file
 
 SILENT = frozenset(["plain.mp3", "aac", "ts"])
 """They say nothing of their end: documented in docs/architecture.md."""

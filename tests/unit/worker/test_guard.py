@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from trawler_common.egress import AllowList
-from trawler_worker.fetcher.guard import Guard, RefusedAddress
+from trawler_worker.fetcher.network.guard import Guard, RefusedAddress
 
 
 def answering(*ips: str) -> Any:

@@ -5,10 +5,10 @@ from typing import cast
 
 from trawler_crds.media_job import Limits, Media
 from trawler_crds.messages import Control, ControlAction, Order
-from trawler_worker.agent.board import Board, Work
-from trawler_worker.agent.intake import Intake
+from trawler_worker.agent.heartbeat import Heartbeat
 from trawler_worker.agent.job import Runner
-from trawler_worker.agent.presence import Herald
+from trawler_worker.agent.job_table import ActiveJob, JobTable
+from trawler_worker.agent.order_handler import OrderHandler
 
 ORDER = Order(
     uid="u",
@@ -25,7 +25,7 @@ ORDER = Order(
 class _Unreached:
     """Whoever was cancelled before his first step never comes here; and nobody listens."""
 
-    async def run(self, work: Work) -> None:
+    async def run(self, work: ActiveJob) -> None:
         raise AssertionError(f"{work.name} was begun")
 
     def tick(self) -> int:
@@ -34,12 +34,14 @@ class _Unreached:
 
 async def test_an_order_that_is_cancelled_before_its_first_step_frees_its_slot() -> None:
     """Both messages in one go; else it would be held, and its slot taken, for ever."""
-    board, unreached = Board(1), _Unreached()
+    job_table, unreached = JobTable(1), _Unreached()
     async with asyncio.TaskGroup() as tasks:
-        intake = Intake(board, cast("Runner", unreached), cast("Herald", unreached), tasks)
-        assert (await intake.order("", ORDER)).accepted
-        assert 0 == board.free()
-        await intake.control("", Control(action=ControlAction.CANCEL, uid="u", attempt=1))
-    assert 1 == board.free()
-    assert [] == board.held()
-    assert not (await intake.order("", ORDER)).accepted
+        order_handler = OrderHandler(
+            job_table, cast("Runner", unreached), cast("Heartbeat", unreached), tasks
+        )
+        assert (await order_handler.order("", ORDER)).accepted
+        assert 0 == job_table.free()
+        await order_handler.control("", Control(action=ControlAction.CANCEL, uid="u", attempt=1))
+    assert 1 == job_table.free()
+    assert [] == job_table.held()
+    assert not (await order_handler.order("", ORDER)).accepted

@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trawler_worker import naming
+from trawler_worker import filenames
 
 
 def name(title: str | None, url: str = "http://a/b/clip%20one.mp4", **more: int) -> str:
     counts = {"number": 1, "count": 1, **more}
-    return naming.file_name(called=title, url=url, extension="mp4", **counts)
+    return filenames.file_name(called=title, url=url, extension="mp4", **counts)
 
 
 @pytest.mark.parametrize(

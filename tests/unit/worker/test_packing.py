@@ -6,7 +6,7 @@ import random
 import pytest
 
 from trawler_worker.fetcher.errors import FetchError
-from trawler_worker.fetcher.packing import unpacker
+from trawler_worker.fetcher.network.content_encoding import unpacker
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -8,8 +8,8 @@ from fetching import order
 from trawler_sandbox.media import Studio
 from trawler_worker.fetcher.engines.base import Fetched, Found
 from trawler_worker.fetcher.errors import FetchError
-from trawler_worker.fetcher.proof import prove_all
-from trawler_worker.protocol import Proved
+from trawler_worker.fetcher.validation import validate_all
+from trawler_worker.protocol import ValidFile
 
 WRONG = 100.0
 """Seconds that a page says, of a file that lasts four."""
@@ -36,8 +36,8 @@ def test_what_a_page_says_counts_where_nothing_else_shows_the_end(
     file = Fetched(path=path, seconds=WRONG, **made)  # type: ignore[arg-type]
     wish = order("http://a.example/a.mp4")
 
-    def prove() -> list[Proved]:
-        return prove_all(Found(files=[file]), wish, scratch=tmp_path, moved=lambda *_: None)
+    def prove() -> list[ValidFile]:
+        return validate_all(Found(files=[file]), wish, scratch=tmp_path, moved=lambda *_: None)
 
     if verified is None:
         with pytest.raises(FetchError):

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from trawler_worker.protocol import MAX_FILES, Done, Moved, Proved
+from trawler_worker.protocol import MAX_FILES, Done, Moved, ValidFile
 
 FILE = {
     "path": "u-1-1.mp4",
@@ -30,9 +30,9 @@ def test_a_count_is_one_that_a_disk_could_have(bytes_: int) -> None:
 )
 def test_a_file_has_measures_that_exist(odd: dict[str, Any]) -> None:
     """They are written into a status as they are."""
-    assert Proved.model_validate(FILE)
+    assert ValidFile.model_validate(FILE)
     with pytest.raises(ValidationError):
-        Proved.model_validate(FILE | odd)
+        ValidFile.model_validate(FILE | odd)
 
 
 def test_a_job_has_so_many_files_at_most() -> None:

@@ -11,13 +11,13 @@ import pytest
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import EngineName, Limits, Media
 from trawler_crds.messages import Stage
-from trawler_worker.fetcher.allowance import Allowance
 from trawler_worker.fetcher.engines.routing import looks_like_a_file, route
-from trawler_worker.fetcher.errors import FetchError, NotTaken
-from trawler_worker.fetcher.faults import by_status, fault_of, seconds_of
-from trawler_worker.fetcher.guard import RefusedAddress
+from trawler_worker.fetcher.error_mapping import by_status, fault_of, seconds_of
+from trawler_worker.fetcher.errors import EngineDeclined, FetchError
 from trawler_worker.fetcher.handover import most_telling
-from trawler_worker.fetcher.watch import Measured, Watch, is_too_much
+from trawler_worker.fetcher.network.guard import RefusedAddress
+from trawler_worker.fetcher.supervision.allowance import Allowance
+from trawler_worker.fetcher.supervision.watchdog import Measured, ResourceWatchdog, is_too_much
 from trawler_worker.protocol import Fetch
 
 
@@ -85,7 +85,7 @@ def test_subtitles_are_asked_of_who_brings_some() -> None:
 def test_of_several_failures_the_most_telling_one_is_read() -> None:
     """That it is private says more than that one engine could not read its page."""
     said = [
-        NotTaken(FailureReason.NOT_SUPPORTED),
+        EngineDeclined(FailureReason.NOT_SUPPORTED),
         FetchError(FailureReason.SITE_ERROR, elsewhere=True),
         FetchError(FailureReason.NEEDS_LOGIN, elsewhere=True),
         FetchError(FailureReason.INTERNAL, elsewhere=True),
@@ -144,9 +144,9 @@ def test_a_chain_that_bites_its_tail_ends() -> None:
     assert FailureReason.SITE_ERROR == fault_of(first).reason
 
 
-def watch(**more: Any) -> Watch:
+def watch(**more: Any) -> ResourceWatchdog:
     limits = {"begun": 0.0, "deadline": 900.0, "max_scratch": 10**9, "max_memory": 10**9, **more}
-    return Watch(**limits)
+    return ResourceWatchdog(**limits)
 
 
 def seen(

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from trawler_worker.fetcher import scratch
-from trawler_worker.fetcher.scratch import Scratch, size, sweep
+from trawler_worker.fetcher.supervision import scratch
+from trawler_worker.fetcher.supervision.scratch import Scratch, size, sweep
 
 
 async def kept(folder: Path, *jobs: str) -> None:

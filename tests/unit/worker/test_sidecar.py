@@ -20,7 +20,7 @@ from trawler_crds.sidecar import (
     Chapter,
 )
 from trawler_worker.agent import sidecar
-from trawler_worker.protocol import Done, Proved
+from trawler_worker.protocol import Done, ValidFile
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs" / "sidecar.schema.json").read_text())
 ORDER = Order(uid="u", name="j", attempt=1, url="https://site.example/a?b=c", attempt_seconds=60)
@@ -32,9 +32,11 @@ def file(name: str) -> MediaFile:
     )
 
 
-def proved(name: str, caption: str | None = None) -> Proved:
+def proved(name: str, caption: str | None = None) -> ValidFile:
     common: dict[str, Any] = {"path": "x", "inode": 1, "changed_ns": 1, "bytes": 7}
-    return Proved(**common, name=name, type="video/mp4", verified=Verified.LENGTH, caption=caption)
+    return ValidFile(
+        **common, name=name, type="video/mp4", verified=Verified.LENGTH, caption=caption
+    )
 
 
 def written(done: Done, files: list[MediaFile]) -> dict[str, Any]:

@@ -7,9 +7,9 @@ import av
 import pytest
 
 from trawler_sandbox.media import Studio
-from trawler_worker.fetcher.containers.reading import Bytes
-from trawler_worker.fetcher.containers.upright import shown
-from trawler_worker.fetcher.inspection import Inspected, inspect
+from trawler_worker.fetcher.media.containers.reading import Bytes
+from trawler_worker.fetcher.media.containers.upright import shown
+from trawler_worker.fetcher.media.inspection import Inspected, inspect
 
 
 def looked_at(body: bytes, folder: Path) -> Inspected:

@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from trawler_worker.fetcher.wire import Response, headers_of
+from trawler_worker.fetcher.network.wire import Response, headers_of
 
 
 class Socket:

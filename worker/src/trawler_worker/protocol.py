@@ -91,7 +91,7 @@ class Timing(Contract):
     end_ns: Count
 
 
-class Proved(Contract):
+class ValidFile(Contract):
     """One file that passed every check in the fetcher."""
 
     path: str
@@ -134,7 +134,7 @@ class Done(Contract):
 
     type: Literal["done"] = "done"
     job: str
-    files: Annotated[list[Proved], Field(max_length=MAX_FILES)] = []
+    files: Annotated[list[ValidFile], Field(max_length=MAX_FILES)] = []
     engine: EngineName | None = None
     attempts: Annotated[list[EngineAttempt], Field(max_length=MOST_ENGINE_ATTEMPTS)] = []
     """What each engine that was tried made of it."""

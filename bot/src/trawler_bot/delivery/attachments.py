@@ -36,7 +36,7 @@ class Attachments:
         self, job: MediaJob, wanted: Sequence[MediaFile], *, plain: bool = False
     ) -> AsyncIterator[list[discord.File]]:
         """These files, on disk for the length of a block, in which they are sent; nothing waits where there is none.
-        `plain`: without the site's words in their names. Raises StoreAway, FileNotFoundError.
+        `plain`: without the site's words in their names. Raises StoreUnavailable, FileNotFoundError.
         """
         if not wanted:
             yield []

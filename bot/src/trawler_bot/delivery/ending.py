@@ -20,8 +20,8 @@ from trawler_bot.presentation.rendering import Reply, Shown
 from trawler_bot.services import Services
 from trawler_bot.storage.database import Unanswered
 from trawler_common import logs
-from trawler_common.crashing import CrashPoint, reach
-from trawler_common.kube import ApiAway, Conflict, Missing, Refused
+from trawler_common.failpoints import Failpoint, hit
+from trawler_common.kube import ApiUnavailable, Conflict, NotFound, Rejected
 from trawler_crds.media_job import DeliveryStatus, MediaFile, MediaJob, Phase
 
 log = logs.get("ending")
@@ -96,9 +96,9 @@ class Ending:
             return None
         try:
             job = await self._services.jobs.get(name)
-        except (Missing, ValueError):
+        except (NotFound, ValueError):
             return None
-        except (ApiAway, Refused) as error:
+        except (ApiUnavailable, Rejected) as error:
             raise OSError(f"{name} is not known") from error
         source = job.status.source
         if not rendering.may_show(job, source.age_limit if source is not None else None):
@@ -295,13 +295,13 @@ class Ending:
             return await self._say_anew(reply, None)
         nonce = ids.nonce(job.uid, "anew")
         async with self._services.attachments.files(job, own, plain=self._way.plain) as files:
-            reach(CrashPoint.BOT_ENDING)
+            hit(Failpoint.BOT_ENDING)
             if self._anew:
                 send = functools.partial(self._message.anew, reply, files, nonce)
             else:  # without files of its own it takes none away: they may be an earlier job's
                 send = functools.partial(self._write, reply, files if own else None)
             await self._upload(own, send, beside=self._anew)
-            reach(CrashPoint.BOT_SHOWN)
+            hit(Failpoint.BOT_SHOWN)
         self.shown = True
         return None
 
@@ -343,7 +343,12 @@ class Ending:
             await self._upload(group, lambda: self._message.put(at, files, nonce), beside=True)
         try:
             await self._services.jobs.note_messages(job, self.noted())
-        except (ApiAway, Conflict, Missing, Refused) as error:  # it is noted once more at the end
+        except (
+            ApiUnavailable,
+            Conflict,
+            NotFound,
+            Rejected,
+        ) as error:  # it is noted once more at the end
             log.info("message_not_noted", extra={"job": job.uid, "error": str(error)})
 
     async def _upload(
@@ -387,7 +392,7 @@ class Ending:
         word = reason_of(error)
         if word is None:
             log.error("edit_refused", extra={"job": self._tracked.job.uid, "error": str(error)})
-        return word or "Refused"
+        return word or "Rejected"
 
 
 class _TooMuch(Exception):

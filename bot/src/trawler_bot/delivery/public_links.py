@@ -11,7 +11,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from trawler_bot.storage.database import Database, Link
-from trawler_common.store import PUBLIC_PIECE, Store, StoreAway
+from trawler_common.store import PUBLIC_PIECE, Store, StoreUnavailable
 from trawler_crds.media_job import MediaFile, MediaJob
 
 PATH: Final = "/f/{id:[A-Za-z0-9_-]{24}}/{name}"
@@ -106,7 +106,7 @@ class PublicLinks:
         except TimeoutError:
             if request.transport is not None:
                 request.transport.abort()
-        except StoreAway as error:
+        except StoreUnavailable as error:
             if answer.prepared:
                 raise  # the connection ends: whoever fetches sees that it is not whole
             raise web.HTTPServiceUnavailable(headers={"Retry-After": "10"}) from error

@@ -20,7 +20,7 @@ from trawler_bot.services import Services
 from trawler_bot.storage.database import CONNECTIONS, TOKEN_SECONDS, InteractionToken, Unanswered
 from trawler_common import logs
 from trawler_common.backoff import Backoff
-from trawler_common.kube import ApiAway, Conflict, Missing, Refused, understood
+from trawler_common.kube import ApiUnavailable, Conflict, NotFound, Rejected, parse_or_none
 from trawler_common.replica import Replica
 from trawler_crds.media_job import TERMINAL, DeliveryStatus, DiscordDelivery, MediaJob
 from trawler_crds.messages import Place, Positions, Progress
@@ -141,7 +141,7 @@ class JobTracker:
         self._answers[name] += 1
         try:
             yield
-        except (ApiAway, Refused, Missing):
+        except (ApiUnavailable, Rejected, NotFound):
             made = self._answering.get(name)
             if made is not None:
                 self.recover(made)
@@ -187,9 +187,9 @@ class JobTracker:
         while True:
             try:
                 await write()
-            except Missing:
+            except NotFound:
                 return
-            except (ApiAway, Conflict, Refused) as error:
+            except (ApiUnavailable, Conflict, Rejected) as error:
                 log.warning("write_waits", extra={"job": job.uid, "error": str(error)})
                 await pause.pause()
             else:
@@ -273,10 +273,10 @@ class JobTracker:
             if message.message_id is not None:
                 self.see(await self._services.jobs.note_messages(job, message.noted()))
             # else: nobody but the requester may see it, and nothing of it is there
-        except (ApiAway, Conflict, Refused, discord.HTTPException, *UNSURE) as error:
+        except (ApiUnavailable, Conflict, Rejected, discord.HTTPException, *UNSURE) as error:
             log.warning("recovery_waits", extra={"job": job.uid, "error": repr(error)})
             return False
-        except Missing:  # its message is there by now, and shall not wait for ever
+        except NotFound:  # its message is there by now, and shall not wait for ever
             known.gone = True
         return True
 
@@ -376,7 +376,7 @@ class _Sink:
         return str(manifest["metadata"]["uid"])
 
     def take(self, manifest: Mapping[str, Any], *, as_of: int) -> None:
-        job = understood(MediaJob, manifest)
+        job = parse_or_none(MediaJob, manifest)
         if job is not None:
             self._see(job, as_of=as_of)
         else:  # its version is known, so that it is not read again

@@ -22,9 +22,9 @@ from trawler_bot.presentation.rendering import Reply, Shown
 from trawler_bot.services import Services
 from trawler_common import logs, telemetry
 from trawler_common.backoff import Backoff
-from trawler_common.crashing import CrashPoint, reach
-from trawler_common.kube import ApiAway, Conflict, Missing, Refused
-from trawler_common.store import StoreAway
+from trawler_common.failpoints import Failpoint, hit
+from trawler_common.kube import ApiUnavailable, Conflict, NotFound, Rejected
+from trawler_common.store import StoreUnavailable
 from trawler_crds.keys import ANNOTATION_TRACEPARENT
 from trawler_crds.media_job import TERMINAL, MediaJob, Phase
 from trawler_crds.messages import Stage
@@ -238,13 +238,19 @@ class MessageUpdater:
             noted = await self._services.jobs.note_delivered(
                 job, self._ending.noted(), why_not=self._why_not
             )
-            reach(CrashPoint.BOT_DELIVERED)
-        except Missing:
+            hit(Failpoint.BOT_DELIVERED)
+        except NotFound:
             return True
-        except (ApiAway, Conflict, StoreAway, discord.DiscordServerError, *UNSURE) as error:
+        except (
+            ApiUnavailable,
+            Conflict,
+            StoreUnavailable,
+            discord.DiscordServerError,
+            *UNSURE,
+        ) as error:
             log.warning("delivery_waits", extra={"job": job.uid, "error": repr(error)})
             return False
-        except Refused as error:
+        except Rejected as error:
             log.error("delivery_not_noted", extra={"job": job.uid, "error": str(error)})
             return True
         log.info("delivered", extra={"job": job.uid, "why_not": self._why_not})
@@ -256,7 +262,7 @@ class MessageUpdater:
         """A fault of ours ends in a condition too: it would meet the same job again after each restart."""
         try:
             return await self._ending.show(job, self._before)
-        except (StoreAway, discord.DiscordServerError, *UNSURE):
+        except (StoreUnavailable, discord.DiscordServerError, *UNSURE):
             raise
         except Exception:
             log.exception("ending_failed", extra={"job": job.uid})
@@ -276,5 +282,5 @@ class MessageUpdater:
             await self._services.jobs.note_messages(job, shown)
         except (discord.HTTPException, *UNSURE) as error:
             log.info("not_called", extra={"job": job.uid, "error": repr(error)})
-        except (ApiAway, Conflict, Missing, Refused) as error:
+        except (ApiUnavailable, Conflict, NotFound, Rejected) as error:
             log.info("call_not_noted", extra={"job": job.uid, "error": str(error)})

@@ -27,7 +27,7 @@ from trawler_bot.jobs.index import JobSummary
 from trawler_bot.presentation import listings
 from trawler_bot.presentation.i18n import Key, language, say, span
 from trawler_bot.services import Services
-from trawler_common.kube import ApiAway, Missing, Refused
+from trawler_common.kube import ApiUnavailable, NotFound, Rejected
 from trawler_crds.media_job import AudioFormat, Media, MediaKind, SubtitleMode
 
 KINDS: Final = {"video": MediaKind.VIDEO, "audio": MediaKind.AUDIO, "image": MediaKind.IMAGE}
@@ -277,9 +277,9 @@ class Commands:
             return
         try:
             await self._services.jobs.cancel(name)
-        except Missing:
+        except NotFound:
             await reply_ephemeral(interaction, say(to, Key.NO_SUCH_JOB))
-        except (ApiAway, Refused):
+        except (ApiUnavailable, Rejected):
             await reply_ephemeral(interaction, say(to, Key.NOT_NOW))
         else:
             await reply_ephemeral(interaction, say(to, Key.CANCELLING))

@@ -20,7 +20,7 @@ from trawler_bot.presentation.rendering import Act
 from trawler_bot.services import Services
 from trawler_bot.storage.database import Unanswered
 from trawler_common import logs
-from trawler_common.kube import ApiAway, Conflict, Missing, Refused
+from trawler_common.kube import ApiUnavailable, Conflict, NotFound, Rejected
 from trawler_crds.media_job import DiscordDelivery, MediaJob
 
 log = logs.get("components")
@@ -76,9 +76,9 @@ class Presses:
             where = job.spec.delivery.discord if job.spec.delivery else None
             if where is not None and await self._allowed(interaction, job, where):
                 await then(job, where)
-        except Missing:
+        except NotFound:
             await reply_ephemeral(interaction, say(to, Key.EXPIRED))
-        except (ApiAway, Refused, Conflict) as error:
+        except (ApiUnavailable, Rejected, Conflict) as error:
             log.warning("press_failed", extra={"job": name, "error": str(error)})
             await reply_ephemeral(interaction, say(to, Key.NOT_NOW))
 
@@ -120,7 +120,7 @@ class Presses:
             return job if name else None
         try:
             return await self._services.jobs.get(name)
-        except Missing:
+        except NotFound:
             return None
 
     async def _remove(

@@ -29,9 +29,9 @@ from trawler_bot.presentation.views import picker, try_again
 from trawler_bot.services import Services
 from trawler_bot.storage.database import PATIENCE, InteractionToken, Request
 from trawler_common import logs, telemetry
-from trawler_common.crashing import CrashPoint, reach
 from trawler_common.egress import AllowList
-from trawler_common.kube import ApiAway, Conflict, Missing, Refused
+from trawler_common.failpoints import Failpoint, hit
+from trawler_common.kube import ApiUnavailable, Conflict, NotFound, Rejected
 from trawler_crds.addresses import MAX_URL
 from trawler_crds.media_job import DeliveryStatus, MediaJob, MediaJobSpec
 
@@ -249,7 +249,7 @@ class RequestService:
                 made = await self._services.jobs.create(name, spec)
                 if name != other and delivered(made):  # it is wanted once more
                     made = await self._services.jobs.create(other, spec)
-            except (ApiAway, Refused, Missing) as error:
+            except (ApiUnavailable, Rejected, NotFound) as error:
                 log.warning("not_accepted", extra={"error": str(error)})
                 if (
                     name == other
@@ -274,7 +274,7 @@ class RequestService:
         self, interaction: discord.Interaction, job: MediaJob, spec: MediaJobSpec
     ) -> None:
         """A press begins a further try in the message of a job that has ended; two presses are one. Raises
-        ApiAway, Refused, Missing.
+        ApiUnavailable, Rejected, NotFound.
         """
         assert interaction.message is not None
         to = language(str(interaction.locale))
@@ -300,14 +300,14 @@ class RequestService:
         self, interaction: discord.Interaction, name: str, job: MediaJob, spec: MediaJobSpec
     ) -> bool:
         """One further try by its name. True: it is over, and its message never told of it, so that another has to
-        begin. Raises ApiAway, Refused, Missing.
+        begin. Raises ApiUnavailable, Rejected, NotFound.
         """
         assert interaction.message is not None
         with self._tracker.answering(name):
             try:
                 with telemetry.span("ask again", kind=SpanKind.SERVER, job=name):
                     again = await self._services.jobs.create(name, spec)
-            except (ApiAway, Refused, Missing):
+            except (ApiUnavailable, Rejected, NotFound):
                 self._cooldown.give_back(interaction.user.id, interaction.guild_id or 0)
                 raise
             if delivered(again) and not is_shown(again):
@@ -399,11 +399,11 @@ class RequestService:
             self._unanswered += 1
             try:
                 with telemetry.span("ask", kind=SpanKind.SERVER, job=name):
-                    reach(CrashPoint.BOT_ASKED)
+                    hit(Failpoint.BOT_ASKED)
                     job = await self._make(asked, spec, token if noted else None)
-                    reach(CrashPoint.BOT_ACCEPTED)
+                    hit(Failpoint.BOT_ACCEPTED)
                     message_id = await _answer(interaction, job)
-            except (ApiAway, Refused, Missing) as error:
+            except (ApiUnavailable, Rejected, NotFound) as error:
                 await self._not_accepted(interaction, name, wanted, to, error)
                 return False
             finally:
@@ -471,9 +471,9 @@ class RequestService:
         gone = False
         try:
             job = await self._services.jobs.note_messages(job, shown)
-            reach(CrashPoint.BOT_NOTED)
-        except (ApiAway, Conflict, Missing, Refused) as error:
-            gone = isinstance(error, Missing)  # the watch will not tell of it once more
+            hit(Failpoint.BOT_NOTED)
+        except (ApiUnavailable, Conflict, NotFound, Rejected) as error:
+            gone = isinstance(error, NotFound)  # the watch will not tell of it once more
             log.warning("message_not_noted", extra={"job": job.uid, "error": str(error)})
             status = job.status.model_copy(update={"delivery": shown})
             job = job.model_copy(update={"status": status})
@@ -513,7 +513,7 @@ async def _answer(interaction: discord.Interaction, job: MediaJob) -> int | None
     except (discord.HTTPException, *UNSURE) as error:
         log.warning("answer_lost", extra={"job": job.uid, "error": repr(error)})
         return None
-    reach(CrashPoint.BOT_ANSWERED)
+    hit(Failpoint.BOT_ANSWERED)
     return made.message_id
 
 

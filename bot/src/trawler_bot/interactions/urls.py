@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote
 import idna
 
 from trawler_common.egress import AllowList, is_public
-from trawler_common.plain import clean
+from trawler_common.text import sanitize
 from trawler_crds.addresses import MAX_URL, BadAddress, parse
 
 MOST: Final = 5
@@ -138,7 +138,7 @@ def _built(scheme: str, rest: str) -> Link:
 
 def _written(text: str, url: str) -> str:
     """As the person wrote it, whole and harmless; where that would lead elsewhere, as it is asked for."""
-    shown, asked = _bracketed(clean(text, limit=4 * MAX_URL)), _bracketed(url)
+    shown, asked = _bracketed(sanitize(text, limit=4 * MAX_URL)), _bracketed(url)
     parts = _PARTS.match(shown.partition("://")[2])
     assert parts is not None, "every text has these parts"
     same = asked.endswith(_encoded(parts[2]) + _encoded(parts[3])) and len(shown) <= MAX_URL

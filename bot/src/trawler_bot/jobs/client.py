@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from trawler_common import logs, telemetry
-from trawler_common.kube import MERGE, Conflict, Kube, Missing, understood
+from trawler_common.kube import MERGE, Conflict, Kube, NotFound, parse_or_none
 from trawler_common.reflector import Reflector, Sink
 from trawler_crds import API_GROUP, API_VERSION
 from trawler_crds.keys import ANNOTATION_TRACEPARENT, LABEL_MANAGED_BY, MANAGED_BY_BOT
@@ -45,7 +45,7 @@ class Jobs:
         self._path, self._queues = f"{base}/mediajobs", f"{base}/mediaqueues"
 
     async def create(self, name: str, spec: MediaJobSpec) -> MediaJob:
-        """Make it, or find it made: a name follows from what was asked. Raises ApiAway, Refused."""
+        """Make it, or find it made: a name follows from what was asked. Raises ApiUnavailable, Rejected."""
         trace = telemetry.headers().get("traceparent", "00")
         sampled = int(trace[-2:], 16) & SAMPLED
         notes = {ANNOTATION_TRACEPARENT: trace} if sampled else {}
@@ -63,14 +63,14 @@ class Jobs:
 
     async def queue(self, name: str, spec: dict[str, Any]) -> MediaQueueSpec:
         """What a MediaQueue allows. It is made with this spec unless it is there: one that is there is
-        its owner's. Raises ApiAway, Refused.
+        its owner's. Raises ApiUnavailable, Rejected.
         """
         kind = f"{API_GROUP}/{API_VERSION}"
         meta = {"name": name, "labels": {LABEL_MANAGED_BY: MANAGED_BY_BOT}}
         body = {"apiVersion": kind, "kind": "MediaQueue", "metadata": meta, "spec": spec}
         try:
             found = await self._kube.call("GET", f"{self._queues}/{name}", timeout=LOOK)
-        except Missing:
+        except NotFound:
             try:
                 found = await self._kube.call("POST", self._queues, body, timeout=LOOK)
             except Conflict:  # another made it just now
@@ -78,39 +78,39 @@ class Jobs:
         return MediaQueueSpec.model_validate(found.get("spec") or {})
 
     async def queues(self) -> AsyncIterator[MediaQueue]:
-        """Every MediaQueue that can be read, page by page. Raises ApiAway, Refused, Gone."""
+        """Every MediaQueue that can be read, page by page. Raises ApiUnavailable, Rejected, WatchExpired."""
         async for page in self._kube.pages(self._queues):
             for item in page["items"]:
-                queue = understood(MediaQueue, item)
+                queue = parse_or_none(MediaQueue, item)
                 if queue is not None:
                     yield queue
 
     async def delete_queue(self, queue: MediaQueue) -> None:
-        """Delete exactly what was seen. Raises Missing, ApiAway, Conflict where it changed since."""
+        """Delete exactly what was seen. Raises NotFound, ApiUnavailable, Conflict where it changed since."""
         meta = queue.metadata
         known = {"uid": meta.uid, "resourceVersion": meta.resource_version}
         await self._kube.call("DELETE", f"{self._queues}/{queue.name}", {"preconditions": known})
 
     async def get(self, name: str) -> MediaJob:
-        """Raises Missing, ApiAway."""
+        """Raises NotFound, ApiUnavailable."""
         found = await self._kube.call("GET", f"{self._path}/{name}", timeout=PRESS)
         return MediaJob.model_validate(found)
 
     async def cancel(self, name: str) -> None:
-        """One way. Raises Missing, ApiAway."""
+        """One way. Raises NotFound, ApiUnavailable."""
         body = {"spec": {"cancel": True}}
         await self._kube.call("PATCH", f"{self._path}/{name}", body, content=MERGE, timeout=PRESS)
 
     async def note_messages(self, job: MediaJob, shown: DeliveryStatus) -> MediaJob:
         """Write down which messages show it: a field of ours alone, whatever the operator has written
-        meanwhile. Raises Missing, ApiAway, Conflict, Refused.
+        meanwhile. Raises NotFound, ApiUnavailable, Conflict, Rejected.
         """
         return await self._patch(job, {"uid": job.uid}, {"delivery": _whole(shown)})
 
     async def note_delivered(
         self, job: MediaJob, shown: DeliveryStatus, *, why_not: str | None = None
     ) -> MediaJob:
-        """The end of a delivery, also of one that could not be. Raises Missing, ApiAway, Conflict, Refused."""
+        """The end of a delivery, also of one that could not be. Raises NotFound, ApiUnavailable, Conflict, Rejected."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         ended = shown.model_copy(update={"time": now})
 

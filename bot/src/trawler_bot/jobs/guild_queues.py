@@ -8,7 +8,7 @@ from typing import Any, Final
 from trawler_bot.jobs import ids
 from trawler_bot.jobs.client import Jobs
 from trawler_common import logs
-from trawler_common.kube import ApiAway, Refused
+from trawler_common.kube import ApiUnavailable, Rejected
 
 log = logs.get("queues")
 
@@ -54,7 +54,7 @@ class GuildQueues:
             async with asyncio.timeout(LOOK):
                 spec = await self._jobs.queue(ids.queue(guild_id), self._spec)
             most = spec.max_queued
-        except (ApiAway, Refused, TimeoutError) as error:
+        except (ApiUnavailable, Rejected, TimeoutError) as error:
             log.warning("queue_not_known", extra={"guild": guild_id, "error": str(error)})
             kept = UNKNOWN
         self._seen[guild_id] = (time.monotonic() + kept, most)

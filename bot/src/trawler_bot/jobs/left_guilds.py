@@ -8,7 +8,7 @@ from typing import Final
 from trawler_bot.jobs import ids
 from trawler_bot.jobs.client import Jobs
 from trawler_common import logs
-from trawler_common.kube import ApiAway, Conflict, Gone, Missing, Refused
+from trawler_common.kube import ApiUnavailable, Conflict, NotFound, Rejected, WatchExpired
 from trawler_crds.keys import LABEL_MANAGED_BY, MANAGED_BY_BOT
 from trawler_crds.media_queue import MediaQueue
 
@@ -61,15 +61,15 @@ class LeftGuilds:
             async for queue in self._jobs.queues():
                 if deleted < AT_ONCE and deletable(queue, self._served, today):
                     deleted += await self._delete(queue)
-        except (ApiAway, Conflict, Gone, Missing, Refused) as error:
+        except (ApiUnavailable, Conflict, WatchExpired, NotFound, Rejected) as error:
             log.warning("queues_not_looked_at", extra={"error": str(error)})
 
     async def _delete(self, queue: MediaQueue) -> bool:
         try:
             await self._jobs.delete_queue(queue)
-        except (Conflict, Missing):
+        except (Conflict, NotFound):
             return False  # it changed meanwhile: the next look decides
-        except Refused as error:  # of this one; the others go on
+        except Rejected as error:  # of this one; the others go on
             log.warning("queue_not_deleted", extra={"queue": queue.name, "error": str(error)})
             return False
         log.info("queue_deleted", extra={"queue": queue.name})

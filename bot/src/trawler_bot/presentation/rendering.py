@@ -9,7 +9,7 @@ from typing import Final
 from trawler_bot.jobs import quality
 from trawler_bot.presentation import i18n
 from trawler_bot.presentation.i18n import Key, Language, say, size, span
-from trawler_common.plain import clean
+from trawler_common.text import sanitize
 from trawler_crds import addresses
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import (
@@ -152,7 +152,7 @@ def parse(text: str) -> tuple[Act, str] | None:
 
 def harmless(text: str, limit: int = TITLE) -> str:
     """A stranger's words as words: no markup, no ping, no line break, no more than fits."""
-    escaped = _MARKDOWN.sub(lambda found: f"\\{found.group()}", clean(text, limit=limit))
+    escaped = _MARKDOWN.sub(lambda found: f"\\{found.group()}", sanitize(text, limit=limit))
     return _PINGS.sub(lambda found: found.group() + "\u200b", escaped)
 
 
@@ -164,7 +164,7 @@ def waiting(
 ) -> Reply:
     """Not begun yet."""
     if job.status.reason is FailureReason.THROTTLED and job.status.host:
-        site = clean(job.status.host, limit=100).replace("`", "")
+        site = sanitize(job.status.host, limit=100).replace("`", "")
         state = say(to, Key.SITE_REFUSES, site=f"`{site}`")
     elif place is None:
         state = say(to, Key.WAITING)
@@ -268,7 +268,7 @@ def _too_large(file: MediaFile, to: Language, shown: Shown) -> str:
     return say(
         to,
         Key.TOO_LARGE if link is None else Key.TOO_LARGE_LINK,
-        name=clean(file.name, limit=80).replace("`", "'"),
+        name=sanitize(file.name, limit=80).replace("`", "'"),
         size=size(to, file.bytes),
         limit=size(to, shown.limit),
         link=link,
@@ -370,7 +370,7 @@ def _option(entry: PlaylistEntry, *, plain: bool) -> Option:
 
 def label(text: str) -> str:
     """A stranger's words as a line of a menu, which is never markup."""
-    shown = clean(text, limit=4 * LABEL)
+    shown = sanitize(text, limit=4 * LABEL)
     return shown if len(shown) <= LABEL else shown[: LABEL - 1] + "…"
 
 
@@ -445,7 +445,9 @@ def _source(job: MediaJob) -> str:
     where = _where(job)
     link = (where.link if where is not None else None) or job.spec.url
     # within the brackets an address must not hold one: what follows would be markup of ours
-    plain = clean(link, limit=4 * LINK).replace(" ", "%20").replace("<", "%3C").replace(">", "%3E")
+    plain = (
+        sanitize(link, limit=4 * LINK).replace(" ", "%20").replace("<", "%3C").replace(">", "%3E")
+    )
     if plain.startswith(("https://", "http://")) and len(plain) <= LINK:
         return f"<{plain}>"
     try:

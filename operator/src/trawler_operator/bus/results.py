@@ -7,8 +7,8 @@ from typing import Final
 from pydantic import ValidationError
 
 from trawler_common import logs, telemetry
-from trawler_common.kube import ApiAway, Conflict, Missing, Refused
-from trawler_common.store import Store, StoreAway
+from trawler_common.kube import ApiUnavailable, Conflict, NotFound, Rejected
+from trawler_common.store import Store, StoreUnavailable
 from trawler_crds import subjects
 from trawler_crds.failures import FailureReason
 from trawler_crds.keys import ANNOTATION_TRACEPARENT
@@ -87,10 +87,10 @@ class ResultHandler:
                 except Conflict:
                     await self._refresh(job)
                     continue
-                except Missing:
+                except NotFound:
                     self._state.see_job(job, gone=True)
                     continue
-                except Refused as error:
+                except Rejected as error:
                     # something in the report that the API server will never take
                     log.error("result_refused", extra={"job": uid, "error": str(error)})
                     if result.reason is FailureReason.INTERNAL:
@@ -102,7 +102,7 @@ class ResultHandler:
                         reason=FailureReason.INTERNAL,
                     )
                     continue
-                except (ApiAway, StoreAway) as error:
+                except (ApiUnavailable, StoreUnavailable) as error:
                     log.warning("result_waits", extra={"job": uid, "error": str(error)})
                     return None
                 self._refused.pop(uid, None)
@@ -120,7 +120,7 @@ class ResultHandler:
             del self._refused[next(iter(self._refused))]
 
     async def _look(self, job: MediaJob, result: Result) -> Result:
-        """The result as far as the store bears it out. Raises StoreAway."""
+        """The result as far as the store bears it out. Raises StoreUnavailable."""
         if result.outcome is not Outcome.STORED:
             return result
         parent = telemetry.root(job.uid, job.metadata.annotations.get(ANNOTATION_TRACEPARENT))
@@ -141,7 +141,7 @@ class ResultHandler:
     async def _refresh(self, job: MediaJob) -> None:
         try:
             self._state.see_job(await self._client.get_job(job.name))
-        except Missing:
+        except NotFound:
             self._state.see_job(job, gone=True)
         except ValidationError as error:
             self._state.set_aside(job.uid, str(error))

@@ -3,7 +3,7 @@
 from typing import Final
 
 from trawler_common import logs
-from trawler_common.crashing import CrashPoint, reach
+from trawler_common.failpoints import Failpoint, hit
 from trawler_common.store import Store
 from trawler_crds import subjects
 from trawler_crds.messages import UploadGrants, UploadRequest
@@ -59,5 +59,5 @@ class UploadHandler:
         self._pins.grant(job.uid, request.attempt, hashes)
         seconds = min(LONGEST, lifecycle.attempt_seconds(job, self._state) + SLACK)
         grants = [self._store.grant(file, seconds=seconds) for file in files]
-        reach(CrashPoint.AFTER_GRANT)
+        hit(Failpoint.AFTER_GRANT)
         return UploadGrants(grants=grants)

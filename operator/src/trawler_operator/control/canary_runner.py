@@ -6,7 +6,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from trawler_common import logs
-from trawler_common.kube import ApiAway, Conflict, Gone, Missing, Refused
+from trawler_common.kube import ApiUnavailable, Conflict, NotFound, Rejected, WatchExpired
 from trawler_crds.keys import LABEL_CANARY
 from trawler_crds.worker_pool import WorkerPool
 from trawler_operator.kube.client import ClusterClient
@@ -52,7 +52,14 @@ class CanaryRunner:
             for pool in list(self._state.pools.values()):
                 try:
                     await self._look(pool)
-                except (ApiAway, Refused, Missing, Gone, Conflict, ValidationError) as error:
+                except (
+                    ApiUnavailable,
+                    Rejected,
+                    NotFound,
+                    WatchExpired,
+                    Conflict,
+                    ValidationError,
+                ) as error:
                     log.warning("canary_waits", extra={"pool": pool.name, "error": str(error)})
 
     async def _look(self, pool: WorkerPool) -> None:
@@ -98,7 +105,7 @@ class CanaryRunner:
             return Trial(link, ended.phase, ended.reason, ended.message)
         try:
             found = await self._client.get_job(name)
-        except Missing:
+        except NotFound:
             self._uids.pop(name, None)
             return None
         self._uids[name] = found.uid

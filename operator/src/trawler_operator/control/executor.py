@@ -11,11 +11,11 @@ from pydantic import ValidationError
 
 from trawler_common import logs, telemetry
 from trawler_common.backoff import Backoff
-from trawler_common.bus import Bus, NoAnswer
-from trawler_common.crashing import CrashPoint, reach
-from trawler_common.kube import ApiAway, Conflict, Missing, Refused
+from trawler_common.bus import Bus, RequestTimeout
+from trawler_common.failpoints import Failpoint, hit
+from trawler_common.kube import ApiUnavailable, Conflict, NotFound, Rejected
 from trawler_common.replica import FOREVER
-from trawler_common.store import Store, StoreAway
+from trawler_common.store import Store, StoreUnavailable
 from trawler_crds import subjects
 from trawler_crds.keys import ANNOTATION_TRACEPARENT
 from trawler_crds.media_job import Condition, ConditionStatus, MediaJob, Phase
@@ -188,17 +188,17 @@ class ActionExecutor:
             await self._look_again(action)
             if isinstance(action, Dispatch) and self._begun(action):
                 return await self._tried(action)  # it was our own write that was in the way
-        except Missing:
+        except NotFound:
             self._forget(action)
-        except (ApiAway, Refused, StoreAway) as error:
+        except (ApiUnavailable, Rejected, StoreUnavailable) as error:
             # a quota, a policy, an outage: this object waits a while, the others go on
             log.warning(
                 "effect_failed", extra={"action": type(action).__name__, "error": str(error)}
             )
-            asked = error.retry_after if isinstance(error, ApiAway) else 0.0
-            if isinstance(error, ApiAway) and isinstance(action, _WRITES):
+            asked = error.retry_after if isinstance(error, ApiUnavailable) else 0.0
+            if isinstance(error, ApiUnavailable) and isinstance(action, _WRITES):
                 return asked
-            if isinstance(error, Refused) and isinstance(action, CreatePod):
+            if isinstance(error, Rejected) and isinstance(action, CreatePod):
                 raise PodRefused(action.pool, str(error)) from error
             raise Failed(str(error), retry_after=asked) from error
         return None
@@ -206,13 +206,13 @@ class ActionExecutor:
     # jobs -----------------------------------------------------------------------------------
 
     async def write(self, action: WriteStatus) -> None:
-        """One status write, of exactly what was decided on. Raises Conflict, Missing, ApiAway."""
+        """One status write, of exactly what was decided on. Raises Conflict, NotFound, ApiUnavailable."""
         job = self._known(action.uid, action.version)
         phase = action.changes["phase"]
-        reach(CrashPoint(f"before-{phase}"))
+        hit(Failpoint(f"before-{phase}"))
         with self._span("write status", job, phase=str(phase)):
             fresh = await self._client.write_status(job, action.changes)
-        reach(CrashPoint(f"after-{phase}"))
+        hit(Failpoint(f"after-{phase}"))
         self._metrics.status_writes.inc()
         self._state.see_job(fresh)
         log.info(
@@ -243,10 +243,10 @@ class ActionExecutor:
         log.error("job_set_aside", extra={"job": action.uid, "name_": action.name})
 
     def _known(self, uid: str, version: str | None = None) -> MediaJob:
-        """A job that is still there, and as it was decided on. Raises Missing, Stale."""
+        """A job that is still there, and as it was decided on. Raises NotFound, Stale."""
         job = self._state.jobs.get(uid)
         if job is None:
-            raise Missing(uid)
+            raise NotFound(uid)
         if version is not None and job.version != version:
             raise Stale(uid)
         return job
@@ -304,9 +304,9 @@ class ActionExecutor:
         try:
             with self._span("order", job, attempt=attempt, pod=pod):
                 reply = await self._bus.request(subject, order, OrderReply, timeout=ORDER_TIMEOUT)
-        except NoAnswer:
+        except RequestTimeout:
             reply = None
-        reach(CrashPoint.AFTER_ORDER)
+        hit(Failpoint.AFTER_ORDER)
         if reply is not None:
             self._state.ordered(pod, free=reply.free, sequence=reply.sequence)
             if reply.accepted:
@@ -332,7 +332,7 @@ class ActionExecutor:
         objects = source.status.objects
         hashes = [each.sha256 for each in objects]
         if self._pins.going(hashes):
-            raise StoreAway("its objects are just being deleted")
+            raise StoreUnavailable("its objects are just being deleted")
         with self._pins.held(hashes):
             for each in objects:
                 if not await self._store.has(each.sha256, each.bytes):
@@ -350,7 +350,7 @@ class ActionExecutor:
             return known if action.source in self._state.finished else None
         try:
             found = await self._client.get_job(action.name)
-        except (Missing, ValidationError):
+        except (NotFound, ValidationError):
             return None
         if found.uid != action.source or found.status.phase is not Phase.SUCCEEDED:
             return None
@@ -360,12 +360,12 @@ class ActionExecutor:
         return found
 
     async def _delete_job(self, action: DeleteJob) -> None:
-        reach(CrashPoint.BEFORE_EXPIRY)
+        hit(Failpoint.BEFORE_EXPIRY)
         try:
             gone = await self._client.delete_job(action.name, action.uid, action.version)
         except Conflict:
             return  # somebody noted something on it: the watch tells, and it is offered again
-        reach(CrashPoint.AFTER_EXPIRY)
+        hit(Failpoint.AFTER_EXPIRY)
         if not gone:
             return  # somebody's finalizer holds it: it still names its objects
         self._state.job_sights.lose(action.uid, FOREVER)
@@ -379,18 +379,18 @@ class ActionExecutor:
         subject = subjects.control(self._pods.install, pod)
         try:
             await self._bus.request(subject, control, ControlReply, timeout=CONTROL_TIMEOUT)
-        except NoAnswer:
+        except RequestTimeout:
             log.info("control_unanswered", extra={"pod": pod, "action": control.action})
 
     async def _see_pool_again(self, name: str) -> None:
         """Somebody changed the pool: read it, and let the next round decide. Raises Failed."""
         try:
             self._state.see_pool(await self._client.get_pool(name))
-        except Missing:
+        except NotFound:
             pool = self._state.pools.get(name)
             if pool is not None:
                 self._state.see_pool(pool, gone=True)
-        except (ApiAway, Refused, ValidationError) as error:
+        except (ApiUnavailable, Rejected, ValidationError) as error:
             raise Failed(str(error)) from error
 
     async def _look_again(self, action: Action) -> bool:
@@ -401,9 +401,9 @@ class ActionExecutor:
             return True
         try:
             fresh = await self._client.get_job(job.name)
-        except Missing:
+        except NotFound:
             self._state.see_job(job, gone=True)
-        except (ApiAway, Refused):
+        except (ApiUnavailable, Rejected):
             return False
         except ValidationError as error:
             self._state.set_aside(job.uid, str(error))
@@ -446,9 +446,9 @@ class ActionExecutor:
             return
         name = f"{pool.name[:40]}-{''.join(secrets.choice(_ALPHABET) for _ in range(8))}"
         manifest = make(pool, name=name, settings=self._pods, image=action.image)
-        reach(CrashPoint.BEFORE_POD)
+        hit(Failpoint.BEFORE_POD)
         created = await self._client.create_pod(manifest)
-        reach(CrashPoint.AFTER_POD)
+        hit(Failpoint.AFTER_POD)
         self._state.see_pod(created)
         log.info("pod_created", extra={"pod": name, "pool": pool.name})
 

@@ -9,8 +9,8 @@ from itertools import cycle
 from typing import Final
 
 from trawler_common import logs
-from trawler_common.crashing import CrashPoint, reach
-from trawler_common.store import Store, StoreAway
+from trawler_common.failpoints import Failpoint, hit
+from trawler_common.store import Store, StoreUnavailable
 from trawler_crds.keys import SHARED_PREFIX, object_key
 from trawler_operator.control.metrics import Metrics
 from trawler_operator.kube.leader import Leader
@@ -64,7 +64,7 @@ class GarbageCollector:
             for prefix in self._prefixes:
                 try:
                     await self._sweep(prefix, shard)
-                except StoreAway as error:
+                except StoreUnavailable as error:
                     log.info("sweep_waits", extra={"error": str(error)})
 
     def _hindrance(self) -> str:
@@ -96,10 +96,10 @@ class GarbageCollector:
                 continue  # somebody came while the one before was being deleted
             self._leader.require()
             with self._pins.letting_go(sha256):
-                reach(CrashPoint.BEFORE_SWEEP)
+                hit(Failpoint.BEFORE_SWEEP)
                 # not past the Lease: whoever leads then may have promised the object again
                 key = object_key(prefix, sha256)
                 await self._store.delete(key, timeout=self._leader.remaining())
-                reach(CrashPoint.AFTER_SWEEP)
+                hit(Failpoint.AFTER_SWEEP)
             self._metrics.objects_swept.inc()
             log.info("object_swept", extra={"sha256": sha256})

@@ -5,8 +5,8 @@ from typing import Final
 
 from trawler_common import logs
 from trawler_common.backoff import Backoff
-from trawler_common.kube import ApiAway, Missing, Refused
-from trawler_common.store import Store, StoreAway
+from trawler_common.kube import ApiUnavailable, NotFound, Rejected
+from trawler_common.store import Store, StoreUnavailable
 from trawler_operator.kube.client import ClusterClient
 
 log = logs.get("ownership")
@@ -35,7 +35,7 @@ class Ownership:
         while True:
             try:
                 await self._look()
-            except (ApiAway, Refused, Missing, StoreAway) as error:
+            except (ApiUnavailable, Rejected, NotFound, StoreUnavailable) as error:
                 log.warning("owner_unknown", extra={"error": str(error)})
                 await pause.pause()
             else:

@@ -5,7 +5,7 @@ import time
 from typing import Any, Final
 
 from trawler_common.health import Unknown
-from trawler_common.kube import ApiAway, Refused
+from trawler_common.kube import ApiUnavailable, Rejected
 from trawler_operator.kube.client import ClusterClient
 
 KEEP: Final = 2.0
@@ -31,7 +31,7 @@ class ScalingPage:
     async def _ask(self) -> dict[str, Any]:
         try:
             pools = await self._client.list_pools()
-        except (ApiAway, Refused) as error:
+        except (ApiUnavailable, Rejected) as error:
             raise Unknown("the API server does not answer") from error
         return {
             "pools": {

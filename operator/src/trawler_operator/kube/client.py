@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
-from trawler_common.kube import MERGE, Conflict, Kube, understood
-from trawler_common.plain import clean
+from trawler_common.kube import MERGE, Conflict, Kube, parse_or_none
+from trawler_common.text import sanitize
 from trawler_crds import API_GROUP, API_VERSION
 from trawler_crds.keys import ANNOTATION_TEMPLATE, LABEL_POOL
 from trawler_crds.media_job import MediaJob
@@ -32,7 +32,7 @@ def pod_from(manifest: Mapping[str, Any]) -> Pod:
         leaving=meta.get("deletionTimestamp") is not None,
         resource_version=int(meta.get("resourceVersion") or 0),
         template=meta.get("annotations", {}).get(ANNOTATION_TEMPLATE, ""),
-        trouble=clean(_trouble(status), limit=400),
+        trouble=sanitize(_trouble(status), limit=400),
     )
 
 
@@ -148,7 +148,9 @@ class ClusterClient(Kube):
         return WorkerPool.model_validate(await self.call("GET", self._ours("workerpools", name)))
 
     async def list_pools(self) -> list[WorkerPool]:
-        return (await self.list_all(self._ours("workerpools"), partial(understood, WorkerPool)))[0]
+        return (await self.list_all(self._ours("workerpools"), partial(parse_or_none, WorkerPool)))[
+            0
+        ]
 
     async def create_pool(self, manifest: dict[str, Any]) -> None:
         strict = {"fieldValidation": "Strict"}

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from trawler_common import logs
 from trawler_common.backoff import Backoff
-from trawler_common.kube import ApiAway, Conflict, Gone, Missing, Refused
+from trawler_common.kube import ApiUnavailable, Conflict, NotFound, Rejected, WatchExpired
 from trawler_crds import API_GROUP, API_VERSION
 from trawler_crds.keys import LABEL_CONFIGURED
 from trawler_crds.worker_pool import WorkerPoolSpec
@@ -47,7 +47,7 @@ def read(path: Path) -> DeclaredPools:
 async def apply(client: ClusterClient, wanted: DeclaredPools, deployment: str) -> dict[str, str]:
     """Make, change and remove pools. `replicas` is set only on creation: scaling owns it then. Answers
     with the pools that could not be had as they are wanted, and why: these stay as they are, and the
-    others go on. Raises ApiAway where nothing at all is answered.
+    others go on. Raises ApiUnavailable where nothing at all is answered.
     """
     owner = await _owner(client, deployment)
     there = {pool.name: pool for pool in await client.list_pools()}
@@ -55,7 +55,7 @@ async def apply(client: ClusterClient, wanted: DeclaredPools, deployment: str) -
     for name, spec in wanted.specs.items():
         try:
             await _apply(client, name, spec, owner, new=name not in there)
-        except (ApiAway, Refused, Missing, Gone, Conflict) as error:
+        except (ApiUnavailable, Rejected, NotFound, WatchExpired, Conflict) as error:
             faults[name] = str(error)
             log.error("pool_refused", extra={"pool": name, "error": str(error)})
     for name, pool in there.items():
@@ -64,9 +64,9 @@ async def apply(client: ClusterClient, wanted: DeclaredPools, deployment: str) -
             try:
                 await client.delete_pool(name)
                 log.info("pool_removed", extra={"pool": name})
-            except Missing:
+            except NotFound:
                 log.info("pool_was_gone", extra={"pool": name})
-            except (ApiAway, Refused, Gone, Conflict) as error:
+            except (ApiUnavailable, Rejected, WatchExpired, Conflict) as error:
                 faults[name] = f"it is not configured any more, and cannot be removed: {error}"
                 log.error("pool_not_removed", extra={"pool": name, "error": str(error)})
     return faults
@@ -89,7 +89,7 @@ async def apply_all(
         had = {name: "" for name in wanted.specs if name not in left}
         try:
             faults = await apply(client, DeclaredPools(specs, had | wanted.faults), deployment)
-        except (ApiAway, Refused, Missing, Gone, Conflict) as error:
+        except (ApiUnavailable, Rejected, NotFound, WatchExpired, Conflict) as error:
             log.warning("pools_wait", extra={"error": str(error)})
         else:
             faults = {name: why for name, why in faults.items() if why}
@@ -108,7 +108,7 @@ async def _apply(
     *,
     new: bool,
 ) -> None:
-    """Raises Refused also for a field that there is not: the API server drops it from what is created,
+    """Raises Rejected also for a field that there is not: the API server drops it from what is created,
     and says 500 to what is applied.
     """
     manifest = _manifest(name, spec, owner)
@@ -126,7 +126,7 @@ async def _owner(client: ClusterClient, deployment: str) -> list[dict[str, Any]]
     """Our own Deployment, so that uninstalling takes pools and pods along."""
     try:
         found = await client.get_deployment(deployment)
-    except Missing:
+    except NotFound:
         log.warning("no_deployment", extra={"deployment": deployment})
         return []
     return [

@@ -8,7 +8,7 @@ from typing import Any
 
 import kopf
 
-from trawler_common.kube import understood
+from trawler_common.kube import parse_or_none
 from trawler_crds import API_GROUP, API_VERSION
 from trawler_crds.worker_pool import WorkerPool
 from trawler_operator.kube import leader
@@ -40,7 +40,7 @@ def registry() -> kopf.OperatorRegistry:
 
     @kopf.on.event(API_GROUP, API_VERSION, "workerpools", registry=found)
     async def worker_pool(event: kopf.RawEvent, memo: Memo, **_: Any) -> None:
-        pool = understood(WorkerPool, event["object"])
+        pool = parse_or_none(WorkerPool, event["object"])
         memo.state.see_pool(
             pool or not_understood("WorkerPool", event["object"]), gone=event["type"] == "DELETED"
         )

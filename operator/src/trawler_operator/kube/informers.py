@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from trawler_common import logs
-from trawler_common.kube import ApiAway, Missing, Refused, understood
+from trawler_common.kube import ApiUnavailable, NotFound, Rejected, parse_or_none
 from trawler_common.reflector import RESYNC, Reflector
 from trawler_common.replica import Replica
 from trawler_crds.keys import LABEL_POOL
@@ -39,7 +39,7 @@ class JobSink:
 
     def take(self, manifest: Mapping[str, Any], *, as_of: int) -> None:
         """A job as its model; one that no model can hold is kept by name, to be ended."""
-        job = understood(MediaJob, manifest) or _unreadable(manifest)
+        job = parse_or_none(MediaJob, manifest) or _unreadable(manifest)
         self._state.see_job(job, as_of=as_of)
         aside = self._state.unreadable.get(job.uid)
         if aside is not None and aside.understood:
@@ -92,7 +92,7 @@ class QueueSink:
         return str(manifest["metadata"]["name"])
 
     def take(self, manifest: Mapping[str, Any], *, as_of: int) -> None:
-        queue = understood(MediaQueue, manifest)
+        queue = parse_or_none(MediaQueue, manifest)
         if queue is None:
             self._state.see_queue(not_understood("MediaQueue", manifest), as_of=as_of)
         else:
@@ -169,7 +169,7 @@ class Informers:
             for pool in tuple(self._state.pools.values()):
                 try:
                     self._state.see_pool(await self._client.get_pool(pool.name))
-                except Missing:
+                except NotFound:
                     self._state.see_pool(pool, gone=True)
-                except (ApiAway, Refused, ValidationError) as error:
+                except (ApiUnavailable, Rejected, ValidationError) as error:
                     log.info("review_waits", extra={"pool": pool.name, "error": str(error)})

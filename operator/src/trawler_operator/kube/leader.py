@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from trawler_common import logs
-from trawler_common.kube import ApiAway, Conflict, Missing, Refused
+from trawler_common.kube import ApiUnavailable, Conflict, NotFound, Rejected
 from trawler_operator.kube.client import ClusterClient
 
 log = logs.get("leader")
@@ -72,7 +72,7 @@ class Leader:
                     self.since = time.monotonic()
                     log.info("elected", extra={"identity": self._identity})
                     return
-            except (ApiAway, Conflict, Missing, Refused) as error:
+            except (ApiUnavailable, Conflict, NotFound, Rejected) as error:
                 log.info("election_waits", extra={"error": str(error)})
             await asyncio.sleep(LOOK_EVERY)
 
@@ -82,9 +82,9 @@ class Leader:
             await asyncio.sleep(RENEW_EVERY)
             try:
                 await self._renew()
-            except (ApiAway, Conflict, Refused) as error:
+            except (ApiUnavailable, Conflict, Rejected) as error:
                 log.warning("lease_not_renewed", extra={"error": str(error)})
-            except Missing:  # somebody deleted it: anybody may hold the next one
+            except NotFound:  # somebody deleted it: anybody may hold the next one
                 raise NotLeader from None
             self.require()
 
@@ -107,13 +107,13 @@ class Leader:
             body = {**self._lease, "spec": {**self._lease["spec"], "holderIdentity": ""}}
             try:
                 await self._client.update_lease(body, timeout=CALL)
-            except (ApiAway, Conflict, Missing, Refused):
+            except (ApiUnavailable, Conflict, NotFound, Rejected):
                 log.info("lease_not_released")
 
     async def _read(self) -> dict[str, Any] | None:
         try:
             lease = await self._client.get_lease(NAME, timeout=CALL)
-        except Missing:
+        except NotFound:
             lease = None
         self.answered = time.monotonic()
         return lease

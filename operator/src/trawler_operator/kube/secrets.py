@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trawler_common import lifecycle, logs
 from trawler_common.backoff import Backoff
-from trawler_common.kube import ApiAway, Conflict, Kube
+from trawler_common.kube import ApiUnavailable, Conflict, Kube
 
 log = logs.get("secrets")
 
@@ -79,7 +79,7 @@ def manifest(word: str, install: str) -> dict[str, Any]:
 
 
 async def make(kube: Kube, words: list[str]) -> None:
-    """Make each of these unless it is there. Raises ApiAway, Refused."""
+    """Make each of these unless it is there. Raises ApiUnavailable, Rejected."""
     for word in words:
         body = manifest(word, kube.namespace)
         name = body["metadata"]["name"]
@@ -91,7 +91,7 @@ async def make(kube: Kube, words: list[str]) -> None:
 
 
 async def serve(_: asyncio.Event, settings: Settings, words: list[str]) -> None:
-    """Make them, with patience for an API server that is away. Raises TimeoutError, Refused."""
+    """Make them, with patience for an API server that is away. Raises TimeoutError, Rejected."""
     kube = await Kube.connect(settings.install)
     pause = Backoff()
     try:
@@ -99,7 +99,7 @@ async def serve(_: asyncio.Event, settings: Settings, words: list[str]) -> None:
             while True:
                 try:
                     return await make(kube, words)
-                except ApiAway as error:
+                except ApiUnavailable as error:
                     log.warning("secrets_wait", extra={"error": str(error)})
                     await pause.pause()
     finally:

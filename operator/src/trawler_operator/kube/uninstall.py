@@ -12,7 +12,7 @@ from typing import Final
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trawler_common import lifecycle, logs
-from trawler_common.kube import ApiAway, Missing, Refused
+from trawler_common.kube import ApiUnavailable, NotFound, Rejected
 from trawler_operator.kube.client import ClusterClient
 from trawler_operator.kube.leader import NAME
 
@@ -33,26 +33,26 @@ class Settings(BaseSettings):
 async def clean(client: ClusterClient, deployment: str) -> None:
     """Delete every worker pod and the Lease, unless the operator is still installed: whoever applies the
     chart's manifests without Helm runs this, too. What may not be deleted keeps nothing else from it. Raises
-    ApiAway, Refused.
+    ApiUnavailable, Rejected.
     """
     try:
         found = await client.get_deployment(deployment)
-    except Missing:
+    except NotFound:
         log.info("uninstalling")
     else:
         if "deletionTimestamp" not in found["metadata"]:
             log.info("still_installed")
             return
-    refused: Refused | None = None
+    refused: Rejected | None = None
     for pod in await client.list_pods():
         try:
             await client.delete_pod(pod.name)
             log.info("worker_deleted", extra={"pod": pod.name})
-        except Missing:
+        except NotFound:
             pass
-        except Refused as error:
+        except Rejected as error:
             refused = error
-    with suppress(Missing):
+    with suppress(NotFound):
         await client.delete_lease(NAME)
     if refused is not None:
         raise refused
@@ -66,7 +66,7 @@ async def serve(_: asyncio.Event, settings: Settings) -> None:
             while True:
                 try:
                     return await clean(client, settings.deployment)
-                except (ApiAway, Refused) as error:
+                except (ApiUnavailable, Rejected) as error:
                     log.warning("uninstall_waits", extra={"error": str(error)})
                     await asyncio.sleep(1)
     except TimeoutError:

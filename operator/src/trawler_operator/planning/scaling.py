@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from trawler_common.pauses import grown
-from trawler_common.plain import clean
+from trawler_common.text import sanitize
 from trawler_crds.keys import LABEL_POOL
 from trawler_crds.media_job import Condition, ConditionStatus
 from trawler_crds.messages import Stage
@@ -284,7 +284,7 @@ def _condition(
         type=kind,
         status=answer,
         reason=reason or good,
-        message=clean(why, limit=512),
+        message=sanitize(why, limit=512),
         last_transition_time=before.last_transition_time if same and before else stamp(clock.wall),
         observed_generation=pool.metadata.generation,
     )

@@ -12,11 +12,11 @@ from trawler_common import health, lifecycle, logs, telemetry
 from trawler_common.bus import Bus
 from trawler_crds import subjects
 from trawler_crds.messages import Control, Order
-from trawler_worker.agent.board import Board
 from trawler_worker.agent.fetching import Fetcher
-from trawler_worker.agent.intake import Intake
+from trawler_worker.agent.heartbeat import Heartbeat
 from trawler_worker.agent.job import Runner
-from trawler_worker.agent.presence import Herald
+from trawler_worker.agent.job_table import JobTable
+from trawler_worker.agent.order_handler import OrderHandler
 from trawler_worker.agent.settings import Settings
 from trawler_worker.agent.upload import Uploader
 
@@ -37,7 +37,7 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
     tracing = telemetry.setup(
         "trawler-worker", endpoint=settings.otlp_endpoint, install=settings.install
     )
-    board = Board(settings.slots, jobs=settings.jobs)
+    job_table = JobTable(settings.slots, jobs=settings.jobs)
     last = ExitStack()
     last.callback(tracing.shutdown)
     try:
@@ -52,38 +52,38 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
             uploader = Uploader(bus, session, **names)
             runner = Runner(
                 bus=bus,
-                board=board,
+                job_table=job_table,
                 fetcher=fetcher,
                 uploader=uploader,
                 scratch=settings.scratch,
                 tasks=tasks,
                 **names,
             )
-            herald = Herald(bus, board, pool=settings.pool, **names)
-            intake = Intake(board, runner, herald, tasks)
+            heartbeat = Heartbeat(bus, job_table, pool=settings.pool, **names)
+            order_handler = OrderHandler(job_table, runner, heartbeat, tasks)
 
             heard = asyncio.Event()
 
             async def listen() -> None:
-                await bus.serve(subjects.orders(**names), Order, intake.order)
-                await bus.serve(subjects.control(**names), Control, intake.control)
+                await bus.serve(subjects.orders(**names), Order, order_handler.order)
+                await bus.serve(subjects.control(**names), Control, order_handler.control)
                 heard.set()
 
             tasks.create_task(listen(), name="listen")
             async with health.serve(
                 port=settings.health_port,
                 live={"fetcher": lambda: not fetcher.lost.is_set()},
-                ready={"bus": lambda: bus.connected, "operator": lambda: herald.seen_once},
-                metrics=_metrics(board),
+                ready={"bus": lambda: bus.connected, "operator": lambda: heartbeat.seen_once},
+                metrics=_metrics(job_table),
             ):
                 # a bus that is away is waited for: a container that ends is begun again ever later
                 await _any(stop, fetcher.lost, heard)
                 if not (stop.is_set() or fetcher.lost.is_set()):
-                    tasks.create_task(herald.run(), name="presence")
+                    tasks.create_task(heartbeat.run(), name="presence")
                     log.info("agent_ready")
                     await _any(stop, fetcher.lost)
                     if stop.is_set():
-                        await _leave(board, intake, herald, fetcher, settings.grace)
+                        await _leave(job_table, order_handler, heartbeat, fetcher, settings.grace)
             await bus.close()
             raise _Ended
     except* (_Ended, lifecycle.Stopped):
@@ -101,30 +101,34 @@ async def _any(*events: asyncio.Event) -> None:
 
 
 async def _leave(
-    board: Board, intake: Intake, herald: Herald, fetcher: Fetcher, grace: float
+    job_table: JobTable,
+    order_handler: OrderHandler,
+    heartbeat: Heartbeat,
+    fetcher: Fetcher,
+    grace: float,
 ) -> None:
     """Take no more; finish what runs, or hand it back near the end of the grace."""
-    board.draining = True
-    board.touch()
+    job_table.draining = True
+    job_table.touch()
     begun = time.monotonic()
     handed_back = False
-    log.info("leaving", extra={"held": len(board.works)})
-    while board.works and not fetcher.lost.is_set():
-        if herald.silence() > UNHEARD:
-            log.warning("leaving_unheard", extra={"held": len(board.works)})
+    log.info("leaving", extra={"held": len(job_table.works)})
+    while job_table.works and not fetcher.lost.is_set():
+        if heartbeat.silence() > UNHEARD:
+            log.warning("leaving_unheard", extra={"held": len(job_table.works)})
             return
         if not handed_back and time.monotonic() - begun > grace - HAND_BACK:
-            intake.hand_back()
+            order_handler.hand_back()
             handed_back = True
         await asyncio.sleep(0.1)
 
 
-def _metrics(board: Board) -> CollectorRegistry:
+def _metrics(job_table: JobTable) -> CollectorRegistry:
     registry = CollectorRegistry()
     taken = Gauge("trawler_worker_jobs", "Jobs in hand.", registry=registry)
-    taken.set_function(lambda: len(board.works))
+    taken.set_function(lambda: len(job_table.works))
     free = Gauge("trawler_worker_free_slots", "Orders this pod would accept.", registry=registry)
-    free.set_function(board.free)
+    free.set_function(job_table.free)
     return registry
 
 

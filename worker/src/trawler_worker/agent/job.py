@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Final
 
 from trawler_common import logs, telemetry
-from trawler_common.bus import Bus, NoAnswer
-from trawler_common.crashing import CrashPoint, reach
+from trawler_common.bus import Bus, RequestTimeout
+from trawler_common.failpoints import Failpoint, hit
 from trawler_crds import subjects
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import StoredObject
 from trawler_crds.messages import Outcome, Progress, Recorded, Result, Stage
 from trawler_worker.agent import sidecar
-from trawler_worker.agent.board import Board, Work
 from trawler_worker.agent.fetching import Fetcher, FetcherLost
+from trawler_worker.agent.job_table import ActiveJob, JobTable
 from trawler_worker.agent.upload import Revoked, Uploader, UploadFailed, hash_file
 from trawler_worker.protocol import Done, Fault, Fetch, Moved, Told
 
@@ -33,7 +33,7 @@ class Runner:
         self,
         *,
         bus: Bus,
-        board: Board,
+        job_table: JobTable,
         fetcher: Fetcher,
         uploader: Uploader,
         scratch: Path,
@@ -43,20 +43,20 @@ class Runner:
     ) -> None:
         self._tasks = tasks
         self._bus = bus
-        self._board = board
+        self._job_table = job_table
         self._fetcher = fetcher
         self._uploader = uploader
         self._scratch = scratch
         self._install = install
         self._pod = pod
 
-    async def run(self, work: Work) -> None:
+    async def run(self, work: ActiveJob) -> None:
         """Fetch, store, report until recorded; at the end nothing of it is left here."""
         logs.job_uid.set(work.order.uid)
         log.info("order_accepted", extra={"attempt": work.order.attempt})
         try:
             try:
-                reach(CrashPoint.WORKER_ORDERED)
+                hit(Failpoint.WORKER_ORDERED)
                 result = await self._carry_out(work)
             except asyncio.CancelledError:
                 if not work.handed_back:
@@ -68,17 +68,17 @@ class Runner:
                 log.exception("attempt_failed")
                 result = _failed(work.order.attempt, Fault(reason=FailureReason.INTERNAL))
             log.info("attempt_ended", extra={"outcome": result.outcome, "reason": result.reason})
-            self._board.move(work, Stage.REPORTING)
+            self._job_table.move(work, Stage.REPORTING)
             await self._report(work, result)
-            reach(CrashPoint.WORKER_RECORDED)
+            hit(Failpoint.WORKER_RECORDED)
         finally:
             # without its fetcher this pod ends, and until then the attempt is seen to be held: it is
             # the pod's end that costs a failure, not an order that nobody took
             if not self._fetcher.lost.is_set():
                 await self._fetcher.release(work.name)
-                self._board.end(work)
+                self._job_table.end(work)
 
-    async def _carry_out(self, work: Work) -> Result:
+    async def _carry_out(self, work: ActiveJob) -> Result:
         order = work.order
         done: Done | None = None
         with telemetry.span("attempt", attempt=order.attempt, job=order.name) as span:
@@ -100,9 +100,9 @@ class Runner:
                 span.set_attribute("cancelled", True)
                 raise
 
-    async def _fetch(self, work: Work) -> Done:
+    async def _fetch(self, work: ActiveJob) -> Done:
         order = work.order
-        self._board.move(work, Stage.FETCHING)
+        self._job_table.move(work, Stage.FETCHING)
         fetch = Fetch(
             job=work.name,
             url=order.url,
@@ -114,15 +114,15 @@ class Runner:
         )
         return await self._fetcher.fetch(fetch, self._show(work))
 
-    async def _store(self, work: Work, done: Done) -> Result:
-        self._board.move(work, Stage.STORING)
-        folder = f"{self._scratch}/{work.name}"  # no `Path`: see `isolation`
+    async def _store(self, work: ActiveJob, done: Done) -> Result:
+        self._job_table.move(work, Stage.STORING)
+        folder = f"{self._scratch}/{work.name}"  # no `Path`: see `supervisor`
         with telemetry.span("hash"):
             files = [await hash_file(proved, folder) for proved in done.files]
-        reach(CrashPoint.WORKER_FETCHED)
+        hit(Failpoint.WORKER_FETCHED)
         known = sidecar.of(work.order, done, [hashed.file for hashed in files], time.time())
         stored = await self._uploader.store(work, files, known)
-        reach(CrashPoint.WORKER_STORED)
+        hit(Failpoint.WORKER_STORED)
         return Result(
             attempt=work.order.attempt,
             outcome=Outcome.STORED,
@@ -135,7 +135,7 @@ class Runner:
             else None,
         )
 
-    async def _report(self, work: Work, result: Result) -> None:
+    async def _report(self, work: ActiveJob, result: Result) -> None:
         """Repeat until the operator says *recorded*: an outage of it or of the bus costs time only."""
         subject = subjects.results(self._install, self._pod, work.order.uid)
         pause = REPEAT_FIRST
@@ -143,11 +143,11 @@ class Runner:
             try:
                 await self._bus.request(subject, result, Recorded, timeout=10)
                 return
-            except NoAnswer:
+            except RequestTimeout:
                 await asyncio.sleep(pause)
                 pause = min(REPEAT_LONGEST, pause * 2)
 
-    def _show(self, work: Work) -> Callable[[Moved | Told], None]:
+    def _show(self, work: ActiveJob) -> Callable[[Moved | Told], None]:
         """Progress to whoever watches: the first bytes at once, then once a second."""
         loop = asyncio.get_running_loop()
         subject = subjects.progress(self._install, self._pod, work.order.uid)
@@ -159,7 +159,7 @@ class Runner:
             if isinstance(report, Told):
                 told = report
                 return
-            self._board.move(work, _held_as(report.stage))
+            self._job_table.move(work, _held_as(report.stage))
             now = loop.time()
             begins = bool(report.bytes) and not last[1]
             if now - last[0] < PROGRESS_EVERY and not begins:

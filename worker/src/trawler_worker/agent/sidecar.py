@@ -12,7 +12,7 @@ from trawler_crds.media_job import EngineName, MediaFile, Source
 from trawler_crds.messages import Order, UploadFile
 from trawler_crds.sidecar import About, SidecarFile
 from trawler_worker.agent.upload import Sidecar
-from trawler_worker.protocol import Done, Proved
+from trawler_worker.protocol import Done, ValidFile
 
 _PACKAGES: Final = {EngineName.YT_DLP: "yt-dlp", EngineName.GALLERY_DL: "gallery-dl"}
 """The programs behind engines; a Cobalt's version is its own affair."""
@@ -40,7 +40,7 @@ def of(order: Order, done: Done, files: Sequence[MediaFile], wall: float) -> Sid
     return Sidecar(data=data, file=file)
 
 
-def _file(file: MediaFile, proved: Proved) -> SidecarFile:
+def _file(file: MediaFile, proved: ValidFile) -> SidecarFile:
     return SidecarFile.model_validate({**file.wire(), "caption": proved.caption})
 
 

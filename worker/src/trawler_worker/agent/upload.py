@@ -12,15 +12,15 @@ from typing import IO, Final
 import aiohttp
 
 from trawler_common import logs, telemetry
-from trawler_common.bus import Bus, NoAnswer
-from trawler_common.crashing import CrashPoint, reach
+from trawler_common.bus import Bus, RequestTimeout
+from trawler_common.failpoints import Failpoint, hit
 from trawler_crds import subjects
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import MediaFile
 from trawler_crds.messages import UploadFile, UploadGrant, UploadGrants, UploadRequest
-from trawler_worker.agent.board import Work
+from trawler_worker.agent.job_table import ActiveJob
 from trawler_worker.files import Identity, NotPlain, opened, unchanged
-from trawler_worker.protocol import Fault, Proved
+from trawler_worker.protocol import Fault, ValidFile
 
 log = logs.get("upload")
 
@@ -93,7 +93,7 @@ def digest(folder: str, name: str, known: Identity) -> tuple[str, int]:
     return made_of.hexdigest(), size
 
 
-async def hash_file(proved: Proved, folder: str) -> Hashed:
+async def hash_file(proved: ValidFile, folder: str) -> Hashed:
     """Hash one file of the fetcher. Raises UploadFailed where it is not the file that was proved."""
     identity = Identity(inode=proved.inode, bytes=proved.bytes, changed_ns=proved.changed_ns)
     try:
@@ -127,7 +127,7 @@ class Uploader:
         self._install = install
         self._pod = pod
 
-    async def store(self, work: Work, files: list[Hashed], sidecar: Sidecar) -> bool:
+    async def store(self, work: ActiveJob, files: list[Hashed], sidecar: Sidecar) -> bool:
         """Store every file, and what is known of them: False where only that was not taken, by the store or by an
         operator of the release before, which knows of none. Raises UploadFailed, Revoked.
         """
@@ -136,7 +136,7 @@ class Uploader:
         while True:
             try:
                 grants = await self._ask(work, files, sidecar)
-                reach(CrashPoint.WORKER_GRANTED)
+                hit(Failpoint.WORKER_GRANTED)
                 stored = await self._put_beside(sidecar, grants, work) or stored
                 await self._put_each(left, grants, work)
                 if not left:
@@ -149,7 +149,7 @@ class Uploader:
             pause = min(LONGEST_PAUSE, pause * 2)
 
     async def _put_beside(
-        self, sidecar: Sidecar, grants: Sequence[UploadGrant], work: Work
+        self, sidecar: Sidecar, grants: Sequence[UploadGrant], work: ActiveJob
     ) -> bool:
         """Whether it was granted and stored: the files are worth more than what is known of them."""
         for grant in grants:
@@ -163,7 +163,7 @@ class Uploader:
         return False
 
     async def _put_each(
-        self, left: dict[str, Hashed], grants: Sequence[UploadGrant], work: Work
+        self, left: dict[str, Hashed], grants: Sequence[UploadGrant], work: ActiveJob
     ) -> None:
         """Put those that are granted, and leave the others."""
         for grant in grants:
@@ -172,7 +172,7 @@ class Uploader:
                 del left[grant.sha256]
 
     async def _ask(
-        self, work: Work, files: Sequence[Hashed], sidecar: Sidecar
+        self, work: ActiveJob, files: Sequence[Hashed], sidecar: Sidecar
     ) -> list[UploadGrant]:
         known = {hashed.file.sha256: hashed.file for hashed in files}
         question = UploadRequest(
@@ -186,13 +186,13 @@ class Uploader:
         subject = subjects.uploads(self._install, self._pod, work.order.uid)
         try:
             answer = await self._bus.request(subject, question, UploadGrants, timeout=5)
-        except NoAnswer as error:
+        except RequestTimeout as error:
             raise _Away("the operator does not answer") from error
         if answer.refused:
             raise Revoked
         return answer.grants
 
-    async def _put(self, hashed: Hashed | Sidecar, grant: UploadGrant, work: Work) -> None:
+    async def _put(self, hashed: Hashed | Sidecar, grant: UploadGrant, work: ActiveJob) -> None:
         seconds = max(1.0, work.left())
         begun = time.monotonic()
         with telemetry.span("upload", bytes=hashed.file.bytes):

@@ -4,9 +4,9 @@ import asyncio
 
 from trawler_common import lifecycle, logs
 from trawler_worker.fetcher.engines.settings import CobaltSettings, EngineSettings
-from trawler_worker.fetcher.isolation import Isolation
 from trawler_worker.fetcher.server import Server
 from trawler_worker.fetcher.settings import Settings
+from trawler_worker.fetcher.supervision.supervisor import JobSupervisor
 
 log = logs.get("fetcher")
 
@@ -17,17 +17,17 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
     SIGTERM alone does not: the kubelet sends it to both containers, and the agent may still
     finish what runs.
     """
-    async with Isolation(
+    async with JobSupervisor(
         scratch=settings.scratch, job_memory=settings.job_memory, room=settings.scratch_bytes
-    ) as isolation:
-        await isolation.start(_engines(settings))
-        server = Server(isolation, agent_uid=settings.agent_uid)
+    ) as supervisor:
+        await supervisor.start(_engines(settings))
+        server = Server(supervisor, agent_uid=settings.agent_uid)
         listener = await server.listen(settings.socket)
         log.info("fetcher_ready")
         async with listener:
             waits = [
                 asyncio.create_task(server.left.wait(), name="agent left"),
-                asyncio.create_task(isolation.lost.wait(), name="zygote lost"),
+                asyncio.create_task(supervisor.lost.wait(), name="zygote lost"),
                 asyncio.create_task(_unused(stop, server), name="stopped unused"),
             ]
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)

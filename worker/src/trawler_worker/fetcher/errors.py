@@ -2,7 +2,7 @@
 
 FetchError
 ├── IsPlaylist        the address lists several things
-├── NotTaken          this engine does not do such addresses; the next one may
+├── EngineDeclined          this engine does not do such addresses; the next one may
 └── (any reason)      the attempt is over, unless `elsewhere` says that another engine may have more luck
 """
 
@@ -60,7 +60,7 @@ class IsPlaylist(FetchError):
         super().__init__(FailureReason.PLAYLIST, said, playlist=playlist, elsewhere=elsewhere)
 
 
-class NotTaken(FetchError):
+class EngineDeclined(FetchError):
     """This engine does not take the address; if none does, this is the reason."""
 
     def __init__(

@@ -16,10 +16,10 @@ from trawler_crds.media_job import EngineAttempt, EngineName
 from trawler_crds.messages import Stage
 from trawler_worker.fetcher.engines.base import Engine
 from trawler_worker.fetcher.engines.routing import route
+from trawler_worker.fetcher.error_mapping import is_full
 from trawler_worker.fetcher.errors import FetchError
-from trawler_worker.fetcher.faults import is_full
 from trawler_worker.fetcher.handover import most_telling
-from trawler_worker.fetcher.proof import prove_all
+from trawler_worker.fetcher.validation import validate_all
 from trawler_worker.protocol import Done, Event, Fault, Fetch, Timing
 
 MOST_SAID: Final = 200
@@ -151,7 +151,7 @@ def _tried(order: Fetch, scratch: Path, engine: Engine, pipe: Pipe) -> Done:
     pipe.moved(Stage.PROVING, 0, None)
     try:
         with pipe.timed("prove"):
-            files = prove_all(found, order, scratch=scratch, moved=pipe.moved)
+            files = validate_all(found, order, scratch=scratch, moved=pipe.moved)
     except FetchError as error:
         error.elsewhere = error.elsewhere or engine.second_hand
         error.proof = True

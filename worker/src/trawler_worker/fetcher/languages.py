@@ -1,10 +1,14 @@
 """Languages: as people ask for them (BCP 47), and as sites and containers call them. Pure."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from yt_dlp.utils import ISO639Utils
+
+from trawler_crds.failures import FailureReason
+from trawler_crds.media_job import MOST_LANGUAGES
+from trawler_worker.fetcher.errors import FetchError
 
 TAG: Final = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 _BIBLIOGRAPHIC: Final = {
@@ -56,3 +60,12 @@ def best(wanted: str, offered: Iterable[str]) -> str | None:
     alike = _ALIKE.get(wider, ())
     found = next((each for each in (asked, *mine, wider, *kinds, *alike) if each in known), None)
     return known[found] if found is not None else None
+
+
+def not_offered(known: Collection[str]) -> FetchError:
+    """None of the languages that were asked for is there; these are."""
+    known = sorted(known)[:MOST_LANGUAGES]
+    said = (
+        f"There are subtitles only in: {', '.join(known)}." if known else "There are no subtitles."
+    )
+    return FetchError(FailureReason.NOTHING_FOUND, said[:300], offered_subtitles=known or None)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from trawler_common import logs
 from trawler_crds.failures import FailureReason
-from trawler_worker.fetcher.isolation import Isolation
+from trawler_worker.fetcher.supervision.supervisor import JobSupervisor
 from trawler_worker.protocol import MAX_LINE, Done, Fault, Fetch, Release, Stop, ToFetcher, line
 
 log = logs.get("server")
@@ -23,8 +23,8 @@ ANYONE: Final = -1
 class Server:
     """Speaks with the first client that has the agent's user id."""
 
-    def __init__(self, isolation: Isolation, *, agent_uid: int) -> None:
-        self._isolation = isolation
+    def __init__(self, supervisor: JobSupervisor, *, agent_uid: int) -> None:
+        self._supervisor = supervisor
         self._agent_uid = agent_uid
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self.taken = False
@@ -64,27 +64,27 @@ class Server:
     def _take(self, data: bytes, writer: asyncio.StreamWriter, tasks: asyncio.TaskGroup) -> None:
         match ToFetcher.validate_json(data):
             case Fetch() as order if order.job not in self._jobs and len(self._jobs) < MAX_JOBS:
-                self._isolation.expect(order)  # the very next line may stop it
+                self._supervisor.expect(order)  # the very next line may stop it
                 work = self._work(order, writer)
                 self._jobs[order.job] = tasks.create_task(work, name=f"job {order.job}")
             case Stop(job=job):
-                self._isolation.stop(job)
+                self._supervisor.stop(job)
             case Release(job=job):
-                self._isolation.release(job)
+                self._supervisor.release(job)
             case unexpected:
                 log.warning("order_dropped", extra={"job": unexpected.job})
 
     async def _work(self, order: Fetch, writer: asyncio.StreamWriter) -> None:
         say: Callable[..., None] = lambda message: writer.write(line(message))  # noqa: E731
         try:
-            done = await self._isolation.run(order, say)
+            done = await self._supervisor.run(order, say)
         finally:
             del self._jobs[order.job]
         if done.fault is not None:
-            self._isolation.release(order.job)
+            self._supervisor.release(order.job)
         if len(line(done)) > MAX_LINE:
             log.warning("job_said_too_much", extra={"job": order.job})
-            self._isolation.release(order.job)
+            self._supervisor.release(order.job)
             done = Done(job=order.job, fault=Fault(reason=FailureReason.INTERNAL))
         say(done)
         await writer.drain()

@@ -13,14 +13,14 @@ from trawler_crds.media_job import Clip, DeliverAs, MediaKind
 from trawler_crds.messages import Stage
 from trawler_worker.fetcher.conversion import film, labelling, sound
 from trawler_worker.fetcher.conversion.film import Added, Part, Target
+from trawler_worker.fetcher.conversion.labels import NO_LABELS, Labels
 from trawler_worker.fetcher.conversion.plans import Plan, Track, Work, is_plain_h264, plan
 from trawler_worker.fetcher.conversion.sizes import Size, budget, coding_seconds, worth_watching
+from trawler_worker.fetcher.conversion.subtitle_tracks import Spoken
 from trawler_worker.fetcher.errors import FetchError
-from trawler_worker.fetcher.ffmpeg import Heard
-from trawler_worker.fetcher.inspection import Inspected, inspect
-from trawler_worker.fetcher.labels import NO_LABELS, Labels
-from trawler_worker.fetcher.sniff import GIF, MOVING_PNG, PNG
-from trawler_worker.fetcher.texts import Spoken
+from trawler_worker.fetcher.media.ffmpeg import Heard
+from trawler_worker.fetcher.media.inspection import Inspected, inspect
+from trawler_worker.fetcher.media.sniff import GIF, MOVING_PNG, PNG
 from trawler_worker.protocol import Fetch
 
 Moved = Callable[[Stage, int, int | None], None]

@@ -12,8 +12,8 @@ from PIL import Image, ImageOps
 
 from trawler_worker.fetcher.conversion.pictures import opened
 from trawler_worker.fetcher.errors import FetchError
-from trawler_worker.fetcher.ffmpeg import FORMATS
-from trawler_worker.fetcher.inspection import Inspected
+from trawler_worker.fetcher.media.ffmpeg import FORMATS
+from trawler_worker.fetcher.media.inspection import Inspected
 
 MOST_SIDE: Final = 1280
 COVER_SIDE: Final = 800

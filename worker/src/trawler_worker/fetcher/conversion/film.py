@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from trawler_worker.fetcher import ffmpeg
 from trawler_worker.fetcher.conversion.labelling import ANONYMOUS, TO_MP4, labelled
+from trawler_worker.fetcher.conversion.labels import NO_LABELS, Labels
 from trawler_worker.fetcher.conversion.plans import HDR, Plan, Track
 from trawler_worker.fetcher.conversion.sizes import Size, even
-from trawler_worker.fetcher.ffmpeg import Heard, Input
-from trawler_worker.fetcher.inspection import Inspected
-from trawler_worker.fetcher.labels import NO_LABELS, Labels
-from trawler_worker.fetcher.sniff import AVIF
+from trawler_worker.fetcher.media import ffmpeg
+from trawler_worker.fetcher.media.ffmpeg import Heard, Input
+from trawler_worker.fetcher.media.inspection import Inspected
+from trawler_worker.fetcher.media.sniff import AVIF
 
 LONG_SIDE, SHORT_SIDE = 1920, 1080
 """Pixels of what is coded anew: more costs minutes, and no phone shows it."""

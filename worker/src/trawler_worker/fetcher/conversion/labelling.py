@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from trawler_worker.fetcher import chapters, ffmpeg
-from trawler_worker.fetcher.ffmpeg import Input
-from trawler_worker.fetcher.inspection import Inspected
-from trawler_worker.fetcher.labels import Labels
-from trawler_worker.fetcher.sniff import FLAC, M4A, MP3, MP4, OGG
+from trawler_worker.fetcher.conversion import chapters
+from trawler_worker.fetcher.conversion.labels import Labels
+from trawler_worker.fetcher.media import ffmpeg
+from trawler_worker.fetcher.media.ffmpeg import Input
+from trawler_worker.fetcher.media.inspection import Inspected
+from trawler_worker.fetcher.media.sniff import FLAC, M4A, MP3, MP4, OGG
 
 TO_MP4: Final = ("-movflags", "+faststart", "-f", "mp4")
 ANONYMOUS: Final = ("-map_metadata:g", "-1", "-map_metadata:s", "-1")

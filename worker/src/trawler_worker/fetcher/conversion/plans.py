@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from trawler_worker.fetcher.inspection import Inspected
-from trawler_worker.fetcher.media import Probe
-from trawler_worker.fetcher.sniff import AAC, AVIF, HEIC, MATROSKA_SOUND, MP4, WEBM_SOUND
+from trawler_worker.fetcher.media.inspection import Inspected
+from trawler_worker.fetcher.media.sniff import AAC, AVIF, HEIC, MATROSKA_SOUND, MP4, WEBM_SOUND
+from trawler_worker.fetcher.media.streams import Probe
 
 _PIXELS: Final = frozenset(["yuv420p", "yuvj420p"])
 _PROFILES: Final = frozenset(["Baseline", "Constrained Baseline", "Main", "High"])

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from trawler_crds.media_job import AudioFormat
-from trawler_worker.fetcher import ffmpeg
 from trawler_worker.fetcher.conversion.film import Part
 from trawler_worker.fetcher.conversion.labelling import ANONYMOUS, labelled
-from trawler_worker.fetcher.ffmpeg import Heard
-from trawler_worker.fetcher.inspection import Inspected
-from trawler_worker.fetcher.labels import NO_LABELS, Labels
-from trawler_worker.fetcher.sniff import JPEG
+from trawler_worker.fetcher.conversion.labels import NO_LABELS, Labels
+from trawler_worker.fetcher.media import ffmpeg
+from trawler_worker.fetcher.media.ffmpeg import Heard
+from trawler_worker.fetcher.media.inspection import Inspected
+from trawler_worker.fetcher.media.sniff import JPEG
 
 _ENCODERS: Final = {
     AudioFormat.MP3: ("libmp3lame", "mp3", "mp3"),

@@ -7,7 +7,7 @@ import os
 import sys
 
 from trawler_common.egress import AllowList
-from trawler_worker.fetcher.guard import Guard
+from trawler_worker.fetcher.network.guard import Guard
 
 try:
     Guard(AllowList.parse(filter(None, os.environ["TRAWLER_EGRESS_ALLOW"].split(",")))).install()

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from trawler_crds.media_job import EngineName, Source
 from trawler_crds.sidecar import About
-from trawler_worker.fetcher.http import Waiter
+from trawler_worker.fetcher.network.http import Waiter
 from trawler_worker.protocol import Fetch
 
 
@@ -84,7 +84,7 @@ class Engine(Protocol):
     """
 
     def fetch(self, order: Fetch, scratch: Path, report: Report) -> Found:
-        """Fetch into scratch. Raises FetchError; NotTaken, or one that is `elsewhere`, where another engine should
+        """Fetch into scratch. Raises FetchError; EngineDeclined, or one that is `elsewhere`, where another engine should
         try.
         """
         ...

@@ -13,10 +13,10 @@ from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import Limits
 from trawler_worker.fetcher.engines.base import Fetched, Report
 from trawler_worker.fetcher.engines.direct import Download
+from trawler_worker.fetcher.error_mapping import fault_of
 from trawler_worker.fetcher.errors import FetchError
-from trawler_worker.fetcher.faults import fault_of
-from trawler_worker.fetcher.http import Client
 from trawler_worker.fetcher.limits import too_large
+from trawler_worker.fetcher.network.http import Client
 from trawler_worker.protocol import Fetch
 
 AT_ONCE: Final = 4

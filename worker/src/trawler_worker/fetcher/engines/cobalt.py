@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from trawler_common import logs
-from trawler_common.plain import clean
+from trawler_common.text import sanitize
 from trawler_crds import addresses
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import (
@@ -22,17 +22,17 @@ from trawler_crds.media_job import (
     PlaylistEntry,
     Source,
 )
-from trawler_worker.fetcher import guard
 from trawler_worker.fetcher.engines import cobalt_api, cobalt_parts
 from trawler_worker.fetcher.engines.base import Found, Report
 from trawler_worker.fetcher.engines.batch import Item, fetch_all
 from trawler_worker.fetcher.engines.cobalt_api import Local, Picker, Redirect, Refusal, Tunnel
 from trawler_worker.fetcher.engines.cobalt_faults import failure_of
 from trawler_worker.fetcher.engines.settings import CobaltSettings
+from trawler_worker.fetcher.error_mapping import seconds_of
 from trawler_worker.fetcher.errors import FetchError, IsPlaylist
-from trawler_worker.fetcher.faults import seconds_of
-from trawler_worker.fetcher.http import Answer, Client
-from trawler_worker.fetcher.targets import target
+from trawler_worker.fetcher.network import guard
+from trawler_worker.fetcher.network.http import Answer, Client
+from trawler_worker.fetcher.network.targets import target
 from trawler_worker.protocol import Fetch
 
 log = logs.get("cobalt")
@@ -120,7 +120,7 @@ class Cobalt:
         cannot, and then all are fetched.
         """
         entries = [
-            PlaylistEntry(url=each.url, title=f"{number}: {clean(each.type, limit=32)}")
+            PlaylistEntry(url=each.url, title=f"{number}: {sanitize(each.type, limit=32)}")
             for number, each in enumerate(said.picker, 1)
             if len(each.url) <= MOST_ENTRY_URL
             and not addresses.fault(each.url)
@@ -143,7 +143,7 @@ class Cobalt:
 
     def _item(self, url: str, name: str | None) -> Item:
         at = target(url)
-        called = clean(name, limit=200) if name else None
+        called = sanitize(name, limit=200) if name else None
         if at.origin != self._at.origin:
             return Item(url=url, called=called)
         # bytes without a length end in good order also where Cobalt's program broke off

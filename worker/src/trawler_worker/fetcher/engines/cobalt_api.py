@@ -12,8 +12,8 @@ from pydantic.alias_generators import to_camel
 
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import AudioFormat, Media, MediaKind
-from trawler_worker.fetcher.errors import FetchError, NotTaken
-from trawler_worker.fetcher.targets import MAX_SENT
+from trawler_worker.fetcher.errors import EngineDeclined, FetchError
+from trawler_worker.fetcher.network.targets import MAX_SENT
 
 MAX_BODY: Final = 1024
 """Bytes of a request; a longer one is "invalid_body" (seen)."""
@@ -153,7 +153,7 @@ def unreadable(message: str) -> FetchError:
 
 
 def request(url: str, media: Media, version: int, defaults: Mapping[str, str]) -> bytes:
-    """What is asked: only what every release of this version knows. Raises NotTaken where it is too long."""
+    """What is asked: only what every release of this version knows. Raises EngineDeclined where it is too long."""
     asked: dict[str, Any] = {
         "url": url,
         "videoQuality": _quality(media, defaults.get("quality", "1080")),
@@ -168,7 +168,7 @@ def request(url: str, media: Media, version: int, defaults: Mapping[str, str]) -
         asked |= {"convertGif": False, "localProcessing": "disabled"}
     body = json.dumps(asked, separators=(",", ":")).encode()
     if len(body) > MAX_BODY:
-        raise NotTaken(
+        raise EngineDeclined(
             FailureReason.NOT_SUPPORTED, "The link is longer than Cobalt takes.", note="too long"
         )
     return body

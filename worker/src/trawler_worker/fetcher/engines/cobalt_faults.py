@@ -4,7 +4,7 @@ from typing import Final
 
 from trawler_crds.failures import FailureReason
 from trawler_worker.fetcher.engines.cobalt_api import Refusal
-from trawler_worker.fetcher.errors import FetchError, NotTaken
+from trawler_worker.fetcher.errors import EngineDeclined, FetchError
 
 PREFIX: Final = "error.api."
 
@@ -65,7 +65,7 @@ def failure_of(refusal: Refusal, retry_after: float | None) -> FetchError:
     code = refusal.error.code.removeprefix(PREFIX)
     limit = refusal.error.context.limit if refusal.error.context else None
     if code in NOT_ITS:
-        return NotTaken(
+        return EngineDeclined(
             FailureReason.NOT_SUPPORTED, "Cobalt does not take links of this kind.", note=code
         )
     if code in FINAL:

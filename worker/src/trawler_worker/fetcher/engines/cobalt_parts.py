@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Final
 
 from trawler_crds.failures import FailureReason
-from trawler_worker.fetcher import ffmpeg
 from trawler_worker.fetcher.engines.base import Fetched
 from trawler_worker.fetcher.engines.cobalt_api import Local
 from trawler_worker.fetcher.errors import FetchError
-from trawler_worker.fetcher.sniff import sniff_file
+from trawler_worker.fetcher.media import ffmpeg
+from trawler_worker.fetcher.media.sniff import sniff_file
 
 _MUXERS: Final = {
     "mp4": "mp4",

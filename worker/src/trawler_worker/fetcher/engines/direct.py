@@ -8,14 +8,14 @@ from typing import Final
 
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import EngineName, Limits
-from trawler_worker.fetcher.disposition import file_name
 from trawler_worker.fetcher.engines.base import Fetched, Found, Report
-from trawler_worker.fetcher.errors import FetchError, NotTaken
-from trawler_worker.fetcher.faults import by_status, fault_of
-from trawler_worker.fetcher.http import Answer, BrokenOff, Client, Stalled, media_type
+from trawler_worker.fetcher.error_mapping import by_status, fault_of
+from trawler_worker.fetcher.errors import EngineDeclined, FetchError
 from trawler_worker.fetcher.limits import too_large
-from trawler_worker.fetcher.sniff import HEAD, sniff
-from trawler_worker.fetcher.versions import Part, Version, part
+from trawler_worker.fetcher.media.sniff import HEAD, sniff
+from trawler_worker.fetcher.network.disposition import file_name
+from trawler_worker.fetcher.network.http import Answer, BrokenOff, Client, Stalled, media_type
+from trawler_worker.fetcher.network.versions import Part, Version, part
 from trawler_worker.protocol import Fetch
 
 MAX_RESUMES: Final = 3
@@ -42,7 +42,7 @@ class Direct:
             self._client.waiter = report
             with closing(self._client):
                 download.run(self._client)
-        except NotTaken:
+        except EngineDeclined:
             path.unlink(missing_ok=True)  # else the next engine's first byte would seem to be there
             raise
         except OSError as error:
@@ -199,7 +199,7 @@ def _refuse_pages(head: bytes, answer: Answer) -> None:
     if sniff(head) is not None:
         return
     if _says_page(answer):
-        raise NotTaken(
+        raise EngineDeclined(
             FailureReason.NOT_SUPPORTED, "There is a page at this address, not a media file."
         )
     raise FetchError(FailureReason.NOT_SUPPORTED, "What the site sent is not media that we know.")

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from trawler_common.plain import clean, clean_lines
+from trawler_common.text import sanitize, sanitize_lines
 from trawler_crds import addresses
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import (
@@ -15,9 +15,9 @@ from trawler_crds.media_job import (
     PlaylistEntry,
 )
 from trawler_crds.sidecar import MOST_CAPTION, MOST_DESCRIPTION, MOST_TAGS, About
-from trawler_worker.fetcher.errors import FetchError, IsPlaylist, NotTaken
-from trawler_worker.fetcher.faults import by_status
-from trawler_worker.fetcher.targets import MAX_SENT
+from trawler_worker.fetcher.error_mapping import by_status
+from trawler_worker.fetcher.errors import EngineDeclined, FetchError, IsPlaylist
+from trawler_worker.fetcher.network.targets import MAX_SENT
 
 _FILE, _QUEUE, _ERROR = 3, 6, -1
 _STATUS: Final = re.compile(r"'(\d{3}) ")
@@ -94,7 +94,7 @@ def playlist(leads: Sequence[str]) -> FetchError:
         if len(each) <= MOST_ENTRY_URL and not addresses.fault(each)
     ]
     if not entries:
-        return NotTaken(FailureReason.NOTHING_FOUND, "There is no media on this page.")
+        return EngineDeclined(FailureReason.NOTHING_FOUND, "There is no media on this page.")
     # another engine may know it as one thing
     return IsPlaylist(Playlist(entries=entries[:MOST_ENTRIES]), elsewhere=True)
 
@@ -142,7 +142,9 @@ def title(facts: Mapping[str, Any]) -> str | None:
     """What the post is called; the first line of what it says where it has no title."""
     for key in _TITLES:
         value = facts.get(key)
-        if isinstance(value, str) and (line := clean(value.strip().partition("\n")[0], limit=256)):
+        if isinstance(value, str) and (
+            line := sanitize(value.strip().partition("\n")[0], limit=256)
+        ):
             return line
     return None
 
@@ -154,7 +156,7 @@ def author(facts: Mapping[str, Any]) -> str | None:
         if isinstance(value, dict):
             names = (value.get(name) for name in ("nick", "name", "full_name", "username", "id"))
             value = next((name for name in names if isinstance(name, str) and name), None)
-        if isinstance(value, str) and (name := clean(value, limit=128)):
+        if isinstance(value, str) and (name := sanitize(value, limit=128)):
             return name
     return None
 
@@ -162,7 +164,7 @@ def author(facts: Mapping[str, Any]) -> str | None:
 def caption(facts: Mapping[str, Any]) -> str | None:
     """What a post says of one of its files."""
     value = next((facts[key] for key in _CAPTIONS if isinstance(facts.get(key), str)), "")
-    return clean_lines(value, limit=MOST_CAPTION) or None
+    return sanitize_lines(value, limit=MOST_CAPTION) or None
 
 
 def about(facts: Mapping[str, Any]) -> About:
@@ -170,12 +172,12 @@ def about(facts: Mapping[str, Any]) -> About:
     description = next((facts[key] for key in _TEXTS if isinstance(facts.get(key), str)), "")
     said = facts.get("tags")
     tags = said.split() if isinstance(said, str) else said if isinstance(said, list) else []
-    known = (clean(tag, limit=64) for tag in tags[: 2 * MOST_TAGS] if isinstance(tag, str))
+    known = (sanitize(tag, limit=64) for tag in tags[: 2 * MOST_TAGS] if isinstance(tag, str))
     licence = facts.get("license")
     return About(
         published=_date(facts.get("date")),
-        description=clean_lines(description, limit=MOST_DESCRIPTION) or None,
-        licence=clean(licence, limit=128) or None if isinstance(licence, str) else None,
+        description=sanitize_lines(description, limit=MOST_DESCRIPTION) or None,
+        licence=sanitize(licence, limit=128) or None if isinstance(licence, str) else None,
         tags=list(dict.fromkeys(tag for tag in known if tag))[:MOST_TAGS],
     )
 
@@ -190,4 +192,4 @@ def _date(said: object) -> str | None:
 def category(facts: Mapping[str, Any]) -> str | None:
     """The extractor's own name for its site."""
     value = facts.get("category")
-    return clean(value, limit=64) or None if isinstance(value, str) else None
+    return sanitize(value, limit=64) or None if isinstance(value, str) else None

@@ -13,10 +13,10 @@ from trawler_worker.fetcher.engines.batch import Item, fetch_all
 from trawler_worker.fetcher.engines.gallery_messages import Offered
 from trawler_worker.fetcher.engines.gallery_process import Ran, look
 from trawler_worker.fetcher.engines.settings import EngineSettings
-from trawler_worker.fetcher.errors import FetchError, NotTaken
-from trawler_worker.fetcher.http import Client
-from trawler_worker.fetcher.targets import target
-from trawler_worker.naming import FILE_ENDINGS, IMAGE_ENDINGS
+from trawler_worker.fetcher.errors import EngineDeclined, FetchError
+from trawler_worker.fetcher.network.http import Client
+from trawler_worker.fetcher.network.targets import target
+from trawler_worker.filenames import FILE_ENDINGS, IMAGE_ENDINGS
 from trawler_worker.protocol import Fetch
 
 GENERIC: Final = "generic"
@@ -73,7 +73,7 @@ class GalleryDl:
             if not leads:
                 break
             url = target(leads[0]).url  # judged like what people type
-        raise NotTaken(FailureReason.NOTHING_FOUND, "There is no media on this page.")
+        raise EngineDeclined(FailureReason.NOTHING_FOUND, "There is no media on this page.")
 
     def _ask(self, url: str, order: Fetch, scratch: Path, report: Report) -> Ran:
         proxy = self._settings.proxy
@@ -91,7 +91,7 @@ class GalleryDl:
         finally:
             report.answered()
         if ran.unsupported:
-            raise NotTaken(
+            raise EngineDeclined(
                 FailureReason.NOT_SUPPORTED, "gallery-dl does not know sites of this kind."
             )
         return ran
@@ -118,7 +118,7 @@ def _wanted(offered: Sequence[Offered], order: Fetch) -> list[Offered]:
         if kind is MediaKind.AUTO or _is_picture(each) is (kind is MediaKind.IMAGE)
     ]
     if any(each.url.startswith(_OTHERS) for each in found):
-        raise NotTaken(
+        raise EngineDeclined(
             FailureReason.NOT_SUPPORTED, "This post holds a video for another engine.", note="ytdl"
         )
     if not found:

@@ -7,7 +7,7 @@ from trawler_crds import addresses
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import EngineName, MediaKind
 from trawler_worker.fetcher.errors import FetchError
-from trawler_worker.naming import FILE_ENDINGS
+from trawler_worker.filenames import FILE_ENDINGS
 from trawler_worker.protocol import Fetch
 
 COBALT_HOSTS: Final = frozenset(

@@ -16,27 +16,27 @@ from yt_dlp.downloader.hls import HlsFD
 from yt_dlp.extractor.generic import GenericIE
 from yt_dlp.postprocessor.ffmpeg import FFmpegPostProcessor
 
-from trawler_common.plain import clean
+from trawler_common.text import sanitize
 from trawler_crds import addresses
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import EngineName, MediaKind, Source
-from trawler_worker.fetcher import texts
+from trawler_worker.fetcher import languages
 from trawler_worker.fetcher.engines import (
-    shortlist,
+    extractor_index,
     ytdlp_about,
     ytdlp_http,
     ytdlp_lists,
     ytdlp_subtitles,
 )
 from trawler_worker.fetcher.engines.base import Fetched, Found, Picture, Report
+from trawler_worker.fetcher.engines.site_pictures import SitePictures
 from trawler_worker.fetcher.engines.ytdlp_browsers import browsing_as
 from trawler_worker.fetcher.engines.ytdlp_faults import failure_of
 from trawler_worker.fetcher.engines.ytdlp_formats import chooser
-from trawler_worker.fetcher.errors import FetchError, NotTaken
-from trawler_worker.fetcher.ffmpeg import CLOSED
-from trawler_worker.fetcher.http import Client
+from trawler_worker.fetcher.errors import EngineDeclined, FetchError
 from trawler_worker.fetcher.limits import too_large
-from trawler_worker.fetcher.site_pictures import SitePictures
+from trawler_worker.fetcher.media.ffmpeg import CLOSED
+from trawler_worker.fetcher.network.http import Client
 from trawler_worker.protocol import Fetch
 
 MAX_REQUESTS: Final = 10_000
@@ -94,7 +94,7 @@ def bound_library() -> None:
     FFmpegPostProcessor.real_run_ffmpeg = _closed(FFmpegPostProcessor.real_run_ffmpeg)
     FFmpegPostProcessor.get_metadata_object = _closed_probe(FFmpegPostProcessor.get_metadata_object)
     ytdlp_http.leave_addresses_alone()
-    shortlist.teach(GenericIE)
+    extractor_index.teach(GenericIE)
     # tables and progress lines are laid out for every job, and nobody reads them
     yt_dlp.YoutubeDL._forceprint = _print_nothing  # noqa: SLF001
     FileDownloader.report_progress = _print_nothing
@@ -153,7 +153,7 @@ class YtDlp:
         self._ydl._request_director = director  # noqa: SLF001
         self._extract, self._open = self._ydl.extract_info, self._ydl.urlopen
         self._process, self._download = self._ydl.process_ie_result, self._ydl.dl
-        self._shortlist = shortlist.Shortlist(self._ydl._ies)  # noqa: SLF001
+        self._shortlist = extractor_index.Shortlist(self._ydl._ies)  # noqa: SLF001
 
     def warm(self, url: str, scratch: Path) -> None:
         """Fetch once, so that tables, patterns and TLS contexts are built before the fork.
@@ -167,7 +167,7 @@ class YtDlp:
 
     def fetch(self, order: Fetch, scratch: Path, report: Report) -> Found:
         if order.media.kind is MediaKind.IMAGE:
-            raise NotTaken(FailureReason.NOT_SUPPORTED, "YtDlp does not fetch pictures.")
+            raise EngineDeclined(FailureReason.NOT_SUPPORTED, "YtDlp does not fetch pictures.")
         judge = _Judge(order, report, self._network.called)
         ydl = self._prepare(order, scratch, report, judge)
         try:
@@ -310,7 +310,7 @@ class _Judge:
         if self._with_texts and (info.get("n_entries") or 1) == 1:
             there = ytdlp_subtitles.offered(info)
             if there and not info.get("requested_subtitles"):
-                raise texts.missing(there)
+                raise languages.not_offered(there)
         if not self._seen:
             _call(info, self._called)
             self._report.told(_title(info), _thumbnail(info), _age_limit(info))
@@ -331,7 +331,7 @@ class _Judge:
 
 def _title(info: dict[str, Any]) -> str | None:
     title = info.get("playlist_title") or _own_title(info)
-    return clean(title, limit=256) or None if title else None
+    return sanitize(title, limit=256) or None if title else None
 
 
 def _own_title(info: dict[str, Any]) -> str | None:
@@ -378,7 +378,7 @@ def _source(info: dict[str, Any], entries: list[dict[str, Any]]) -> Source:
 
     def text(key: str, limit: int) -> str | None:
         value = info.get(key) or first.get(key)
-        return clean(str(value), limit=limit) or None if value else None
+        return sanitize(str(value), limit=limit) or None if value else None
 
     return Source(
         title=_title(first if len(entries) == 1 else info) or _title(first),

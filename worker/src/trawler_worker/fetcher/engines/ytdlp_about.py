@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from trawler_common.plain import clean, clean_lines
+from trawler_common.text import sanitize, sanitize_lines
 from trawler_crds.sidecar import (
     MOST_CAPTION,
     MOST_CHAPTERS,
@@ -45,11 +45,11 @@ def _published(of: Mapping[str, Any]) -> str | None:
 
 
 def _line(value: object, most: int) -> str | None:
-    return clean(value, limit=most) or None if isinstance(value, str) else None
+    return sanitize(value, limit=most) or None if isinstance(value, str) else None
 
 
 def _text(value: object, most: int) -> str | None:
-    return clean_lines(value, limit=most) or None if isinstance(value, str) else None
+    return sanitize_lines(value, limit=most) or None if isinstance(value, str) else None
 
 
 def _tags(of: Mapping[str, Any]) -> Iterator[str]:

@@ -13,8 +13,8 @@ from yt_dlp.networking.common import Request
 from yt_dlp.networking.impersonate import ImpersonateRequestHandler, ImpersonateTarget
 
 from trawler_worker.fetcher.engines.ytdlp_http import Sender, TrawlerRH
-from trawler_worker.fetcher.http import SILENT_FOR, Answer, BrokenOff
-from trawler_worker.fetcher.targets import Target
+from trawler_worker.fetcher.network.http import SILENT_FOR, Answer, BrokenOff
+from trawler_worker.fetcher.network.targets import Target
 
 BROWSERS: Final = ("chrome", "firefox", "safari", "edge")
 CONNECT_WITHIN: Final = 15.0

@@ -7,9 +7,9 @@ from yt_dlp.networking.exceptions import CertificateVerifyError, HTTPError, Tran
 from yt_dlp.utils import ContentTooShortError, ExtractorError, GeoRestrictedError, UnsupportedError
 
 from trawler_crds.failures import FailureReason
-from trawler_worker.fetcher.errors import FetchError, NotTaken
-from trawler_worker.fetcher.faults import by_status, chain, fault_of
-from trawler_worker.fetcher.guard import RefusedAddress
+from trawler_worker.fetcher.error_mapping import by_status, chain, fault_of
+from trawler_worker.fetcher.errors import EngineDeclined, FetchError
+from trawler_worker.fetcher.network.guard import RefusedAddress
 
 _LOGIN: Final = re.compile(
     r"\b(log ?in|logged[ -]in|sign ?in|cookies|authenticat\w*|password)\b", re.IGNORECASE
@@ -70,7 +70,7 @@ def _meaning(cause: BaseException) -> FetchError | None:
         case HTTPError():
             return by_status(cause.status, cause.response.headers.get("Retry-After"))
         case UnsupportedError():
-            return NotTaken(FailureReason.NOTHING_FOUND, "There is no media on this page.")
+            return EngineDeclined(FailureReason.NOTHING_FOUND, "There is no media on this page.")
         case GeoRestrictedError():
             return FetchError(FailureReason.UNAVAILABLE)
         case ContentTooShortError():

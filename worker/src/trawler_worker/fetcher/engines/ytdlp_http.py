@@ -22,9 +22,9 @@ from yt_dlp.networking.exceptions import (
 )
 
 from trawler_crds.failures import FailureReason
-from trawler_worker.fetcher.disposition import file_name
 from trawler_worker.fetcher.errors import FetchError
-from trawler_worker.fetcher.http import (
+from trawler_worker.fetcher.network.disposition import file_name
+from trawler_worker.fetcher.network.http import (
     MAX_REDIRECTS,
     Answer,
     BrokenOff,
@@ -34,8 +34,8 @@ from trawler_worker.fetcher.http import (
     redirects,
     with_cookies,
 )
-from trawler_worker.fetcher.targets import Target, following, received, target
-from trawler_worker.fetcher.versions import Part, Version, part
+from trawler_worker.fetcher.network.targets import Target, following, received, target
+from trawler_worker.fetcher.network.versions import Part, Version, part
 
 MAX_TEXT: Final = 8 * 1024 * 1024
 """Bytes of one page or manifest."""

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from yt_dlp.utils import LazyList, PagedList
 
-from trawler_common.plain import clean
+from trawler_common.text import sanitize
 from trawler_crds import addresses
 from trawler_crds.media_job import (
     MOST_ENTRIES,
@@ -107,7 +107,7 @@ def _first(entries: Any, most: int) -> list[Any]:
 
 def _title(found: Mapping[str, Any]) -> str | None:
     title = found.get("title")
-    return clean(title, limit=256) or None if isinstance(title, str) else None
+    return sanitize(title, limit=256) or None if isinstance(title, str) else None
 
 
 def _count(found: Mapping[str, Any], entries: Any) -> int | None:
@@ -127,6 +127,6 @@ def _entry(each: Mapping[str, Any]) -> PlaylistEntry | None:
     timed = isinstance(seconds, int | float) and 0 <= seconds < _MOST_SECONDS
     return PlaylistEntry(
         url=url,
-        title=clean(title, limit=MOST_ENTRY_TITLE) or None if isinstance(title, str) else None,
+        title=sanitize(title, limit=MOST_ENTRY_TITLE) or None if isinstance(title, str) else None,
         seconds=float(seconds or 0) if timed else None,
     )

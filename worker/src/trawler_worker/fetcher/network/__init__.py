@@ -1,0 +1,1 @@
+"""HTTP as a hostile internet speaks it."""
