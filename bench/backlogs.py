@@ -22,7 +22,7 @@ import uvloop
 import usage
 from bareclient import Client, finished, manifest
 from bareclient import running as began
-from operating import Operator, settings
+from operator_process import Operator, settings
 from servers import (
     ApiServer,
     api_server,

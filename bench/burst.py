@@ -19,7 +19,7 @@ import uvloop
 
 import usage
 from bareclient import Client, each, fresh_names, jobs_per_second, manifest
-from operating import Operator, settings
+from operator_process import Operator, settings
 from servers import (
     ApiServer,
     Server,

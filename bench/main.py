@@ -27,8 +27,8 @@ import apiclient
 import usage
 from installed import Installed, installed
 from trawler_cluster import images, shell
+from trawler_cluster.cluster_config import ClusterConfig
 from trawler_cluster.kubectl import Kubectl
-from trawler_cluster.plan import Plan
 from trawler_cluster.provider import choose
 
 SIZE = 1_000_000
@@ -195,8 +195,8 @@ def pods(kubectl: Kubectl) -> dict[str, list[int]]:
     return found
 
 
-def control_plane(plan: Plan) -> dict[str, list[int]]:
-    folder = plan.state / "pids"
+def control_plane(config: ClusterConfig) -> dict[str, list[int]]:
+    folder = config.state / "pids"
     names = ("kube-apiserver", "etcd")
     return {
         name: [int((folder / f"{name}.pid").read_text().split()[0])]
@@ -207,7 +207,7 @@ def control_plane(plan: Plan) -> dict[str, list[int]]:
 
 def measure(found: Installed, figures: Figures) -> None:
     provider = found.kubectl.provider
-    with apiclient.client(provider.plan.kubeconfig) as http, bench_pod(found.kubectl) as within:
+    with apiclient.client(provider.config.kubeconfig) as http, bench_pod(found.kubectl) as within:
         people.run(figures.show, found, within)
 
         def baseline(mode: str, urls: list[str]) -> list[float]:
@@ -219,7 +219,7 @@ def measure(found: Installed, figures: Figures) -> None:
             idle = {name: usage.pss_mib(pids) for name, pids in pods(found.kubectl).items()}
             parts = {
                 "operator": pods(found.kubectl)["operator"],
-                **control_plane(provider.plan),
+                **control_plane(provider.config),
             }
             cpu = {name: usage.cpu_seconds(pids) for name, pids in parts.items()}
             writes = jobs.status_writes()
@@ -256,7 +256,7 @@ def _memory(found: Installed, jobs: api.Jobs, figures: Figures, idle: dict[str, 
 
 
 def main() -> int:
-    provider = choose(Plan())
+    provider = choose(ClusterConfig())
     provider.up()
     figures = Figures()
     turns.run(figures.show)

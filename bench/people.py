@@ -11,7 +11,7 @@ from typing import Any
 
 import usage
 from installed import Installed
-from trawler_cluster.harbour import Harbour
+from trawler_cluster.sandbox_client import SandboxClient
 
 ROUNDS = 15
 CROWD = 50
@@ -31,18 +31,18 @@ def run(show: Show, found: Installed, within: Within) -> None:
     """Print each figure beside its bar."""
     with (
         found.kubectl.forwarded("service/discord", 8091) as port,
-        Harbour.entered(f"http://127.0.0.1:{port}") as harbour,
+        SandboxClient.entered(f"http://127.0.0.1:{port}") as sandbox,
     ):
-        harbour.command("download")  # the bot is there
+        sandbox.command("download")  # the bot is there
         _click(show, within)
         _figures(show, within)
-        harbour.control("limits", buckets={"enabled": True})
+        sandbox.control("limits", buckets={"enabled": True})
         for channels in (1, CROWD):
             _crowd(show, within, channels)
         with slots(found, CROWD):
             _words(show, within)
-        harbour.control("limits", buckets={"enabled": False})
-        harbour.control("guild", id=harbour.guild, upload_bytes=2 * LARGE)
+        sandbox.control("limits", buckets={"enabled": False})
+        sandbox.control("guild", id=sandbox.guild, upload_bytes=2 * LARGE)
     _large(show, found, within)
 
 

@@ -17,8 +17,8 @@ import api
 import apiclient
 from installed import Installed, installed
 from soaking import BYTES, OURS, Found, Plan, kills, soak
+from trawler_cluster.cluster_config import ClusterConfig as Cluster
 from trawler_cluster.kubectl import Kubectl
-from trawler_cluster.plan import Plan as Cluster
 from trawler_cluster.provider import choose
 
 HOUR: Final = 3600.0
@@ -41,7 +41,7 @@ is remembered of them stops growing within the hour.
 
 def capacity(found: Installed, *, count: int = 200) -> float:
     """Jobs per second that all slots together bear."""
-    with apiclient.client(found.kubectl.provider.plan.kubeconfig) as http:
+    with apiclient.client(found.kubectl.provider.config.kubeconfig) as http:
         jobs = api.Jobs(http, found.namespace)
         with jobs.watching():
             names = [f"capacity-{secrets.token_hex(5)}" for _ in range(count)]

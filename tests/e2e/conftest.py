@@ -12,8 +12,8 @@ import yaml
 
 from installed import SMALL, SMALL_BOT, Installed, installed
 from trawler_cluster import images
+from trawler_cluster.cluster_config import MAIN, ClusterConfig
 from trawler_cluster.kubectl import Kubectl
-from trawler_cluster.plan import MAIN, Plan
 from trawler_cluster.provider import Provider, choose
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,14 +96,14 @@ def cluster(
     folder = tmp_path_factory.getbasetemp()
     if worker_id != "master":
         folder = folder.parent  # of all workers
-    running = choose(Plan())
+    running = choose(ClusterConfig())
     if running.healthy() and crds_equal(running):
         guard(running)
         with _users(folder):  # two that load the same image are in each other's way
             images.load(running, images.everything())
         yield running, False
         return
-    mine = choose(Plan(name=f"{MAIN}-test", number=1))
+    mine = choose(ClusterConfig(name=f"{MAIN}-test", number=1))
     with _shared(mine, folder, worker_id):
         yield mine, True
 

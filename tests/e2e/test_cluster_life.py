@@ -13,14 +13,14 @@ import pytest
 
 from installed import Installed
 from trawler_cluster import install
+from trawler_cluster.cluster_config import MAIN, ClusterConfig
 from trawler_cluster.kubectl import Kubectl
 from trawler_cluster.native import Native, cgroups, network, teardown
-from trawler_cluster.plan import MAIN, Plan
 from trawler_cluster.provider import choose
 
 pytestmark = pytest.mark.timeout(600)
 
-PLAN = Plan(name=f"{MAIN}-life", number=2)
+PLAN = ClusterConfig(name=f"{MAIN}-life", number=2)
 
 
 def traces() -> dict[str, set[str]]:
@@ -119,8 +119,8 @@ def _first_install_and_uninstall_while_busy(native: Native) -> None:
 
 def _is_repaired_after_everything_was_killed(native: Native) -> None:
     """Every process of the cluster, at once."""
-    doomed = network.pids(native.plan) | set(teardown.shims(native.plan))
-    doomed |= cgroups.pids(native.plan.cgroup)
+    doomed = network.pids(native.config) | set(teardown.shims(native.config))
+    doomed |= cgroups.pids(native.config.cgroup)
     for pid in doomed:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

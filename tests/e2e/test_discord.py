@@ -10,27 +10,27 @@ import pytest
 
 from installed import Installed
 from servers import wait_until
-from trawler_cluster.harbour import Harbour
+from trawler_cluster.sandbox_client import SandboxClient
 
 pytestmark = pytest.mark.timeout(480)
 
 
 @pytest.fixture
-def harbour(release: Installed) -> Iterator[Harbour]:
+def harbour(release: Installed) -> Iterator[SandboxClient]:
     with (
         release.kubectl.forwarded("service/discord", 8091) as port,
-        Harbour.entered(f"http://127.0.0.1:{port}") as found,
+        SandboxClient.entered(f"http://127.0.0.1:{port}") as found,
     ):
         yield found
 
 
-def _message(harbour: Harbour, seed: str) -> dict[str, Any]:
+def _message(harbour: SandboxClient, seed: str) -> dict[str, Any]:
     """The only one that is about this seed."""
     (found,) = [m for m in harbour.messages() if f"/{seed}." in m["content"]]
     return found
 
 
-def _delivered(harbour: Harbour, seed: str) -> dict[str, Any]:
+def _delivered(harbour: SandboxClient, seed: str) -> dict[str, Any]:
     end = time.monotonic() + 120
     while not (found := _message(harbour, seed))["attachments"]:
         assert time.monotonic() < end, found["content"]
@@ -38,7 +38,9 @@ def _delivered(harbour: Harbour, seed: str) -> dict[str, Any]:
     return found
 
 
-def test_a_bot_pod_is_killed_while_a_download_runs(release: Installed, harbour: Harbour) -> None:
+def test_a_bot_pod_is_killed_while_a_download_runs(
+    release: Installed, harbour: SandboxClient
+) -> None:
     """The next one goes on with the same message, and the file in it is the site's."""
     seed = secrets.token_hex(6)
     url = f"http://site:8080/video/{seed}.mp4?bytes=600000&rate=150000"
@@ -51,7 +53,7 @@ def test_a_bot_pod_is_killed_while_a_download_runs(release: Installed, harbour: 
     assert "150000" in done["content"]
 
 
-def test_a_command_is_refused_in_private(harbour: Harbour, release: Installed) -> None:
+def test_a_command_is_refused_in_private(harbour: SandboxClient, release: Installed) -> None:
     """An address inside the cluster; no MediaJob is made."""
     before = release.jobs()
     harbour.use(harbour.command("download"), url="http://10.0.0.1/")

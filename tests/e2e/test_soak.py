@@ -19,8 +19,8 @@ def test_under_load_every_part_is_killed_and_nothing_is_lost_or_done_twice(
         Kill(2.0 + 4.0 * number, component, by_force=component in {"worker", "nats"})
         for number, component in enumerate(OURS)
     )
-    plan = Plan(seconds=28, jobs_per_second=2, people_per_second=1, kills=dies)
-    found = asyncio.run(soak(release, plan))
+    config = Plan(seconds=28, jobs_per_second=2, people_per_second=1, kills=dies)
+    found = asyncio.run(soak(release, config))
     assert [] == found.lost
     assert [] == found.doubled
     assert 56 == found.made

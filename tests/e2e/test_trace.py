@@ -64,7 +64,7 @@ class Receiver:
 def receiver(release: Installed) -> Iterator[Receiver]:
     """Telemetry is switched on for this test and off again."""
     provider = release.kubectl.provider
-    found = Receiver(provider.plan.outside_ip)
+    found = Receiver(provider.config.outside_ip)
     _switch(release, found.url)
     yield found
     _switch(release, "")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import former
+import previous_release
 from installed import SMALL, Installed, installed
 from trawler_cluster import images, install
 from trawler_cluster.provider import Provider
@@ -15,12 +15,14 @@ pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture
-def older(cluster: tuple[Provider, bool]) -> Iterator[tuple[Installed, former.Former]]:
+def older(
+    cluster: tuple[Provider, bool],
+) -> Iterator[tuple[Installed, previous_release.PreviousRelease]]:
     """An install of its own, as the commit before made it."""
-    if not former.at_hand():
-        pytest.skip(f"{former.COMMIT} is not in this checkout: git fetch --unshallow")
+    if not previous_release.at_hand():
+        pytest.skip(f"{previous_release.COMMIT} is not in this checkout: git fetch --unshallow")
     provider, goes = cluster
-    known = former.load(provider)
+    known = previous_release.load(provider)
     tags = (f"image.tags.operator={known.tag}", f"image.tags.worker={known.tag}", *SMALL)
     with installed(
         provider,
@@ -55,7 +57,7 @@ def _jobs(found: Installed, count: int) -> dict[str, str]:
 
 
 def test_f39_jobs_run_on_through_an_upgrade_and_back(
-    older: tuple[Installed, former.Former],
+    older: tuple[Installed, previous_release.PreviousRelease],
 ) -> None:
     """Old worker under a new operator, then all new, then all old again: every job ends well, each by
     one attempt and one download.

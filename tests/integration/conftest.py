@@ -13,10 +13,10 @@ from aiohttp import web
 
 from apiproxy import ApiProxy, api_proxy
 from fetching import BOTH
+from forkserver import ForkServer, warm
 from node import Node
-from operating import Operator, settings
+from operator_process import Operator, settings
 from postgres import Postgres
-from rig import Rig
 from servers import (
     ApiServer,
     Server,
@@ -28,6 +28,7 @@ from servers import (
     store_server,
     wait_until,
 )
+from stack import Stack
 from stubpod import StubPod
 from trawler_common.bus import Bus
 from trawler_common.store import Store, StoreSettings
@@ -36,7 +37,6 @@ from trawler_sandbox.site import Site
 from trawler_worker.fetcher.engines.base import Engine
 from trawler_worker.fetcher.engines.direct import Direct
 from trawler_worker.fetcher.engines.ytdlp import YtDlp
-from warm import Warm, warm
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -62,7 +62,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 
 
 @pytest.fixture(scope="session")
-def forks() -> Iterator[Warm]:
+def forks() -> Iterator[ForkServer]:
     """What starts operators, bots and workers quickly."""
     with warm() as found:
         yield found
@@ -176,7 +176,7 @@ def operator(
     nats_url: str,
     store_settings: StoreSettings,
     site: RunningSite,
-    forks: Warm,
+    forks: ForkServer,
     tmp_path: Path,
 ) -> Iterator[Operator]:
     """An operator that leads in a namespace of its own; `@pytest.mark.pool(...)` shapes its pool."""
@@ -220,7 +220,7 @@ async def pod(
 
 @pytest_asyncio.fixture
 async def node(
-    operator: Operator, tasks: asyncio.TaskGroup, forks: Warm, tmp_path: Path
+    operator: Operator, tasks: asyncio.TaskGroup, forks: ForkServer, tmp_path: Path
 ) -> AsyncIterator[Node]:
     """Runs the operator's pods as processes of the real worker."""
     (tmp_path / "node").mkdir()
@@ -232,7 +232,7 @@ async def node(
 
 
 @pytest_asyncio.fixture
-async def rig(
+async def stack(
     operator: Operator,
     node: Node,
     site: RunningSite,
@@ -241,9 +241,9 @@ async def rig(
     store_settings: StoreSettings,
     nats_url: str,
     tasks: asyncio.TaskGroup,
-) -> AsyncIterator[Rig]:
+) -> AsyncIterator[Stack]:
     """All of it, with a pod that takes orders."""
-    found = Rig(
+    found = Stack(
         operator=operator,
         node=node,
         site=site.site,

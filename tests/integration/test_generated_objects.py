@@ -15,15 +15,15 @@ import httpx
 import pytest
 
 from apiclient import MERGE
-from botting import BotProcess, ended
+from bot_process import BotProcess, ended
 from emulated import Emulated
+from forkserver import ForkServer
 from generate import Generator
-from operating import Operator
-from rig import Rig
+from operator_process import Operator
 from servers import unverified
+from stack import Stack
 from trawler_crds.keys import LABEL_POOL
 from trawler_crds.media_job import TERMINAL, Phase
-from warm import Warm
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -109,16 +109,16 @@ class Stranger:
 
 @asynccontextmanager
 async def _bot(
-    rig: Rig, emulated: Emulated, database: str, forks: Warm, folder: Path
+    stack: Stack, emulated: Emulated, database: str, forks: ForkServer, folder: Path
 ) -> AsyncIterator[BotProcess]:
     emulated.hub.limits.identify_seconds = 0.0
     token = emulated.application.bot.token
     found = BotProcess(
-        rig.operator, emulated.hub.address, token, folder, database=database, start=forks.start
+        stack.operator, emulated.hub.address, token, folder, database=database, start=forks.start
     )
     found.start()
     try:
-        await rig.until(found.ready, what=f"the bot ({found.log})")
+        await stack.until(found.ready, what=f"the bot ({found.log})")
         yield found
     finally:
         found.stop()
@@ -150,35 +150,35 @@ async def _settled(stranger: Stranger, operator: Operator) -> None:
         await asyncio.sleep(0.5)
 
 
-async def _serves(rig: Rig, emulated: Emulated) -> None:
+async def _serves(stack: Stack, emulated: Emulated) -> None:
     """Somebody else gets what they ask for."""
     async with emulated.person(emulated.ben) as ben:
-        await ben.types("download", url=f"{rig.address}/video/{rig.seed()}.mp4?bytes=9000")
+        await ben.types("download", url=f"{stack.address}/video/{stack.seed()}.mp4?bytes=9000")
         first = await ben.hears("MESSAGE_CREATE")
         assert 1 == len((await ended(ben, first["id"]))["attachments"])
 
 
 async def test_five_hundred_objects_of_strangers_stop_neither_operator_nor_bot(
-    rig: Rig,
+    stack: Stack,
     database: str,
-    forks: Warm,
+    forks: ForkServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Operator and bot are up throughout, serve others, and come up again with all of them there."""
-    operator = rig.operator
-    rig.node.selector = f"{LABEL_POOL}=default"
+    operator = stack.operator
+    stack.node.selector = f"{LABEL_POOL}=default"
     seed = secrets.randbits(32)
     print(f"seed {seed}")
     stranger = Stranger(operator, seed)
     emulated = Emulated(tmp_path)
     async with emulated.discord.serving():
         emulated.point(monkeypatch)
-        async with _bot(rig, emulated, database, forks, tmp_path / "bot") as bot:
+        async with _bot(stack, emulated, database, forks, tmp_path / "bot") as bot:
             await stranger.write()
             assert COUNTS == {kind: len(names) for kind, names in stranger.taken.items()}
             await _settled(stranger, operator)
-            await _serves(rig, emulated)
+            await _serves(stack, emulated)
             assert operator.died() is None
             assert not bot.died()
             operator.kill()
@@ -186,5 +186,5 @@ async def test_five_hundred_objects_of_strangers_stop_neither_operator_nor_bot(
             operator.start()
             bot.start()
             await asyncio.to_thread(operator.lead)
-            await rig.until(bot.ready, what="the bot, again")
-            await _serves(rig, emulated)
+            await stack.until(bot.ready, what="the bot, again")
+            await _serves(stack, emulated)

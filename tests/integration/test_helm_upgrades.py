@@ -17,7 +17,7 @@ import yaml
 
 from apiclient import MERGE
 from chart import CHART
-from operating import API
+from operator_process import API
 from servers import ApiServer, wait_until
 from trawler_cluster import binaries
 

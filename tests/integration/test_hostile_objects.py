@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from apiclient import MERGE
-from operating import Operator, ordered
+from operator_process import Operator, ordered
 from servers import wait_until
 from stubpod import StubPod
 from trawler_common.store import Store, StoreSettings, StoreUnavailable

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from operating import Operator, ordered, stored, upload
+from operator_process import Operator, ordered, stored, upload
 from servers import wait_until
 from stubpod import StubPod
 from trawler_crds.failures import FailureReason

@@ -10,7 +10,7 @@ import yaml
 
 from apiclient import MERGE
 from apiproxy import ApiProxy
-from operating import Operator, ordered, stored, upload
+from operator_process import Operator, ordered, stored, upload
 from servers import wait_until
 from stubpod import StubPod
 from trawler_common.bus import Bus

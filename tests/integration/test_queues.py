@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from operating import Operator, ordered, stored, upload
+from operator_process import Operator, ordered, stored, upload
 from stubpod import StubPod
 from trawler_common.bus import Bus
 from trawler_crds import subjects

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from operating import BODY, Operator, ordered, stored, upload
+from operator_process import BODY, Operator, ordered, stored, upload
 from servers import Server
 from stubpod import StubPod
 from trawler_common.store import Store, StoreSettings

@@ -12,7 +12,7 @@ import pytest
 
 from apiclient import MERGE
 from apiproxy import ApiProxy
-from operating import Operator, ordered, stored, upload
+from operator_process import Operator, ordered, stored, upload
 from servers import Server, wait_until
 from stubpod import StubPod
 

@@ -12,7 +12,7 @@ import pytest
 
 from apiclient import MERGE
 from apiproxy import ApiProxy
-from operating import API
+from operator_process import API
 from servers import ApiServer
 from trawler_common import kube, reflector
 from trawler_common.kube import ApiUnavailable, WatchExpired

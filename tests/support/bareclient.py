@@ -10,7 +10,7 @@ from typing import Any, Final
 import aiohttp
 
 from apiclient import Access
-from operating import stored
+from operator_process import stored
 
 AT_ONCE: Final = 32
 

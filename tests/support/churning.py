@@ -20,7 +20,7 @@ import aiohttp
 
 from apiclient import Access
 from bareclient import Client, fresh_names, manifest
-from operating import BODY, Operator, settings, stored
+from operator_process import BODY, Operator, settings, stored
 from servers import ApiServer, nats_server, running, settings_of, store_server, unverified
 from standins import PODS, Seen, StandIn, fill, take_over
 from trawler_common.store import Store

@@ -13,7 +13,7 @@ import pytest
 import yarl
 
 from openapi import Checker
-from trawler_sandbox.discord.seed import harbour
+from trawler_sandbox.discord.seed import seed_guild
 from trawler_sandbox.discord.server import Discord
 from trawler_sandbox.discord.world import Channel, User
 
@@ -28,7 +28,7 @@ class Emulated:
         self.discord = Discord(folder)
         self.checker = Checker()
         self.discord.hub.observers.append(self.checker.observe)
-        there = harbour(self.discord.world)
+        there = seed_guild(self.discord.world)
         self.ada, self.ben = there.ada, there.ben
         self.application, self.guild, self.channel = there.application, there.guild, there.general
 

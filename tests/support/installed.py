@@ -47,7 +47,7 @@ class Installed:
     def __init__(self, kubectl: Kubectl) -> None:
         self.kubectl = kubectl
         self.namespace = kubectl.namespace
-        self._http = apiclient.client(kubectl.provider.plan.kubeconfig)
+        self._http = apiclient.client(kubectl.provider.config.kubeconfig)
         self._http.timeout = httpx.Timeout(60)
         self._ours = f"/apis/trawler.dev/v1alpha1/namespaces/{self.namespace}"
         self._core = f"/api/v1/namespaces/{self.namespace}"

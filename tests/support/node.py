@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 
 import httpx
 
-import warm
+import forkserver
 from servers import ApiServer, free_port, tail, unverified
 
 LOOK_EVERY: Final = 0.1
@@ -27,7 +27,7 @@ class Pod:
 
     name: str
     folder: Path
-    processes: dict[str, warm.Process] = field(default_factory=dict)
+    processes: dict[str, forkserver.Process] = field(default_factory=dict)
     told: bool = False
 
     def ended(self) -> bool:
@@ -46,7 +46,7 @@ class Node:
     """All pods of a namespace."""
 
     def __init__(
-        self, http: httpx.AsyncClient, namespace: str, folder: Path, start: warm.Starter
+        self, http: httpx.AsyncClient, namespace: str, folder: Path, start: forkserver.Starter
     ) -> None:
         self._http = http
         self._begin = start
@@ -68,7 +68,7 @@ class Node:
         namespace: str,
         folder: Path,
         tasks: asyncio.TaskGroup,
-        begin: warm.Starter,
+        begin: forkserver.Starter,
     ) -> Self:
         http = httpx.AsyncClient(
             base_url=api.access.address,

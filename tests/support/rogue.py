@@ -14,7 +14,7 @@ from trawler_worker.fetcher.engines.settings import EngineSettings
 from trawler_worker.fetcher.supervision.zygote import Zygote
 from trawler_worker.protocol import Fetch
 
-CLIP = Path(__file__).parents[2] / "worker/src/trawler_worker/fetcher/warm.mp4"
+CLIP = Path(__file__).parents[2] / "worker/src/trawler_worker/fetcher/supervision/warm.mp4"
 
 
 class Rogue:

@@ -27,7 +27,7 @@ import usage
 from bareclient import Client
 from churning import Life, Witness
 from installed import Installed
-from trawler_cluster.harbour import API, SLASH, Harbour
+from trawler_cluster.sandbox_client import API, SLASH, SandboxClient
 
 OURS: Final = ("operator", "bot", "worker", "nats", "store", "postgres")
 """Components that are killed. The Discord and the site in the box stand in for others'."""
@@ -208,7 +208,7 @@ class Load:
         self._tokens: list[str] = []
         self.channels: list[str] = []
 
-    async def enter(self, harbour: Harbour) -> None:
+    async def enter(self, harbour: SandboxClient) -> None:
         """Sixty people in ten channels."""
         command = harbour.command("download")
         made = harbour.control("crowd", guild=harbour.guild, people=PEOPLE, channels=CHANNELS)
@@ -422,7 +422,7 @@ def _delivered_long_ago(job: dict[str, Any]) -> bool:
 
 @contextlib.asynccontextmanager
 async def _connected(install: Installed) -> AsyncIterator[tuple[Client, Witness]]:
-    access, context = apiclient.access(install.kubectl.provider.plan.kubeconfig)
+    access, context = apiclient.access(install.kubectl.provider.config.kubeconfig)
     connector = aiohttp.TCPConnector(ssl=context, limit=32)
     async with aiohttp.ClientSession(connector=connector, trust_env=False) as session:
         yield (
@@ -437,7 +437,7 @@ async def soak(install: Installed, plan: Plan) -> Found:
     begun = time.monotonic()
     with (
         install.kubectl.forwarded("service/discord", 8091) as port,
-        Harbour.entered(f"http://127.0.0.1:{port}") as harbour,
+        SandboxClient.entered(f"http://127.0.0.1:{port}") as harbour,
     ):
         async with (
             _connected(install) as (client, witness),

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 import aiohttp
 
-from operating import BODY, Operator, stored
+from operator_process import BODY, Operator, stored
 from servers import wait_until
 from stubpod import StubPod
 from trawler_common.bus import Bus

@@ -6,26 +6,28 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trawler_cluster import shell
+from trawler_cluster.cluster_config import MAIN, ClusterConfig
 from trawler_cluster.errors import UserError
-from trawler_cluster.plan import MAIN, Plan
 from trawler_cluster.provider import choose
 
 
 def _up(options: argparse.Namespace) -> None:
     from trawler_cluster import forwarder
 
-    provider = choose(_plan(options))
+    provider = choose(_config(options))
     provider.up()
     forwarder.ensure(provider)
-    shell.say(f'The cluster is up. `eval "$(make -s env)"` gives this shell {provider.plan.name}.')
+    shell.say(
+        f'The cluster is up. `eval "$(make -s env)"` gives this shell {provider.config.name}.'
+    )
 
 
 def _down(options: argparse.Namespace) -> None:
-    choose(_plan(options)).down()
+    choose(_config(options)).down()
 
 
 def _status(options: argparse.Namespace) -> None:
-    provider = choose(_plan(options))
+    provider = choose(_config(options))
     rows = provider.status()
     width = max(len(part) for part, _ in rows)
     for part, state in rows:
@@ -33,57 +35,57 @@ def _status(options: argparse.Namespace) -> None:
 
 
 def _env(options: argparse.Namespace) -> None:
-    provider = choose(_plan(options))
-    shell.say(f"export KUBECONFIG={provider.plan.kubeconfig}")
+    provider = choose(_config(options))
+    shell.say(f"export KUBECONFIG={provider.config.kubeconfig}")
     shell.say(f'export PATH="{provider.tools()}:$PATH"')
-    shell.say(f"export CONTAINERD_ADDRESS={provider.plan.containerd_socket}")
+    shell.say(f"export CONTAINERD_ADDRESS={provider.config.containerd_socket}")
     shell.say("export CONTAINERD_NAMESPACE=k8s.io")
 
 
 def _images(options: argparse.Namespace) -> None:
     from trawler_cluster import images
 
-    images.load(choose(_plan(options)), images.everything())
+    images.load(choose(_config(options)), images.everything())
 
 
 def _prepare(options: argparse.Namespace) -> None:
     from trawler_cluster import binaries, checks, images, packages
 
-    provider = choose(_plan(options))
+    provider = choose(_config(options))
     if not checks.docker_answers():
         checks.require_linux_root()
         packages.ensure(for_tests=True)
         binaries.ensure((*binaries.MODULES, binaries.METRICS_SERVER))
     for image in (images.METRICS_SERVER, *images.everything()):
         images.ensure_archive(image)
-    shell.say(f"Everything that {provider.plan.name} needs is in the cache.")
+    shell.say(f"Everything that {provider.config.name} needs is in the cache.")
 
 
 def _install(options: argparse.Namespace) -> None:
     from trawler_cluster import install
 
-    install.install(choose(_plan(options)), install.Release(namespace=options.namespace))
+    install.install(choose(_config(options)), install.Release(namespace=options.namespace))
 
 
 def _demo(options: argparse.Namespace) -> None:
     from trawler_cluster import demo
 
-    demo.run(choose(_plan(options)))
+    demo.run(choose(_config(options)))
 
 
 def _fetch(options: argparse.Namespace) -> None:
     from trawler_cluster import fetch
 
     fetch.fetch(
-        choose(_plan(options)),
+        choose(_config(options)),
         name=options.job.removeprefix("mj/").removeprefix("mediajob/"),
         namespace=options.namespace,
         folder=Path(options.output),
     )
 
 
-def _plan(options: argparse.Namespace) -> Plan:
-    return Plan(
+def _config(options: argparse.Namespace) -> ClusterConfig:
+    return ClusterConfig(
         name=options.name, number=options.number, internet=getattr(options, "internet", False)
     )
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from trawler_cluster import checks, plan, shell
+from trawler_cluster import checks, cluster_config, shell
 
-GO: Final = plan.REPOSITORY / "cluster" / "go"
+GO: Final = cluster_config.REPOSITORY / "cluster" / "go"
 
 KUBERNETES_VERSION: Final = "v1.36.3"
 _VERSION_PACKAGE: Final = "k8s.io/component-base/version"
@@ -72,7 +72,7 @@ WITH_KIND: Final = (KIND, *(m for m in MODULES if m.name in {"helm", "kubernetes
 
 
 def _folder(module: Module) -> Path:
-    return plan.cache() / "tools" / f"{module.name}-{module.digest()}"
+    return cluster_config.cache() / "tools" / f"{module.name}-{module.digest()}"
 
 
 def _built(module: Module) -> bool:
@@ -96,11 +96,13 @@ def _build(missing: list[Module]) -> None:
     if not missing:
         return
     checks.require_go()
-    checks.require_disk(plan.cache(), checks.BUILDING_NEEDS, "Building the cluster's programs")
+    checks.require_disk(
+        cluster_config.cache(), checks.BUILDING_NEEDS, "Building the cluster's programs"
+    )
     shell.say(
         f"Building {len(missing)} Go modules, once; with two cores this takes about 25 minutes."
     )
-    work = plan.cache() / "go-work"
+    work = cluster_config.cache() / "go-work"
     for number, module in enumerate(missing, 1):
         _install(module, work=work, label=f"[{number}/{len(missing)}] {module.name}")
     _remove(work)
@@ -118,7 +120,7 @@ def _install(module: Module, *, work: Path, label: str) -> None:
             *("-ldflags", module.ldflags, "." if module.name == "pause" else "tool"),
         ],
         label=label,
-        log=plan.cache() / "log" / f"build-{module.name}.log",
+        log=cluster_config.cache() / "log" / f"build-{module.name}.log",
         cwd=GO / module.name,
         env={
             "CGO_ENABLED": "0",
@@ -144,7 +146,7 @@ def _remove(work: Path) -> None:
 
 @contextmanager
 def _one_builder() -> Iterator[None]:
-    lock = plan.cache() / "build.lock"
+    lock = cluster_config.cache() / "build.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -153,7 +155,7 @@ def _one_builder() -> Iterator[None]:
 
 def _toolbox(modules: tuple[Module, ...]) -> Path:
     names = "".join(module.digest() for module in modules)
-    box = plan.cache() / f"bin-{hashlib.sha256(names.encode()).hexdigest()[:12]}"
+    box = cluster_config.cache() / f"bin-{hashlib.sha256(names.encode()).hexdigest()[:12]}"
     box.mkdir(parents=True, exist_ok=True)
     for module in modules:
         for program in module.programs:

@@ -12,9 +12,9 @@ import httpx
 
 from trawler_cluster import forwarder, install, shell
 from trawler_cluster.errors import CommandFailed
-from trawler_cluster.harbour import Harbour
 from trawler_cluster.kubectl import Kubectl
 from trawler_cluster.provider import Provider
+from trawler_cluster.sandbox_client import SandboxClient
 
 PATIENCE: Final = 120.0
 SHORT: Final = 110
@@ -67,12 +67,12 @@ def run(provider: Provider) -> None:
     provider.up()
     forwarder.ensure(provider)
     kubectl = install.install(provider, install.Release(values=TRYING))
-    page = f"http://127.0.0.1:{provider.plan.discord_port}"
-    site = f"http://127.0.0.1:{provider.plan.site_port}"
+    page = f"http://127.0.0.1:{provider.config.discord_port}"
+    site = f"http://127.0.0.1:{provider.config.site_port}"
     seed = secrets.token_hex(6)
     count, size, begun = 0, 0, time.monotonic()
     shell.say("\nAsked for in #general, as a person would:")
-    with Harbour.entered(page) as harbour:
+    with SandboxClient.entered(page) as harbour:
         command = harbour.command("download")
         for wish in wishes(seed):
             files = _delivered(harbour, command, wish)
@@ -87,7 +87,7 @@ def run(provider: Provider) -> None:
     )
 
 
-def _delivered(harbour: Harbour, command: dict[str, Any], wish: Wish) -> list[bytes]:
+def _delivered(harbour: SandboxClient, command: dict[str, Any], wish: Wish) -> list[bytes]:
     """The files of the one message that answers a command."""
     shell.say(f"\n  {wish.what}.\n  ben: /download url: {wish.url}")
     harbour.use(command, url=wish.url)
@@ -98,7 +98,7 @@ def _delivered(harbour: Harbour, command: dict[str, Any], wish: Wish) -> list[by
     return [harbour.attachment(each) for each in attached]
 
 
-def _follow(harbour: Harbour, url: str) -> dict[str, Any]:
+def _follow(harbour: SandboxClient, url: str) -> dict[str, Any]:
     """Print the message whenever it is another, until it has its files."""
     shown = ""
     end = time.monotonic() + PATIENCE

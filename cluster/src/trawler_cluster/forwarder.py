@@ -19,18 +19,18 @@ NAMES: Final = ("forwarder", "forwarder-discord")
 
 def components(provider: Provider, *, namespace: str = "trawler") -> list[Component]:
     """The forwarders as processes that `down` ends."""
-    plan = provider.plan
-    ports = (("site", f"{plan.site_port}:8080"), ("discord", f"{plan.discord_port}:8091"))
+    config = provider.config
+    ports = (("site", f"{config.site_port}:8080"), ("discord", f"{config.discord_port}:8091"))
     return [
         Component(
             name=name,
             argv=[
                 *(sys.executable, "-m", "trawler_cluster.forwarder"),
-                *(str(provider.tools() / "kubectl"), str(plan.kubeconfig)),
+                *(str(provider.tools() / "kubectl"), str(config.kubeconfig)),
                 *(namespace, service, mapping),
             ],
-            folder=plan.state / "pids",
-            logs=plan.logs,
+            folder=config.state / "pids",
+            logs=config.logs,
         )
         for name, (service, mapping) in zip(NAMES, ports, strict=True)
     ]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from trawler_cluster import binaries, checks, plan, shell
+from trawler_cluster import binaries, checks, cluster_config, shell
 from trawler_cluster.native.addons import (
     BASE_IMAGE,
     COREDNS_IMAGE,
@@ -22,7 +22,7 @@ from trawler_cluster.native.addons import (
 from trawler_cluster.native.configs import PAUSE_IMAGE
 from trawler_cluster.provider import Provider
 
-STAND_INS: Final = plan.REPOSITORY / "cluster" / "images"
+STAND_INS: Final = cluster_config.REPOSITORY / "cluster" / "images"
 REGISTRY: Final = "ghcr.io/trawler-dev"
 CA_BUNDLES: Final = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -50,7 +50,7 @@ class Image:
 
     @property
     def archive(self) -> Path:
-        return plan.cache() / "images" / f"{self.digest}.tar"
+        return cluster_config.cache() / "images" / f"{self.digest}.tar"
 
 
 def ca_bundle() -> Path | None:
@@ -63,7 +63,7 @@ def ca_bundle() -> Path | None:
 
 
 def _buildah(*words: str | Path) -> list[str]:
-    store = plan.cache() / "buildah"
+    store = cluster_config.cache() / "buildah"
     runtime = Path("/run/trawler-buildah")
     return ["buildah", "--root", str(store), "--runroot", str(runtime), *map(str, words)]
 
@@ -106,7 +106,7 @@ def dockerfile(folder: Path, context: Path) -> Callable[[str], None]:
             context=context,
         )
         name = reference.rsplit("/", 1)[-1].split(":", maxsplit=1)[0]
-        log = plan.cache() / "log" / f"image-{name}.log"
+        log = cluster_config.cache() / "log" / f"image-{name}.log"
         shell.run_with_progress(
             command, label=f"Building image {name}", log=log, env=_ENV | {"DOCKER_BUILDKIT": "1"}
         )
@@ -138,7 +138,7 @@ def _build_base(reference: str) -> None:
                 *("trixie", tree),
             ],
             label="Making the base image (Debian trixie with Python 3.13)",
-            log=plan.cache() / "log" / "image-base.log",
+            log=cluster_config.cache() / "log" / "image-base.log",
         )
         container = shell.output(_buildah("from", "scratch"), env=_ENV)
         shell.run(_buildah("add", "-q", container, tree, "/"), env=_ENV, timeout=300)
@@ -153,7 +153,7 @@ def _fingerprint(*parts: str | Path) -> str:
             continue
         for file in sorted([part] if part.is_file() else part.rglob("*")):
             if file.is_file() and "__pycache__" not in file.parts:
-                made_of.update(str(file.relative_to(plan.REPOSITORY)).encode())
+                made_of.update(str(file.relative_to(cluster_config.REPOSITORY)).encode())
                 made_of.update(file.read_bytes())
     return made_of.hexdigest()[:12]
 
@@ -192,7 +192,7 @@ POSTGRES: Final = Image(
 @functools.cache  # one run speaks of one content, whatever is edited meanwhile
 def service(name: str) -> Image:
     """One of our own (`SERVICES`), tagged by its content."""
-    root = plan.REPOSITORY
+    root = cluster_config.REPOSITORY
     parts: list[str | Path] = [root / "uv.lock", root / name, BASE.digest]
     if name != "sandbox":
         parts += [root / "crds" / "src", root / "common"]

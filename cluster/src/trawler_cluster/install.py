@@ -6,11 +6,11 @@ from typing import Final
 
 import yaml
 
-from trawler_cluster import images, plan, shell
+from trawler_cluster import cluster_config, images, shell
 from trawler_cluster.kubectl import Kubectl
 from trawler_cluster.provider import Provider
 
-CHART: Final = plan.REPOSITORY / "charts" / "trawler"
+CHART: Final = cluster_config.REPOSITORY / "charts" / "trawler"
 
 
 @dataclass(frozen=True, kw_only=True)

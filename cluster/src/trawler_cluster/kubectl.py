@@ -19,7 +19,7 @@ class Kubectl:
         self.provider = provider
         self.namespace = namespace
         self._tools = provider.tools()
-        self._config = ["--kubeconfig", str(provider.plan.kubeconfig)]
+        self._config = ["--kubeconfig", str(provider.config.kubeconfig)]
 
     def argv(self, *words: str) -> list[str]:
         return [str(self._tools / "kubectl"), *self._config, "-n", self.namespace, *words]

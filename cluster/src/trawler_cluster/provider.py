@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Protocol
 
 from trawler_cluster import checks
-from trawler_cluster.plan import Plan
+from trawler_cluster.cluster_config import ClusterConfig
 
 
 class Provider(Protocol):
     """All that differs between kind and bare Linux."""
 
-    plan: Plan
+    config: ClusterConfig
 
     def up(self) -> None:
         """Make the cluster, or mend it. Harmless when it is healthy."""
@@ -34,12 +34,12 @@ class Provider(Protocol):
         """Give the node the image in an OCI archive."""
 
 
-def choose(plan: Plan) -> Provider:
+def choose(config: ClusterConfig) -> Provider:
     """Kind where a Docker daemon answers, else plain processes on Linux."""
     if checks.docker_answers():
         from trawler_cluster.kind import Kind
 
-        return Kind(plan)
+        return Kind(config)
     from trawler_cluster.native import Native
 
-    return Native(plan)
+    return Native(config)

@@ -15,15 +15,15 @@ import pytest
 import pytest_asyncio
 
 from apiproxy import ApiProxy
-from botting import BotProcess
+from bot_process import BotProcess
 from emulated import Emulated, Person
+from forkserver import ForkServer
 from node import Node
-from operating import Operator, settings
-from rig import Rig
+from operator_process import Operator, settings
 from servers import ApiServer, nats_server, running, settings_of, store_server, wait_until
+from stack import Stack
 from trawler_common.bus import Bus
 from trawler_common.store import Store
-from warm import Warm
 
 HERE = Path(__file__).parent
 
@@ -37,8 +37,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def machinery(
-    api: ApiServer, site: Any, forks: Warm, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Rig]:
+    api: ApiServer, site: Any, forks: ForkServer, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Stack]:
     """Operator, worker, bus and store."""
     folder = tmp_path_factory.mktemp("machinery")
     namespace = f"t-{secrets.token_hex(4)}"
@@ -64,7 +64,7 @@ async def machinery(
             stack.push_async_callback(node.stop)
             bus = await Bus.connect(nats_url, name="listener", tasks=tasks.group)
             stack.push_async_callback(bus.close)
-            found = Rig(
+            found = Stack(
                 operator=operator,
                 node=node,
                 site=site.site,
@@ -96,7 +96,7 @@ class _Tasks:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def rig(machinery: Rig) -> AsyncIterator[Rig]:
+async def stack(machinery: Stack) -> AsyncIterator[Stack]:
     """All of it, with nothing to do and no queue declared."""
     if machinery.operator.died() is not None:
         # a machine that stood still for longer than a Lease: a kubelet would start it again
@@ -127,11 +127,11 @@ async def ben(emulated: Emulated) -> AsyncIterator[Person]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def bot(
     request: pytest.FixtureRequest,
-    rig: Rig,
+    stack: Stack,
     proxy: ApiProxy,
     emulated: Emulated,
     database: str,
-    forks: Warm,
+    forks: ForkServer,
     tmp_path: Path,
 ) -> AsyncIterator[BotProcess]:
     """Connected; its commands are registered. It reaches the API server through the proxy.
@@ -139,7 +139,7 @@ async def bot(
     """
     emulated.hub.limits.identify_seconds = 0.0
     found = BotProcess(
-        rig.operator,
+        stack.operator,
         emulated.hub.address,
         emulated.application.bot.token,
         tmp_path / "bot",

@@ -11,10 +11,10 @@ import aiohttp
 import pytest
 
 from apiproxy import ApiProxy
-from botting import BotProcess, button, delivered, ended, link
+from bot_process import BotProcess, button, delivered, ended, link
 from emulated import Emulated, Person
-from rig import Rig
 from servers import wait_until
+from stack import Stack
 from trawler_bot.jobs.client import TRIES
 from trawler_common.failpoints import VARIABLE, Failpoint
 from trawler_sandbox.discord.permissions import Permission
@@ -28,10 +28,10 @@ pytestmark = pytest.mark.timeout(180)
 @pytest.mark.bot(OTLP_ENDPOINT="http://127.0.0.1:9")  # nobody is there, and nobody minds
 @pytest.mark.usefixtures("bot")
 async def test_a_link_becomes_a_file_in_one_message(
-    rig: Rig, ben: Person, emulated: Emulated
+    stack: Stack, ben: Person, emulated: Emulated
 ) -> None:
     """From `/download` to the bytes that the site has, by one message and its edits."""
-    url = link(rig)
+    url = link(stack)
     await ben.types("download", url=url)
     first = await ben.hears("MESSAGE_CREATE")
     assert ["Cancel"] == [c["label"] for row in first["components"] for c in row["components"]]
@@ -47,9 +47,11 @@ async def test_a_link_becomes_a_file_in_one_message(
     assert 1 == len(emulated.channel.messages)
     ((kind, seconds),) = emulated.hub.counters.timings
     assert ("command", True) == (kind, seconds < 3)
-    (job,) = rig.jobs().values()
-    await rig.until(lambda: "Delivered" in str(rig.jobs()[job.name].status.conditions), what="it")
-    noted = rig.jobs()[job.name].status.delivery
+    (job,) = stack.jobs().values()
+    await stack.until(
+        lambda: "Delivered" in str(stack.jobs()[job.name].status.conditions), what="it"
+    )
+    noted = stack.jobs()[job.name].status.delivery
     assert noted is not None
     assert noted.message_id == first["id"]
     assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-0[13]", job.metadata.annotations[TRACE])
@@ -57,7 +59,7 @@ async def test_a_link_becomes_a_file_in_one_message(
 
 @pytest.mark.usefixtures("bot")
 async def test_what_is_no_public_link_is_refused_in_private(
-    rig: Rig, ben: Person, emulated: Emulated
+    stack: Stack, ben: Person, emulated: Emulated
 ) -> None:
     """No MediaJob is made."""
     for number, (url, words) in enumerate(
@@ -67,32 +69,32 @@ async def test_what_is_no_public_link_is_refused_in_private(
         said = await ben.hears("MESSAGE_CREATE", at_least=number)
         assert words in said["content"]
         assert said["flags"] & 64
-    assert {} == rig.jobs()
+    assert {} == stack.jobs()
     assert all(message.for_user for message in emulated.channel.messages.values())
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_failure_says_why_and_what_to_do(rig: Rig, ben: Person) -> None:
+async def test_a_failure_says_why_and_what_to_do(stack: Stack, ben: Person) -> None:
     """In the same message; Retry takes it over, and two presses are one."""
-    await ben.types("download", url=f"{rig.address}/status/404/{secrets.token_hex(6)}.mp4")
+    await ben.types("download", url=f"{stack.address}/status/404/{secrets.token_hex(6)}.mp4")
     first = await ben.hears("MESSAGE_CREATE")
     over = await ended(ben, first["id"])
     assert "find any media at this link" in over["content"]
     retry = button(over, "Retry")
     await asyncio.gather(ben.presses(first["id"], retry), ben.presses(first["id"], retry))
-    await rig.until(lambda: len(rig.jobs()) == 2, what="a second job")
+    await stack.until(lambda: len(stack.jobs()) == 2, what="a second job")
     async with asyncio.timeout(30):
         while "-r1" not in str([b for _, b in ben.heard][-1].get("components")):
             await asyncio.sleep(0.1)
-    assert 2 == len(rig.jobs())
+    assert 2 == len(stack.jobs())
 
 
 @pytest.mark.usefixtures("bot")
 async def test_cancel_cancels_and_only_for_who_asked(
-    rig: Rig, ben: Person, emulated: Emulated
+    stack: Stack, ben: Person, emulated: Emulated
 ) -> None:
     """Others get a sentence that only they see."""
-    await ben.types("download", url=link(rig, 5_000_000, 50_000))
+    await ben.types("download", url=link(stack, 5_000_000, 50_000))
     first = await ben.hears("MESSAGE_CREATE")
     cancel = first["components"][0]["components"][0]["custom_id"]
     cleo = next(u for u in emulated.discord.world.users.values() if u.name == "cleo")
@@ -102,7 +104,7 @@ async def test_cancel_cancels_and_only_for_who_asked(
         assert "Only the person who asked" in said["content"]
     await ben.presses(first["id"], cancel)
     assert "Cancelled." in (await ended(ben, first["id"]))["content"]
-    await rig.nothing_left()
+    await stack.nothing_left()
 
 
 @pytest.mark.usefixtures("bot")
@@ -110,66 +112,67 @@ async def test_cancel_cancels_and_only_for_who_asked(
     ("watched", "late"), [(True, 0.0), (False, 0.0), (True, 5.0)], ids=["told", "missed", "at once"]
 )
 async def test_a_job_that_somebody_deletes_is_said_to_be_gone(
-    rig: Rig, ben: Person, emulated: Emulated, proxy: ApiProxy, *, watched: bool, late: float
+    stack: Stack, ben: Person, emulated: Emulated, proxy: ApiProxy, *, watched: bool, late: float
 ) -> None:
     """By `kubectl delete`, in the middle of its download: the message does not wait for ever. Also
     where no watch told of it, because one broke and the next began after it; and where it told of it
     before we knew that our note of the message was taken.
     """
     proxy.late = late
-    await ben.types("download", url=link(rig, 5_000_000, 50_000))
+    await ben.types("download", url=link(stack, 5_000_000, 50_000))
     await ben.hears("MESSAGE_CREATE")
-    await rig.until(
-        lambda: [True] == [bool(job.status.delivery) for job in rig.jobs().values()], what="a note"
+    await stack.until(
+        lambda: [True] == [bool(job.status.delivery) for job in stack.jobs().values()],
+        what="a note",
     )
-    await rig.until(
-        lambda: {"Running"} == {str(job.status.phase) for job in rig.jobs().values()}, what="it"
+    await stack.until(
+        lambda: {"Running"} == {str(job.status.phase) for job in stack.jobs().values()}, what="it"
     )
     proxy.silent = not watched
-    rig.operator.remove("mediajobs")
-    await rig.until(lambda: not rig.jobs(), what="no job")
+    stack.operator.remove("mediajobs")
+    await stack.until(lambda: not stack.jobs(), what="no job")
     if not watched:
         proxy.cut_watches()
     proxy.silent = False
     (shown,) = emulated.channel.messages.values()
-    await rig.until(
+    await stack.until(
         lambda: "removed before it finished" in shown.content and not shown.components,
         what="a word",
     )
-    await rig.nothing_left()
+    await stack.nothing_left()
 
 
 @pytest.mark.usefixtures("bot")
 @pytest.mark.parametrize("after", [0.0, 1.0])
 async def test_what_was_said_not_to_be_begun_is_not_begun(
-    rig: Rig, ben: Person, emulated: Emulated, proxy: ApiProxy, after: float
+    stack: Stack, ben: Person, emulated: Emulated, proxy: ApiProxy, after: float
 ) -> None:
     """The API server made it, but its answer was lost, before or after the watch said all that there
     was to say: the job is cancelled, and nothing is shown.
     """
     proxy.lost_creates, proxy.lost_after = 1, after
-    await ben.types("download", url=link(rig, 5_000_000, 50_000))
+    await ben.types("download", url=link(stack, 5_000_000, 50_000))
     said = await ben.hears("MESSAGE_CREATE")
     assert "nothing was started" in said["content"]
-    await rig.until(
-        lambda: {"Cancelled"} == {str(job.status.phase) for job in rig.jobs().values()}, what="it"
+    await stack.until(
+        lambda: {"Cancelled"} == {str(job.status.phase) for job in stack.jobs().values()}, what="it"
     )
     assert all(message.for_user for message in emulated.channel.messages.values())
-    await rig.nothing_left()
+    await stack.nothing_left()
 
 
 async def test_a_bot_that_is_killed_goes_on_with_the_same_message(
-    rig: Rig, ben: Person, emulated: Emulated, bot: BotProcess
+    stack: Stack, ben: Person, emulated: Emulated, bot: BotProcess
 ) -> None:
     """What ended meanwhile is shown by its next life."""
-    await ben.types("download", url=link(rig, 300_000, 100_000))
+    await ben.types("download", url=link(stack, 300_000, 100_000))
     first = await ben.hears("MESSAGE_CREATE")
-    await rig.until(
-        lambda: all(job.status.delivery for job in rig.jobs().values()), what="the note"
+    await stack.until(
+        lambda: all(job.status.delivery for job in stack.jobs().values()), what="the note"
     )
     bot.kill(signal.SIGKILL)
-    await rig.until(
-        lambda: {"Succeeded"} == {str(job.status.phase) for job in rig.jobs().values()}, what="it"
+    await stack.until(
+        lambda: {"Succeeded"} == {str(job.status.phase) for job in stack.jobs().values()}, what="it"
     )
     bot.start()
     done = await ended(ben, first["id"])
@@ -180,60 +183,60 @@ async def test_a_bot_that_is_killed_goes_on_with_the_same_message(
 
 @pytest.mark.bot(COOLDOWN_SECONDS="10", REQUESTS_PER_MINUTE="5")
 @pytest.mark.usefixtures("bot")
-async def test_who_hurries_is_told_how_long_to_wait(rig: Rig, ben: Person) -> None:
+async def test_who_hurries_is_told_how_long_to_wait(stack: Stack, ben: Person) -> None:
     """As `/help` says; no second MediaJob is made."""
     await ben.types("help")
     assert (
         "once every 10 s, and up to 5 times a minute"
         in (await ben.hears("MESSAGE_CREATE"))["content"]
     )
-    await ben.types("download", url=link(rig))
+    await ben.types("download", url=link(stack))
     await ben.hears("MESSAGE_CREATE", at_least=2)
-    await ben.types("download", url=link(rig))
+    await ben.types("download", url=link(stack))
     said = await ben.hears("MESSAGE_CREATE", at_least=3)
     assert "going a bit fast" in said["content"]
     assert said["flags"] & 64
-    assert 1 == len(rig.jobs())
+    assert 1 == len(stack.jobs())
 
 
 async def test_where_it_may_not_read_it_finds_its_message_by_the_token(
-    rig: Rig, ben: Person, emulated: Emulated, bot: BotProcess
+    stack: Stack, ben: Person, emulated: Emulated, bot: BotProcess
 ) -> None:
     """Killed right after the answer: the token was written down before."""
     unread = int(Permission.READ_MESSAGE_HISTORY)
     emulated.channel.overwrites = [Overwrite(emulated.application.id, 1, deny=unread)]
     bot.stop()
     bot.start(**{VARIABLE: Failpoint.BOT_ANSWERED})
-    await rig.until(bot.ready, what="the bot")
-    await ben.types("download", url=link(rig))
+    await stack.until(bot.ready, what="the bot")
+    await ben.types("download", url=link(stack))
     first = await ben.hears("MESSAGE_CREATE")
-    await rig.until(bot.died, what="its death")
+    await stack.until(bot.died, what="its death")
     bot.start()
     assert 1 == len((await ended(ben, first["id"]))["attachments"])
     assert 1 == len(emulated.channel.messages)
 
 
 async def test_that_there_can_be_no_message_is_noted_in_the_end(
-    rig: Rig, ben: Person, emulated: Emulated, bot: BotProcess, proxy: ApiProxy
+    stack: Stack, ben: Person, emulated: Emulated, bot: BotProcess, proxy: ApiProxy
 ) -> None:
     """Killed before its answer, then shut out of the channel; its first words on that are refused."""
     bot.stop()
     bot.start(**{VARIABLE: Failpoint.BOT_ACCEPTED})
-    await rig.until(bot.ready, what="the bot")
-    await ben.types("download", url=link(rig))
-    await rig.until(bot.died, what="its death")
+    await stack.until(bot.ready, what="the bot")
+    await ben.types("download", url=link(stack))
+    await stack.until(bot.died, what="its death")
     unseen = int(Permission.VIEW_CHANNEL)
     emulated.channel.overwrites = [Overwrite(emulated.application.id, 1, deny=unseen)]
     proxy.conflicts = TRIES + 1
     bot.start()
-    await delivered(rig, "NoAccess", "False")
+    await delivered(stack, "NoAccess", "False")
     assert 0 == proxy.conflicts
     assert {} == emulated.channel.messages
 
 
 @pytest.mark.timeout(400)
 async def test_it_dies_at_every_point_in_turn(
-    rig: Rig, ben: Person, emulated: Emulated, bot: BotProcess, subtests: pytest.Subtests
+    stack: Stack, ben: Person, emulated: Emulated, bot: BotProcess, subtests: pytest.Subtests
 ) -> None:
     """Before the MediaJob nothing exists, and Discord says so; after it there is one message, complete."""
     for point in [each for each in Failpoint if each.startswith("bot")]:
@@ -242,25 +245,25 @@ async def test_it_dies_at_every_point_in_turn(
             bot.start(**{VARIABLE: point})
             await asyncio.to_thread(wait_until, bot.ready, what="the bot", timeout=30)
             ben.heard.clear()
-            await ben.types("download", url=link(rig))
-            await rig.until(bot.died, what=f"death at {point}")
+            await ben.types("download", url=link(stack))
+            await stack.until(bot.died, what=f"death at {point}")
             bot.start()
             if point is Failpoint.BOT_ASKED:
                 await ben.hears("INTERACTION_FAILURE")
-                assert {} == rig.jobs()
+                assert {} == stack.jobs()
                 assert {} == emulated.channel.messages
                 continue
-            await delivered(rig, "Shown", "True")
+            await delivered(stack, "Shown", "True")
             (message,) = emulated.channel.messages.values()
             assert 1 == len(message.attachments)
             assert message.for_user is None
-            rig.forget()
-            await rig.until(lambda: not rig.jobs(), what="nothing")
+            stack.forget()
+            await stack.until(lambda: not stack.jobs(), what="nothing")
             emulated.channel.messages.clear()
 
 
 async def test_a_token_that_discord_refuses_is_said_once(
-    machinery: Rig, emulated: Emulated, database: str, tmp_path: Path
+    machinery: Stack, emulated: Emulated, database: str, tmp_path: Path
 ) -> None:
     """Alive, not ready, without further requests; a new token in the file is taken up."""
     found = BotProcess(
@@ -308,7 +311,7 @@ async def test_a_token_that_ends_in_the_middle_is_said_once(
 
 
 async def test_it_does_not_identify_when_no_session_is_left(
-    machinery: Rig, emulated: Emulated, database: str, tmp_path: Path
+    machinery: Stack, emulated: Emulated, database: str, tmp_path: Path
 ) -> None:
     """Discord would reset the token of a bot that asks all the same."""
     emulated.hub.limits.identifies = 0

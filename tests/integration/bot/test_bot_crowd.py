@@ -7,9 +7,9 @@ import secrets
 import aiohttp
 import pytest
 
-from botting import deliveries
+from bot_process import deliveries
 from emulated import API, Emulated
-from rig import Rig
+from stack import Stack
 from trawler_crds.media_job import MediaJob
 from trawler_sandbox.discord.world import Channel, User
 
@@ -46,7 +46,7 @@ def _known(job: MediaJob) -> bool:
 
 @pytest.mark.parametrize("channels", [1, CROWD])
 @pytest.mark.usefixtures("bot")
-async def test_fifty_ask_at_once(rig: Rig, emulated: Emulated, channels: int) -> None:
+async def test_fifty_ask_at_once(stack: Stack, emulated: Emulated, channels: int) -> None:
     """With Discord's limits on: everybody is answered, each file is in the message that names its link,
     and there is no job that nobody was told of.
     """
@@ -61,12 +61,12 @@ async def test_fifty_ask_at_once(rig: Rig, emulated: Emulated, channels: int) ->
     emulated.hub.limits.answer_seconds = 15.0
     async with aiohttp.ClientSession() as http:
         asked = [
-            _ask(http, emulated, person, rooms[at % channels], f"{rig.address}/video/{seed}.mp4")
+            _ask(http, emulated, person, rooms[at % channels], f"{stack.address}/video/{seed}.mp4")
             for at, (person, seed) in enumerate(zip(people, seeds, strict=True))
         ]
         await asyncio.gather(*asked)
         timings = emulated.hub.counters.timings
-        await rig.until(lambda: len(timings) == CROWD, what="fifty answers")
+        await stack.until(lambda: len(timings) == CROWD, what="fifty answers")
         messages = [m for room in rooms for m in room.messages.values()]
         assert CROWD == len(messages)
         # whom a machine that is too busy would keep waiting is told so, at once and alone
@@ -74,17 +74,17 @@ async def test_fifty_ask_at_once(rig: Rig, emulated: Emulated, channels: int) ->
         refused = [m for m in messages if m.for_user is not None]
         assert all("nothing was started" in m.content for m in refused)
         assert len(accepted) > CROWD / 2
-        await rig.until(
+        await stack.until(
             lambda: all(m.attachments for m in accepted), what="their files", timeout=180
         )
         # a creation whose answer was lost is made away with, and that is noted as well
-        await rig.until(
-            lambda: deliveries(rig).count(("True", "Shown")) == len(accepted),
+        await stack.until(
+            lambda: deliveries(stack).count(("True", "Shown")) == len(accepted),
             what="deliveries noted",
         )
-        assert {("True", "Shown"), ("False", "NotAccepted")} >= set(deliveries(rig))
-        await rig.until(
-            lambda: all(_known(job) for job in rig.jobs().values()), what="no stray job"
+        assert {("True", "Shown"), ("False", "NotAccepted")} >= set(deliveries(stack))
+        await stack.until(
+            lambda: all(_known(job) for job in stack.jobs().values()), what="no stray job"
         )
         for at, seed in enumerate(seeds):
             found = [m for m in messages if f"/{seed}." in m.content]
@@ -94,7 +94,7 @@ async def test_fifty_ask_at_once(rig: Rig, emulated: Emulated, channels: int) ->
             accepted.remove(mine)
             assert rooms[at % channels] is mine.channel
             (attached,) = mine.attachments
-            async with http.get(f"{rig.address}/video/{seed}.mp4") as there:
+            async with http.get(f"{stack.address}/video/{seed}.mp4") as there:
                 assert hashlib.sha256(await there.read()).hexdigest() == attached.sha256
         assert [] == accepted
     counters = emulated.hub.counters

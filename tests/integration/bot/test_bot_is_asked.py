@@ -9,10 +9,10 @@ import psycopg
 import pytest
 
 from apiproxy import ApiProxy
-from botting import BotProcess, button, delivered, ended, link
+from bot_process import BotProcess, button, delivered, ended, link
 from emulated import Emulated, Person
 from postgres import Postgres
-from rig import Rig
+from stack import Stack
 from trawler_bot.storage.database import AGAIN
 from trawler_crds.keys import LABEL_MANAGED_BY, MANAGED_BY_BOT
 from trawler_sandbox.discord.faults import Answer
@@ -32,16 +32,16 @@ def private(message: dict[str, Any]) -> str:
 
 
 @pytest.mark.usefixtures("bot")
-async def test_ones_own_links_are_completed(rig: Rig, ben: Person, emulated: Emulated) -> None:
+async def test_ones_own_links_are_completed(stack: Stack, ben: Person, emulated: Emulated) -> None:
     """With a word where the answer is stored already; also one that is longer than Discord's hundred
     characters; not somebody else's.
     """
-    short, long = link(rig), f"{link(rig)}&x={'y' * 200}"
+    short, long = link(stack), f"{link(stack)}&x={'y' * 200}"
     for number, url in enumerate((short, long), 1):
         await ben.types("download", url=url)
         first = await ben.hears("MESSAGE_CREATE", at_least=number)
         await ended(ben, first["id"])
-    offered = await ben.completes("download", "url", rig.address[7:])
+    offered = await ben.completes("download", "url", stack.address[7:])
     assert [True, True] == [each["name"].startswith("ready · ") for each in offered]
     assert short in [each["value"] for each in offered]
     assert all(len(each["value"]) <= 100 and len(each["name"]) <= 100 for each in offered)
@@ -51,22 +51,22 @@ async def test_ones_own_links_are_completed(rig: Rig, ben: Person, emulated: Emu
     assert "y" * 200 in (await ended(ben, third["id"]))["content"]
     cleo = next(u for u in emulated.discord.world.users.values() if u.name == "cleo")
     async with emulated.person(cleo) as other:
-        assert [] == await other.completes("download", "url", rig.address[7:])
+        assert [] == await other.completes("download", "url", stack.address[7:])
         typed = await other.completes("download", "url", "https://example.com/a")
         assert ["https://example.com/a"] == [each["value"] for each in typed]
 
 
 @pytest.mark.usefixtures("bot")
 async def test_what_a_message_holds_is_saved_by_right_click(
-    rig: Rig, ben: Person, emulated: Emulated
+    stack: Stack, ben: Person, emulated: Emulated
 ) -> None:
     """One link at once; of several the chosen ones, each in a message of its own; none is said."""
-    one = await ben.says(f"look at {link(rig)}!")
+    one = await ben.says(f"look at {link(stack)}!")
     await ben.right_clicks(one["id"], "Save media")
     first = await ben.hears("MESSAGE_CREATE", at_least=2)
     assert 1 == len((await ended(ben, first["id"]))["attachments"])
 
-    urls = [link(rig) for _ in range(3)]
+    urls = [link(stack) for _ in range(3)]
     several = await ben.says(" and ".join(urls))
     await ben.right_clicks(several["id"], "Save media")
     picker = await ben.hears("MESSAGE_CREATE", at_least=4)
@@ -74,52 +74,54 @@ async def test_what_a_message_holds_is_saved_by_right_click(
     chosen = picker["components"][0]["components"][0]
     assert 3 == len(chosen["options"])
     await ben.chooses(picker["id"], chosen["custom_id"], "0", "2")
-    await rig.until(lambda: 3 == len(rig.jobs()), what="two more jobs")
+    await stack.until(lambda: 3 == len(stack.jobs()), what="two more jobs")
     for number in (5, 6):
         made = await ben.hears("MESSAGE_CREATE", at_least=number)
         assert 1 == len((await ended(ben, made["id"]))["attachments"])
-    assert {urls[0], urls[2]} <= {job.spec.url for job in rig.jobs().values()}
+    assert {urls[0], urls[2]} <= {job.spec.url for job in stack.jobs().values()}
 
     nothing = await ben.says("good morning")
     await ben.right_clicks(nothing["id"], "Save media")
     assert "no link and no file" in private(await ben.hears("MESSAGE_CREATE", at_least=8))
-    assert 3 == len(rig.jobs())
+    assert 3 == len(stack.jobs())
 
 
 @pytest.mark.usefixtures("bot")
 async def test_a_job_that_is_deleted_before_its_message_is_there_is_said_to_be_gone(
-    rig: Rig, ben: Person, emulated: Emulated
+    stack: Stack, ben: Person, emulated: Emulated
 ) -> None:
     """Discord is out of order for some seconds; somebody deletes the job meanwhile."""
-    several = await ben.says(" and ".join(link(rig, 5_000_000, 50_000) for _ in range(2)))
+    several = await ben.says(" and ".join(link(stack, 5_000_000, 50_000) for _ in range(2)))
     await ben.right_clicks(several["id"], "Save media")
     picker = await ben.hears("MESSAGE_CREATE", at_least=2)
     emulated.discord.faults.answers.append(Answer("POST", "/messages", 502, times=2))
     chosen = picker["components"][0]["components"][0]
     await ben.chooses(picker["id"], chosen["custom_id"], "0")
-    await rig.until(lambda: 1 == len(rig.jobs()), what="a job")
-    rig.operator.remove("mediajobs")
-    await rig.until(lambda: not rig.jobs(), what="no job")
+    await stack.until(lambda: 1 == len(stack.jobs()), what="a job")
+    stack.operator.remove("mediajobs")
+    await stack.until(lambda: not stack.jobs(), what="no job")
     assert 2 == [name for name, _ in ben.heard].count("MESSAGE_CREATE")
     made = await ben.hears("MESSAGE_CREATE", at_least=3)
     shown = emulated.channel.messages[int(made["id"])]
-    await rig.until(
+    await stack.until(
         lambda: "removed before it finished" in shown.content and not shown.components,
         what="a word",
     )
-    await rig.nothing_left()
+    await stack.nothing_left()
 
 
 @pytest.mark.usefixtures("bot")
-async def test_lists_and_cancelling_by_command(rig: Rig, ben: Person, emulated: Emulated) -> None:
+async def test_lists_and_cancelling_by_command(
+    stack: Stack, ben: Person, emulated: Emulated
+) -> None:
     """What waits and runs in the server, one's own requests; only one's own can be cancelled."""
     await ben.types("queue list")
     assert "Nothing is waiting" in private(await ben.hears("MESSAGE_CREATE"))
-    url = link(rig, 5_000_000, 50_000)
+    url = link(stack, 5_000_000, 50_000)
     await ben.types("download", url=url)
     first = await ben.hears("MESSAGE_CREATE", at_least=2)
-    await rig.until(
-        lambda: "Running" in {str(j.status.phase) for j in rig.jobs().values()}, what="it"
+    await stack.until(
+        lambda: "Running" in {str(j.status.phase) for j in stack.jobs().values()}, what="it"
     )
     cleo = next(u for u in emulated.discord.world.users.values() if u.name == "cleo")
     async with emulated.person(cleo) as other:
@@ -128,7 +130,7 @@ async def test_lists_and_cancelling_by_command(rig: Rig, ben: Person, emulated: 
         assert f"<@{ben.user.id}>" in seen
         assert "running" in seen
         assert [] == await other.completes("queue cancel", "job", "")
-        (name,) = rig.jobs()
+        (name,) = stack.jobs()
         await other.types("queue cancel", job=name)
         assert "Only the person who asked" in private(
             await other.hears("MESSAGE_CREATE", at_least=2)
@@ -145,48 +147,48 @@ async def test_lists_and_cancelling_by_command(rig: Rig, ben: Person, emulated: 
 
 @pytest.mark.bot(ALLOWED_GUILDS="1234567890")
 @pytest.mark.usefixtures("bot")
-async def test_a_server_that_is_not_served_is_told_so(rig: Rig, ben: Person) -> None:
+async def test_a_server_that_is_not_served_is_told_so(stack: Stack, ben: Person) -> None:
     """In private; no MediaJob."""
-    await ben.types("download", url=link(rig))
+    await ben.types("download", url=link(stack))
     assert "not set up for this server" in private(await ben.hears("MESSAGE_CREATE"))
     assert [] == await ben.completes("download", "url", "http")
-    assert {} == rig.jobs()
+    assert {} == stack.jobs()
 
 
 @pytest.mark.bot(QUEUE='{"weight": 3, "maxQueued": 1}')
 @pytest.mark.usefixtures("bot")
 async def test_a_full_queue_and_a_missing_right_are_said_before_anything_is_made(
-    rig: Rig, ben: Person, emulated: Emulated
+    stack: Stack, ben: Person, emulated: Emulated
 ) -> None:
     """The server has got its MediaQueue with the install's defaults."""
     denied = int(Permission.ATTACH_FILES)
     emulated.channel.overwrites = [Overwrite(emulated.application.id, 1, deny=denied)]
-    await ben.types("download", url=link(rig))
+    await ben.types("download", url=link(stack))
     assert "Attach Files" in private(await ben.hears("MESSAGE_CREATE"))
     emulated.channel.overwrites = []
-    assert {} == rig.jobs()
-    await ben.types("download", url=link(rig))
+    assert {} == stack.jobs()
+    await ben.types("download", url=link(stack))
     second = await ben.hears("MESSAGE_CREATE", at_least=2)
     await ended(ben, second["id"])
     queue = f"guild-{emulated.guild.id}"
-    await rig.until(lambda: queue in rig.operator.kubectl("get", "mq"), what="its queue")
-    assert 3 == rig.operator.read("mediaqueues", queue)["spec"]["weight"]
+    await stack.until(lambda: queue in stack.operator.kubectl("get", "mq"), what="its queue")
+    assert 3 == stack.operator.read("mediaqueues", queue)["spec"]["weight"]
     wanted = ["Succeeded"]
     for phase in ["Running"] * SLOTS + ["Queued"]:
-        await ben.types("download", url=link(rig, 5_000_000, 50_000))
+        await ben.types("download", url=link(stack, 5_000_000, 50_000))
         wanted.append(phase)
-        await rig.until(
-            lambda: sorted(wanted) == sorted(str(j.status.phase) for j in rig.jobs().values()),
+        await stack.until(
+            lambda: sorted(wanted) == sorted(str(j.status.phase) for j in stack.jobs().values()),
             what=f"one that is {phase}",
         )
     await asyncio.sleep(2)  # a queue that could not be looked at is looked at again after that
-    await ben.types("download", url=link(rig))
+    await ben.types("download", url=link(stack))
     assert "queue is full" in private(await ben.hears("MESSAGE_CREATE", at_least=4 + SLOTS))
-    assert 2 + SLOTS == len(rig.jobs())
+    assert 2 + SLOTS == len(stack.jobs())
 
 
 @pytest.fixture
-def left(rig: Rig, emulated: Emulated) -> str:
+def left(stack: Stack, emulated: Emulated) -> str:
     """Queues of a server that the bot has left, of the one where it is, and of one that an admin made."""
     ours = {LABEL_MANAGED_BY: MANAGED_BY_BOT}
     for name, labels in (("guild-7", ours), (f"guild-{emulated.guild.id}", ours), ("guild-8", {})):
@@ -195,71 +197,71 @@ def left(rig: Rig, emulated: Emulated) -> str:
             "kind": "MediaQueue",
             "metadata": {"name": name, "labels": labels},
         }
-        rig.operator.api.send("POST", rig.operator.ours("mediaqueues"), queue)
+        stack.operator.api.send("POST", stack.operator.ours("mediaqueues"), queue)
     return "guild-7"
 
 
 async def test_the_queue_of_a_server_that_the_bot_has_left_goes(
-    rig: Rig, emulated: Emulated, left: str, bot: BotProcess
+    stack: Stack, emulated: Emulated, left: str, bot: BotProcess
 ) -> None:
     """Those of the servers where it is stay, and those that somebody else made."""
 
     def there() -> set[str]:
-        return {each["metadata"]["name"] for each in rig.operator.all("mediaqueues")}
+        return {each["metadata"]["name"] for each in stack.operator.all("mediaqueues")}
 
     assert bot.ready()
-    await rig.until(lambda: left not in there(), what="a deleted queue")
+    await stack.until(lambda: left not in there(), what="a deleted queue")
     assert {f"guild-{emulated.guild.id}", "guild-8"} == there()
 
 
 async def test_the_api_server_is_away(
-    rig: Rig, ben: Person, emulated: Emulated, proxy: ApiProxy, bot: BotProcess
+    stack: Stack, ben: Person, emulated: Emulated, proxy: ApiProxy, bot: BotProcess
 ) -> None:
     """Within three seconds it is said that nothing was begun; Try again begins it."""
     proxy.away = True
-    await ben.types("download", url=link(rig))
+    await ben.types("download", url=link(stack))
     said = await ben.hears("MESSAGE_CREATE")
     assert "nothing was started" in private(said)
     proxy.away = False
     await ben.presses(said["id"], button(said, "Try again"))
     second = await ben.hears("MESSAGE_CREATE", at_least=2)
     assert 1 == len((await ended(ben, second["id"]))["attachments"])
-    assert 1 == len(rig.jobs())
+    assert 1 == len(stack.jobs())
     assert all(seconds < 3 for _, seconds in emulated.hub.counters.timings)
     assert "updater_died" not in bot.log.read_text()
 
 
 async def test_the_database_is_away(
-    rig: Rig, ben: Person, emulated: Emulated, bot: BotProcess, postgres: Postgres
+    stack: Stack, ben: Person, emulated: Emulated, bot: BotProcess, postgres: Postgres
 ) -> None:
     """Everything works, also from the start, with what it knows otherwise; then it is used again."""
     postgres.stop()
     try:
         for number in (1, 2):
-            await ben.types("download", url=link(rig))
+            await ben.types("download", url=link(stack))
             first = await ben.hears("MESSAGE_CREATE", at_least=number)
             assert 1 == len((await ended(ben, first["id"]))["attachments"])
-            offered = await ben.completes("download", "url", rig.address[7:])
+            offered = await ben.completes("download", "url", stack.address[7:])
             assert number == len(offered)
             bot.kill()
             bot.start()
-            await rig.until(bot.ready, what="the bot")
+            await stack.until(bot.ready, what="the bot")
     finally:
         postgres.start()
     assert all(seconds < 3 for _, seconds in emulated.hub.counters.timings)
-    await rig.until(lambda: '"database_step"' in bot.log.read_text(), what="the database")
+    await stack.until(lambda: '"database_step"' in bot.log.read_text(), what="the database")
 
 
 @pytest.mark.usefixtures("bot")
 async def test_the_database_hangs(
-    rig: Rig, ben: Person, emulated: Emulated, database: str, postgres: Postgres
+    stack: Stack, ben: Person, emulated: Emulated, database: str, postgres: Postgres
 ) -> None:
     """Frozen, it keeps its connections and never answers: nobody waits for it longer than a moment,
     and what is asked when it goes on is noted again.
     """
     with postgres.frozen():
         for number in (1, 2, 3):
-            await ben.types("download", url=link(rig))
+            await ben.types("download", url=link(stack))
             first = await ben.hears("MESSAGE_CREATE", at_least=number)
             assert 1 == len((await ended(ben, first["id"]))["attachments"])
             await asyncio.sleep(AGAIN)  # else it would not be asked at all
@@ -268,13 +270,13 @@ async def test_the_database_hangs(
 
     async def is_noted() -> bool:
         nonlocal number
-        before, number = set(rig.jobs()), number + 1
-        await ben.types("download", url=link(rig))
+        before, number = set(stack.jobs()), number + 1
+        await ben.types("download", url=link(stack))
         first = await ben.hears("MESSAGE_CREATE", at_least=number)
         await ended(ben, first["id"])
         with psycopg.connect(database) as connection:
             noted = {row[0] for row in connection.execute("select job from requests")}
-        (made,) = set(rig.jobs()) - before
+        (made,) = set(stack.jobs()) - before
         return made in noted
 
     async with asyncio.timeout(30):
@@ -284,33 +286,33 @@ async def test_the_database_hangs(
 
 @pytest.mark.usefixtures("bot")
 async def test_bus_and_store_are_away_for_a_while(
-    rig: Rig, ben: Person, emulated: Emulated
+    stack: Stack, ben: Person, emulated: Emulated
 ) -> None:
     """Answered at once; the files come when they are back, in the same message."""
-    rig.bus.stop()
-    await ben.types("download", url=link(rig))
+    stack.bus.stop()
+    await ben.types("download", url=link(stack))
     first = await ben.hears("MESSAGE_CREATE")
     await asyncio.sleep(1)
-    rig.bus.start()
+    stack.bus.start()
     assert 1 == len((await ended(ben, first["id"]))["attachments"])
-    await ben.types("download", url=link(rig, 300_000, 100_000))
+    await ben.types("download", url=link(stack, 300_000, 100_000))
     second = await ben.hears("MESSAGE_CREATE", at_least=2)
-    rig.s3.stop()
+    stack.s3.stop()
     await asyncio.sleep(5)
-    rig.s3.start()
+    stack.s3.start()
     assert 1 == len((await ended(ben, second["id"]))["attachments"])
     assert 2 == len(emulated.channel.messages)
 
 
 async def test_a_private_request_survives_the_bots_death(
-    rig: Rig, ben: Person, emulated: Emulated, bot: BotProcess
+    stack: Stack, ben: Person, emulated: Emulated, bot: BotProcess
 ) -> None:
     """The interaction's token was kept, encrypted: the same hidden message gets the file."""
-    await ben.types("download", url=link(rig, 300_000, 100_000), private=True)
+    await ben.types("download", url=link(stack, 300_000, 100_000), private=True)
     first = await ben.hears("MESSAGE_CREATE")
     bot.kill()
     bot.start()
-    await delivered(rig, "Shown", "True")
+    await delivered(stack, "Shown", "True")
     assert 1 == len((await ended(ben, first["id"]))["attachments"])
     assert 1 == len(emulated.channel.messages)
 
@@ -318,7 +320,7 @@ async def test_a_private_request_survives_the_bots_death(
 @pytest.mark.bot(COOLDOWN_SECONDS="0")
 @pytest.mark.usefixtures("bot")
 async def test_a_hanging_api_server_keeps_no_server_waiting_for_another(
-    rig: Rig, ben: Person, emulated: Emulated, proxy: ApiProxy
+    stack: Stack, ben: Person, emulated: Emulated, proxy: ApiProxy
 ) -> None:
     """People of twenty servers ask at the same moment: each is told within Discord's three seconds that nothing was
     started; when it goes on, nothing of it is done.
@@ -333,11 +335,11 @@ async def test_a_hanging_api_server_keeps_no_server_waiting_for_another(
         places.append(world.add_channel(guild, "general"))
     await emulated.discord.gateway.disturb("invalid_session", resumable=False)
     ready = emulated.hub.counters.identifies
-    await rig.until(lambda: emulated.hub.counters.identifies > ready, what="a new session")
+    await stack.until(lambda: emulated.hub.counters.identifies > ready, what="a new session")
     await asyncio.sleep(3)  # until the library has heard of all servers
     proxy.hangs = True
     try:
-        await asyncio.gather(*(ben.types("download", at=at, url=link(rig)) for at in places))
+        await asyncio.gather(*(ben.types("download", at=at, url=link(stack)) for at in places))
         said = await ben.hears("MESSAGE_CREATE", at_least=20)
         assert said["flags"] & 64
     finally:
@@ -346,20 +348,21 @@ async def test_a_hanging_api_server_keeps_no_server_waiting_for_another(
     assert all("nothing was started" in private(each) for each in every)
     assert 20 == len(emulated.hub.counters.timings)
     assert all(seconds < 3 for _, seconds in emulated.hub.counters.timings)
-    await rig.until(
-        lambda: {"Cancelled"} >= {str(job.status.phase) for job in rig.jobs().values()}, what="none"
+    await stack.until(
+        lambda: {"Cancelled"} >= {str(job.status.phase) for job in stack.jobs().values()},
+        what="none",
     )
 
 
 @pytest.mark.usefixtures("bot")
 async def test_a_slow_completion_costs_nobody_anything(
-    rig: Rig, ben: Person, emulated: Emulated, database: str
+    stack: Stack, ben: Person, emulated: Emulated, database: str
 ) -> None:
     """The table of requests is locked for whoever looks; tokens, notes and links go their way."""
     with psycopg.connect(database) as other:
         other.execute("lock table requests in access exclusive mode")
         assert [] == await ben.completes("download", "url", "")
-        await ben.types("download", url=link(rig), private=True)
+        await ben.types("download", url=link(stack), private=True)
         first = await ben.hears("MESSAGE_CREATE")
         assert 1 == len((await ended(ben, first["id"]))["attachments"])
         other.rollback()
@@ -368,5 +371,5 @@ async def test_a_slow_completion_costs_nobody_anything(
         with psycopg.connect(database) as connection:
             return connection.execute("select job from requests").fetchall()
 
-    await rig.until(lambda: 1 == len(noted()), what="what could not be noted before")
+    await stack.until(lambda: 1 == len(noted()), what="what could not be noted before")
     assert all(seconds < 2 for _, seconds in emulated.hub.counters.timings)

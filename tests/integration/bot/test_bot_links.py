@@ -6,9 +6,9 @@ from urllib.parse import quote
 
 import pytest
 
-from botting import ended, link
+from bot_process import ended, link
 from emulated import Emulated, Person
-from rig import Rig
+from stack import Stack
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -21,11 +21,11 @@ def private(message: dict[str, Any]) -> str:
 @pytest.mark.parametrize("shape", ["brackets", "scheme", "letters", "comma", "sentence"])
 @pytest.mark.usefixtures("bot")
 async def test_an_ordinary_link_is_taken(
-    rig: Rig, ben: Person, emulated: Emulated, shape: str
+    stack: Stack, ben: Person, emulated: Emulated, shape: str
 ) -> None:
     """Typed, and by right click; shown as it was written."""
-    plain = link(rig)
-    letters = f"{rig.address}/video/\u0432\u0438\u0434\u0435\u043e-{secrets.token_hex(4)}.mp4"
+    plain = link(stack)
+    letters = f"{stack.address}/video/\u0432\u0438\u0434\u0435\u043e-{secrets.token_hex(4)}.mp4"
     typed, url, shown = {
         "brackets": (f"<{plain}>", plain, plain),
         "scheme": (plain.replace("http", "HTTP", 1), plain, plain),
@@ -38,7 +38,7 @@ async def test_an_ordinary_link_is_taken(
     done = await ended(ben, first["id"])
     assert 1 == len(done["attachments"])
     assert f"<{shown}>" in done["content"]
-    (job,) = rig.jobs().values()
+    (job,) = stack.jobs().values()
     assert url == job.spec.url
     said = await ben.says(f"Have a look: {typed}")
     await ben.right_clicks(said["id"], "Save media")
@@ -66,15 +66,15 @@ async def test_a_link_that_cannot_be_taken_is_told_why(ben: Person) -> None:
 
 @pytest.mark.usefixtures("bot")
 async def test_a_forwarded_message_offers_what_it_held(
-    rig: Rig, ben: Person, emulated: Emulated
+    stack: Stack, ben: Person, emulated: Emulated
 ) -> None:
     """Its link and its file; and whoever looks at the results sees who asked."""
     there = emulated.discord.world.add_channel(emulated.guild, "elsewhere")
-    await ben.types("download", at=there, url=link(rig))
+    await ben.types("download", at=there, url=link(stack))
     first = await ben.hears("MESSAGE_CREATE")
     await ended(ben, first["id"])
     original = there.messages[int(first["id"])]
-    original.content = f"{link(rig)} and a file"
+    original.content = f"{link(stack)} and a file"
     forwarded = emulated.discord.messages.forward(emulated.ben, emulated.channel, original)
     await ben.right_clicks(forwarded.id, "Save media")
     picker = await ben.hears("MESSAGE_CREATE", at_least=3)
@@ -92,11 +92,11 @@ async def test_a_forwarded_message_offers_what_it_held(
 
 @pytest.mark.usefixtures("bot")
 async def test_whoever_asks_is_answered_in_their_language(
-    rig: Rig, ben: Person, emulated: Emulated
+    stack: Stack, ben: Person, emulated: Emulated
 ) -> None:
     """A German person in an English server; its commands have German names too."""
     emulated.ben.locale = "de"
-    await ben.types("download", url=link(rig, 300_000, 100_000))
+    await ben.types("download", url=link(stack, 300_000, 100_000))
     first = await ben.hears("MESSAGE_CREATE")
     assert "Wartet auf den Start" in first["content"]
     done = await ended(ben, first["id"])

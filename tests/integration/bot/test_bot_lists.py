@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from botting import button, ended
+from bot_process import button, ended
 from emulated import Emulated, Person
-from rig import Rig
+from stack import Stack
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -19,9 +19,9 @@ def private(message: dict[str, Any]) -> str:
 
 @pytest.mark.usefixtures("bot")
 async def test_of_a_playlist_the_first_or_some_are_chosen_and_the_list_stays(
-    rig: Rig, ben: Person, emulated: Emulated
+    stack: Stack, ben: Person, emulated: Emulated
 ) -> None:
-    await ben.types("download", url=f"{rig.address}/feed/show?count=30", spoiler=True)
+    await ben.types("download", url=f"{stack.address}/feed/show?count=30", spoiler=True)
     listed = await ben.hears("MESSAGE_CREATE")
     shown = await ended(ben, listed["id"])
     assert "a list with 30 entries" in shown["content"]
@@ -40,7 +40,7 @@ async def test_of_a_playlist_the_first_or_some_are_chosen_and_the_list_stays(
     assert "show-1" in file["filename"]
 
     await ben.chooses(listed["id"], menu["custom_id"], "2", "4")
-    await rig.until(lambda: 4 == len(rig.jobs()), what="two more jobs")
+    await stack.until(lambda: 4 == len(stack.jobs()), what="two more jobs")
     names = []
     for number in (5, 6):
         made = await ben.hears("MESSAGE_CREATE", at_least=number)
@@ -52,9 +52,9 @@ async def test_of_a_playlist_the_first_or_some_are_chosen_and_the_list_stays(
 
 @pytest.mark.usefixtures("bot")
 async def test_a_private_list_stays_private_and_is_nobody_elses(
-    rig: Rig, ben: Person, emulated: Emulated
+    stack: Stack, ben: Person, emulated: Emulated
 ) -> None:
-    await ben.types("download", url=f"{rig.address}/feed/mine?count=12", private=True)
+    await ben.types("download", url=f"{stack.address}/feed/mine?count=12", private=True)
     listed = await ben.hears("MESSAGE_CREATE")
     shown = await ended(ben, listed["id"])
     assert shown["flags"] & 64
@@ -69,23 +69,23 @@ async def test_a_private_list_stays_private_and_is_nobody_elses(
 
 @pytest.mark.usefixtures("bot")
 async def test_somebody_elses_list_is_not_pressed(
-    rig: Rig, ben: Person, emulated: Emulated
+    stack: Stack, ben: Person, emulated: Emulated
 ) -> None:
-    await ben.types("download", url=f"{rig.address}/feed/his?count=12")
+    await ben.types("download", url=f"{stack.address}/feed/his?count=12")
     listed = await ben.hears("MESSAGE_CREATE")
     shown = await ended(ben, listed["id"])
     cleo = next(u for u in emulated.discord.world.users.values() if u.name == "cleo")
     async with emulated.person(cleo) as other:
         await other.presses(listed["id"], button(shown, "First one"))
         assert "only" in private(await other.hears("MESSAGE_CREATE")).lower()
-    assert 1 == len(rig.jobs())
+    assert 1 == len(stack.jobs())
 
 
 @pytest.mark.usefixtures("bot")
 async def test_subtitles_come_with_the_video_and_what_there_is_not_is_told(
-    rig: Rig, ben: Person
+    stack: Stack, ben: Person
 ) -> None:
-    url = f"{rig.address}/page/spoken?subtitles=en,de"
+    url = f"{stack.address}/page/spoken?subtitles=en,de"
     offered = await ben.completes("download", "subtitles", "")
     assert "en" == offered[0]["value"]
     assert "German" in [each["name"] for each in offered]

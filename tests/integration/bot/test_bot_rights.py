@@ -6,9 +6,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from botting import BotProcess, button, delivered, ended, link, publishing
+from bot_process import BotProcess, button, delivered, ended, link, publishing
 from emulated import Emulated, Person
-from rig import Rig
+from stack import Stack
 from trawler_sandbox.discord.permissions import Permission
 from trawler_sandbox.discord.world import (
     FORUM,
@@ -35,33 +35,33 @@ def somebody(emulated: Emulated, name: str) -> User:
 @pytest.mark.parametrize("denied", [Permission.ATTACH_FILES, Permission.SEND_MESSAGES])
 @pytest.mark.usefixtures("bot")
 async def test_who_may_not_post_files_has_none_posted(
-    rig: Rig, ben: Person, emulated: Emulated, denied: Permission
+    stack: Stack, ben: Person, emulated: Emulated, denied: Permission
 ) -> None:
     """By a command, by right click, by a press; for oneself alone one may."""
-    url = f"{rig.address}/page/{secrets.token_hex(6)}?bytes=200000"
+    url = f"{stack.address}/page/{secrets.token_hex(6)}?bytes=200000"
     said = await ben.says(url)
     await ben.types("download", url=url)
     first = await ben.hears("MESSAGE_CREATE", at_least=2)
     done = await ended(ben, first["id"])
     emulated.channel.overwrites = [Overwrite(ben.user.id, 1, deny=int(denied))]
-    await ben.types("download", url=link(rig))
+    await ben.types("download", url=link(stack))
     refused = private(await ben.hears("MESSAGE_CREATE", at_least=3))
     assert "You're not allowed to post files in this channel." in refused
     await ben.right_clicks(said["id"], "Save media")
     assert "You're not allowed" in private(await ben.hears("MESSAGE_CREATE", at_least=4))
     await ben.presses(first["id"], button(done, "Audio"))
     assert "You're not allowed" in private(await ben.hears("MESSAGE_CREATE", at_least=5))
-    assert 1 == len(rig.jobs())
+    assert 1 == len(stack.jobs())
     kept = emulated.channel.messages[int(first["id"])]
     assert 1 == len(kept.attachments)
-    await ben.types("download", url=link(rig), private=True)
+    await ben.types("download", url=link(stack), private=True)
     mine = await ben.hears("MESSAGE_CREATE", at_least=6)
     assert 1 == len((await ended(ben, mine["id"]))["attachments"])
 
 
 @pytest.mark.usefixtures("bot")
 async def test_in_a_thread_the_right_of_threads_counts(
-    rig: Rig, ben: Person, emulated: Emulated
+    stack: Stack, ben: Person, emulated: Emulated
 ) -> None:
     """Of a forum's post too, whose channel nobody may write in."""
     deny = int(Permission.SEND_MESSAGES)
@@ -73,28 +73,28 @@ async def test_in_a_thread_the_right_of_threads_counts(
     post = emulated.add_channel(
         "post", kind=PUBLIC_THREAD, parent_id=forum.id, owner_id=ben.user.id
     )
-    await ben.types("download", at=post, url=link(rig))
+    await ben.types("download", at=post, url=link(stack))
     first = await ben.hears("MESSAGE_CREATE")
     assert 1 == len((await ended(ben, first["id"]))["attachments"])
     in_threads = int(Permission.SEND_MESSAGES_IN_THREADS)
     forum.overwrites = [Overwrite(ben.user.id, 1, deny=in_threads, allow=allow & ~in_threads)]
-    await ben.types("download", at=post, url=link(rig))
+    await ben.types("download", at=post, url=link(stack))
     assert "You're not allowed" in private(await ben.hears("MESSAGE_CREATE", at_least=2))
 
 
 @pytest.mark.usefixtures("bot")
 async def test_media_with_an_age_limit_are_for_channels_that_are_made_for_it(
-    rig: Rig, ben: Person, emulated: Emulated
+    stack: Stack, ben: Person, emulated: Emulated
 ) -> None:
     """Elsewhere a sentence, without title and picture; in a thread its channel counts."""
 
     def adult() -> str:
         words = "bytes=200000&adult=1&title=Naughty"
-        return f"{rig.address}/page/{secrets.token_hex(6)}?{words}"
+        return f"{stack.address}/page/{secrets.token_hex(6)}?{words}"
 
     await ben.types("download", url=adult())
     first = await ben.hears("MESSAGE_CREATE")
-    await delivered(rig, "AgeRestricted")
+    await delivered(stack, "AgeRestricted")
     shown = emulated.channel.messages[int(first["id"])]
     assert "This is for adults only." in shown.content
     assert [] == shown.attachments
@@ -120,16 +120,16 @@ def thread(emulated: Emulated) -> Channel:
 
 @pytest.mark.usefixtures("bot")
 async def test_what_happens_in_a_private_thread_is_told_to_nobody_outside(
-    rig: Rig, ben: Person, emulated: Emulated, thread: Channel
+    stack: Stack, ben: Person, emulated: Emulated, thread: Channel
 ) -> None:
     """Neither by lists nor by completions, nor by "ready"; who is in it and who asked is told."""
-    url = link(rig, 5_000_000, 50_000)
+    url = link(stack, 5_000_000, 50_000)
     await ben.types("download", at=thread, url=url)
     await ben.hears("MESSAGE_CREATE")
-    await rig.until(
-        lambda: "Running" in {str(j.status.phase) for j in rig.jobs().values()}, what="it"
+    await stack.until(
+        lambda: "Running" in {str(j.status.phase) for j in stack.jobs().values()}, what="it"
     )
-    (name,) = rig.jobs()
+    (name,) = stack.jobs()
     cleo = somebody(emulated, "cleo")
     async with emulated.person(cleo) as other:
         await other.types("queue list")
@@ -148,11 +148,11 @@ async def test_what_happens_in_a_private_thread_is_told_to_nobody_outside(
 
 @pytest.mark.usefixtures("bot")
 async def test_what_a_voice_channel_holds_is_for_who_may_join_it(
-    rig: Rig, ben: Person, emulated: Emulated
+    stack: Stack, ben: Person, emulated: Emulated
 ) -> None:
     """Its messages are not seen by others, so neither is what is asked there."""
     voice = emulated.add_channel("talk", kind=VOICE)
-    await ben.types("download", at=voice, url=link(rig, 5_000_000, 50_000))
+    await ben.types("download", at=voice, url=link(stack, 5_000_000, 50_000))
     await ben.hears("MESSAGE_CREATE")
     cleo = somebody(emulated, "cleo")
     async with emulated.person(cleo) as other:
@@ -167,10 +167,10 @@ async def test_what_a_voice_channel_holds_is_for_who_may_join_it(
 
 @pytest.mark.usefixtures("bot")
 async def test_ready_is_not_said_of_what_somebody_asked_for_alone(
-    rig: Rig, ben: Person, emulated: Emulated
+    stack: Stack, ben: Person, emulated: Emulated
 ) -> None:
     """A private request is its own secret, until somebody asks in the open."""
-    url = link(rig)
+    url = link(stack)
     await ben.types("download", url=url, private=True)
     await ended(ben, (await ben.hears("MESSAGE_CREATE"))["id"])
     async with emulated.person(somebody(emulated, "cleo")) as other:
@@ -184,12 +184,12 @@ async def test_ready_is_not_said_of_what_somebody_asked_for_alone(
 
 
 async def test_a_link_ends_with_its_message(
-    rig: Rig, ben: Person, emulated: Emulated, bot: BotProcess
+    stack: Stack, ben: Person, emulated: Emulated, bot: BotProcess
 ) -> None:
     """A moderator deletes the message in Discord; also while the bot was away it is not forgotten when it is edited."""
-    await publishing(rig, bot)
+    await publishing(stack, bot)
     emulated.guild.upload_bytes = 100_000
-    await ben.types("download", url=link(rig, 300_000))
+    await ben.types("download", url=link(stack, 300_000))
     first = await ben.hears("MESSAGE_CREATE")
     over = await ended(ben, first["id"])
     there = str(over["content"]).partition("Download it here: <")[2].partition(">")[0]
@@ -211,7 +211,9 @@ async def test_a_link_ends_with_its_message(
 
 @pytest.mark.bot(USER_INSTALL="true")
 @pytest.mark.usefixtures("bot")
-async def test_where_only_the_person_has_the_bot(rig: Rig, ben: Person, emulated: Emulated) -> None:
+async def test_where_only_the_person_has_the_bot(
+    stack: Stack, ben: Person, emulated: Emulated
+) -> None:
     """In a server that does not have it: seen by all where one may use external apps, else by oneself alone."""
     emulated.application.installed_by.add(ben.user.id)
     world = emulated.discord.world
@@ -220,20 +222,20 @@ async def test_where_only_the_person_has_the_bot(rig: Rig, ben: Person, emulated
     )
     world.join(guild, emulated.ben)
     channel = world.add_channel(guild, "lounge")
-    await ben.types("download", at=channel, url=link(rig))
+    await ben.types("download", at=channel, url=link(stack))
     first = await ben.hears("MESSAGE_CREATE")
     done = await ended(ben, first["id"])
     assert 1 == len(done["attachments"])
     assert not done["flags"] & 64
     everyone = guild.roles[guild.id]
     everyone.permissions &= ~int(Permission.USE_EXTERNAL_APPS)
-    await ben.types("download", at=channel, url=link(rig))
+    await ben.types("download", at=channel, url=link(stack))
     second = await ben.hears("MESSAGE_CREATE", at_least=2)
     alone = await ended(ben, second["id"])
     assert 1 == len(alone["attachments"])
     assert alone["flags"] & 64
     assert {True} == {
         bool(job.spec.delivery and job.spec.delivery.discord and job.spec.delivery.discord.private)
-        for job in rig.jobs().values()
+        for job in stack.jobs().values()
         if job.name.endswith(str(second["interaction_metadata"]["id"]))
     }

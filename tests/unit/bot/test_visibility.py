@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from trawler_bot.interactions.visibility import may_know, may_manage, viewer
 from trawler_bot.jobs.index import JobSummary, summarize
 from trawler_crds.media_job import DiscordDelivery, MediaJob, MediaJobSpec, ObjectMeta
-from trawler_sandbox.discord import permissions, shapes
+from trawler_sandbox.discord import permissions, serializers
 from trawler_sandbox.discord import world as emulated
 from trawler_sandbox.discord.permissions import USUAL, Permission
-from trawler_sandbox.discord.seed import harbour
+from trawler_sandbox.discord.seed import seed_guild
 from trawler_sandbox.discord.world import (
     PRIVATE_THREAD,
     PUBLIC_THREAD,
@@ -73,7 +73,7 @@ SCENES = st.builds(
 
 def built(scene: Scene) -> tuple[Any, Channel, Any]:
     """The emulator's guild, the channel of the job, and the member who looks."""
-    there = harbour(World(lambda: 2e9))
+    there = seed_guild(World(lambda: 2e9))
     guild, member = there.guild, there.guild.members[there.ben.id]
     guild.roles[guild.id].permissions = scene.everyone & ~int(Permission.ADMINISTRATOR)
     guild.roles[5] = Role(5, "crew", scene.role)
@@ -114,10 +114,10 @@ def as_seen_by_the_library(guild: Any, place: Channel, member: Any, at: int) -> 
     """The interaction of somebody who looks, with discord.py's own guild, channel and member."""
     client = discord.Client(intents=discord.Intents(guilds=True))
     state = client._connection
-    data: Any = shapes.guild_create(guild)
+    data: Any = serializers.guild_create(guild)
     known = discord.Guild(data=data, state=state)
     state._add_guild(known)
-    person: Any = shapes.member(member)
+    person: Any = serializers.member(member)
     mine = discord.Member(data=person, guild=known, state=state)
     channel = guild.channels[at]
     may = permissions.of(guild, channel, member)

@@ -8,15 +8,15 @@ import pytest
 
 from trawler_cluster import __main__ as command_line
 from trawler_cluster import binaries, checks, images, provider
+from trawler_cluster.cluster_config import ClusterConfig
 from trawler_cluster.errors import UserError
 from trawler_cluster.kind import Kind
 from trawler_cluster.native import Native, configs, processes
-from trawler_cluster.plan import Plan
 
 
 def test_two_clusters_share_no_address_folder_or_name() -> None:
     """So that tests may bring up a second one beside a developer's."""
-    one, two = Plan(), Plan(name="trawler-dev-test", number=1)
+    one, two = ClusterConfig(), ClusterConfig(name="trawler-dev-test", number=1)
     for part in ("state", "run", "link", "node_ip", "pod_range", "service_range", "site_port"):
         assert getattr(one, part) != getattr(two, part)
     assert len(two.link) <= 15
@@ -25,15 +25,15 @@ def test_two_clusters_share_no_address_folder_or_name() -> None:
 def test_kind_is_taken_where_a_docker_daemon_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """And plain processes elsewhere."""
     monkeypatch.setattr(checks, "docker_answers", lambda: True)
-    assert isinstance(provider.choose(Plan()), Kind)
+    assert isinstance(provider.choose(ClusterConfig()), Kind)
     monkeypatch.setattr(checks, "docker_answers", lambda: False)
-    assert isinstance(provider.choose(Plan()), Native)
+    assert isinstance(provider.choose(ClusterConfig()), Native)
 
 
 def test_the_command_lines_of_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     """Never run here: there is no Docker; so at least their words are fixed."""
     monkeypatch.setattr(Kind, "tools", lambda _: Path("/t"))
-    kind = Kind(Plan())
+    kind = Kind(ClusterConfig())
     state = "/var/lib/trawler/trawler-dev/kubeconfig"
     assert (
         f"/t/kind create cluster --name trawler-dev --kubeconfig {state} --wait 120s"
@@ -112,10 +112,12 @@ def test_every_module_has_its_checksums() -> None:
 
 def test_components_keep_to_their_own_folders() -> None:
     """Else two clusters would fight over one."""
-    plan = Plan(name="other", number=3)
-    words = " ".join(word for argv in configs.commands(plan, Path("/t")).values() for word in argv)
+    config = ClusterConfig(name="other", number=3)
+    words = " ".join(
+        word for argv in configs.commands(config, Path("/t")).values() for word in argv
+    )
     assert "/var/lib/trawler/other" in words
-    assert "trawler-dev" not in words + configs.containerd(plan, Path("/t"))
+    assert "trawler-dev" not in words + configs.containerd(config, Path("/t"))
 
 
 def test_only_the_very_process_that_was_started_is_found_again(tmp_path: Path) -> None:

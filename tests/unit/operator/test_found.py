@@ -1,21 +1,21 @@
 """Failures that the search (`test_machine`) found, each kept as a plain test."""
 
 from objects import job, pool, queue
+from simulation import NOON, Operator, Simulation
 from trawler_crds.media_job import Phase
 from trawler_operator.formatting import stamp
 from trawler_operator.planning.planner import SETTLE
-from world import NOON, Operator, World
 
 
-def lone(**spec: object) -> tuple[World, Operator]:
+def lone(**spec: object) -> tuple[Simulation, Operator]:
     """An operator and one job that it has seen."""
-    world = World(pool(replicas=0), [])
+    world = Simulation(pool(replicas=0), [])
     world.api.put(job("u1", **spec))
     world.operator = Operator(world)
     return world, world.operator
 
 
-def phase(world: World) -> Phase:
+def phase(world: Simulation) -> Phase:
     return world.api.jobs["u1"].status.phase
 
 
@@ -54,7 +54,7 @@ def test_what_was_decided_on_an_older_sight_of_a_job_is_not_written() -> None:
 
 def test_a_dispatch_whose_answer_was_lost_counts_until_it_is_known() -> None:
     """Before the watch showed it, a duplicate was fetched too, and a second job of a queue of one."""
-    world = World(pool(replicas=2), [queue("capped", maxRunning=1)])
+    world = Simulation(pool(replicas=2), [queue("capped", maxRunning=1)])
     world.api.put(job("u1", url="http://site/1", queue="capped"))
     world.api.put(job("u2", url="http://site/2", queue="capped"))
     world.api.put(job("u3", url="http://site/1"))
@@ -78,7 +78,7 @@ def test_a_dispatch_whose_answer_was_lost_counts_until_it_is_known() -> None:
 
 def test_a_copy_is_made_only_of_the_version_that_it_was_decided_on() -> None:
     """A job was answered once more, after another leader's answer had reached it."""
-    world = World(pool(replicas=0), [])
+    world = Simulation(pool(replicas=0), [])
     files = [{"name": "a.mp4", "bytes": 100, "sha256": "a" * 64, "type": "video/mp4"}]
     ended = {"phase": "Succeeded", "files": files, "completionTime": stamp(NOON)}
     one = {f"status_{key}": value for key, value in ended.items()}

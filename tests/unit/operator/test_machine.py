@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from objects import job, pool, queue
+from simulation import Operator, Simulation
 from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import TERMINAL, MediaFile, Phase, Reuse
 from trawler_crds.messages import Outcome, Result, Stage
 from trawler_operator.state.cluster_state import WAITS
 from trawler_operator.state.resting import wait
 from trawler_operator.state.usage import DailyUsage
-from world import Operator, World
 
 SKEW = 600.0
 """Seconds by which a clock is wrong."""
@@ -56,7 +56,7 @@ class Machine(RuleBasedStateMachine):
             queue("small", maxQueued=2, dailyBytes=1000),
             queue("paused", paused=True),
         ]
-        self.world = World(pool(replicas=2, maxAttemptSeconds=300), queues)
+        self.world = Simulation(pool(replicas=2, maxAttemptSeconds=300), queues)
         self.count = 0
         self.ended: dict[str, tuple[Phase, int]] = {}
         self.late: set[tuple[str, int]] = set()

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from trawler_sandbox.discord import permissions, refusals
+from trawler_sandbox.discord import errors, permissions
 from trawler_sandbox.discord.buckets import Bucket
 from trawler_sandbox.discord.drafts import Draft
 from trawler_sandbox.discord.permissions import USUAL, Permission
-from trawler_sandbox.discord.seed import harbour
+from trawler_sandbox.discord.seed import seed_guild
 from trawler_sandbox.discord.world import PUBLIC_THREAD, Channel, Overwrite, Role, World
 
 SEND, VIEW = Permission.SEND_MESSAGES, Permission.VIEW_CHANNEL
@@ -16,7 +16,7 @@ SEND, VIEW = Permission.SEND_MESSAGES, Permission.VIEW_CHANNEL
 
 def test_a_member_overrides_roles_and_roles_override_everyone() -> None:
     """In that order, denial before allowance within a step."""
-    there = harbour(World(lambda: 2e9))
+    there = seed_guild(World(lambda: 2e9))
     guild, channel, member = there.guild, there.general, there.guild.members[there.ben.id]
     guild.roles[5] = Role(5, "crew", 0)
     member.roles = [5]
@@ -73,7 +73,7 @@ def test_a_bucket_is_full_and_then_empty_again() -> None:
 )
 def test_a_draft_that_breaks_a_rule_says_which_field(body: dict[str, Any], field: str) -> None:
     """50035 with the path of the field."""
-    with pytest.raises(refusals.Refusal) as refused:
+    with pytest.raises(errors.DiscordError) as refused:
         Draft.parse(body, [])
     assert refused.value.code == 50035
     assert [field] == list(refused.value.errors or {})

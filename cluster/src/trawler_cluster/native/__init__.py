@@ -10,43 +10,43 @@ from pathlib import Path
 import yaml
 
 from trawler_cluster import binaries, checks, packages, shell
+from trawler_cluster.cluster_config import ClusterConfig
 from trawler_cluster.native import addons, cgroups, configs, network, processes, teardown
-from trawler_cluster.plan import Plan
 
 
 class Native:
     """The provider for machines without Docker."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+    def __init__(self, config: ClusterConfig) -> None:
+        self.config = config
 
     def tools(self) -> Path:
         return binaries.ensure()
 
     def components(self) -> list[processes.Component]:
-        within = network.inside(self.plan)
+        within = network.inside(self.config)
         return [
             processes.Component(
                 name=name,
                 argv=[*within, *argv],
-                folder=self.plan.state / "pids",
-                logs=self.plan.logs,
+                folder=self.config.state / "pids",
+                logs=self.config.logs,
             )
-            for name, argv in configs.commands(self.plan, self.tools()).items()
+            for name, argv in configs.commands(self.config, self.tools()).items()
         ]
 
     # up -------------------------------------------------------------------------------------
 
     def up(self) -> None:
-        plan = self.plan
+        config = self.config
         checks.require_linux_root()
-        if not plan.state.exists():
-            checks.require_disk(plan.state, checks.RUNNING_NEEDS, "Running the cluster")
+        if not config.state.exists():
+            checks.require_disk(config.state, checks.RUNNING_NEEDS, "Running the cluster")
         packages.ensure()
         tools = self.tools()
-        with shell.timed(f"Starting cluster {plan.name}"):
-            network.ensure(plan)
-            cgroups.create(plan.cgroup)
+        with shell.timed(f"Starting cluster {config.name}"):
+            network.ensure(config)
+            cgroups.create(config.cgroup)
             self._write_configs(tools)
             self._make_keys(tools)
             self._wait("a ready API server", self._api_ready, "etcd", "kube-apiserver")
@@ -61,18 +61,20 @@ class Native:
             self._wait("a ready node with DNS", self._node_ready, *everything)
 
     def _write_configs(self, tools: Path) -> None:
-        plan = self.plan
-        conf = plan.state / "conf"
+        config = self.config
+        conf = config.state / "conf"
         files = {
-            conf / "kubeadm.yaml": configs.kubeadm(plan),
-            conf / "containerd.toml": configs.containerd(plan, tools),
-            conf / "kubelet.yaml": yaml.safe_dump(configs.kubelet(plan)),
-            conf / "proxy.yaml": yaml.safe_dump(configs.kube_proxy(plan)),
+            conf / "kubeadm.yaml": configs.kubeadm(config),
+            conf / "containerd.toml": configs.containerd(config, tools),
+            conf / "kubelet.yaml": yaml.safe_dump(configs.kubelet(config)),
+            conf / "proxy.yaml": yaml.safe_dump(configs.kube_proxy(config)),
             conf / "resolv.conf": "nameserver 127.0.0.1\n",
-            plan.state / "cni" / "10-pods.conflist": json.dumps(yaml.safe_load(configs.cni(plan))),
+            config.state / "cni" / "10-pods.conflist": json.dumps(
+                yaml.safe_load(configs.cni(config))
+            ),
         }
-        plan.run.mkdir(parents=True, exist_ok=True)
-        plan.state.mkdir(parents=True, exist_ok=True, mode=0o755)
+        config.run.mkdir(parents=True, exist_ok=True)
+        config.state.mkdir(parents=True, exist_ok=True, mode=0o755)
         for path, text in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             # kube-proxy ends when its file is written, even with the same words
@@ -80,34 +82,34 @@ class Native:
                 path.write_text(text)
 
     def _make_keys(self, tools: Path) -> None:
-        conf = self.plan.state / "conf"
-        if not self.plan.kubeconfig.exists():
+        conf = self.config.state / "conf"
+        if not self.config.kubeconfig.exists():
             config: list[str | Path] = ["--config", conf / "kubeadm.yaml"]
             phase: list[str | Path] = [tools / "kubeadm", "init", "phase"]
             shell.run([*phase, "certs", "all", *config])
             shell.run([*phase, "kubeconfig", "all", *config, "--kubeconfig-dir", conf])
             fresh = conf / "kubeconfig"
             shutil.copy(conf / "admin.conf", fresh)
-            admin = f"kubernetes-admin@{self.plan.name}"
+            admin = f"kubernetes-admin@{self.config.name}"
             shell.run(
                 [
                     *(tools / "kubectl", "--kubeconfig", fresh),
-                    *("config", "rename-context", admin, self.plan.name),
+                    *("config", "rename-context", admin, self.config.name),
                 ]
             )
-            fresh.rename(self.plan.kubeconfig)
+            fresh.rename(self.config.kubeconfig)
 
     def _kubectl(self, *words: str, conf: str = "admin.conf", **more: object) -> str:
         argv: list[str | Path] = [
             self.tools() / "kubectl",
             "--kubeconfig",
-            self.plan.state / "conf" / conf,
+            self.config.state / "conf" / conf,
             *words,
         ]
         return shell.run(argv, **more).stdout  # type: ignore[arg-type]
 
     def _api_ready(self) -> bool:
-        admin = self.plan.state / "conf" / "admin.conf"
+        admin = self.config.state / "conf" / "admin.conf"
         argv: list[str | Path] = [
             self.tools() / "kubectl",
             "--kubeconfig",
@@ -129,7 +131,7 @@ class Native:
 
         logs = ", ".join(f"{component.name}.log" for component in components)
         shell.wait_until(
-            reached, what=f"{what} (see {logs} in {self.plan.logs})", timeout=120, pause=0.5
+            reached, what=f"{what} (see {logs} in {self.config.logs})", timeout=120, pause=0.5
         )
 
     def _bind_roles(self) -> None:
@@ -149,12 +151,12 @@ class Native:
             )
 
     def _ctr(self, *words: str | Path, check: bool = True) -> str:
-        address = ("-a", str(self.plan.containerd_socket), "-n", "k8s.io")
+        address = ("-a", str(self.config.containerd_socket), "-n", "k8s.io")
         argv: list[str | Path] = [self.tools() / "ctr", *address, *words]
         return shell.run(argv, check=check, timeout=600).stdout
 
     def _containerd_ready(self) -> bool:
-        address = ("-a", str(self.plan.containerd_socket))
+        address = ("-a", str(self.config.containerd_socket))
         return shell.run([self.tools() / "ctr", *address, "version"], check=False).returncode == 0
 
     def _load_base_images(self) -> None:
@@ -165,17 +167,17 @@ class Native:
         )
 
     def _apply_addons(self) -> None:
-        servers = _host_nameservers() if self.plan.internet else []
+        servers = _host_nameservers() if self.config.internet else []
         manifests = [
-            *addons.coredns(self.plan, servers),
-            *addons.local_path(self.plan),
+            *addons.coredns(self.config, servers),
+            *addons.local_path(self.config),
         ]
         self._kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests))
 
     def _node_has_address(self) -> bool:
         address = '{.status.addresses[?(@.type=="InternalIP")].address}'
-        words = ("get", "node", self.plan.node, "-o", f"jsonpath={address}")
-        return self._kubectl(*words, check=False).strip() == self.plan.node_ip
+        words = ("get", "node", self.config.node, "-o", f"jsonpath={address}")
+        return self._kubectl(*words, check=False).strip() == self.config.node_ip
 
     def _node_ready(self) -> bool:
         """By what this very kubelet said, and by asking for a name: the API server also remembers
@@ -186,40 +188,40 @@ class Native:
         began = processes.began(pid) if pid is not None else None
         ready = '{range .status.conditions[?(@.type=="Ready")]}{.status} {.lastHeartbeatTime}{end}'
         words = self._kubectl(
-            *("get", "node", self.plan.node, "-o", f"jsonpath={ready}"), check=False
+            *("get", "node", self.config.node, "-o", f"jsonpath={ready}"), check=False
         ).split()
         if began is None or len(words) != 2:
             return False
         said = datetime.fromisoformat(words[1].replace("Z", "+00:00")).timestamp()
         fresh = said >= math.floor(began) - 1  # the one has whole seconds, the other a boot time
-        return words[0] == "True" and fresh and network.answers_names(self.plan)
+        return words[0] == "True" and fresh and network.answers_names(self.config)
 
     # down and all between ---------------------------------------------------------------------
 
     def down(self) -> None:
         checks.require_linux_root()
-        with shell.timed(f"Removing cluster {self.plan.name}"):
-            teardown.remove(self.plan, self._recorded())
+        with shell.timed(f"Removing cluster {self.config.name}"):
+            teardown.remove(self.config, self._recorded())
 
     def _recorded(self) -> list[processes.Component]:
         """What runs by our records; works where the programs themselves were deleted."""
-        folder = self.plan.state / "pids"
+        folder = self.config.state / "pids"
         records = sorted(folder.glob("*.pid"), key=lambda path: path.stat().st_mtime)
         return [
-            processes.Component(name=path.stem, argv=(), folder=folder, logs=self.plan.logs)
+            processes.Component(name=path.stem, argv=(), folder=folder, logs=self.config.logs)
             for path in records
         ]
 
     def healthy(self) -> bool:
         return (
-            self.plan.kubeconfig.exists()
+            self.config.kubeconfig.exists()
             and all(component.pid() for component in self.components())
             and self._api_ready()
             and self._node_ready()
         )
 
     def status(self) -> list[tuple[str, str]]:
-        if not self.plan.state.exists():
+        if not self.config.state.exists():
             return [("cluster", "not there; `make up` starts it")]
         rows = [
             (component.name, f"running, pid {pid}" if (pid := component.pid()) else "NOT RUNNING")

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from trawler_cluster.plan import Plan
+from trawler_cluster.cluster_config import ClusterConfig
 
 COREDNS_IMAGE: Final = "registry.k8s.io/coredns/coredns:v1.15.0"
 LOCAL_PATH_IMAGE: Final = "docker.io/rancher/local-path-provisioner:v0.0.30"
@@ -70,7 +70,7 @@ def _config(name: str, namespace: str, data: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def coredns(plan: Plan, nameservers: list[str]) -> list[dict[str, Any]]:
+def coredns(config: ClusterConfig, nameservers: list[str]) -> list[dict[str, Any]]:
     """Answers for the cluster's own names; asks others only where `nameservers` are given."""
     space = "kube-system"
     reads = ["list", "watch"]
@@ -118,7 +118,7 @@ def coredns(plan: Plan, nameservers: list[str]) -> list[dict[str, Any]]:
             "kind": "Service",
             "metadata": {"name": "kube-dns", "namespace": space},
             "spec": {
-                "clusterIP": plan.dns_ip,
+                "clusterIP": config.dns_ip,
                 "selector": {"k8s-app": "coredns"},
                 "ports": [
                     {"name": "dns", "port": 53, "protocol": "UDP"},
@@ -142,7 +142,7 @@ spec:
 """
 
 
-def local_path(plan: Plan) -> list[dict[str, Any]]:
+def local_path(config: ClusterConfig) -> list[dict[str, Any]]:
     """The default StorageClass: folders below the cluster's state."""
     space = "kube-system"
     name = "local-path-provisioner"
@@ -178,7 +178,7 @@ def local_path(plan: Plan) -> list[dict[str, Any]]:
             space,
             {
                 "config.json": '{"nodePathMap":[{"node":"DEFAULT_PATH_FOR_NON_LISTED_NODES",'
-                f'"paths":["{plan.state}/volumes"]}}]}}',
+                f'"paths":["{config.state}/volumes"]}}]}}',
                 "setup": '#!/bin/sh\nset -eu\nmkdir -m 0777 -p "$VOL_DIR"\n',
                 "teardown": '#!/bin/sh\nset -eu\nrm -rf "$VOL_DIR"\n',
                 "helperPod.yaml": _HELPER,

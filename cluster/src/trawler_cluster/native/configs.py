@@ -6,12 +6,12 @@ from typing import Any, Final
 import yaml
 
 from trawler_cluster.binaries import KUBERNETES_VERSION
-from trawler_cluster.plan import Plan
+from trawler_cluster.cluster_config import ClusterConfig
 
 PAUSE_IMAGE: Final = "localhost/trawler-pause:1"
 
 
-def kubeadm(plan: Plan) -> str:
+def kubeadm(config: ClusterConfig) -> str:
     """For the certificate and kubeconfig phases, the only parts of kubeadm used."""
     return yaml.safe_dump_all(
         [
@@ -19,42 +19,42 @@ def kubeadm(plan: Plan) -> str:
                 "apiVersion": "kubeadm.k8s.io/v1beta4",
                 "kind": "InitConfiguration",
                 "nodeRegistration": {
-                    "name": plan.node,
-                    "criSocket": f"unix://{plan.containerd_socket}",
+                    "name": config.node,
+                    "criSocket": f"unix://{config.containerd_socket}",
                 },
-                "localAPIEndpoint": {"advertiseAddress": plan.node_ip, "bindPort": 6443},
+                "localAPIEndpoint": {"advertiseAddress": config.node_ip, "bindPort": 6443},
             },
             {
                 "apiVersion": "kubeadm.k8s.io/v1beta4",
                 "kind": "ClusterConfiguration",
-                "clusterName": plan.name,
+                "clusterName": config.name,
                 "kubernetesVersion": KUBERNETES_VERSION,
-                "certificatesDir": str(plan.state / "pki"),
-                "controlPlaneEndpoint": f"{plan.node_ip}:6443",
-                "apiServer": {"certSANs": ["127.0.0.1", "localhost", plan.node_ip]},
+                "certificatesDir": str(config.state / "pki"),
+                "controlPlaneEndpoint": f"{config.node_ip}:6443",
+                "apiServer": {"certSANs": ["127.0.0.1", "localhost", config.node_ip]},
                 "networking": {
-                    "podSubnet": plan.pod_range,
-                    "serviceSubnet": plan.service_range,
+                    "podSubnet": config.pod_range,
+                    "serviceSubnet": config.service_range,
                 },
             },
         ]
     )
 
 
-def cni(plan: Plan) -> str:
+def cni(config: ClusterConfig) -> str:
     """`ptp`: every packet between pods is routed, so rules can see it."""
     return yaml.safe_dump(
         {
             "cniVersion": "1.0.0",
-            "name": f"{plan.name}-pods",
+            "name": f"{config.name}-pods",
             "plugins": [
                 {
                     "type": "ptp",
                     "ipMasq": False,
                     "ipam": {
                         "type": "host-local",
-                        "dataDir": str(plan.state / "cni-addresses"),
-                        "ranges": [[{"subnet": plan.node_pods}]],
+                        "dataDir": str(config.state / "cni-addresses"),
+                        "ranges": [[{"subnet": config.node_pods}]],
                         "routes": [{"dst": "0.0.0.0/0"}],
                     },
                 }
@@ -64,15 +64,15 @@ def cni(plan: Plan) -> str:
     )
 
 
-def containerd(plan: Plan, tools: Path) -> str:
+def containerd(config: ClusterConfig, tools: Path) -> str:
     """Version 3 of its configuration; no AppArmor and no CAP_SYS_RESOURCE are assumed."""
     return f"""version = 3
-root = "{plan.state}/containerd"
-state = "{plan.run}/containerd"
+root = "{config.state}/containerd"
+state = "{config.run}/containerd"
 [grpc]
-address = "{plan.containerd_socket}"
+address = "{config.containerd_socket}"
 [ttrpc]
-address = "{plan.containerd_socket}.ttrpc"
+address = "{config.containerd_socket}.ttrpc"
 [plugins.'io.containerd.cri.v1.images']
 snapshotter = "overlayfs"
 [plugins.'io.containerd.cri.v1.images'.pinned_images]
@@ -83,7 +83,7 @@ disable_apparmor = true
 netns_mounts_under_state_dir = true
 [plugins.'io.containerd.cri.v1.runtime'.cni]
 bin_dirs = ["{tools}"]
-conf_dir = "{plan.state}/cni"
+conf_dir = "{config.state}/cni"
 [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
 runtime_type = "io.containerd.runc.v2"
 [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
@@ -91,28 +91,28 @@ SystemdCgroup = false
 """
 
 
-def kubelet(plan: Plan) -> dict[str, Any]:
+def kubelet(config: ClusterConfig) -> dict[str, Any]:
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
         "authentication": {
             "anonymous": {"enabled": False},
             "webhook": {"enabled": True},
-            "x509": {"clientCAFile": f"{plan.state}/pki/ca.crt"},
+            "x509": {"clientCAFile": f"{config.state}/pki/ca.crt"},
         },
         "authorization": {"mode": "Webhook"},
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": plan.cgroup,
+        "cgroupRoot": config.cgroup,
         "failCgroupV1": False,
-        "clusterDNS": [plan.dns_ip],
+        "clusterDNS": [config.dns_ip],
         "clusterDomain": "cluster.local",
-        "containerRuntimeEndpoint": f"unix://{plan.containerd_socket}",
+        "containerRuntimeEndpoint": f"unix://{config.containerd_socket}",
         "failSwapOn": False,
-        "resolvConf": f"{plan.state}/conf/resolv.conf",
+        "resolvConf": f"{config.state}/conf/resolv.conf",
         "evictionHard": {},
         "imageGCHighThresholdPercent": 100,
         "podPidsLimit": 1024,
-        "podLogsDir": f"{plan.state}/pod-logs",
+        "podLogsDir": f"{config.state}/pod-logs",
         "maxPods": 200,
         "serializeImagePulls": False,
         "registerWithTaints": [],
@@ -121,14 +121,14 @@ def kubelet(plan: Plan) -> dict[str, Any]:
     }
 
 
-def kube_proxy(plan: Plan) -> dict[str, Any]:
+def kube_proxy(config: ClusterConfig) -> dict[str, Any]:
     return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
-        "clientConnection": {"kubeconfig": f"{plan.state}/conf/admin.conf"},
+        "clientConnection": {"kubeconfig": f"{config.state}/conf/admin.conf"},
         "mode": "nftables",
-        "clusterCIDR": plan.pod_range,
-        "hostnameOverride": plan.node,
+        "clusterCIDR": config.pod_range,
+        "hostnameOverride": config.node,
         "conntrack": {"maxPerCore": 0},
     }
 
@@ -149,16 +149,16 @@ def etcd_command(
     ]
 
 
-def commands(plan: Plan, tools: Path) -> dict[str, list[str]]:
+def commands(config: ClusterConfig, tools: Path) -> dict[str, list[str]]:
     """Every component, in the order in which they start."""
-    state, conf, pki = plan.state, plan.state / "conf", plan.state / "pki"
+    state, conf, pki = config.state, config.state / "conf", config.state / "pki"
     return {
         "etcd": [str(tools / "etcd"), *etcd_command(state / "etcd")],
         "kube-apiserver": [
             str(tools / "kube-apiserver"),
             "--etcd-servers=http://127.0.0.1:2379",
             "--bind-address=0.0.0.0",
-            f"--advertise-address={plan.node_ip}",
+            f"--advertise-address={config.node_ip}",
             "--secure-port=6443",
             f"--client-ca-file={pki}/ca.crt",
             f"--tls-cert-file={pki}/apiserver.crt",
@@ -166,7 +166,7 @@ def commands(plan: Plan, tools: Path) -> dict[str, list[str]]:
             f"--service-account-key-file={pki}/sa.pub",
             f"--service-account-signing-key-file={pki}/sa.key",
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
-            f"--service-cluster-ip-range={plan.service_range}",
+            f"--service-cluster-ip-range={config.service_range}",
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
             f"--kubelet-client-certificate={pki}/apiserver-kubelet-client.crt",
@@ -208,8 +208,8 @@ def commands(plan: Plan, tools: Path) -> dict[str, list[str]]:
             str(tools / "kubelet"),
             f"--config={conf}/kubelet.yaml",
             f"--kubeconfig={conf}/kubelet.conf",
-            f"--hostname-override={plan.node}",
-            f"--node-ip={plan.node_ip}",
+            f"--hostname-override={config.node}",
+            f"--node-ip={config.node_ip}",
             f"--root-dir={state}/kubelet",
         ],
         "kube-proxy": [str(tools / "kube-proxy"), f"--config={conf}/proxy.yaml"],

@@ -5,20 +5,20 @@ from pathlib import Path
 from typing import Final
 
 from trawler_cluster import shell
-from trawler_cluster.plan import Plan
+from trawler_cluster.cluster_config import ClusterConfig
 
 NAMESPACES: Final = Path("/run/netns")
 
 
-def inside(plan: Plan) -> list[str]:
+def inside(config: ClusterConfig) -> list[str]:
     """The words before a command that runs in the namespace.
 
     `ip netns exec` would also remount /sys, which hides the cgroups from the kubelet.
     """
-    return ["nsenter", f"--net={NAMESPACES / plan.namespace}"]
+    return ["nsenter", f"--net={NAMESPACES / config.namespace}"]
 
 
-def answers_names(plan: Plan) -> bool:
+def answers_names(config: ClusterConfig) -> bool:
     """Whether the cluster's name server, asked by its Service address, knows the API server.
 
     Asked for real: what the API server says of pods and nodes is as old as the kubelet's last word.
@@ -35,38 +35,38 @@ def answers_names(plan: Plan) -> bool:
         "said = asked.recv(512)\n"
         "sys.exit(said[3] & 15 or not said[7])\n"
     )
-    argv = [*inside(plan), sys.executable, "-c", script, plan.dns_ip, query.hex()]
+    argv = [*inside(config), sys.executable, "-c", script, config.dns_ip, query.hex()]
     return shell.run(argv, check=False).returncode == 0
 
 
-def ensure(plan: Plan) -> None:
+def ensure(config: ClusterConfig) -> None:
     """Make namespace, link and routes; harmless where they are."""
-    if not (NAMESPACES / plan.namespace).exists():
-        shell.run(["ip", "netns", "add", plan.namespace])
-    if shell.run(["ip", "link", "show", plan.link], check=False).returncode != 0:
-        peer = ["peer", "name", "eth0", "netns", plan.namespace]
-        shell.run(["ip", "link", "add", plan.link, "type", "veth", *peer])
-    shell.run(["ip", "addr", "replace", f"{plan.outside_ip}/30", "dev", plan.link])
-    shell.run(["ip", "link", "set", plan.link, "up"])
-    within = inside(plan)
+    if not (NAMESPACES / config.namespace).exists():
+        shell.run(["ip", "netns", "add", config.namespace])
+    if shell.run(["ip", "link", "show", config.link], check=False).returncode != 0:
+        peer = ["peer", "name", "eth0", "netns", config.namespace]
+        shell.run(["ip", "link", "add", config.link, "type", "veth", *peer])
+    shell.run(["ip", "addr", "replace", f"{config.outside_ip}/30", "dev", config.link])
+    shell.run(["ip", "link", "set", config.link, "up"])
+    within = inside(config)
     shell.run([*within, "ip", "link", "set", "lo", "up"])
-    shell.run([*within, "ip", "addr", "replace", f"{plan.node_ip}/30", "dev", "eth0"])
+    shell.run([*within, "ip", "addr", "replace", f"{config.node_ip}/30", "dev", "eth0"])
     shell.run([*within, "ip", "link", "set", "eth0", "up"])
-    shell.run([*within, "ip", "route", "replace", "default", "via", plan.outside_ip])
+    shell.run([*within, "ip", "route", "replace", "default", "via", config.outside_ip])
     shell.run([*within, "sysctl", "-qw", "net.ipv4.ip_forward=1"])
-    for reach in (plan.pod_range, plan.service_range):
-        shell.run(["ip", "route", "replace", reach, "via", plan.node_ip])
-    if plan.internet:
-        _open(plan)
+    for reach in (config.pod_range, config.service_range):
+        shell.run(["ip", "route", "replace", reach, "via", config.node_ip])
+    if config.internet:
+        _open(config)
 
 
-def nat_table(plan: Plan) -> str:
-    return plan.name.replace("-", "_")
+def nat_table(config: ClusterConfig) -> str:
+    return config.name.replace("-", "_")
 
 
-def _open(plan: Plan) -> None:
+def _open(config: ClusterConfig) -> None:
     """Let pods out: forwarding and address translation in a table of our own."""
-    table = nat_table(plan)
+    table = nat_table(config)
     shell.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"])
     rules = f"""
         table ip {table}
@@ -74,28 +74,28 @@ def _open(plan: Plan) -> None:
         table ip {table} {{
             chain out {{
                 type nat hook postrouting priority srcnat;
-                ip saddr {{ {plan.pod_range}, {plan.node_ip} }} oifname != "{plan.link}" masquerade
+                ip saddr {{ {config.pod_range}, {config.node_ip} }} oifname != "{config.link}" masquerade
             }}
         }}
     """
     shell.run(["nft", "-f", "-"], stdin=rules)
 
 
-def remove(plan: Plan) -> None:
+def remove(config: ClusterConfig) -> None:
     """Take all of it away. Every process inside must be gone, or the link stays alive."""
-    table = nat_table(plan)
+    table = nat_table(config)
     if table in shell.run(["nft", "list", "tables"], check=False).stdout.split():
         shell.run(["nft", "delete", "table", "ip", table])
-    for reach in (plan.pod_range, plan.service_range):
+    for reach in (config.pod_range, config.service_range):
         shell.run(["ip", "route", "del", reach], check=False)
-    shell.run(["ip", "link", "del", plan.link], check=False)
-    if (NAMESPACES / plan.namespace).exists():
-        shell.run(["ip", "netns", "del", plan.namespace])
+    shell.run(["ip", "link", "del", config.link], check=False)
+    if (NAMESPACES / config.namespace).exists():
+        shell.run(["ip", "netns", "del", config.namespace])
 
 
-def pids(plan: Plan) -> set[int]:
+def pids(config: ClusterConfig) -> set[int]:
     """Every process in the namespace."""
-    if not (NAMESPACES / plan.namespace).exists():
+    if not (NAMESPACES / config.namespace).exists():
         return set()
-    found = shell.run(["ip", "netns", "pids", plan.namespace], check=False).stdout.split()
+    found = shell.run(["ip", "netns", "pids", config.namespace], check=False).stdout.split()
     return set(map(int, found))

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from trawler_cluster import shell
+from trawler_cluster.cluster_config import ClusterConfig
 from trawler_cluster.native import cgroups, network, processes
-from trawler_cluster.plan import Plan
 
 
-def remove(plan: Plan, components: Iterable[processes.Component]) -> None:
+def remove(config: ClusterConfig, components: Iterable[processes.Component]) -> None:
     """Leave no process, mount, namespace, cgroup, link or nft table. Harmless when repeated."""
     by_name = {component.name: component for component in components}
     for name in (
@@ -19,21 +19,21 @@ def remove(plan: Plan, components: Iterable[processes.Component]) -> None:
     ):  # else it would start containers anew
         if name in by_name:
             by_name[name].stop()
-    cgroups.kill(plan.cgroup)
-    processes.end(shims(plan), grace=2)
+    cgroups.kill(config.cgroup)
+    processes.end(shims(config), grace=2)
     for component in reversed(list(by_name.values())):
         component.stop()
-    processes.end(network.pids(plan), grace=2)
-    unmount(plan)
-    network.remove(plan)
-    cgroups.remove(plan.cgroup)
-    for folder in (plan.run, plan.state):
+    processes.end(network.pids(config), grace=2)
+    unmount(config)
+    network.remove(config)
+    cgroups.remove(config.cgroup)
+    for folder in (config.run, config.state):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def shims(plan: Plan) -> list[int]:
+def shims(config: ClusterConfig) -> list[int]:
     """Containerd's shims outlive it; each names our socket in its command line."""
-    wanted = str(plan.containerd_socket)
+    wanted = str(config.containerd_socket)
     found = []
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
@@ -47,15 +47,15 @@ def shims(plan: Plan) -> list[int]:
     return found
 
 
-def mounts(plan: Plan) -> list[str]:
+def mounts(config: ClusterConfig) -> list[str]:
     """Every mount point below the cluster's folders, innermost first."""
-    below = (f"{plan.state}/", f"{plan.run}/")
+    below = (f"{config.state}/", f"{config.run}/")
     points = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
     return sorted((point for point in points if point.startswith(below)), key=len, reverse=True)
 
 
-def unmount(plan: Plan) -> None:
+def unmount(config: ClusterConfig) -> None:
     """Unmount all of it, lazily where something still holds on."""
-    for point in mounts(plan):
+    for point in mounts(config):
         if shell.run(["umount", point], check=False).returncode != 0:
             shell.run(["umount", "-l", point], check=False)

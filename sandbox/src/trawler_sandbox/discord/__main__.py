@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from trawler_sandbox.discord.seed import harbour
+from trawler_sandbox.discord.seed import seed_guild
 from trawler_sandbox.discord.server import Discord, may_control
 
 UNEVEN: Final = {
@@ -41,7 +41,7 @@ async def _serve(given: argparse.Namespace) -> None:
     token = given.token_file.read_text().strip() if given.token_file else None
     with tempfile.TemporaryDirectory(prefix="discord-") as folder:
         emulator = Discord(Path(folder))
-        there = harbour(emulator.world, token=token)
+        there = seed_guild(emulator.world, token=token)
         emulator.buckets.set(enabled=True, uneven=UNEVEN)
         async with emulator.serving(given.host, given.port, given.address) as address:
             controls = may_control(given.host)

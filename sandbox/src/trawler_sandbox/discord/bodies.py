@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from aiohttp import BodyPartReader, web
 
-from trawler_sandbox.discord import refusals
+from trawler_sandbox.discord import errors
 from trawler_sandbox.discord.drafts import Upload
 
 JSON: Final = web.RequestKey("json", object)
@@ -31,7 +31,7 @@ async def _read(request: web.Request, folder: Path) -> tuple[Any, list[Upload]]:
     if request.content_type == "application/json":
         return _parsed(await request.read()), []
     if request.content_type != "multipart/form-data":
-        raise refusals.invalid_form("_", "UNSUPPORTED_MEDIA_TYPE", "Send JSON or multipart.")
+        raise errors.invalid_form("_", "UNSUPPORTED_MEDIA_TYPE", "Send JSON or multipart.")
     body: Any = {}
     uploads: list[Upload] = []
     async for part in await request.multipart():
@@ -48,7 +48,7 @@ def _parsed(data: bytes) -> Any:
     try:
         return json.loads(data)
     except ValueError as error:
-        raise refusals.Refusal(400, 50109, "The request body contains invalid JSON.") from error
+        raise errors.DiscordError(400, 50109, "The request body contains invalid JSON.") from error
 
 
 async def _keep(part: BodyPartReader, slot: int, folder: Path) -> Upload:

@@ -3,7 +3,7 @@
 import re
 from typing import Any, Final
 
-from trawler_sandbox.discord import refusals
+from trawler_sandbox.discord import errors
 from trawler_sandbox.discord.world import Application, World
 
 CHAT: Final = 1
@@ -25,7 +25,7 @@ def register(
     """Put these in place of all that there were. Raises Refusal for what Discord does not take."""
     names = [(each.get("type", CHAT), each.get("name")) for each in wanted]
     if len(set(names)) < len(names):
-        raise refusals.invalid_form(
+        raise errors.invalid_form(
             "name",
             "APPLICATION_COMMANDS_DUPLICATE_NAME",
             "Application command names must be unique",
@@ -34,7 +34,7 @@ def register(
     found = [_one(world, application, guild_id, each, known) for each in wanted]
     for kind, most in MOST.items():
         if sum(each["type"] == kind for each in found) > most:
-            raise refusals.Refusal(400, 30032, "Maximum number of application commands reached")
+            raise errors.DiscordError(400, 30032, "Maximum number of application commands reached")
     application.commands[guild_id] = found
     return found
 
@@ -50,17 +50,17 @@ def _one(
     if not 1 <= len(name) <= 32 or (
         kind == CHAT and (not _NAME.match(name) or name != name.lower())
     ):
-        raise refusals.invalid_form(
+        raise errors.invalid_form(
             "name", "APPLICATION_COMMAND_INVALID_NAME", "Command name is invalid"
         )
     about, options = str(wanted.get("description") or ""), wanted.get("options") or []
     if kind == CHAT and not 1 <= len(about) <= DESCRIPTION:
-        raise refusals.invalid_form(
+        raise errors.invalid_form(
             "description", "BASE_TYPE_BAD_LENGTH", f"Must be between 1 and {DESCRIPTION} in length."
         )
     needed = [bool(option.get("required")) for option in options if "options" not in option]
     if len(options) > OPTIONS or needed != sorted(needed, reverse=True):
-        raise refusals.invalid_form(
+        raise errors.invalid_form(
             "options",
             "APPLICATION_COMMAND_OPTIONS_REQUIRED_INVALID",
             "Required options must be placed before non-required options",
@@ -85,18 +85,18 @@ def _check(option: Json) -> None:
     """Raises Refusal for an option that Discord does not take (docs: Application Command Option Structure)."""
     name, about = str(option.get("name", "")), str(option.get("description", ""))
     if not _NAME.match(name) or name != name.lower():
-        raise refusals.invalid_form(
+        raise errors.invalid_form(
             "options.name", "APPLICATION_COMMAND_INVALID_NAME", "Command name is invalid"
         )
     if not 1 <= len(about) <= DESCRIPTION:
-        raise refusals.invalid_form(
+        raise errors.invalid_form(
             "options.description",
             "BASE_TYPE_BAD_LENGTH",
             f"Must be between 1 and {DESCRIPTION} in length.",
         )
     choices = option.get("choices") or []
     if len(choices) > CHOICES or any(not _fits(choice) for choice in choices):
-        raise refusals.invalid_form(
+        raise errors.invalid_form(
             "options.choices",
             "BASE_TYPE_BAD_LENGTH",
             "Must be 25 or fewer, each of 100 characters at most.",
@@ -112,7 +112,7 @@ def _fits(choice: Json) -> bool:
 def check_choices(choices: list[Json]) -> None:
     """Raises Refusal for completions that Discord does not take."""
     if len(choices) > CHOICES or any(not _fits(choice) for choice in choices):
-        raise refusals.invalid_form(
+        raise errors.invalid_form(
             "data.choices",
             "BASE_TYPE_BAD_LENGTH",
             "Must be 25 or fewer, each of 100 characters at most.",
@@ -134,12 +134,12 @@ def check_given(command: Json, data: Json) -> None:
     for option in options:
         value = values.get(option["name"])
         if option.get("required") and value in (None, ""):
-            raise refusals.invalid_form(
+            raise errors.invalid_form(
                 "data.options", "BASE_TYPE_REQUIRED", "This field is required"
             )
         choices = [choice["value"] for choice in option.get("choices") or []]
         if value is not None and choices and value not in choices:
-            raise refusals.invalid_form(
+            raise errors.invalid_form(
                 "data.options", "BASE_TYPE_CHOICES", "Value must be one of the choices."
             )
 
@@ -151,4 +151,4 @@ def find(application: Application, guild_id: int | None, data: Json) -> Json:
             same_name = "id" not in data and each["name"] == data.get("name")
             if each["id"] == str(data.get("id")) or same_name:
                 return each
-    raise refusals.unknown("Application Command")
+    raise errors.unknown("Application Command")

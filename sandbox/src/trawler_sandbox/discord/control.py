@@ -5,12 +5,12 @@ from typing import Any
 
 from aiohttp import web
 
-from trawler_sandbox.discord.answers import reply
 from trawler_sandbox.discord.buckets import Buckets
 from trawler_sandbox.discord.faults import Answer, Faults
 from trawler_sandbox.discord.gateway import Gateway
 from trawler_sandbox.discord.hub import Hub
 from trawler_sandbox.discord.messages import Messages
+from trawler_sandbox.discord.middleware import reply
 
 PREFIX = "/_control"
 

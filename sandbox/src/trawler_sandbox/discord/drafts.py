@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
-from trawler_sandbox.discord import refusals
+from trawler_sandbox.discord import errors
 from trawler_sandbox.discord.world import EPHEMERAL, Guild
 
 CONTENT: Final = 2000
@@ -58,7 +58,7 @@ class Draft:
         """Raises Refusal for what breaks Discord's rules, of which its OpenAPI knows not all."""
         for name, kind in _KINDS.items():
             if not isinstance(body.get(name), kind | None):
-                raise refusals.invalid_form(name, "BASE_TYPE_BAD_TYPE", "This has a wrong type.")
+                raise errors.invalid_form(name, "BASE_TYPE_BAD_TYPE", "This has a wrong type.")
         reference = body.get("message_reference") or {}
         found = cls(
             given=frozenset(body),
@@ -82,19 +82,19 @@ class Draft:
 
     def _check(self) -> None:
         if len(self.content) > CONTENT:
-            raise refusals.invalid_form(
+            raise errors.invalid_form(
                 "content", "BASE_TYPE_MAX_LENGTH", f"Must be {CONTENT} or fewer in length."
             )
         if len(self.uploads) > FILES or len(self.attachments) > FILES:
-            raise refusals.invalid_form(
+            raise errors.invalid_form(
                 "attachments", "BASE_TYPE_MAX_LENGTH", f"Must be {FILES} or fewer in length."
             )
         if isinstance(self.nonce, str) and len(self.nonce) > NONCE:
-            raise refusals.invalid_form(
+            raise errors.invalid_form(
                 "nonce", "NONCE_TYPE_TOO_LONG", f"Nonce must be {NONCE} or fewer in length."
             )
         if len(self.components) > ROWS:
-            raise refusals.invalid_form(
+            raise errors.invalid_form(
                 "components", "BASE_TYPE_MAX_LENGTH", f"Must be {ROWS} or fewer in length."
             )
         seen: set[str] = set()
@@ -102,7 +102,7 @@ class Draft:
             for one in row.get("components", []):
                 custom_id = one.get("custom_id")
                 if custom_id is not None and (len(custom_id) > CUSTOM_ID or custom_id in seen):
-                    raise refusals.invalid_form(
+                    raise errors.invalid_form(
                         "components",
                         "COMPONENT_CUSTOM_ID_DUPLICATED",
                         "Component custom id is too long, or there twice",
@@ -114,7 +114,7 @@ class Draft:
         if guild is not None and guild.refused_bytes is not None:
             most = min(most, guild.refused_bytes)
         if any(upload.size > most for upload in self.uploads):
-            raise refusals.TOO_LARGE
+            raise errors.TOO_LARGE
 
     def check_words(self, guild: Guild | None) -> None:
         """Raises Refusal where AutoMod takes offence."""
@@ -122,7 +122,7 @@ class Draft:
             return
         text = f"{self.content} {self.embeds}".lower()
         if any(word.lower() in text for word in guild.blocked_words):
-            raise refusals.BLOCKED
+            raise errors.BLOCKED
 
     def mentioned(self) -> list[int]:
         """Ids of users that this text pings."""

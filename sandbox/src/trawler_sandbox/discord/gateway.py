@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 from aiohttp import WSMsgType, web
 
-from trawler_sandbox.discord import permissions, shapes
+from trawler_sandbox.discord import permissions, serializers
 from trawler_sandbox.discord.faults import Faults
 from trawler_sandbox.discord.hub import Event, Hub, Listener
 from trawler_sandbox.discord.permissions import Permission
@@ -233,7 +233,7 @@ class Gateway:
         guilds = [g for g in self._hub.world.guilds.values() if self._has(session, g)]
         ready = {
             "v": 10,
-            "user": shapes.me(session.user),
+            "user": serializers.me(session.user),
             "guilds": [{"id": str(guild.id), "unavailable": True} for guild in guilds],
             "session_id": session.id,
             "resume_gateway_url": self.url(),
@@ -243,7 +243,7 @@ class Gateway:
         }
         session.say("READY", ready)
         for guild in guilds:
-            told = shapes.guild_create(guild, self._sight(session, guild))
+            told = serializers.guild_create(guild, self._sight(session, guild))
             if session.application is None:  # what one may not see a person's client does not show
                 sees = self._sight(session, guild)
                 told["channels"] = [
@@ -265,7 +265,7 @@ class Gateway:
                 "id": str(dm.id),
                 "type": dm.kind,
                 "recipients": [
-                    shapes.user(each) for each in dm.recipients if each is not session.user
+                    serializers.user(each) for each in dm.recipients if each is not session.user
                 ],
             }
             for dm in mine

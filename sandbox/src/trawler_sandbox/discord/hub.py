@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trawler_sandbox.discord import permissions, refusals
+from trawler_sandbox.discord import errors, permissions
 from trawler_sandbox.discord.permissions import Permission
-from trawler_sandbox.discord.shapes import quoted
+from trawler_sandbox.discord.serializers import quoted
 from trawler_sandbox.discord.world import Attachment, Channel, Guild, Member, User, World
 
 
@@ -135,11 +135,11 @@ class Hub:
         guild = self.world.guild_of(channel)
         if guild is None:
             if user.id not in {each.id for each in channel.recipients}:
-                raise refusals.MISSING_ACCESS
+                raise errors.MISSING_ACCESS
             return None
         member = guild.members.get(user.id)
         if member is None:
-            raise refusals.MISSING_ACCESS
+            raise errors.MISSING_ACCESS
         return guild, member
 
     def permissions(self, channel: Channel, user: User) -> int:
@@ -151,12 +151,12 @@ class Hub:
         """Raises Refusal unless somebody sees the channel and has all of these."""
         has = self.permissions(channel, user)
         if not has & Permission.VIEW_CHANNEL:
-            raise refusals.MISSING_ACCESS
+            raise errors.MISSING_ACCESS
         if any(not has & each for each in wanted):
-            raise refusals.MISSING_PERMISSIONS
+            raise errors.MISSING_PERMISSIONS
 
     def channel(self, channel_id: int) -> Channel:
         found = self.world.channel(channel_id)
         if found is None:
-            raise refusals.unknown("Channel")
+            raise errors.unknown("Channel")
         return found

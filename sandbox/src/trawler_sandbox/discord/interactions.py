@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from trawler_sandbox.discord import commands, permissions, refusals, shapes
+from trawler_sandbox.discord import commands, errors, permissions, serializers
 from trawler_sandbox.discord.drafts import Draft, Upload
 from trawler_sandbox.discord.hub import Event, Hub
 from trawler_sandbox.discord.messages import Messages
@@ -89,7 +89,7 @@ class Interactions:
         else:
             self._hub.require(channel, user)
         if kind is Kind.MODAL and (user.id, data.get("custom_id", "")) not in self._forms:
-            raise refusals.unknown("Interaction")
+            raise errors.unknown("Interaction")
         guild = self._hub.world.guild_of(channel)
         found = Interaction(
             self._hub.world.new_id(),
@@ -136,7 +136,7 @@ class Interactions:
             "version": 1,
             "data": of.data,
             "channel_id": str(channel.id),
-            "channel": shapes.channel(channel),
+            "channel": serializers.channel(channel),
             "entitlements": [],
             "authorizing_integration_owners": self._owners(of),
             "context": 0 if guild else 1,
@@ -145,7 +145,7 @@ class Interactions:
             "locale": of.user.locale,
         }
         if guild is None:
-            body["user"] = shapes.user(of.user)
+            body["user"] = serializers.user(of.user)
         else:
             member = guild.members[of.user.id]
             mine = permissions.of(guild, channel, member)
@@ -153,13 +153,13 @@ class Interactions:
                 "guild_id": str(guild.id),
                 "guild": {"id": str(guild.id), "locale": guild.locale, "features": []},
                 "guild_locale": guild.locale,
-                "member": {**shapes.member(member), "permissions": str(mine)},
+                "member": {**serializers.member(member), "permissions": str(mine)},
             }
             there = guild.members.get(bot.id)
             may = permissions.of(guild, channel, there) if there else mine & EXTERNAL
             body["app_permissions"] = str(may)
         if of.message is not None:
-            body["message"] = shapes.message(of.message, self._hub.link, viewer=bot.id)
+            body["message"] = serializers.message(of.message, self._hub.link, viewer=bot.id)
         return body
 
     def _owners(self, of: Interaction) -> dict[str, str]:
@@ -190,12 +190,12 @@ class Interactions:
         """The first answer. Raises Refusal where it is late, or not the first."""
         found = self._by_token.get(token)
         if found is None or found.id != interaction_id:
-            raise refusals.unknown("Interaction")
+            raise errors.unknown("Interaction")
         if found.answered_at is not None:
-            raise refusals.ANSWERED_ALREADY
+            raise errors.ANSWERED_ALREADY
         now = self._hub.now()
         if now - found.created > self._hub.limits.answer_seconds:
-            raise refusals.unknown("Interaction")
+            raise errors.unknown("Interaction")
         self._apply(found, Callback(body["type"]), body.get("data") or {}, uploads)
         found.answered_at = now
         self._hub.counters.timings.append((found.kind.name.lower(), now - found.created))
@@ -215,7 +215,7 @@ class Interactions:
                 found.response = found.message
             case Callback.UPDATE:
                 if found.message is None:
-                    raise refusals.invalid_form("type", "INVALID", "There is no message to update")
+                    raise errors.invalid_form("type", "INVALID", "There is no message to update")
                 draft = Draft.parse(data, uploads)
                 found.response = self._messages.edit(
                     found.application.bot, found.message, draft, most=found.most_bytes
@@ -246,7 +246,7 @@ class Interactions:
         metadata: Json = {
             "id": str(found.id),
             "type": int(found.kind),
-            "user": shapes.user(found.user),
+            "user": serializers.user(found.user),
             "authorizing_integration_owners": self._owners(found),
         }
         if found.kind is Kind.COMPONENT and found.message is not None:
@@ -265,16 +265,16 @@ class Interactions:
         """Raises Refusal for a token that nobody gave, or that is too old."""
         found = self._by_token.get(token)
         if found is None or found.application.id != application_id:
-            raise refusals.unknown("Webhook")
+            raise errors.unknown("Webhook")
         if self._hub.now() - found.created > self._hub.limits.token_seconds:
-            raise refusals.TOKEN_EXPIRED
+            raise errors.TOKEN_EXPIRED
         return found
 
     def original(self, found: Interaction) -> Message:
         """The first answer, if it is still there."""
         message = found.response
         if message is None or message.id not in message.channel.messages:
-            raise refusals.unknown("Message")
+            raise errors.unknown("Message")
         return message
 
     def followed_up(self, found: Interaction, message_id: int) -> Message:
@@ -282,18 +282,18 @@ class Interactions:
         message = found.channel.messages.get(message_id)
         mine = message is not None and message.metadata is not None
         if message is None or not mine or (message.metadata or {})["id"] != str(found.id):
-            raise refusals.unknown("Message")
+            raise errors.unknown("Message")
         return message
 
     def follow_up(self, found: Interaction, draft: Draft) -> Message:
         """A further message; the first one after a deferral fills what was deferred."""
         if found.answered_at is None:
-            raise refusals.unknown("Webhook")
+            raise errors.unknown("Webhook")
         if found.deferred and found.response is not None:
             return self.edit(found, found.response, draft)
         found.follow_ups += 1
         if self._is_external(found) and found.follow_ups > FOLLOW_UPS:
-            raise refusals.TOO_MANY_FOLLOW_UPS
+            raise errors.TOO_MANY_FOLLOW_UPS
         return self._respond(found, draft)
 
     def edit(self, found: Interaction, message: Message, draft: Draft) -> Message:

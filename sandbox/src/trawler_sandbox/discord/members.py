@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from trawler_sandbox.discord import shapes
+from trawler_sandbox.discord import serializers
 from trawler_sandbox.discord.hub import Event, Hub
 from trawler_sandbox.discord.world import Guild, User
 
@@ -16,18 +16,18 @@ class Members:
     def join(self, guild: Guild, user: User) -> None:
         """Somebody comes."""
         member = self._hub.world.join(guild, user)
-        self._tell("GUILD_MEMBER_ADD", guild, shapes.member(member))
+        self._tell("GUILD_MEMBER_ADD", guild, serializers.member(member))
 
     def give(self, guild: Guild, user: User, roles: list[int]) -> None:
         """Somebody has other roles from now on."""
         member = guild.members[user.id]
         member.roles = roles
-        self._tell("GUILD_MEMBER_UPDATE", guild, shapes.member(member))
+        self._tell("GUILD_MEMBER_UPDATE", guild, serializers.member(member))
 
     def leave(self, guild: Guild, user: User) -> None:
         """Somebody goes."""
         del guild.members[user.id]
-        self._tell("GUILD_MEMBER_REMOVE", guild, {"user": shapes.user(user)})
+        self._tell("GUILD_MEMBER_REMOVE", guild, {"user": serializers.user(user)})
 
     def _tell(self, name: str, guild: Guild, body: dict[str, Any]) -> None:
         told = {"guild_id": str(guild.id), **body}

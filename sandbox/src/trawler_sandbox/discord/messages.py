@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from trawler_sandbox.discord import refusals, shapes
+from trawler_sandbox.discord import errors, serializers
 from trawler_sandbox.discord.drafts import Draft, Upload, rewritten
 from trawler_sandbox.discord.hub import Event, Hub, Listener
 from trawler_sandbox.discord.permissions import Permission
@@ -41,7 +41,7 @@ class Messages:
         if not channel.recipients:
             self._open(channel, author)
         elif any(not each.accepts_dms for each in channel.recipients if each is not author):
-            raise refusals.CANNOT_DM
+            raise errors.CANNOT_DM
         guild = self._hub.world.guild_of(channel)
         draft.check_size(guild, guild.upload_bytes if guild else 10 * 1024 * 1024)
         if (earlier := self._earlier(author, channel, draft)) is not None:
@@ -60,12 +60,12 @@ class Messages:
         wait = last + channel.slow_seconds - self._hub.now()
         exempt = self._hub.permissions(channel, author) & Permission.MANAGE_MESSAGES
         if wait > 0 and not exempt:
-            raise refusals.SLOW_MODE
+            raise errors.SLOW_MODE
 
     def announce(self, channel: Channel) -> None:
         """Have everybody who sees it hear of a new channel or thread."""
         name = "THREAD_CREATE" if channel.is_thread else "CHANNEL_CREATE"
-        body = shapes.channel(channel) | ({"newly_created": True} if channel.is_thread else {})
+        body = serializers.channel(channel) | ({"newly_created": True} if channel.is_thread else {})
         guild = self._where_of(channel)
         self._hub.tell(Event(name, lambda _: body, guild=guild, channel=channel))
 
@@ -74,7 +74,7 @@ class Messages:
         guild = self._where_of(channel)
         assert guild is not None
         name = "THREAD_DELETE" if channel.is_thread else "CHANNEL_DELETE"
-        body = shapes.channel(channel)
+        body = serializers.channel(channel)
         if channel.is_thread:
             body = {key: body[key] for key in ("id", "guild_id", "parent_id", "type")}
         self._hub.tell(Event(name, lambda _: body, guild=guild, channel=channel))
@@ -86,7 +86,7 @@ class Messages:
             return
         managing = self._hub.permissions(channel, author) & Permission.MANAGE_THREADS
         if channel.locked and not managing:
-            raise refusals.ARCHIVED
+            raise errors.ARCHIVED
         self.archive(channel, archived=False, locked=channel.locked)
 
     def _earlier(self, author: User, channel: Channel, draft: Draft) -> Message | None:
@@ -99,7 +99,7 @@ class Messages:
         """A message, without asking for a permission: an answer to an interaction needs none."""
         something = draft.content or draft.embeds or draft.uploads or draft.components
         if not (something or more.get("snapshot")):
-            raise refusals.EMPTY_MESSAGE
+            raise errors.EMPTY_MESSAGE
         self._check_words(author, channel, draft)
         if not self._embeds(author, channel):
             draft.embeds = []  # they are left out, without a word
@@ -175,7 +175,7 @@ class Messages:
             return None
         found = channel.messages.get(draft.reply_to)
         if found is None:
-            raise refusals.invalid_form(
+            raise errors.invalid_form(
                 "message_reference", "REPLIES_UNKNOWN_MESSAGE", "Unknown message"
             )
         return found
@@ -187,24 +187,24 @@ class Messages:
         self._hub.require(channel, viewer)
         message = channel.messages.get(message_id)
         if message is None or (message.for_user is not None and viewer.bot):
-            raise refusals.unknown("Message")
+            raise errors.unknown("Message")
         if not message.visible_to(viewer.id):
-            raise refusals.unknown("Message")
+            raise errors.unknown("Message")
         return message
 
     def edit(self, author: User, message: Message, draft: Draft, *, most: int) -> Message:
         """Change what is given. `most`: bytes that a new file may have. Raises Refusal."""
         if message.author is not author:
-            raise refusals.NOT_THE_AUTHOR
+            raise errors.NOT_THE_AUTHOR
         channel, now = message.channel, self._hub.now()
         if channel.archived:
-            raise refusals.ARCHIVED
+            raise errors.ARCHIVED
         guild = self._hub.world.guild_of(channel)
         draft.check_size(guild, most)
         self._check_words(author, channel, draft)
         if now - message.created > self._hub.limits.old_seconds:
             if message.late_edits >= self._hub.limits.old_edits:
-                raise refusals.OLD_EDITS
+                raise errors.OLD_EDITS
             message.late_edits += 1
         self._change(message, draft)
         message.edited = now
@@ -218,14 +218,14 @@ class Messages:
             wanted = {str(each.get("id")) for each in draft.attachments}
             kept = [each for each in kept if str(each.id) in wanted]
         if len(kept) + len(draft.uploads) > MOST_FILES:
-            raise refusals.invalid_form(
+            raise errors.invalid_form(
                 "attachments", "BASE_TYPE_MAX_LENGTH", "Must be 10 or fewer in length."
             )
         content = draft.content if "content" in draft.given else message.content
         embeds = draft.embeds if "embeds" in draft.given else message.embeds
         components = draft.components if "components" in draft.given else message.components
         if not (content or embeds or components or kept or draft.uploads):
-            raise refusals.EMPTY_MESSAGE
+            raise errors.EMPTY_MESSAGE
         if "content" in draft.given:
             message.mentions = self._users(draft.mentioned())
         shown = self._embeds(message.author, message.channel)
@@ -267,7 +267,7 @@ class Messages:
             **({"guild_id": str(where.id)} if where else {}),
         }
         if where is not None and add:
-            body["member"] = shapes.member(where.members[user.id])
+            body["member"] = serializers.member(where.members[user.id])
         name = "MESSAGE_REACTION_ADD" if add else "MESSAGE_REACTION_REMOVE"
         self._hub.tell(Event(name, lambda _: body, guild=where, channel=message.channel))
 
@@ -279,14 +279,14 @@ class Messages:
         self._hub.require(channel, user, Permission.CREATE_PUBLIC_THREADS)
         guild = self._where(message)
         if guild is None:
-            raise refusals.MISSING_ACCESS
+            raise errors.MISSING_ACCESS
         if message.thread is not None:
-            raise refusals.THREAD_EXISTS
+            raise errors.THREAD_EXISTS
         thread = Channel(
             message.id, name, PUBLIC_THREAD, guild.id, parent_id=channel.id, owner_id=user.id
         )
         guild.channels[thread.id] = message.thread = thread
-        body = {**shapes.channel(thread), "newly_created": True}
+        body = {**serializers.channel(thread), "newly_created": True}
         self._hub.tell(Event("THREAD_CREATE", lambda _: body, guild=guild, channel=thread))
         return thread
 
@@ -294,7 +294,7 @@ class Messages:
         """A moderator's act, or opening it again by writing."""
         thread.archived, thread.locked = archived, locked
         guild = self._hub.world.guild_of(thread)
-        body = shapes.channel(thread)
+        body = serializers.channel(thread)
         self._hub.tell(Event("THREAD_UPDATE", lambda _: body, guild=guild, channel=thread))
 
     # telling ----------------------------------------------------------------------------------
@@ -309,7 +309,7 @@ class Messages:
             if guild is not None:
                 found["guild_id"] = str(guild.id)
                 if writer is not None:
-                    about = shapes.member(writer)
+                    about = serializers.member(writer)
                     found["member"] = {k: v for k, v in about.items() if k != "user"}
             return found
 
@@ -330,7 +330,7 @@ class Messages:
         private = message.channel.guild_id is None
         meant = message.author is to.user or private or to.user in message.mentions
         blank = not (to.reads or meant)
-        return shapes.message(message, self._hub.link, viewer=to.user.id, blank=blank)
+        return serializers.message(message, self._hub.link, viewer=to.user.id, blank=blank)
 
     def _where(self, message: Message) -> Guild | None:
         return self._where_of(message.channel)

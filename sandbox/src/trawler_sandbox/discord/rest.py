@@ -4,13 +4,13 @@ from typing import Any
 
 from aiohttp import web
 
-from trawler_sandbox.discord import bodies, commands, refusals, shapes
-from trawler_sandbox.discord.answers import PREFIX, Answers, nothing, reply
+from trawler_sandbox.discord import bodies, commands, errors, serializers
 from trawler_sandbox.discord.drafts import Draft, truth
 from trawler_sandbox.discord.gateway import MESSAGE_CONTENT, Gateway
 from trawler_sandbox.discord.hub import Hub, Listener
 from trawler_sandbox.discord.interactions import Interaction, Interactions
 from trawler_sandbox.discord.messages import Messages
+from trawler_sandbox.discord.middleware import PREFIX, Middleware, nothing, reply
 from trawler_sandbox.discord.permissions import Permission
 from trawler_sandbox.discord.webhooks import Webhooks
 from trawler_sandbox.discord.world import MIB, Application, Channel, Message, User
@@ -25,7 +25,7 @@ class Rest:
         messages: Messages,
         interactions: Interactions,
         gateway: Gateway,
-        answers: Answers,
+        answers: Middleware,
     ) -> None:
         self._hub = hub
         self._messages = messages
@@ -76,7 +76,7 @@ class Rest:
     def _bot(self, request: web.Request) -> Application:
         application = self._hub.world.applications.get(self._who(request).id)
         if application is None:
-            raise refusals.UNAUTHORIZED
+            raise errors.UNAUTHORIZED
         return application
 
     def _place(self, request: web.Request) -> tuple[User, Channel]:
@@ -92,26 +92,28 @@ class Rest:
         return self._messages.shown(message, Listener(viewer, reads))
 
     async def _me(self, request: web.Request) -> web.Response:
-        return reply(shapes.me(self._who(request)))
+        return reply(serializers.me(self._who(request)))
 
     async def _user(self, request: web.Request) -> web.Response:
         self._who(request)
         found = self._hub.world.users.get(int(request.match_info["user"]))
         if found is None:
-            raise refusals.unknown("User")
-        return reply(shapes.user(found))
+            raise errors.unknown("User")
+        return reply(serializers.user(found))
 
     async def _dm(self, request: web.Request) -> web.Response:
         user = self._who(request)
         body, _ = await bodies.read(request, self._hub.folder)
         other = self._hub.world.users.get(int(body["recipient_id"]))
         if other is None:
-            raise refusals.unknown("User")
-        return reply(shapes.channel(self._hub.world.dm(user, other)))
+            raise errors.unknown("User")
+        return reply(serializers.channel(self._hub.world.dm(user, other)))
 
     async def _application(self, request: web.Request) -> web.Response:
         application = self._bot(request)
-        return reply(shapes.application(application, next(iter(self._hub.world.users.values()))))
+        return reply(
+            serializers.application(application, next(iter(self._hub.world.users.values())))
+        )
 
     async def _gateway_bot(self, request: web.Request) -> web.Response:
         self._bot(request)
@@ -133,32 +135,32 @@ class Rest:
         user = self._who(request)
         guild = self._hub.world.guilds.get(int(request.match_info["guild"]))
         if guild is None or user.id not in guild.members:
-            raise refusals.unknown("Guild")
-        return reply(shapes.guild(guild))
+            raise errors.unknown("Guild")
+        return reply(serializers.guild(guild))
 
     async def _member(self, request: web.Request) -> web.Response:
         user = self._who(request)
         guild = self._hub.world.guilds.get(int(request.match_info["guild"]))
         if guild is None or user.id not in guild.members:
-            raise refusals.unknown("Guild")
+            raise errors.unknown("Guild")
         found = guild.members.get(int(request.match_info["user"]))
         if found is None:
-            raise refusals.unknown("Member")
-        return reply(shapes.member(found))
+            raise errors.unknown("Member")
+        return reply(serializers.member(found))
 
     # channels and messages --------------------------------------------------------------------
 
     async def _channel(self, request: web.Request) -> web.Response:
         user, channel = self._place(request)
         self._hub.require(channel, user)
-        return reply(shapes.channel(channel))
+        return reply(serializers.channel(channel))
 
     async def _delete_channel(self, request: web.Request) -> web.Response:
         user, channel = self._place(request)
         managing = Permission.MANAGE_THREADS if channel.is_thread else Permission.MANAGE_CHANNELS
         self._hub.require(channel, user, managing)
         self._messages.remove_channel(channel)
-        return reply(shapes.channel(channel))
+        return reply(serializers.channel(channel))
 
     async def _typing(self, request: web.Request) -> web.Response:
         user, channel = self._place(request)
@@ -220,7 +222,7 @@ class Rest:
         user, message = self._one(request)
         body, _ = await bodies.read(request, self._hub.folder)
         thread = self._messages.start_thread(user, message, str(body["name"]))
-        return reply(shapes.channel(thread), 201)
+        return reply(serializers.channel(thread), 201)
 
     # commands ---------------------------------------------------------------------------------
 
@@ -228,7 +230,7 @@ class Rest:
         application = self._hub.world.applications.get(int(request.match_info["application"]))
         user = self._who(request)
         if application is None or (user.bot and user is not application.bot):
-            raise refusals.MISSING_ACCESS
+            raise errors.MISSING_ACCESS
         guild = request.match_info.get("guild")
         return application, int(guild) if guild is not None else None
 

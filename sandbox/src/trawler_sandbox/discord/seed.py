@@ -24,7 +24,7 @@ class Harbour:
     application: Application
 
 
-def harbour(world: World, *, bot: str = "trawler", token: str | None = None) -> Harbour:
+def seed_guild(world: World, *, bot: str = "trawler", token: str | None = None) -> Harbour:
     """Ada owns the guild; Ben, Cleo and the bot are members with the usual permissions. Who starts it
     anew meets the same ids: a bot that stayed connected goes on.
     """

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from trawler_sandbox.discord.answers import Answers
 from trawler_sandbox.discord.buckets import Buckets
 from trawler_sandbox.discord.control import Control
 from trawler_sandbox.discord.faults import Faults
@@ -20,8 +19,9 @@ from trawler_sandbox.discord.hub import Hub
 from trawler_sandbox.discord.interactions import Interactions
 from trawler_sandbox.discord.members import Members
 from trawler_sandbox.discord.messages import Messages
-from trawler_sandbox.discord.people import People
+from trawler_sandbox.discord.middleware import Middleware
 from trawler_sandbox.discord.rest import Rest
+from trawler_sandbox.discord.user_api import UserApi
 from trawler_sandbox.discord.world import World
 
 PAGE: Final = Path(__file__).parent / "page"
@@ -64,7 +64,7 @@ class Discord:
         self.members = Members(self.hub)
         self.interactions = Interactions(self.hub, self.messages)
         self.gateway = Gateway(self.hub, self.faults)
-        self._answers = Answers(self.hub, self.faults, self.buckets)
+        self._answers = Middleware(self.hub, self.faults, self.buckets)
 
     @property
     def world(self) -> World:
@@ -78,7 +78,7 @@ class Discord:
         )
         rest = Rest(self.hub, self.messages, self.interactions, self.gateway, self._answers)
         app.add_routes(rest.routes())
-        people = People(self.hub, self.messages, self.interactions, self._answers)
+        people = UserApi(self.hub, self.messages, self.interactions, self._answers)
         app.add_routes(people.routes())
         app.router.add_get("/gateway", self.gateway.connect)
         app.router.add_get("/gateway/", self.gateway.connect)

@@ -4,7 +4,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from trawler_sandbox.discord import refusals
+from trawler_sandbox.discord import errors
 from trawler_sandbox.discord.drafts import Draft
 from trawler_sandbox.discord.hub import Hub
 from trawler_sandbox.discord.messages import Messages
@@ -37,9 +37,9 @@ class Webhooks:
         """By somebody who may manage webhooks. Raises Refusal."""
         self._hub.require(channel, user, Permission.MANAGE_WEBHOOKS)
         if not 1 <= len(name) <= 80 or any(word in name.lower() for word in FORBIDDEN):
-            raise refusals.invalid_form("name", "USERNAME_INVALID", "This name is not allowed")
+            raise errors.invalid_form("name", "USERNAME_INVALID", "This name is not allowed")
         if sum(each.channel is channel for each in self._known.values()) >= MOST:
-            raise refusals.Refusal(400, 30007, "Maximum number of webhooks reached (15)")
+            raise errors.DiscordError(400, 30007, "Maximum number of webhooks reached (15)")
         writer = User(self._hub.world.new_id(), name, secrets.token_urlsafe(24), bot=True)
         found = self._known[writer.id] = Webhook(channel, writer, secrets.token_urlsafe(40))
         return {

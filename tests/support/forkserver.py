@@ -86,7 +86,7 @@ class Forked:
                 os.kill(self.pid, sig)
 
 
-class Warm:
+class ForkServer:
     """The process that all others are forks of. It takes them with it when it ends."""
 
     def __init__(self) -> None:
@@ -133,9 +133,9 @@ class Warm:
 
 
 @contextlib.contextmanager
-def warm() -> Iterator[Warm]:
+def warm() -> Iterator[ForkServer]:
     """Have one for the length of a block."""
-    found = Warm()
+    found = ForkServer()
     try:
         yield found
     finally:

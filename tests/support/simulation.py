@@ -157,7 +157,7 @@ class Worker:
 class Operator:
     """One life of the operator: all that it knows dies with it."""
 
-    def __init__(self, world: "World") -> None:
+    def __init__(self, world: "Simulation") -> None:
         self.world = world
         self.state = ClusterState(now=lambda: world.now)
         self.scheduler = Scheduler()
@@ -418,7 +418,7 @@ class Operator:
         return False
 
 
-class World:
+class Simulation:
     """Everything, and who was given what."""
 
     def __init__(self, pool: WorkerPool, queues: list[MediaQueue]) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from trawler_sandbox.discord import refusals
+from trawler_sandbox.discord import errors
 from trawler_sandbox.discord.bodies import JSON
 from trawler_sandbox.discord.buckets import Bucket, Buckets
 from trawler_sandbox.discord.faults import Answer, Faults
@@ -29,7 +29,7 @@ def nothing() -> web.Response:
     return web.Response(status=204)
 
 
-class Answers:
+class Middleware:
     """The middleware before all REST routes."""
 
     def __init__(self, hub: Hub, faults: Faults, buckets: Buckets) -> None:
@@ -42,7 +42,7 @@ class Answers:
         token = request.headers.get("Authorization", "")
         user = self._hub.world.by_token(token.removeprefix("Bot "))
         if user is None or user.bot is not token.startswith("Bot "):
-            raise refusals.UNAUTHORIZED
+            raise errors.UNAUTHORIZED
         return user
 
     @property
@@ -82,7 +82,7 @@ class Answers:
             return _instead(fault)
         try:
             answer = await handler(request)
-        except refusals.Refusal as refusal:
+        except errors.DiscordError as refusal:
             answer = reply(refusal.body(), refusal.status)
             if refusal.status == 429:  # as every answer that has passed Discord's edge
                 answer.headers["Via"] = "1.1 google"
@@ -166,8 +166,8 @@ def _instead(fault: Answer) -> web.Response:
         page = f"<html><body><h1>{fault.status}</h1><p>cloudflare</p></body></html>"
         return web.Response(text=page, status=fault.status, content_type="text/html")
     code = fault.code or (40005 if fault.status == 413 else 0)
-    text = refusals.TOO_LARGE.message if fault.status == 413 else f"{fault.status}: on purpose"
-    answer = reply(refusals.Refusal(fault.status, code, text).body(), fault.status)
+    text = errors.TOO_LARGE.message if fault.status == 413 else f"{fault.status}: on purpose"
+    answer = reply(errors.DiscordError(fault.status, code, text).body(), fault.status)
     if fault.status == 429:
         answer.headers["Via"] = "1.1 google"
     return answer

@@ -4,21 +4,21 @@ from typing import Any
 
 from aiohttp import web
 
-from trawler_sandbox.discord import bodies, commands, refusals, shapes
-from trawler_sandbox.discord.answers import PREFIX, Answers, nothing, reply
+from trawler_sandbox.discord import bodies, commands, errors, serializers
 from trawler_sandbox.discord.hub import Hub
 from trawler_sandbox.discord.interactions import Interactions, Kind
 from trawler_sandbox.discord.messages import Messages
+from trawler_sandbox.discord.middleware import PREFIX, Middleware, nothing, reply
 from trawler_sandbox.discord.world import Application, Channel, Message, User
 
 Json = dict[str, Any]
 
 
-class People:
+class UserApi:
     """With a user's token, never a bot's."""
 
     def __init__(
-        self, hub: Hub, messages: Messages, interactions: Interactions, answers: Answers
+        self, hub: Hub, messages: Messages, interactions: Interactions, answers: Middleware
     ) -> None:
         self._hub = hub
         self._messages = messages
@@ -35,7 +35,7 @@ class People:
     def _person(self, request: web.Request) -> User:
         user = self._answers.who(request)
         if user.bot:
-            raise refusals.UNAUTHORIZED
+            raise errors.UNAUTHORIZED
         return user
 
     async def _index(self, request: web.Request) -> web.Response:
@@ -43,14 +43,16 @@ class People:
         user = self._person(request)
         guild = self._hub.world.guilds.get(int(request.match_info["guild"]))
         if guild is None or user.id not in guild.members:
-            raise refusals.unknown("Guild")
+            raise errors.unknown("Guild")
         there = [
             application
             for application in self._hub.world.applications.values()
             if application.id in guild.members or user.id in application.installed_by
         ]
         found = [c for a in there for s in (guild.id, None) for c in a.commands.get(s, [])]
-        about = [{"id": str(a.id), "name": a.bot.name, "bot": shapes.user(a.bot)} for a in there]
+        about = [
+            {"id": str(a.id), "name": a.bot.name, "bot": serializers.user(a.bot)} for a in there
+        ]
         return reply({"applications": about, "application_commands": found, "version": "1"})
 
     async def _interact(self, request: web.Request) -> web.Response:
@@ -58,7 +60,7 @@ class People:
         body, _ = await bodies.read(request, self._hub.folder)
         application = self._hub.world.applications.get(int(body["application_id"]))
         if application is None:
-            raise refusals.unknown("Application Command")
+            raise errors.unknown("Application Command")
         channel = self._hub.channel(int(body["channel_id"]))
         kind = Kind(body["type"])
         message = self._pressed(user, channel, body) if "message_id" in body else None
@@ -71,7 +73,7 @@ class People:
     def _pressed(self, user: User, channel: Channel, body: Json) -> Message:
         message = channel.messages.get(int(body["message_id"]))
         if message is None or not message.visible_to(user.id):
-            raise refusals.unknown("Message")
+            raise errors.unknown("Message")
         return message
 
     def _data(
@@ -97,7 +99,7 @@ class People:
             there = [c for row in rows for c in row.get("components", [])]
             mine = next((c for c in there if c.get("custom_id") == data["custom_id"]), None)
             if mine is None or mine.get("disabled"):
-                raise refusals.invalid_form(
+                raise errors.invalid_form(
                     "data.custom_id", "COMPONENT_VALIDATION_FAILED", "Component validation failed"
                 )
             return {**data, "component_type": mine["type"]}
@@ -105,5 +107,5 @@ class People:
 
     def _resolved(self, channel: Channel, message_id: int, user: User) -> Json:
         target = self._messages.find(channel, message_id, user)
-        shown = shapes.message(target, self._hub.link, viewer=user.id)
+        shown = serializers.message(target, self._hub.link, viewer=user.id)
         return {"messages": {str(message_id): shown}}

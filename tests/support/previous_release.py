@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from trawler_cluster import images, plan, shell
+from trawler_cluster import cluster_config, images, shell
 from trawler_cluster.provider import Provider
 
 COMMIT: Final = "be719f0a1d77"
@@ -14,7 +14,7 @@ COMMIT: Final = "be719f0a1d77"
 
 
 @dataclass(frozen=True)
-class Former:
+class PreviousRelease:
     """What is needed to install it."""
 
     chart: Path
@@ -23,19 +23,21 @@ class Former:
 
 def at_hand(commit: str = COMMIT) -> bool:
     """Whether this checkout has the history: a source archive or a shallow clone has not."""
-    words = ["git", "-C", str(plan.REPOSITORY), "cat-file", "-e", f"{commit}^{{commit}}"]
+    words = ["git", "-C", str(cluster_config.REPOSITORY), "cat-file", "-e", f"{commit}^{{commit}}"]
     return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
 
-def load(provider: Provider, commit: str = COMMIT) -> Former:
+def load(provider: Provider, commit: str = COMMIT) -> PreviousRelease:
     """Check it out, build its operator and worker, and give them to the node."""
-    folder = plan.cache() / "former" / commit
+    folder = cluster_config.cache() / "former" / commit
     if not (folder / "charts").exists():
         fresh = folder.with_suffix(".new")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
         tree = subprocess.run(
-            ["git", "-C", str(plan.REPOSITORY), "archive", commit], capture_output=True, check=True
+            ["git", "-C", str(cluster_config.REPOSITORY), "archive", commit],
+            capture_output=True,
+            check=True,
         )
         subprocess.run(["tar", "-x", "-C", str(fresh)], input=tree.stdout, check=True)
         fresh.rename(folder)
@@ -50,4 +52,4 @@ def load(provider: Provider, commit: str = COMMIT) -> Former:
     ]
     with shell.timed(f"Trawler of {commit}"):
         images.load(provider, found)
-    return Former(folder / "charts" / "trawler", tag)
+    return PreviousRelease(folder / "charts" / "trawler", tag)

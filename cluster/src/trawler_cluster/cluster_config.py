@@ -17,7 +17,7 @@ def cache() -> Path:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class ClusterConfig:
     """One cluster. `number` keeps the address ranges of several clusters apart (0 to 9)."""
 
     name: str = MAIN

@@ -19,7 +19,7 @@ PATIENCE: Final = 60.0
 
 
 @dataclass
-class Harbour:
+class SandboxClient:
     """One person in the first channel of the first guild."""
 
     address: str
@@ -31,7 +31,7 @@ class Harbour:
 
     @classmethod
     @contextmanager
-    def entered(cls, address: str, *, name: str = "ben") -> Iterator["Harbour"]:
+    def entered(cls, address: str, *, name: str = "ben") -> Iterator["SandboxClient"]:
         """Once it answers, for the length of a block. Raises CommandFailed after a minute."""
         with httpx.Client(timeout=20, trust_env=False) as client:
             found = cls(address, client)

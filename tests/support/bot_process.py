@@ -9,11 +9,11 @@ from typing import Any
 
 from cryptography.fernet import Fernet
 
-import warm
+import forkserver
 from emulated import API, Person
-from operating import Operator
-from rig import Rig
+from operator_process import Operator
 from servers import free_port, http_ok, tail
+from stack import Stack
 
 
 class BotProcess:
@@ -28,7 +28,7 @@ class BotProcess:
         *,
         database: str,
         kubeconfig: Path | None = None,
-        start: warm.Starter = warm.cold,
+        start: forkserver.Starter = forkserver.cold,
     ) -> None:
         self._start = start
         folder.mkdir(exist_ok=True)
@@ -57,7 +57,7 @@ class BotProcess:
         self._env = {f"TRAWLER_BOT_{key}": value for key, value in {**beside, **mine}.items()}
         self._env["KUBECONFIG"] = str(kubeconfig or operator.api.kubeconfig)
         self.log = folder / "bot.log"
-        self._process: warm.Process | None = None
+        self._process: forkserver.Process | None = None
 
     def token(self, text: str) -> None:
         """Write the file that it reads."""
@@ -74,7 +74,7 @@ class BotProcess:
         else:
             # `faketime` keeps the bot as its child: both are ended, as a group
             faked = ("faketime", "-f", clock)
-            self._process = warm.cold("trawler_bot", env, self.log, before=faked)
+            self._process = forkserver.cold("trawler_bot", env, self.log, before=faked)
 
     def ready(self) -> bool:
         """Connected to Discord."""
@@ -103,20 +103,20 @@ class BotProcess:
             self.kill()
 
 
-def link(rig: Rig, size: int = 200_000, rate: int = 0) -> str:
+def link(stack: Stack, size: int = 200_000, rate: int = 0) -> str:
     """A video of so many bytes, at so many a second."""
     words = f"bytes={size}" + (f"&rate={rate}" if rate else "")
-    return f"{rig.address}/video/{secrets.token_hex(6)}.mp4?{words}"
+    return f"{stack.address}/video/{secrets.token_hex(6)}.mp4?{words}"
 
 
-async def publishing(rig: Rig, bot: BotProcess) -> None:
+async def publishing(stack: Stack, bot: BotProcess) -> None:
     """Start it anew, with a public address for files that are too large."""
     port = bot.links_port
     bot.kill()
     bot.start(
         TRAWLER_BOT_LINKS_PUBLIC_URL=f"http://127.0.0.1:{port}", TRAWLER_BOT_LINKS_PORT=str(port)
     )
-    await rig.until(bot.ready, what="the bot")
+    await stack.until(bot.ready, what="the bot")
 
 
 async def ended(person: Person, message_id: str) -> dict[str, Any]:
@@ -141,17 +141,19 @@ def button(message: dict[str, Any], label: str) -> str:
     )
 
 
-def outcomes(rig: Rig) -> set[tuple[str, str]]:
+def outcomes(stack: Stack) -> set[tuple[str, str]]:
     """(status, reason) of the condition Delivered, of all jobs."""
-    return set(deliveries(rig))
+    return set(deliveries(stack))
 
 
-def deliveries(rig: Rig) -> list[tuple[str, str]]:
+def deliveries(stack: Stack) -> list[tuple[str, str]]:
     """The same, once for each job that has it."""
-    found = [c for job in rig.jobs().values() for c in job.status.conditions or ()]
+    found = [c for job in stack.jobs().values() for c in job.status.conditions or ()]
     return [(str(c.status), str(c.reason)) for c in found if c.type == "Delivered"]
 
 
-async def delivered(rig: Rig, reason: str, status: str = "False") -> None:
+async def delivered(stack: Stack, reason: str, status: str = "False") -> None:
     """Wait until a job has this condition."""
-    await rig.until(lambda: (status, reason) in outcomes(rig), what=f"Delivered={status} {reason}")
+    await stack.until(
+        lambda: (status, reason) in outcomes(stack), what=f"Delivered={status} {reason}"
+    )

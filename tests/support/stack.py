@@ -11,7 +11,7 @@ from typing import Any
 
 from installed import SIDECAR
 from node import Node
-from operating import Operator
+from operator_process import Operator
 from servers import Server
 from trawler_common.bus import Bus
 from trawler_common.store import Store
@@ -23,7 +23,7 @@ from trawler_crds.messages import Presence, Stage
 from trawler_sandbox.site import Site
 
 
-class Rig:
+class Stack:
     """Everything, and what must hold of it at the end."""
 
     def __init__(

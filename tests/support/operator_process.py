@@ -13,7 +13,7 @@ import aiohttp
 import httpx
 import yaml
 
-import warm
+import forkserver
 from apiclient import APPLY, MERGE
 from servers import ApiServer, free_port, http_ok, tail, wait_until
 from stubpod import StubPod
@@ -57,11 +57,11 @@ class Operator:
         namespace: str,
         env: dict[str, str],
         log: Path,
-        start: warm.Starter = warm.cold,
+        start: forkserver.Starter = forkserver.cold,
     ) -> None:
         self.api, self.namespace, self._env, self._log = api, namespace, env, log
         self._start = start
-        self._process: warm.Process | None = None
+        self._process: forkserver.Process | None = None
         self._led = 0
         """How often it had begun to lead in its lives before."""
 
