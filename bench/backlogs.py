@@ -1,8 +1,9 @@
-"""A hundred thousand finished MediaJobs, ten thousand queues, thirty thousand jobs in one go: what an
-operator needs for them, and whether it still turns.
+"""A hundred thousand finished MediaJobs, ten thousand queues, thirty thousand jobs in one go: what
+an operator needs for them, and whether it still turns.
 
-The API server would take an hour to be told of them, so they are put into its etcd as it writes them
-itself: one of each is made through the API server, and the others are copies with names of their own.
+The API server would take an hour to be told of them, so they are put into its etcd as it writes
+them itself: one of each is made through the API server, and the others are copies with names of
+their own.
 """
 
 import asyncio
@@ -69,8 +70,8 @@ class Etcd:
         return value
 
     async def write(self, prefix: str, objects: Iterable[dict[str, Any]]) -> None:
-        """Each by itself: two objects of one transaction would have one version, which no watch can tell
-        apart, and which the API server never makes.
+        """Each by itself: two objects of one transaction would have one version, which no watch can
+        tell apart, and which the API server never makes.
         """
         waiting = iter(objects)
 

@@ -3,7 +3,7 @@ same bytecode, same side of the network.
 
     python - plain URL...       one `yt-dlp URL` process after another; seconds of each
     python - xargs URL...       two at a time
-    python - fork URL...        a bare fork server: yt-dlp warmed once, a fork per address, two at a time
+    python - fork URL...        a bare fork server, warmed once: each address a fork, two at a time
 """
 
 import json

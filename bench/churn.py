@@ -1,5 +1,6 @@
-"""`make churn`: 50 MediaJobs a second for five minutes, ten lists, two changes of the leader, cancels and
-deletions; on an API server of its own. Exits 1 where one is lost, ends twice, or is counted wrongly.
+"""`make churn`: 50 MediaJobs a second for five minutes, ten lists, two changes of the leader,
+cancels and deletions; on an API server of its own. Exits 1 where one is lost, ends twice, or is
+counted wrongly.
 """
 
 import asyncio
@@ -28,7 +29,8 @@ def main() -> int:
         install_crds(api, ROOT / "crds")
         found = runner.run(churn(api, Path(name), PLAN))
     print(
-        f"made {found.made} at {found.per_second:.1f}/s, deleted {found.deleted}, ends {dict(found.ends)}"
+        f"made {found.made} at {found.per_second:.1f}/s, deleted {found.deleted}, ends"
+        f" {dict(found.ends)}"
     )
     print(f"elections {found.leaders}, lists of each operator {found.lists}")
     print(f"took {found.seconds:.0f} s")

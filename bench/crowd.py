@@ -1,9 +1,11 @@
-"""Runs inside a pod: people with clients of their own at the Discord in a box. Prints one JSON line.
+"""Runs inside a pod: people with clients of their own at the Discord in a box. Prints one JSON
+line.
 
     crowd.py PEOPLE CHANNELS BYTES TOGETHER|TURNS [RATE]
 
 So many people, spread over so many channels, each ask for a file of their own: all at once, or one
-when the one before has his; sent at so many bytes a second, where that is given. Through a port-forward the API server would carry every byte of it.
+when the one before has his; sent at so many bytes a second, where that is given. Through a
+port-forward the API server would carry every byte of it.
 """
 
 import asyncio
@@ -21,8 +23,8 @@ PATIENCE = 240.0
 
 
 class Ear:
-    """One gateway connection for all: fifty that hear of everything would load this machine with what
-    in truth is Discord's work.
+    """One gateway connection for all: fifty that hear of everything would load this machine with
+    what in truth is Discord's work.
     """
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:

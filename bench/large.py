@@ -1,6 +1,8 @@
-"""Large files and the proof: Direct against curl to the same disk, what a pod's memory grows by, and what proving costs.
+"""Large files and the proof: Direct against curl to the same disk, what a pod's memory grows by,
+and what proving costs.
 
-The first and the last run on this machine, side by side, against a site in a process of its own; the second in a pod.
+The first and the last run on this machine, side by side, against a site in a process of its own;
+the second in a pod.
 """
 
 import secrets

@@ -1,5 +1,5 @@
-"""What making media playable costs, against ffmpeg by hand; how good it is when it has to fit; and what a Cobalt between
-costs. All in turn on this machine.
+"""What making media playable costs, against ffmpeg by hand; how good it is when it has to fit; and
+what a Cobalt between costs. All in turn on this machine.
 """
 
 import re
@@ -51,7 +51,9 @@ def _ffmpeg(*words: str) -> bytes:
 
 
 def _filmed(folder: Path) -> Path:
-    """A minute of 1080p with 30 pictures a second and sound, some 80 MB: a picture that moves, with grain."""
+    """A minute of 1080p with 30 pictures a second and sound, some 80 MB: a picture that moves, with
+    grain.
+    """
     path = folder / "source.mp4"
     _ffmpeg(
         *("-f", "lavfi", "-i", "testsrc2=size=1920x1080:rate=30:duration=60"),
@@ -137,7 +139,9 @@ def _encode(show: Show, source: Path, folder: Path) -> None:
 
 
 def _fit(show: Show, source: Path, folder: Path) -> None:
-    """Eighty megabytes to ten, and how like the source they still are; against two plain passes to the same size."""
+    """Eighty megabytes to ten, and how like the source they still are; against two plain passes to
+    the same size.
+    """
     seconds, file, path = _made(source, folder, fit=FIT)
     show("60 s of 1080p30 to fit 10 MB", f"{seconds:.0f} s", "<= 300 s", met=seconds <= 300)
     show("its size", f"{file.bytes / 1e6:.2f} MB", "<= 10 MB", met=file.bytes <= FIT)
@@ -161,7 +165,9 @@ def _ssim(path: Path, source: Path) -> float:
 
 
 def _cobalt(show: Show, jobs: api.Jobs) -> None:
-    """20 MB at 10 MB/s by Cobalt through the cluster, stored and recorded, against its API and curl from here."""
+    """20 MB at 10 MB/s by Cobalt through the cluster, stored and recorded, against its API and curl
+    from here.
+    """
     ours, theirs = [], []
     with tempfile.TemporaryDirectory(prefix="trawler-bench-") as name, Serving() as serving:
         folder = Path(name)
@@ -188,7 +194,8 @@ def _by_hand(at: str, folder: Path) -> float:
     """As a script would."""
     script = (
         f"curl -s -X POST {at}/ -H 'Accept: application/json' -H 'Content-Type: application/json'"
-        f' -d \'{{"url": "{_link()}"}}\' | python3 -c \'import json,sys; print(json.load(sys.stdin)["url"])\''
+        f' -d \'{{"url": "{_link()}"}}\' | python3 -c \'import json,sys;'
+        ' print(json.load(sys.stdin)["url"])\''
     )
     begun = time.monotonic()
     url = subprocess.run(["bash", "-c", script], check=True, capture_output=True, text=True).stdout

@@ -1,5 +1,6 @@
-"""What people in Discord notice: until the files are there, until they are answered when fifty ask at
-once; and what four large deliveries cost the bot. Against the Discord in a box of the same install.
+"""What people in Discord notice: until the files are there, until they are answered when fifty ask
+at once; and what four large deliveries cost the bot. Against the Discord in a box of the same
+install.
 """
 
 import json
@@ -94,7 +95,9 @@ def slots(found: Installed, count: int) -> Iterator[None]:
 
 
 def _words(show: Show, within: Within) -> None:
-    """Half a minute each, all in one channel: for how long the same words stand in a message while it downloads."""
+    """Half a minute each, all in one channel: for how long the same words stand in a message while
+    it downloads.
+    """
     within("crowd.py", str(CROWD), "1", "20000", "TOGETHER")  # until the large pod is there
     size = str(SLOW * RATE)
     seen = within("crowd.py", str(CROWD), "1", size, "TOGETHER", str(RATE))

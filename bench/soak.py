@@ -1,9 +1,10 @@
-"""`make soak`: an hour of half the load that the cluster bears, while its parts are killed; then whether
-everything ended once, and whether any process grows. Exits 1 where not.
+"""`make soak`: an hour of half the load that the cluster bears, while its parts are killed; then
+whether everything ended once, and whether any process grows. Exits 1 where not.
 
-In the first quarter of an hour anything dies, every 45 seconds; then for a while only what operator and bot lean on, so
-that their memory is seen while that comes and goes; then nothing, so that every process is seen under an even
-load; and in the last minutes everything once more, after the memory was judged.
+In the first quarter of an hour anything dies, every 45 seconds; then for a while only what operator
+and bot lean on, so that their memory is seen while that comes and goes; then nothing, so that every
+process is seen under an even load; and in the last minutes everything once more, after the memory
+was judged.
 """
 
 import asyncio
@@ -34,8 +35,8 @@ VALUES: Final = (
     "sandbox.resources.limits.memory=3Gi",
     "pools.default.maxAttemptSeconds=120",
 )
-"""Objects are swept some longest attempts after their jobs are gone: with short ones that is seen, and what
-is remembered of them stops growing within the hour.
+"""Objects are swept some longest attempts after their jobs are gone: with short ones that is seen,
+and what is remembered of them stops growing within the hour.
 """
 
 
@@ -69,7 +70,9 @@ def plan(seconds: float, most: float) -> Plan:
 
 
 def show(found: Found, *, judged: bool) -> bool:
-    """Print it; answers with whether all is as it should be. Growth is `judged` only in a whole hour."""
+    """Print it; answers with whether all is as it should be. Growth is `judged` only in a whole
+    hour.
+    """
     print(f"{found.seconds:.0f} s; jobs made {found.made}, ends {dict(found.ends)}")
     print(f"people asked {found.asked}, told at once that nothing came {found.unanswered}")
     print(f"killed: {dict(sorted(found.killed.items()))}")

@@ -1,4 +1,6 @@
-"""How long one turn of the operator takes with much to look at, decided purely: no API server, no pods."""
+"""How long one turn of the operator takes with much to look at, decided purely: no API server, no
+pods.
+"""
 
 import statistics
 import time

@@ -1,4 +1,5 @@
-"""README's picture and animation, from the page of `make demo`: a person downloads, plays, and asks for the sound.
+"""README's picture and animation, from the page of `make demo`: a person downloads, plays, and asks
+for the sound.
 
 make demo && make pictures
 """

@@ -31,7 +31,9 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """After a failure, show what each part said that the test used: a fault is seldom where it shows."""
+    """After a failure, show what each part said that the test used: a fault is seldom where it
+    shows.
+    """
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]
     if not report.failed or report.when == "teardown":
@@ -76,10 +78,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _long_ones_first(items: list[pytest.Item]) -> list[pytest.Item]:
-    """The first worker begins with the tests that wait for minutes (`long`), one after another: together
-    they would leave the processors with nothing to do, and last they would keep everybody waiting.
-    The next one begins with those that reckon for minutes (`heavy`). A worker is given as many tests in
-    a row as any other.
+    """The first worker begins with the tests that wait for minutes (`long`), one after another:
+    together they would leave the processors with nothing to do, and last they would keep everybody
+    waiting. The next one begins with those that reckon for minutes (`heavy`). A worker is given as
+    many tests in a row as any other.
     """
     first = [[item for item in items if item.get_closest_marker(m)] for m in ("long", "heavy")]
     rest = iter([item for item in items if not any(item in part for part in first)])

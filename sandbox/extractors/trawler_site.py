@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # ruff: noqa: INP001, ANN001, ANN201, ANN204, ARG002 - its interface has no types
-"""An extractor for the sandbox's own site, in gallery-dl's documented form: a post with captions, and a list of posts.
+"""An extractor for the sandbox's own site, in gallery-dl's documented form: a post with captions,
+and a list of posts.
 
-It is read by gallery-dl alone (`--extractors`), which is why it stands here and not among the packages.
+It is read by gallery-dl alone (`--extractors`), which is why it stands here and not among the
+packages.
 """
 
 from gallery_dl import text, util

@@ -142,7 +142,9 @@ def test_the_uninstall_hook_comes_last_and_may_only_end_pods_and_the_lease() -> 
 
 
 def test_the_bot_may_make_and_note_mediajobs_and_nothing_else() -> None:
-    """It talks to strangers: no pods, no secrets, nothing deleted but queues of servers that it has left."""
+    """It talks to strangers: no pods, no secrets, nothing deleted but queues of servers that it has
+    left.
+    """
     found = _allowed("trawler-bot")
     assert {group for group, _, _ in found} == {"trawler.dev"}
     ends = {entry for entry in found if entry[2] in {"delete", "deletecollection", "*"}}

@@ -1,4 +1,6 @@
-"""Cobalt's API as it is published (docs/api.md of imputnet/cobalt, 10 and 11): every status, every error code."""
+"""Cobalt's API as it is published (docs/api.md of imputnet/cobalt, 10 and 11): every status, every
+error code.
+"""
 
 import json
 from typing import Any

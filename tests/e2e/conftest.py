@@ -90,8 +90,8 @@ def _shared(provider: Provider, folder: Path, worker: str) -> Iterator[None]:
 def cluster(
     tmp_path_factory: pytest.TempPathFactory, worker_id: str
 ) -> Iterator[tuple[Provider, bool]]:
-    """A cluster with our kinds, and whether it goes away after the tests: it does where they brought
-    it up.
+    """A cluster with our kinds, and whether it goes away after the tests: it does where they
+    brought it up.
     """
     folder = tmp_path_factory.getbasetemp()
     if worker_id != "master":

@@ -1,4 +1,6 @@
-"""A person in the Discord in a box of a real install: chart, images, rights, and the bot's death."""
+"""A person in the Discord in a box of a real install: chart, images, rights, and the bot's
+death.
+"""
 
 import hashlib
 import secrets

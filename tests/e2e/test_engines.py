@@ -119,7 +119,9 @@ def alone(cluster: tuple[Provider, bool]) -> Iterator[Installed]:
 
 
 def test_a_site_that_refuses_is_left_alone_and_others_go_on(alone: Installed) -> None:
-    """The breaker opens, its jobs wait and say why, another site is served at once; it closes by itself."""
+    """The breaker opens, its jobs wait and say why, another site is served at once; it closes by
+    itself.
+    """
     alone.mood(bad=True)
     names = [
         alone.ask(f"http://site:8080/moody/{seed()}.mp4", engines=["Direct"], backoffLimit=9)

@@ -141,7 +141,9 @@ def _kill_process(release: Installed, component: str, module: str) -> None:
 def test_pods_that_are_told_to_go_while_they_start_are_gone_at_once(
     release: Installed, by: str
 ) -> None:
-    """As PID 1 Python was deaf until it had handlers: 1 of 8 was still there after eleven minutes."""
+    """As PID 1 Python was deaf until it had handlers: 1 of 8 was still there after eleven
+    minutes.
+    """
     release.wait_for_workers(1, timeout=90)
     for _ in range(3):
         known = _uids(release, "worker")

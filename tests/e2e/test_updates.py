@@ -1,4 +1,6 @@
-"""A pool's image of its own: two that differ from the release's, one of which cannot read galleries any more."""
+"""A pool's image of its own: two that differ from the release's, one of which cannot read galleries
+any more.
+"""
 
 import secrets
 import tempfile

@@ -36,8 +36,8 @@ def older(
 
 
 def _upgrade(found: Installed, chart: Path, operator: str, worker: str) -> None:
-    """All values given anew: the former chart refuses what only the newer one knows. Those of `SMALL`
-    stay as they are: a site that is started anew does not remember who fetched what.
+    """All values given anew: the former chart refuses what only the newer one knows. Those of
+    `SMALL` stay as they are: a site that is started anew does not remember who fetched what.
     """
     former_one = chart != install.CHART
     tags = (f"image.tags.operator={operator}", f"image.tags.worker={worker}")
@@ -59,8 +59,8 @@ def _jobs(found: Installed, count: int) -> dict[str, str]:
 def test_f39_jobs_run_on_through_an_upgrade_and_back(
     older: tuple[Installed, previous_release.PreviousRelease],
 ) -> None:
-    """Old worker under a new operator, then all new, then all old again: every job ends well, each by
-    one attempt and one download.
+    """Old worker under a new operator, then all new, then all old again: every job ends well, each
+    by one attempt and one download.
     """
     found, known = older
     now = {name: images.service(name).reference.rpartition(":")[2] for name in images.SERVICES}

@@ -179,7 +179,9 @@ def operator(
     forks: ForkServer,
     tmp_path: Path,
 ) -> Iterator[Operator]:
-    """An operator that leads in a namespace of its own; `@pytest.mark.pool(...)` shapes its pool."""
+    """An operator that leads in a namespace of its own; `@pytest.mark.pool(...)` shapes its
+    pool.
+    """
     namespace = f"t-{secrets.token_hex(4)}"
     api.kubectl("create", "namespace", namespace)
     wish = request.node.get_closest_marker("pool")

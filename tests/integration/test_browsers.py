@@ -1,4 +1,6 @@
-"""Requests that look like a browser's: only where an extractor asks for it, and only through the proxy."""
+"""Requests that look like a browser's: only where an extractor asks for it, and only through the
+proxy.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -249,7 +249,9 @@ async def test_a_store_that_is_away_is_not_an_object_that_is_missing(tmp_path: P
 async def _answering(
     answer: Callable[[web.Request], Awaitable[web.Response]], *, region: str = "us-east-1"
 ) -> AsyncIterator[Store]:
-    """A store of which only the answers are made up, as S3 gives them to credentials that may do little."""
+    """A store of which only the answers are made up, as S3 gives them to credentials that may do
+    little.
+    """
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", answer)
     runner = web.AppRunner(app)
@@ -273,8 +275,9 @@ def _error(status: int, code: str) -> web.Response:
 
 
 async def test_credentials_for_our_own_prefix_only_are_enough(tmp_path: Path) -> None:
-    """What lies below the prefix of before is refused to them: then it is not there, and the store is not
-    away. Where many asked at once the refusals opened the breaker, and somebody else's object was away.
+    """What lies below the prefix of before is refused to them: then it is not there, and the store
+    is not away. Where many asked at once the refusals opened the breaker, and somebody else's
+    object was away.
     """
 
     async def answer(request: web.Request) -> web.Response:
@@ -318,7 +321,9 @@ async def test_credentials_that_may_make_no_bucket_are_enough_where_they_may_rea
 async def test_a_bucket_is_made_in_its_region_by_whoever_has_a_session(
     region: str, said: str
 ) -> None:
-    """Everywhere but in the oldest one it has to be said; temporary credentials sign with their token."""
+    """Everywhere but in the oldest one it has to be said; temporary credentials sign with their
+    token.
+    """
     asked: list[tuple[str, str]] = []
 
     async def answer(request: web.Request) -> web.Response:
@@ -337,8 +342,8 @@ async def test_a_bucket_is_made_in_its_region_by_whoever_has_a_session(
 async def test_an_error_after_which_the_client_does_not_come_back_is_no_end(
     tasks: asyncio.TaskGroup,
 ) -> None:
-    """Too many connections, credentials that ended: the bot stayed deaf, and ready; operator and worker
-    ended. Another client is opened, and everything is served again.
+    """Too many connections, credentials that ended: the bot stayed deaf, and ready; operator and
+    worker ended. Another client is opened, and everything is served again.
     """
     subscribed: list[int] = []
     connections = 0

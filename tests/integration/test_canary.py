@@ -1,4 +1,6 @@
-"""A pool's new image: tried by a pod of it that fetches known links, and kept away where that fails."""
+"""A pool's new image: tried by a pod of it that fetches known links, and kept away where that
+fails.
+"""
 
 from typing import Any
 

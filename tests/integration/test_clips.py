@@ -1,4 +1,6 @@
-"""Only a part: it begins with the picture that was asked for, and nothing of the rest is in the file."""
+"""Only a part: it begins with the picture that was asked for, and nothing of the rest is in the
+file.
+"""
 
 import subprocess
 from pathlib import Path
@@ -21,7 +23,9 @@ SECONDS = 10
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Grey that becomes lighter by a step with each picture, with key frames far apart and B-frames."""
+    """Grey that becomes lighter by a step with each picture, with key frames far apart and
+    B-frames.
+    """
     path = tmp_path_factory.mktemp("films") / "film.mp4"
     words = [
         *("-f", "lavfi", "-i", f"color=black:size=64x64:rate=20:duration={SECONDS}"),

@@ -70,7 +70,9 @@ def link(case: str, seed: str = "s1") -> str:
 def test_each_kind_of_answer_becomes_a_proved_file(
     engine: Cobalt, tmp_path: Path, case: str, verified: str
 ) -> None:
-    """Also a tunnel that is gone the first time; and a body without a length proves nothing by itself."""
+    """Also a tunnel that is gone the first time; and a body without a length proves nothing by
+    itself.
+    """
     (file,) = proved(engine, link(case), tmp_path)
     assert ("video/mp4", verified) == (file.type, str(file.verified))
     assert file.seconds == pytest.approx(4.0, abs=0.2)
@@ -201,7 +203,9 @@ def test_an_album_that_is_larger_than_a_job_may_fetch_ends_it(
 def test_with_a_proxy_the_sites_are_asked_through_it_and_cobalt_is_not(
     stand: Stand, tmp_path: Path
 ) -> None:
-    """Who is in this pod cannot be reached by way of another: its tunnels were asked for there, in vain."""
+    """Who is in this pod cannot be reached by way of another: its tunnels were asked for there, in
+    vain.
+    """
     engine = Cobalt(CobaltSettings(url=stand.urls["11.7.1"]), proxy="http://127.0.0.1:1")
     assert 1 == len(proved(engine, link("video", "proxied"), tmp_path))
     with pytest.raises(FetchError) as caught:
@@ -231,7 +235,9 @@ def test_one_that_fails_does_not_wait_for_one_that_is_silent(tmp_path: Path) -> 
 
 
 def test_of_an_album_somebody_may_choose(stand: Stand, tmp_path: Path) -> None:
-    """Told like a playlist; what leads through Cobalt itself cannot be asked for later, and comes at once."""
+    """Told like a playlist; what leads through Cobalt itself cannot be asked for later, and comes
+    at once.
+    """
     asking = Cobalt(CobaltSettings(url=stand.urls["11.7.1"], picker="Ask"))
     with pytest.raises(IsPlaylist) as caught:
         fetch(asking, "https://www.instagram.com/p/album12_choose", tmp_path)

@@ -1,5 +1,5 @@
-"""A job process that misbehaves: gone within two seconds of its end with all that it started, its neighbour
-unharmed, nothing kept that was not proved.
+"""A job process that misbehaves: gone within two seconds of its end with all that it started, its
+neighbour unharmed, nothing kept that was not proved.
 """
 
 import asyncio
@@ -176,7 +176,9 @@ async def test_memory_counts_wherever_it_is(tmp_path: Path, what: str) -> None:
 async def test_what_a_job_must_not_do_ends_it(
     supervisor: JobSupervisor, what: str, reason: str
 ) -> None:
-    """A pipe that nobody writes to, a link out of scratch, a file that is another's too, a full disk."""
+    """A pipe that nobody writes to, a link out of scratch, a file that is another's too, a full
+    disk.
+    """
     done = await run(supervisor, wish(what))
     assert done.fault is not None
     assert reason == done.fault.reason
@@ -214,7 +216,9 @@ async def test_no_folder_lies_too_deep_to_be_removed(supervisor: JobSupervisor) 
 
 
 async def test_a_job_that_is_over_holds_nothing_here(supervisor: JobSupervisor) -> None:
-    """No descriptor and no object that waits for the collector; and its name is not among those that Python keeps."""
+    """No descriptor and no object that waits for the collector; and its name is not among those
+    that Python keeps.
+    """
     kept_names = []
 
     async def once() -> None:

@@ -1,4 +1,6 @@
-"""Killed at every named step in turn: the next life takes up from there, nothing lost, nothing twice."""
+"""Killed at every named step in turn: the next life takes up from there, nothing lost, nothing
+twice.
+"""
 
 import asyncio
 import signal

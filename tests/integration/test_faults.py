@@ -42,7 +42,9 @@ def _slow(stack: Stack, seconds: float = 8.0, **spec: Any) -> MediaJob:
 
 
 async def test_f05_the_operator_is_frozen(stack: Stack) -> None:
-    """Longer than its Lease: it ends itself on waking, its next life goes on with the same attempt."""
+    """Longer than its Lease: it ends itself on waking, its next life goes on with the same
+    attempt.
+    """
     running, queued = _slow(stack), _slow(stack, 1.0)
     await stack.fetching(running)
     stack.operator.send(signal.SIGSTOP)

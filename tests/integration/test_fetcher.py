@@ -70,7 +70,9 @@ async def test_honest_media_is_fetched_and_proved(
 async def test_what_the_site_says_of_it_comes_before_the_bytes(
     supervisor: JobSupervisor, site: Any
 ) -> None:
-    """For people to look at while they wait: cleaned, once, and before any progress of the fetch."""
+    """For people to look at while they wait: cleaned, once, and before any progress of the
+    fetch.
+    """
     reports: list[Moved | Told] = []
     url = site.url("/page/told?bytes=3000000&title=A%0A%E2%80%AEtitle")
     await supervisor.run(order(url), reports.append)
@@ -242,7 +244,9 @@ async def test_a_child_of_a_job_that_outlives_it_is_killed_too(
 async def test_what_is_asked_for_again_may_take_its_time_to_begin(
     tmp_path: Path, site: Any, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
-    """It ended as too slow: the rule for what flows, here over a second, held for what had not begun."""
+    """It ended as too slow: the rule for what flows, here over a second, held for what had not
+    begun.
+    """
     monkeypatch.setattr(watchdog, "WINDOW", 1.0)
     body = site.site._studio.make("mp4", "again", 300_000)
     head = ('ETag: "one"', "Accept-Ranges: bytes")

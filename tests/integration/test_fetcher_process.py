@@ -53,7 +53,9 @@ def _order() -> Fetch:
 async def test_its_jobs_use_the_allocator_that_is_fast(
     process: asyncio.subprocess.Process, tmp_path: Path
 ) -> None:
-    """The chart gives the fetcher the one that gives memory back; a job is gone before that matters."""
+    """The chart gives the fetcher the one that gives memory back; a job is gone before that
+    matters.
+    """
     fetcher = await Fetcher.connect(tmp_path / "s", patience=60)
     async with asyncio.TaskGroup() as tasks:
         hearing = tasks.create_task(fetcher.run())

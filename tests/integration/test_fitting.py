@@ -63,7 +63,9 @@ def streams(path: Path) -> dict[str, dict[str, Any]]:
 def test_a_film_that_is_too_large_is_coded_to_fit_and_keeps_its_sound(
     film: Path, tmp_path: Path
 ) -> None:
-    """A quarter of its bytes, all of its seconds; the stage is told with a percentage that grows to the end."""
+    """A quarter of its bytes, all of its seconds; the stage is told with a percentage that grows to
+    the end.
+    """
     heard: Heard = []
     file = fitted(film, tmp_path, 700_000, heard)
     assert 400_000 < file.bytes <= 700_000
@@ -192,7 +194,9 @@ def test_a_film_that_does_not_say_how_long_it_is_fits_too(film: Path, tmp_path: 
 
 
 def test_looking_through_a_film_leaves_the_machine_as_it_was(film: Path, tmp_path: Path) -> None:
-    """The first of two passes writes nowhere; who takes away what it wrote must not take /dev/null."""
+    """The first of two passes writes nowhere; who takes away what it wrote must not take
+    /dev/null.
+    """
     broken = tmp_path / "broken.mp4"
     whole = film.read_bytes()
     broken.write_bytes(whole[:3000] + bytes(len(whole) - 3000))

@@ -1,4 +1,6 @@
-"""Engine GalleryDl: the real program against a site, by a small extractor of our own and by its reader for any page."""
+"""Engine GalleryDl: the real program against a site, by a small extractor of our own and by its
+reader for any page.
+"""
 
 import socket
 import subprocess
@@ -99,7 +101,9 @@ def test_more_files_than_a_job_may_have_are_refused_before_any_comes(
 
 
 def test_its_own_sockets_pass_the_guard(site: str, tmp_path: Path) -> None:
-    """The program is not in this process; a private address is refused to it all the same, and nobody is dialled."""
+    """The program is not in this process; a private address is refused to it all the same, and
+    nobody is dialled.
+    """
     unlisted = GalleryDl(EngineSettings())
     with pytest.raises(FetchError) as caught:
         fetch(unlisted, f"{site.removesuffix(':80')}/gallery/g2", tmp_path)
@@ -137,7 +141,8 @@ def test_with_a_proxy_it_dials_nothing_else(tmp_path: Path) -> None:
         ("print('[' * 100000)", "SiteError", "unreadable"),
         ("print('x' * (17 << 20))", "TooLarge", None),
         (
-            "import sys, time; print('[imgur][info] Waiting for 10 minutes', file=sys.stderr, flush=True);"
+            "import sys, time; print('[imgur][info] Waiting for 10 minutes',"
+            " file=sys.stderr, flush=True);"
             "time.sleep(600)",
             "Throttled",
             "it would wait",

@@ -1,5 +1,5 @@
-"""Five hundred objects as strangers may write them, on a real API server, with operator, worker and bot
-up: each has an end or a condition, and nobody else notices.
+"""Five hundred objects as strangers may write them, on a real API server, with operator, worker and
+bot up: each has an end or a condition, and nobody else notices.
 """
 
 import asyncio
@@ -126,7 +126,9 @@ async def _bot(
 
 
 def _unsettled(operator: Operator, by_hand: set[str]) -> Iterator[str]:
-    """Jobs without an end, pools without a condition, queues that are not known; who fails is told why."""
+    """Jobs without an end, pools without a condition, queues that are not known; who fails is told
+    why.
+    """
     for job in operator.jobs():
         over = job.status.phase in TERMINAL or job.status.phase is Phase.SUSPENDED
         told = job.status.message or job.status.phase is not Phase.FAILED or job.name in by_hand
@@ -165,7 +167,9 @@ async def test_five_hundred_objects_of_strangers_stop_neither_operator_nor_bot(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Operator and bot are up throughout, serve others, and come up again with all of them there."""
+    """Operator and bot are up throughout, serve others, and come up again with all of them
+    there.
+    """
     operator = stack.operator
     stack.node.selector = f"{LABEL_POOL}=default"
     seed = secrets.randbits(32)

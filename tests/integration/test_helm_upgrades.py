@@ -24,7 +24,8 @@ from trawler_cluster import binaries
 STATE = ("secret", "persistentvolumeclaim")
 WORKLOADS = ("statefulset", "deployment")
 RENDERED = """
-{{- range $name, $key := dict "trawler-store" "accessKey" "trawler-bot" "key" "trawler-postgres" "password" }}
+{{- $keys := dict "trawler-store" "accessKey" "trawler-bot" "key" "trawler-postgres" "password" }}
+{{- range $name, $key := $keys }}
 {{- $old := lookup "v1" "Secret" $.Release.Namespace $name }}
 ---
 apiVersion: v1
@@ -35,7 +36,9 @@ data:
   {{ $key }}: {{ dig "data" $key (randAlphaNum 20 | b64enc) $old }}
 {{- end }}
 """
-"""How Secrets were made until they were made once, by a Job: by Helm, anew unless it looks and finds them."""
+"""How Secrets were made until they were made once, by a Job: by Helm, anew unless it looks and
+finds them.
+"""
 
 
 class Release:
@@ -68,7 +71,9 @@ class Release:
         self.helm(*words, "--no-hooks")
 
     def apply(self, *words: str) -> str:
-        """As GitOps tools do it, and `helm template | kubectl apply`. Answers with what kubectl said."""
+        """As GitOps tools do it, and `helm template | kubectl apply`. Answers with what kubectl
+        said.
+        """
         given = ("--set", "crds.install=false", *words)
         rendered = self.helm("template", "trawler", str(CHART), *self._version(), *given)
         said = self.api.kubectl("-n", self.namespace, "apply", "-f", "-", stdin=rendered).stdout

@@ -1,5 +1,5 @@
-"""Objects that the API server accepts and that no step can take: each gets an end or a condition, and
-nobody else notices.
+"""Objects that the API server accepts and that no step can take: each gets an end or a condition,
+and nobody else notices.
 """
 
 import asyncio
@@ -251,7 +251,9 @@ class _Leads:
 async def test_nothing_is_swept_while_one_job_is_not_understood(
     store_settings: StoreSettings, ready: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody knows which objects it names. What is not named by a hash is not ours, and stops no sweeping."""
+    """Nobody knows which objects it names. What is not named by a hash is not ours, and stops no
+    sweeping.
+    """
     monkeypatch.setattr("trawler_operator.control.garbage_collector.longest_attempt", lambda _: 0.0)
     digest = await _stored_as(store_settings, b"named by nobody")
     foreign = f"{object_key('mine', digest)}.bak"

@@ -132,7 +132,9 @@ async def test_a_connection_is_kept_for_whoever_comes_after_a_pause(
 
 
 async def test_a_connection_that_carried_much_is_not_kept(cluster: ClusterClient) -> None:
-    """Each keeps for good what its largest answer took: a leader grew with every list, by all it has."""
+    """Each keeps for good what its largest answer took: a leader grew with every list, by all it
+    has.
+    """
 
     def idle() -> int:
         return sum(map(len, cluster._connector._conns.values()))

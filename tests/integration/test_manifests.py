@@ -158,9 +158,11 @@ def test_a_stream_with_a_hole_is_no_success(
     assert caught.value.reason == "SiteError"  # the stream is there, a part of it is not
 
 
-SOUND_ALONE = """<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" mediaPresentationDuration="PT6S"
- profiles="urn:mpeg:dash:profile:isoff-on-demand:2011"><Period><AdaptationSet mimeType="audio/mp4">
-<Representation id="1" bandwidth="64000" codecs="mp4a.40.2"><BaseURL>a.mp4</BaseURL></Representation>
+SOUND_ALONE = """<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static"
+ mediaPresentationDuration="PT6S" profiles="urn:mpeg:dash:profile:isoff-on-demand:2011">
+<Period><AdaptationSet mimeType="audio/mp4">
+<Representation id="1" bandwidth="64000" codecs="mp4a.40.2">
+<BaseURL>a.mp4</BaseURL></Representation>
 </AdaptationSet></Period></MPD>"""
 
 

@@ -1,4 +1,6 @@
-"""Sites as public complaints describe them, by each engine: the file comes, or the reason is the true one."""
+"""Sites as public complaints describe them, by each engine: the file comes, or the reason is the
+true one.
+"""
 
 import gzip
 import ssl
@@ -139,7 +141,9 @@ def test_a_body_that_stalls_is_fetched_on(engine: Engine, studio: Studio, tmp_pa
 def test_a_body_that_stalls_for_good_is_too_slow(
     engines: dict[EngineName, Engine], studio: Studio, tmp_path: Path
 ) -> None:
-    """A site that knows no parts: there is nothing to go on with. yt-dlp asks again, until the job's own rule ends it."""
+    """A site that knows no parts: there is nothing to go on with. yt-dlp asks again, until the
+    job's own rule ends it.
+    """
     body = studio.make("mp4", "stalled", 0)
 
     def say(_: Asked) -> Said:
@@ -195,7 +199,9 @@ def test_the_first_byte_may_take_its_time(
 def test_a_body_without_a_length_that_ends_too_early_is_no_success(
     engine: Engine, studio: Studio, tmp_path: Path, name: str, verified: str | None
 ) -> None:
-    """H18: HTTP/1.0, a part of the file, behind its head. What carries no evidence is said to be unknown."""
+    """H18: HTTP/1.0, a part of the file, behind its head. What carries no evidence is said to be
+    unknown.
+    """
     body = studio.clip(name)
     ending = name.rpartition(".")[2]
     part = body[: len(body) * 4 // 5 if ending == "ogg" else len(body) // 3]
@@ -301,7 +307,9 @@ def test_a_certificate_that_proves_nothing_has_its_own_reason(
 def test_what_a_page_says_of_a_length_is_not_proof(
     engines: dict[EngineName, Engine], studio: Studio, tmp_path: Path, name: str, kind: str
 ) -> None:
-    """Y04: JSON-LD says thirty seconds, the file has four and is whole: by its structure, or by its length."""
+    """Y04: JSON-LD says thirty seconds, the file has four and is whole: by its structure, or by its
+    length.
+    """
 
     def say(asked: Asked) -> Said:
         if asked.target == "/page":

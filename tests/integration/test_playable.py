@@ -161,7 +161,9 @@ def probed(path: Path) -> dict[str, Any]:
 def test_a_film_is_one_that_every_phone_plays(
     studio: Studio, page: Page, tmp_path: Path, name: str
 ) -> None:
-    """H.264 in 8 bits, AAC, MP4 with its index in front, upright, even, as long and as loud as it was."""
+    """H.264 in 8 bits, AAC, MP4 with its index in front, upright, even, as long and as loud as it
+    was.
+    """
     before = studio.clip(name)
     file = made(studio, name, tmp_path)
     path = tmp_path / file.path
@@ -273,7 +275,9 @@ def test_a_drawing_that_is_a_program_is_refused(studio: Studio, tmp_path: Path) 
 def test_what_is_broken_inside_ends_its_own_job_alone(
     studio: Studio, tmp_path: Path, name: str
 ) -> None:
-    """Its beginning is whole; behind it is noise. Either something playable comes of it, or the fitting reason."""
+    """Its beginning is whole; behind it is noise. Either something playable comes of it, or the
+    fitting reason.
+    """
     path = tmp_path / "job-1"
     whole = studio.clip(name)
     path.write_bytes(whole[:700] + bytes(len(whole) - 700))

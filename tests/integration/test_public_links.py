@@ -62,7 +62,9 @@ async def idle(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter
 
 
 async def test_slow_clients_of_one_link_keep_nobody_from_another() -> None:
-    """As many of one link as a player needs; the next is told to wait, and another link is served."""
+    """As many of one link as a player needs; the next is told to wait, and another link is
+    served.
+    """
     async with serving() as base, aiohttp.ClientSession() as http:
         slow = [await idle(f"{base}{'a' * 24}/a.mp4") for _ in range(STREAMS_OF_LINK)]
         async with http.get(f"{base}{'a' * 24}/a.mp4") as answer:

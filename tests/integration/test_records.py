@@ -74,7 +74,9 @@ async def test_an_interactions_token_is_kept_encrypted_and_for_its_time(database
 
 
 async def test_notes_are_made_in_the_order_in_which_they_came(database: str) -> None:
-    """One that waits for the database is older than one that finds it back: the older one stood last."""
+    """One that waits for the database is older than one that finds it back: the older one stood
+    last.
+    """
     async with open_records(database) as records:
         records._lane._silent_until = time.monotonic() + 1
         await records.learn(7, "channel", 100)
@@ -175,7 +177,9 @@ async def test_while_it_is_away_there_are_plain_answers(database: str, postgres:
 
 
 async def test_what_the_database_does_not_take_keeps_nobody_else_waiting(database: str) -> None:
-    """A character that no text of PostgreSQL holds: typed into a completion, or in what is noted."""
+    """A character that no text of PostgreSQL holds: typed into a completion, or in what is
+    noted.
+    """
     async with open_records(database) as records:
         assert [] == await records.recent(9, 7, "a\x00b")
         await records.note(Request("d-1", 7, 8, 9, "https://a/\x00"), None)

@@ -21,8 +21,8 @@ STEP = 20
 
 @pytest.fixture(scope="module")
 def versions(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
-    """Four files; two of them are as long as the first one. Behind what shows that they are films no byte of one is where
-    it is in another, so that no mixture looks like one of them.
+    """Four files; two of them are as long as the first one. Behind what shows that they are films
+    no byte of one is where it is in another, so that no mixture looks like one of them.
     """
     begin = Studio(tmp_path_factory.mktemp("studio")).clip("mp4")[:32]
     sizes = (80_000, 80_000, 80_000, 150_000)
@@ -98,8 +98,8 @@ def _engine(name: str, ytdlp: YtDlp) -> Engine:
 def test_breaks_and_replaced_files_never_give_a_mixture(
     name: str, first: int, versions: list[bytes], ytdlp: YtDlp, tmp_path: Path
 ) -> None:
-    """Two hundred schedules for each engine: validators that are there or weak, ranges that are ignored, honoured or
-    answered wrongly, totals that are wrong.
+    """Two hundred schedules for each engine: validators that are there or weak, ranges that are
+    ignored, honoured or answered wrongly, totals that are wrong.
     """
     whole = 0
     for seed in range(first, first + STEP):

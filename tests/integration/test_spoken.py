@@ -1,4 +1,6 @@
-"""Subtitles from the site and from inside of a film: as files, drawn, in a part, and when there are none."""
+"""Subtitles from the site and from inside of a film: as files, drawn, in a part, and when there are
+none.
+"""
 
 import re
 import subprocess
@@ -242,7 +244,10 @@ def test_burnt_in_is_the_first_language_that_can_be_had(
 ) -> None:
     def say(asked: Asked) -> Said:
         if asked.target == "/page":
-            tracks = "<track kind=subtitles srclang=de src=/de.vtt><track kind=subtitles srclang=fr src=/fr.ass>"
+            tracks = (
+                "<track kind=subtitles srclang=de src=/de.vtt><track kind=subtitles"
+                " srclang=fr src=/fr.ass>"
+            )
             page = f"<html><title>Film</title><video src=/a.mp4>{tracks}</video></html>"
             return answer("200 OK", page.encode(), "Content-Type: text/html")
         if asked.target == "/a.mp4":

@@ -111,7 +111,9 @@ def test_a_location_may_be_as_sites_write_it(
     engines: dict[str, Engine],
     tmp_path: Path,
 ) -> None:
-    """H03, H04, H05: raw letters of any charset and spaces are encoded once, what is encoded stays; 16 KiB."""
+    """H03, H04, H05: raw letters of any charset and spaces are encoded once, what is encoded stays;
+    16 KiB.
+    """
 
     def say(asked: Asked) -> Said:
         if asked.target == "/folder/start":

@@ -100,7 +100,9 @@ def test_a_length_behind_a_line_that_is_no_header_counts(
 def test_a_piece_is_the_one_that_was_asked_for(
     ytdlp: Engine, studio: Studio, tmp_path: Path, off: int
 ) -> None:
-    """A server may send less than was asked for (RFC 9110, section 14.2); a film then has a hole."""
+    """A server may send less than was asked for (RFC 9110, section 14.2); a film then has a
+    hole.
+    """
     body = studio.make("ts", "pieces", 300_000)
     half = len(body) // 2 // 188 * 188
     lines = ["#EXTM3U", "#EXT-X-VERSION:4", "#EXT-X-TARGETDURATION:9"]
@@ -251,7 +253,10 @@ def test_more_files_in_lists_of_a_list_than_are_allowed(
             parts = "".join(
                 f"<item><title>{n}</title><link>{site.url(f'/{n}')}</link></item>" for n in "ab"
             )
-            rss = f"<?xml version='1.0'?><rss version='2.0'><channel><title>All</title>{parts}</channel></rss>"
+            rss = (
+                "<?xml version='1.0'?><rss"
+                f" version='2.0'><channel><title>All</title>{parts}</channel></rss>"
+            )
             return answer("200 OK", rss.encode(), "Content-Type: application/rss+xml")
         films = "".join(f"<video src='{asked.target}{n}.mp4'></video>" for n in range(3))
         page = f"<html><head><title>One</title></head><body>{films}</body></html>"

@@ -18,7 +18,9 @@ APPLY: Final = "application/apply-patch+yaml"
 def send(
     http: httpx.Client, method: str, path: str, body: Any = None, *, kind: str = "application/json"
 ) -> Any:
-    """One request, which must succeed. A `kubectl` would cost a tenth of a second of processor time."""
+    """One request, which must succeed. A `kubectl` would cost a tenth of a second of processor
+    time.
+    """
     content = None if body is None else json.dumps(body)
     answer = http.request(method, path, content=content, headers={"Content-Type": kind})
     assert answer.is_success, answer.text
@@ -27,7 +29,9 @@ def send(
 
 @dataclass(frozen=True)
 class Access:
-    """Where an API server is, and by which token; without one the connection itself says who asks."""
+    """Where an API server is, and by which token; without one the connection itself says who
+    asks.
+    """
 
     address: str
     token: str = ""

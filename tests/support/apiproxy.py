@@ -29,9 +29,12 @@ class ApiProxy:
         self.conflicts = 0
         """So many of the next status writes of MediaJobs are answered 409, undone."""
         self.pool_conflicts = 0
-        """So many of the next writes of WorkerPools, new, spec or status, are answered 409, undone."""
+        """So many of the next writes of WorkerPools, new, spec or status, are answered 409, undone.
+        """
         self.pools_hang = False
-        """Whoever makes or writes a WorkerPool, but for its status, is not answered, as by a webhook."""
+        """Whoever makes or writes a WorkerPool, but for its status, is not answered, as by a
+        webhook.
+        """
         self.unanswered = 0
         """So many of the next status writes of MediaJobs are done, and their answers lost."""
         self.late = 0.0

@@ -1,4 +1,6 @@
-"""What the API server can do at all: a bare client that creates MediaJobs and writes their status."""
+"""What the API server can do at all: a bare client that creates MediaJobs and writes their
+status.
+"""
 
 import asyncio
 import json

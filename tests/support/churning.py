@@ -1,5 +1,6 @@
-"""MediaJobs that are made, cancelled and deleted faster than a cluster can rest, while everything is listed
-again and again and the leader changes. What becomes of each is seen by a witness of its own.
+"""MediaJobs that are made, cancelled and deleted faster than a cluster can rest, while everything
+is listed again and again and the leader changes. What becomes of each is seen by a witness of its
+own.
 
 Real: the API server, etcd, the bus, the store and two operators. The pods are stand-ins.
 """
@@ -33,7 +34,8 @@ QUEUES: Final = 10
 WRITERS: Final = 24
 CANCELLED: Final = 0.05
 DELETED: Final = 0.05
-"""Shares of the jobs that somebody cancels, or deletes, up to three seconds after they were made."""
+"""Shares of the jobs that somebody cancels, or deletes, up to three seconds after they were made.
+"""
 LATEST: Final = 3.0
 FAILING: Final = 0.03
 HANDED_BACK: Final = 0.01
@@ -128,8 +130,8 @@ class Witness:
 
 
 class ChurnPod(StandIn):
-    """Works for a moment; fails some, hands some back, refuses few. It repeats a result for as long as
-    nobody has recorded it, as a real pod does.
+    """Works for a moment; fails some, hands some back, refuses few. It repeats a result for as long
+    as nobody has recorded it, as a real pod does.
     """
 
     def open(self, tasks: asyncio.TaskGroup, seen: Seen) -> None:
@@ -315,7 +317,9 @@ class Churn:
         return [f"{event}: {n}" for event in events if (n := self._operators[0].said(event))]
 
     async def _recount(self, items: list[dict[str, Any]]) -> list[str]:
-        """Each counter of each operator that a list of everything says differently, also after a while."""
+        """Each counter of each operator that a list of everything says differently, also after a
+        while.
+        """
         end = time.monotonic() + 45  # a queue's figures are written every 30 s
         while True:
             wrong = [*self._wrong_phases(items), *await self._wrong_queues(items)]

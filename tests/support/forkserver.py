@@ -146,7 +146,9 @@ def warm() -> Iterator[ForkServer]:
 
 
 def _serve(there: socket.socket) -> dict[str, Any] | None:
-    """Fork for each wish. Answers in each fork, with its wish; with None when nobody asks any more."""
+    """Fork for each wish. Answers in each fork, with its wish; with None when nobody asks any
+    more.
+    """
     woken, wake = os.pipe()
     os.set_blocking(woken, False)
     os.set_blocking(wake, False)

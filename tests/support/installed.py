@@ -27,8 +27,8 @@ SMALL: Final = tuple(
         "pools.default.resources.fetcher",
     )
 )
-"""Processor time that is promised: several installs, each with up to three pods in its pool, have to
-fit on one node of two processors at once.
+"""Processor time that is promised: several installs, each with up to three pods in its pool, have
+to fit on one node of two processors at once.
 """
 SIDECAR: Final = b'{\n  "schema": "trawler.dev/sidecar/'
 """What the files begin with that say what is known of others."""
@@ -234,7 +234,9 @@ class Installed:
     # the store --------------------------------------------------------------------------------
 
     def objects(self) -> set[str]:
-        """The hash of every file in the store, read from its volume; without what is said of files."""
+        """The hash of every file in the store, read from its volume; without what is said of
+        files.
+        """
         pod = self.pods("store")[0]["spec"]["volumes"]
         claim = next(v["persistentVolumeClaim"]["claimName"] for v in pod if v["name"] == "data")
         volume = self.kubectl.json("get", "pvc", claim)["spec"]["volumeName"]
@@ -256,8 +258,8 @@ class Installed:
             time.sleep(0.3)
 
     def logs(self) -> dict[str, str]:
-        """All a person would look at after a failure: what there is, what happened to it, and what every
-        container said last, also the one before it where it was restarted.
+        """All a person would look at after a failure: what there is, what happened to it, and what
+        every container said last, also the one before it where it was restarted.
         """
         found = [
             self._shown("get", "pods,wp,mj,mq", "-o", "wide"),
@@ -292,8 +294,8 @@ def installed(
     chart: Path | None = None,
     leave: bool = False,
 ) -> Iterator[Installed]:
-    """Install for the length of a block; objects go before their namespace. `leave` them where their
-    whole cluster is removed next.
+    """Install for the length of a block; objects go before their namespace. `leave` them where
+    their whole cluster is removed next.
     """
     more = () if crds else ("crds.install=false",)
     release = install.Release(namespace=namespace, values=(*more, *values), chart=chart)

@@ -1,7 +1,8 @@
 """A kubelet without containers: runs the pods of one namespace as processes of the real worker.
 
-What it keeps of a pod: its manifest's commands and environment, phase and exit in its status, SIGTERM
-and grace on deletion, everything ended when one container ends and `restartPolicy` is Never.
+What it keeps of a pod: its manifest's commands and environment, phase and exit in its status,
+SIGTERM and grace on deletion, everything ended when one container ends and `restartPolicy` is
+Never.
 """
 
 import asyncio
@@ -133,7 +134,9 @@ class Node:
                 )
 
     async def _bind(self, name: str) -> None:
-        """As a scheduler does; the API server lets a pod without a node go at once, without grace."""
+        """As a scheduler does; the API server lets a pod without a node go at once, without
+        grace.
+        """
         binding = {"metadata": {"name": name}, "target": {"kind": "Node", "name": "here"}}
         body = {"apiVersion": "v1", "kind": "Binding", **binding}
         await self._http.post(f"{self._path}/{name}/binding", json=body)

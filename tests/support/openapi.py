@@ -125,10 +125,10 @@ def _absolute(schema: Any) -> Any:
 
 @cache
 def _registry(*, asked: bool) -> Registry[Any]:
-    """All schemas, with three tolerances. A forward's reference is of type 1 (docs, Message Reference Types), though the
-    description of answers knows 0 only. In requests ids may be numbers too: discord.py sends some so.
-    The codes of single fields in an error are names in Discord's documentation (Error Messages) and
-    in practice, though the description calls them integers.
+    """All schemas, with three tolerances. A forward's reference is of type 1 (docs, Message
+    Reference Types), though the description of answers knows 0 only. In requests ids may be numbers
+    too: discord.py sends some so. The codes of single fields in an error are names in Discord's
+    documentation (Error Messages) and in practice, though the description calls them integers.
     """
     schemas = dict(_read()["components"]["schemas"])
     named = {"type": "object", "required": ["code", "message"]}

@@ -27,7 +27,9 @@ API = "/apis/trawler.dev/v1alpha1"
 def settings(
     folder: Path, *, namespace: str, nats_url: str, store: StoreSettings, pool: dict[str, Any]
 ) -> dict[str, str]:
-    """The environment of an operator whose only pool is of this shape; its files lie in `folder`."""
+    """The environment of an operator whose only pool is of this shape; its files lie in
+    `folder`.
+    """
     secret, pools = folder / "credentials", folder / "pools.yaml"
     secret.mkdir()
     (secret / "accessKey").write_text(store.credentials().access_key)
@@ -109,7 +111,9 @@ class Operator:
         return Operator(self.api, self.namespace, env, self._log, self._start)
 
     def elsewhere(self, prefix: str) -> "Operator":
-        """One more of another identity that would store below another prefix, as yet not started."""
+        """One more of another identity that would store below another prefix, as yet not
+        started.
+        """
         found = self.another(f"operator-{prefix}")
         found._env["TRAWLER_OPERATOR_S3_PREFIX"] = prefix
         return found
@@ -128,7 +132,9 @@ class Operator:
         return http_ok(self._page("readyz"))
 
     def leading(self) -> bool:
-        """Whether it acts. It is elected some time before, and decides nothing until it has seen everything."""
+        """Whether it acts. It is elected some time before, and decides nothing until it has seen
+        everything.
+        """
         try:
             text = httpx.get(self._page("metrics"), timeout=5, trust_env=False).text
         except httpx.HTTPError:

@@ -1,4 +1,6 @@
-"""A site that says exactly what a test tells it to, byte for byte, and keeps exactly what it was asked."""
+"""A site that says exactly what a test tells it to, byte for byte, and keeps exactly what it was
+asked.
+"""
 
 import contextlib
 import socketserver

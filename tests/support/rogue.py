@@ -1,4 +1,6 @@
-"""A fork server whose engine misbehaves as the address says: `http://rogue/setsid`. Everything else is the real one."""
+"""A fork server whose engine misbehaves as the address says: `http://rogue/setsid`. Everything else
+is the real one.
+"""
 
 import contextlib
 import os
@@ -48,7 +50,9 @@ class Rogue:
         os.wait()
 
     def deaf(self, path: Path, report: Report) -> None:
-        """It wants to be nobody's child, hears no signal, and its grandchild comes to the fork server."""
+        """It wants to be nobody's child, hears no signal, and its grandchild comes to the fork
+        server.
+        """
         import ctypes
 
         ctypes.CDLL(None).prctl(36, 0, 0, 0, 0)

@@ -324,7 +324,9 @@ def api_server(folder: Path) -> Iterator[ApiServer]:
 kind: Config
 current-context: trawler-dev-api
 contexts: [{{name: trawler-dev-api, context: {{cluster: c, user: u}}}}]
-clusters: [{{name: c, cluster: {{server: "https://127.0.0.1:{port}", insecure-skip-tls-verify: true}}}}]
+clusters:
+- name: c
+  cluster: {{server: "https://127.0.0.1:{port}", insecure-skip-tls-verify: true}}
 users: [{{name: u, user: {{token: secret-token}}}}]
 """
         )

@@ -436,7 +436,8 @@ class Simulation:
         self.lose: Callable[[], str] = lambda: "nothing"
         self.operator: Operator | None = None
         self.old: Operator | None = None
-        """A leader that was taken over from and does not know: it goes on with what it had begun."""
+        """A leader that was taken over from and does not know: it goes on with what it had begun.
+        """
         self.listed: tuple[tuple[MediaJob, ...], int, Operator] | None = None
         """What is left of a list that is under way, its version, and who asked."""
         self._names = 0
@@ -484,7 +485,9 @@ class Simulation:
     # lists --------------------------------------------------------------------------------------
 
     def begin_list(self) -> None:
-        """The API server reads out all jobs as they are now; the answer is under way for a while."""
+        """The API server reads out all jobs as they are now; the answer is under way for a
+        while.
+        """
         if self.operator is not None:
             self.operator.state.job_sights.begin_list()
             self.listed = (tuple(self.api.jobs.values()), self.api.version, self.operator)

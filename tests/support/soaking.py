@@ -1,8 +1,8 @@
-"""An install under load while its parts are killed: what became of each job and each message, and whether
-any process grows.
+"""An install under load while its parts are killed: what became of each job and each message, and
+whether any process grows.
 
-Real: the cluster, its pods, their images. Kills are SIGKILL of a process in a pod, as the kernel does it,
-or a pod that is deleted by force, as when a node is lost.
+Real: the cluster, its pods, their images. Kills are SIGKILL of a process in a pod, as the kernel
+does it, or a pod that is deleted by force, as when a node is lost.
 """
 
 import asyncio
@@ -42,8 +42,8 @@ LOOK_EVERY: Final = 10.0
 WARM: Final = 600.0
 """Seconds of a process's life that do not count for its slope."""
 BIN: Final = 300.0
-"""The least memory in so many seconds is what a process keeps; above that is work under way. Go collects what is free
-every two minutes where little happens: each bin has two of its collections.
+"""The least memory in so many seconds is what a process keeps; above that is work under way. Go
+collects what is free every two minutes where little happens: each bin has two of its collections.
 """
 SETTLED_WITHIN: Final = 300.0
 
@@ -68,8 +68,8 @@ class Plan:
 
 
 def kills(spans: Iterable[tuple[float, float, Iterable[str]]], *, every: float) -> list[Kill]:
-    """In each span (begin, end, components) one about every so many seconds, at random; each component has
-    its turn before one has its second.
+    """In each span (begin, end, components) one about every so many seconds, at random; each
+    component has its turn before one has its second.
     """
     chance = random.Random(7)
     found: list[Kill] = []
@@ -131,7 +131,9 @@ class Memory:
                         self.seen[process].append((time.monotonic(), usage.anonymous_mib(pid)))
 
     def growths(self, until: float) -> dict[Process, Growth]:
-        """Of each process that was seen for ten minutes after its first ten and up to a time (monotonic)."""
+        """Of each process that was seen for ten minutes after its first ten and up to a time
+        (monotonic).
+        """
         found = {}
         for process, points in self.seen.items():
             late = [(at, size) for at, size in points if at - points[0][0] >= WARM and at < until]
@@ -183,7 +185,9 @@ class Found:
     unanswered: int = 0
     """People whom Discord told that nothing came: nothing was begun for them."""
     lost: list[str] = field(default_factory=list)
-    """Jobs that did not succeed, though nothing was wrong with them, and messages without their file."""
+    """Jobs that did not succeed, though nothing was wrong with them, and messages without their
+    file.
+    """
     doubled: list[str] = field(default_factory=list)
     killed: Counter[str] = field(default_factory=Counter)
     growths: dict[Process, Growth] = field(default_factory=dict)
@@ -330,7 +334,9 @@ class Soak:
         return "by SIGKILL"
 
     async def forget_delivered(self) -> None:
-        """The bot keeps what it made for a day; so that nothing grows for a day, an admin tidies up."""
+        """The bot keeps what it made for a day; so that nothing grows for a day, an admin tidies
+        up.
+        """
         while True:
             await asyncio.sleep(20)
             items, _ = await self._witness.list()

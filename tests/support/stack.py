@@ -1,5 +1,5 @@
-"""Operator, worker, bus, store, API server and a media site, all real and on one machine: what tests
-of faults ask of them together.
+"""Operator, worker, bus, store, API server and a media site, all real and on one machine: what
+tests of faults ask of them together.
 """
 
 import asyncio
@@ -201,7 +201,9 @@ class Stack:
         return names - {OWNER_OBJECT}
 
     async def stored(self) -> set[str]:
-        """The same of files: without what is said of them. Each attempt says it with its own time."""
+        """The same of files: without what is said of them. Each attempt says it with its own
+        time.
+        """
         return {each for each in await self.objects() if not await self._is_sidecar(each)}
 
     async def _is_sidecar(self, sha256: str) -> bool:

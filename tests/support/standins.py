@@ -21,8 +21,8 @@ SLOTS: Final = 4
 
 @dataclass
 class Seen:
-    """What the stand-in pods saw of each job, by its name (monotonic seconds). Nobody watches the API
-    server for it: on two cores that would be measured too.
+    """What the stand-in pods saw of each job, by its name (monotonic seconds). Nobody watches the
+    API server for it: on two cores that would be measured too.
     """
 
     ordered: dict[str, float] = field(default_factory=dict)

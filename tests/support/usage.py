@@ -34,7 +34,9 @@ def of_programs(*names: str) -> dict[str, list[int]]:
 
 
 def started(pid: int) -> int:
-    """When a process began, in ticks since boot: with its pid it is never another's. Raises OSError."""
+    """When a process began, in ticks since boot: with its pid it is never another's. Raises
+    OSError.
+    """
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
 
 
@@ -45,7 +47,9 @@ def command(pid: int) -> str:
 
 
 def anonymous_mib(pid: int) -> float:
-    """Memory of its own, whoever shares it since a fork (RssAnon). Raises OSError, StopIteration."""
+    """Memory of its own, whoever shares it since a fork (RssAnon). Raises OSError,
+    StopIteration.
+    """
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("RssAnon:")).split()[1]) / 1024
 

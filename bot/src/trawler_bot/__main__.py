@@ -39,8 +39,8 @@ from trawler_crds.messages import Positions, Progress
 log = logs.get("main")
 
 CONNECTIONS: Final = 8
-"""To the API server; one of them watches. Many who ask at once wait for its processors anyway, and after
-a pause each further connection costs both sides a handshake first (docs/bench.md).
+"""To the API server; one of them watches. Many who ask at once wait for its processors anyway, and
+after a pause each further connection costs both sides a handshake first (docs/bench.md).
 """
 
 

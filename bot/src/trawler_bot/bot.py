@@ -41,13 +41,15 @@ class ShardAssignment:
         return [shard for shard in range(self.shards) if shard % self.replicas == self.ordinal]
 
     def owns(self, guild_id: int) -> bool:
-        """Whether a server is on a shard of ours (docs, Sharding); direct messages are on the first."""
+        """Whether a server is on a shard of ours (docs, Sharding); direct messages are on the
+        first.
+        """
         return (guild_id >> 22) % self.shards in self.mine()
 
 
 class Bot(discord.AutoShardedClient):
-    """No privileged intent: commands and presses need none. That of messages tells when one of ours is deleted; what
-    others write comes without its content.
+    """No privileged intent: commands and presses need none. That of messages tells when one of ours
+    is deleted; what others write comes without its content.
     """
 
     def __init__(
@@ -114,7 +116,9 @@ class Bot(discord.AutoShardedClient):
         await self._database.note_commands(self.application_id, digest)
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
-        """Discord resets the token of whoever asks too often: not before it says that it is granted."""
+        """Discord resets the token of whoever asks too often: not before it says that it is
+        granted.
+        """
         limits = await self.fetch_session_start_limits()
         if limits.remaining <= 0:
             seconds = limits.reset_after / 1000

@@ -17,7 +17,8 @@ class Settings(BaseSettings):
     """A file with the bot's token, and nothing else."""
 
     key_file: Path
-    """A file with the key by which interaction tokens are encrypted: 32 bytes in URL-safe base64."""
+    """A file with the key by which interaction tokens are encrypted: 32 bytes in URL-safe base64.
+    """
 
     postgres_file: Path
     """A file with the address of the database: postgresql://user:password@host:5432/name."""

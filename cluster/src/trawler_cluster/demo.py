@@ -1,5 +1,5 @@
-"""`make demo`: `/download` in a Discord in a box, from a person's link to the files in the channel, by each engine that
-reads pages, on a real cluster.
+"""`make demo`: `/download` in a Discord in a box, from a person's link to the files in the channel,
+by each engine that reads pages, on a real cluster.
 """
 
 import hashlib
@@ -83,7 +83,8 @@ def run(provider: Provider) -> None:
     _show_jobs(kubectl, seed)
     shell.say(f"\nThe page on which you can do the same: {page}/ (`make down` ends it)")
     shell.say(
-        f"demo: delivered {count} files, {size} bytes, in 3 messages by 3 engines in {seconds:.1f} s"
+        f"demo: delivered {count} files, {size} bytes, in 3 messages by 3 engines in"
+        f" {seconds:.1f} s"
     )
 
 

@@ -1,8 +1,9 @@
 """Keeps the sandbox answering at fixed ports of 127.0.0.1 while the cluster is up: the media site,
 and the Discord in a box with its page.
 
-Run as `python -m trawler_cluster.forwarder KUBECTL KUBECONFIG NAMESPACE SERVICE PORT:PORT`: forwards
-to a Service, anew whenever the pod behind it changes, and takes the child along when it ends.
+Run as `python -m trawler_cluster.forwarder KUBECTL KUBECONFIG NAMESPACE SERVICE PORT:PORT`:
+forwards to a Service, anew whenever the pod behind it changes, and takes the child along when it
+ends.
 """
 
 import signal

@@ -252,8 +252,8 @@ def ensure_archive(image: Image) -> None:
 
 
 def _ensure_built(base: Image) -> None:
-    """A FROM line needs the base in the builder's store, not only as an archive. It has the official
-    name there, whatever is in it; a second name says what.
+    """A FROM line needs the base in the builder's store, not only as an archive. It has the
+    official name there, whatever is in it; a second name says what.
     """
     content = f"localhost/trawler-base:{base.digest}"
     known = shell.run(_buildah("images", "-q", content), env=_ENV, check=False)

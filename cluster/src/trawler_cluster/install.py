@@ -60,8 +60,8 @@ def install(provider: Provider, release: Release) -> Kubectl:
 
 
 def adopt_kinds(kubectl: Kubectl, release: Release) -> None:
-    """Kinds stay when a release goes, and Helm leaves alone what says that it is another's: those of a release whose
-    namespace is gone are ours now.
+    """Kinds stay when a release goes, and Helm leaves alone what says that it is another's: those
+    of a release whose namespace is gone are ours now.
     """
     for path in sorted((CHART / "files" / "crds").glob("*.yaml")):
         name = yaml.safe_load(path.read_text())["metadata"]["name"]

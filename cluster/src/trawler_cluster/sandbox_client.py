@@ -1,5 +1,5 @@
-"""The Discord in a box, as a person with a client of his own uses it: `POST /interactions`, messages
-read, attachments fetched. Nothing here knows the bot.
+"""The Discord in a box, as a person with a client of his own uses it: `POST /interactions`,
+messages read, attachments fetched. Nothing here knows the bot.
 """
 
 import itertools

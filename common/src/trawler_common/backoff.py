@@ -28,8 +28,9 @@ class Backoff:
         """Pauses taken since the last success."""
 
     def next(self, *, at_least: float = 0.0) -> float:
-        """The length of the next pause: between a half and the whole of the doubled bound, so that many
-        who failed together do not come back together. Never shorter than what the server asked for.
+        """The length of the next pause: between a half and the whole of the doubled bound, so that
+        many who failed together do not come back together. Never shorter than what the server asked
+        for.
         """
         whole = grown(self._first, self._longest, self.tries)
         self.tries += 1

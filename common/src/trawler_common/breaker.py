@@ -1,5 +1,5 @@
-"""A breaker for one dependency: once it failed several times in a row, nobody waits for it any more but
-one who tries, now and then, whether it is back.
+"""A breaker for one dependency: once it failed several times in a row, nobody waits for it any more
+but one who tries, now and then, whether it is back.
 """
 
 import time
@@ -40,8 +40,8 @@ class Breaker:
 
     @contextmanager
     def guarding(self, failure: type[Exception]) -> Iterator[None]:
-        """One call. What it raises of this kind counts as a failure of the dependency; a call that is not
-        even tried raises what `away` makes.
+        """One call. What it raises of this kind counts as a failure of the dependency; a call that
+        is not even tried raises what `away` makes.
         """
         if self.open:
             if self._now() < self._try_at:

@@ -23,8 +23,8 @@ log = logs.get("bus")
 
 MAX_PENDING: Final = 4096
 AT_ONCE: Final = 64
-"""Messages of one subscription that are answered together; further ones wait, and more than MAX_PENDING
-are dropped, as anything on the bus may be.
+"""Messages of one subscription that are answered together; further ones wait, and more than
+MAX_PENDING are dropped, as anything on the bus may be.
 """
 
 LONG_ENOUGH: Final = 60.0
@@ -80,7 +80,9 @@ class Bus:
 
     @classmethod
     def opening(cls, url: str, *, name: str, tasks: asyncio.TaskGroup) -> Self:
-        """A bus at once, whose connection is tried for ever: for whoever has work to do without it."""
+        """A bus at once, whose connection is tried for ever: for whoever has work to do without
+        it.
+        """
         bus = cls(tasks)
         tasks.create_task(bus._open(url, name, math.inf), name="open the bus")
         return bus
@@ -173,7 +175,9 @@ class Bus:
     async def request(
         self, subject: str, question: Message, answer: type[Answer], *, timeout: float
     ) -> Answer:
-        """Ask and wait. Raises RequestTimeout after `timeout` seconds, or at once where nobody listens."""
+        """Ask and wait. Raises RequestTimeout after `timeout` seconds, or at once where nobody
+        listens.
+        """
         if not self._opened.is_set():
             raise RequestTimeout(f"no answer on {subject}: the bus was not found yet")
         try:
@@ -205,8 +209,9 @@ class Bus:
         *,
         at_once: int = AT_ONCE,
     ) -> Callable[[], Awaitable[None]]:
-        """Answer requests. `handle` gets the subject and the message; None means no answer. No more than
-        `at_once` are under way, in a lane of their own: what hangs here delays nothing elsewhere.
+        """Answer requests. `handle` gets the subject and the message; None means no answer. No more
+        than `at_once` are under way, in a lane of their own: what hangs here delays nothing
+        elsewhere.
 
         What does not parse is counted as noise and dropped. Answers with a way to stop.
         """
@@ -226,7 +231,8 @@ class Bus:
         served = _Served(subject, heard)
         self._served.append(served)
         await self._subscribe(served)
-        # Once we return, the server routes to us. Twice: nats-py writes the PING of a flush ahead of
+        # Once we return, the server routes to us. Twice: nats-py writes the PING of a flush ahead
+        # of
         # what is pending, so only the second one comes after our SUB.
         try:
             await self._client.flush(timeout=5)

@@ -1,8 +1,8 @@
 """Which addresses a download may reach. Pure: judges what was already resolved.
 
 The tables are our own, from the registries of IANA (special-purpose addresses, IPv4 and IPv6, as of
-2026-10) and the list of blocked ports of the Fetch standard: `ipaddress.is_global` changed its mind between
-releases of Python, and lets pass what leads inside in the clouds.
+2026-10) and the list of blocked ports of the Fetch standard: `ipaddress.is_global` changed its mind
+between releases of Python, and lets pass what leads inside in the clouds.
 """
 
 import ipaddress
@@ -22,12 +22,14 @@ _NEVER_V4: Final = tuple(
     )
 )
 _UNICAST_V6: Final = ipaddress.IPv6Network("2000::/3")
-"""All that was ever given to the public (RFC 4291, section 2.4): mapped, compatible, translated (RFC 6052),
-site-local, unique local, link-local and multicast addresses lie outside."""
+"""All that was ever given to the public (RFC 4291, section 2.4): mapped, compatible, translated
+(RFC 6052), site-local, unique local, link-local and multicast addresses lie outside.
+"""
 _NEVER_V6: Final = tuple(
     map(
         ipaddress.IPv6Network,
-        # protocols with Teredo (RFC 4380), documentation, 6to4 (RFC 3056): an IPv4 address may hide inside
+        # protocols with Teredo (RFC 4380), documentation, 6to4 (RFC 3056): an IPv4 address may hide
+        # inside
         ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"),
     )
 )

@@ -1,7 +1,8 @@
 """Signed PUTs: the store itself proves hash and length, and refuses to overwrite.
 
 Query signing as AWS Signature Version 4 describes it (Amazon S3 API reference, "Authenticating
-Requests: Using Query Parameters"). Ours because obstore signs no headers and botocore is large beside these lines.
+Requests: Using Query Parameters"). Ours because obstore signs no headers and botocore is large
+beside these lines.
 """
 
 import base64

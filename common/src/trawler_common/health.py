@@ -1,4 +1,6 @@
-"""`/healthz` (our own loops), `/readyz` (also what we depend on), `/metrics`, and JSON documents."""
+"""`/healthz` (our own loops), `/readyz` (also what we depend on), `/metrics`, and JSON
+documents.
+"""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager

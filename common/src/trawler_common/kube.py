@@ -32,8 +32,8 @@ LONGEST_EVENT: Final = 8 * 1024 * 1024
 LONGEST_PENALTY: Final = 60.0
 """Seconds of a Retry-After that are honoured."""
 KEPT_OPEN: Final = 75.0
-"""Seconds for which an idle connection is kept for whoever comes next: opening one costs both sides a
-handshake. The API server keeps them for 90 (its http.Server's IdleTimeout).
+"""Seconds for which an idle connection is kept for whoever comes next: opening one costs both sides
+a handshake. The API server keeps them for 90 (its http.Server's IdleTimeout).
 """
 MERGE: Final = "application/merge-patch+json"
 
@@ -60,7 +60,9 @@ class NotFound(Exception):
 
 
 class Rejected(Exception):
-    """The API server does not accept this (400, 403, 422): a fault of ours, a quota, or a policy."""
+    """The API server does not accept this (400, 403, 422): a fault of ours, a quota, or a
+    policy.
+    """
 
 
 _ERRORS: Final[Mapping[int, type[Exception]]] = {
@@ -81,7 +83,9 @@ def parse_or_none(model: type[Seen], manifest: Mapping[str, Any]) -> Seen | None
 
 
 class Kube:
-    """One namespace, seen through the API server. Plain JSON in and out, a deadline on each call."""
+    """One namespace, seen through the API server. Plain JSON in and out, a deadline on each
+    call.
+    """
 
     def __init__(
         self, api: client.ApiClient, connector: aiohttp.TCPConnector, namespace: str
@@ -94,8 +98,8 @@ class Kube:
 
     @classmethod
     async def connect(cls, namespace: str, *, connections: int = 64) -> Self:
-        """By the pod's service account, else by KUBECONFIG. `connections` at most: a burst that opens
-        as many as it has requests pays more for handshakes than for the requests.
+        """By the pod's service account, else by KUBECONFIG. `connections` at most: a burst that
+        opens as many as it has requests pays more for handshakes than for the requests.
         """
         settings = client.Configuration()
         try:
@@ -106,7 +110,8 @@ class Kube:
         connector = aiohttp.TCPConnector(
             limit=connections, ssl=api.rest_client.ssl_context, keepalive_timeout=KEPT_OPEN
         )
-        # its session is made by the first request, with these. No proxy stands between us and the API
+        # its session is made by the first request, with these. No proxy stands between us and the
+        # API
         # server; looking that up costs a thread per request
         settings.client_session_kwargs = {"trust_env": False, "connector": connector}
         return cls(api, connector, namespace)
@@ -127,8 +132,8 @@ class Kube:
         content: str = "application/json",
         timeout: float = TIMEOUT,
     ) -> Any:
-        """One request, if it is a write: while the Lease is ours. Raises ApiUnavailable, Conflict, NotFound,
-        Rejected.
+        """One request, if it is a write: while the Lease is ours. Raises ApiUnavailable, Conflict,
+        NotFound, Rejected.
         """
         if method != "GET":
             timeout = min(timeout, self.fence())
@@ -175,8 +180,9 @@ class Kube:
         once: bool = False,
     ) -> aiohttp.ClientResponse:
         """The client library's session and credentials without its serializer, which would walk
-        through every value of JSON that is plain already. `once`: over a connection that is not used
-        again, because each keeps for good what its largest answer took (half a mebibyte, measured).
+        through every value of JSON that is plain already. `once`: over a connection that is not
+        used again, because each keeps for good what its largest answer took (half a mebibyte,
+        measured).
         """
         settings = self._api.configuration
         headers = {"Accept": "application/json", "Content-Type": content}
@@ -193,8 +199,9 @@ class Kube:
         return sent
 
     async def page(self, path: str, token: str, query: Mapping[str, str]) -> dict[str, Any]:
-        """One page of a list: `token` is what the page before said of the next, empty for the first.
-        Raises WatchExpired where the list that the token belongs to is forgotten, and as `call`.
+        """One page of a list: `token` is what the page before said of the next, empty for the
+        first. Raises WatchExpired where the list that the token belongs to is forgotten, and as
+        `call`.
         """
         asked = {"limit": str(PAGE), **query, **({"continue": token} if token else {})}
         found: dict[str, Any] = await self._request(
@@ -205,8 +212,8 @@ class Kube:
     async def list_all(
         self, path: str, parse: Callable[[Mapping[str, Any]], Parsed | None], **query: str
     ) -> tuple[list[Parsed], str]:
-        """All objects of a kind of which there are few, and the version of that sight. Raises as `page`.
-        What there may be many of is mirrored (`reflector`).
+        """All objects of a kind of which there are few, and the version of that sight. Raises as
+        `page`. What there may be many of is mirrored (`reflector`).
         """
         found: list[Parsed] = []
         version = ""
@@ -229,8 +236,8 @@ class Kube:
         self, path: str, since: str, selecting: Mapping[str, str] | None = None
     ) -> AsyncIterator[dict[str, Any]]:
         """What happens to a kind after a version: events as the API server sends them, for some
-        minutes. Raises WatchExpired where it forgot that version, ApiUnavailable where the watch broke, and as `call`
-        where it is refused.
+        minutes. Raises WatchExpired where it forgot that version, ApiUnavailable where the watch
+        broke, and as `call` where it is refused.
         """
         query = {
             "watch": "true",
@@ -257,15 +264,15 @@ class Kube:
 
 
 def _parsed(data: bytes) -> Any:
-    """What an answer says. Raises ValueError. The parser shares keys among answers, and not values too:
-    most never come again, and 16,384 of them would stay in memory.
+    """What an answer says. Raises ValueError. The parser shares keys among answers, and not values
+    too: most never come again, and 16,384 of them would stay in memory.
     """
     return from_json(data, cache_strings="keys")
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """One event a line. Not by the reader's own lines, which end at 128 KiB: the annotations of a legal
-    object alone may have 256. Raises ValueError for a line that no object can fill.
+    """One event a line. Not by the reader's own lines, which end at 128 KiB: the annotations of a
+    legal object alone may have 256. Raises ValueError for a line that no object can fill.
     """
     rest = bytearray()
     async for piece in content.iter_any():

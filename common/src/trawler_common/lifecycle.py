@@ -30,11 +30,11 @@ class Stopped(Exception):
 
 
 def run(service: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    """Run a service until it ends or a signal sets its stop event. Any fault: exit code 1. Memory that is free
-    again goes back to the node meanwhile.
+    """Run a service until it ends or a signal sets its stop event. Any fault: exit code 1. Memory
+    that is free again goes back to the node meanwhile.
 
-    Python's collector does not look again at what was loaded until now: a hundred thousand objects, each
-    look at which keeps a service from all else for some 70 ms.
+    Python's collector does not look again at what was loaded until now: a hundred thousand objects,
+    each look at which keeps a service from all else for some 70 ms.
     """
     gc.collect()
     gc.freeze()
@@ -65,8 +65,8 @@ def listen_to_signals(stop: asyncio.Event) -> None:
 
 
 async def unless_stopped(stop: asyncio.Event, step: Coroutine[Any, Any, Done]) -> Done:
-    """What a step that may take long, or for ever, answers. Raises Stopped when told to go meanwhile;
-    the step has ended by then.
+    """What a step that may take long, or for ever, answers. Raises Stopped when told to go
+    meanwhile; the step has ended by then.
     """
     working, stopping = asyncio.create_task(step), asyncio.create_task(stop.wait())
     both: set[asyncio.Task[Any]] = {working, stopping}
@@ -90,8 +90,8 @@ async def supervise(
     fatal: tuple[type[Exception], ...] = (),
     failed: Callable[[], None] = lambda: None,
 ) -> None:
-    """Do what is to go on for ever, and begin it again, after a growing pause, when a fault of ours ends
-    it. Only cancellation and what is `fatal` get out. `failed` is told of each fault.
+    """Do what is to go on for ever, and begin it again, after a growing pause, when a fault of ours
+    ends it. Only cancellation and what is `fatal` get out. `failed` is told of each fault.
     """
     pause = Backoff()
     while True:

@@ -1,7 +1,8 @@
 """Memory that is free again, given back to the node.
 
-Python's own allocator keeps a peak for good, because something small stays in each mebibyte that it took; the
-C library's gives it back when asked. So the chart sets `PYTHONMALLOC=malloc` for services, and this asks.
+Python's own allocator keeps a peak for good, because something small stays in each mebibyte that it
+took; the C library's gives it back when asked. So the chart sets `PYTHONMALLOC=malloc` for
+services, and this asks.
 """
 
 import asyncio
@@ -15,8 +16,8 @@ EVERY: Final = 30.0
 
 
 async def give_back() -> None:
-    """Ask for ever; not where the C library has no `malloc_trim` (musl). Whole source files, which Python keeps
-    from the first exception that is written down with its lines, go before.
+    """Ask for ever; not where the C library has no `malloc_trim` (musl). Whole source files, which
+    Python keeps from the first exception that is written down with its lines, go before.
     """
     trim = getattr(ctypes.CDLL(ctypes.util.find_library("c")), "malloc_trim", None)
     while trim is not None:

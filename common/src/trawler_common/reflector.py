@@ -1,5 +1,5 @@
-"""A kind of Kubernetes object, mirrored in memory: one owner lists it and watches it. What is news is
-decided by `replica`.
+"""A kind of Kubernetes object, mirrored in memory: one owner lists it and watches it. What is news
+is decided by `replica`.
 """
 
 import asyncio
@@ -71,9 +71,9 @@ class Reflector:
             both.create_task(self._watch(version), name=f"watch {self._path}")
 
     async def list(self) -> str:
-        """Take a whole list; answers with the version that a watch goes on from. A page that cannot be had
-        is asked for again; where the API server forgot the list meanwhile it begins anew. Both with
-        growing pauses.
+        """Take a whole list; answers with the version that a watch goes on from. A page that cannot
+        be had is asked for again; where the API server forgot the list meanwhile it begins anew.
+        Both with growing pauses.
         """
         async with self._listing:
             pause = self._pause()
@@ -138,8 +138,8 @@ class Reflector:
             await pause.pause(at_least=asked)
 
     async def _follow(self, since: str, pause: Backoff) -> str:
-        """One watch to its end; answers with the version that the next goes on from. Raises WatchExpired, and
-        _Broken with that version.
+        """One watch to its end; answers with the version that the next goes on from. Raises
+        WatchExpired, and _Broken with that version.
         """
         turn = Turn()
         try:
@@ -163,7 +163,9 @@ class Reflector:
             self._take(manifest, as_of=version)
 
     def _take(self, manifest: Mapping[str, Any], *, as_of: int) -> None:
-        """What is known already is not read a second time. One object that cannot be taken ends nothing."""
+        """What is known already is not read a second time. One object that cannot be taken ends
+        nothing.
+        """
         meta = manifest["metadata"]
         version = int(meta["resourceVersion"])
         if self._sink.replica.knows(self._sink.key(manifest), version):

@@ -1,8 +1,8 @@
 """Which sight of a Kubernetes object is the newest. Pure.
 
-Sights of an object come from many sides: lists, the watch, answers to our own writes. Each tells how
-the object was at some version of the API server's store, and none is "now". These versions alone
-decide what is news, so the order in which sights arrive does not matter.
+Sights of an object come from many sides: lists, the watch, answers to our own writes. Each tells
+how the object was at some version of the API server's store, and none is "now". These versions
+alone decide what is news, so the order in which sights arrive does not matter.
 """
 
 from collections.abc import Callable
@@ -14,16 +14,17 @@ BURIED: Final = 120.0
 """Seconds for which a deleted object is remembered: longer than any answer may be under way."""
 
 FOREVER: Final = 2**63
-"""In place of the version at which an object was gone: its key is never used again, and a list that still
-shows it was begun before.
+"""In place of the version at which an object was gone: its key is never used again, and a list that
+still shows it was begun before.
 """
 
 
 class Replica(Generic[Thing]):
-    """The newest sight of each object of a kind. Keys are uids, or names where a kind is kept by name.
+    """The newest sight of each object of a kind. Keys are uids, or names where a kind is kept by
+    name.
 
-    `put` is called with what is news, `drop` with the key of what is gone. Both belong to the owner of
-    the objects, who never needs to compare versions.
+    `put` is called with what is news, `drop` with the key of what is gone. Both belong to the owner
+    of the objects, who never needs to compare versions.
     """
 
     def __init__(
@@ -46,8 +47,8 @@ class Replica(Generic[Thing]):
         return self._versions.get(key) == version
 
     def see(self, key: str, version: int, thing: Thing, *, as_of: int | None = None) -> bool:
-        """The object as it is at `version`. A list knows besides that it was there `as_of` a later one.
-        Answers whether that was news.
+        """The object as it is at `version`. A list knows besides that it was there `as_of` a later
+        one. Answers whether that was news.
         """
         if not self._may_live(key, version if as_of is None else as_of):
             return False
@@ -58,7 +59,9 @@ class Replica(Generic[Thing]):
         return True
 
     def lose(self, key: str, as_of: int) -> bool:
-        """The object was gone at this version. Nothing happens where a newer sight shows it alive."""
+        """The object was gone at this version. Nothing happens where a newer sight shows it
+        alive.
+        """
         known = self._versions.get(key)
         if known is not None and known > as_of:
             return False
@@ -86,8 +89,8 @@ class Replica(Generic[Thing]):
         self._listed.add(key)
 
     def end_list(self, as_of: int) -> list[str]:
-        """The list is complete. What it does not have was gone at its version, unless a sight newer than
-        the list shows it: that is younger. Answers with what is gone.
+        """The list is complete. What it does not have was gone at its version, unless a sight newer
+        than the list shows it: that is younger. Answers with what is gone.
         """
         assert self._listed is not None, "no list is under way"
         listed, self._listed = self._listed, None
@@ -99,8 +102,8 @@ class Replica(Generic[Thing]):
         return absent
 
     def _may_live(self, key: str, as_of: int) -> bool:
-        """Whether a sight of this version can be of a living object; a later one than the burial says
-        that whoever buried it was wrong.
+        """Whether a sight of this version can be of a living object; a later one than the burial
+        says that whoever buried it was wrong.
         """
         buried = self._buried.get(key)
         if buried is None:

@@ -42,7 +42,9 @@ class StoreUnavailable(Exception):
 
 
 class StoreRefused(Exception):
-    """The store answered that we may not do this. It stays so until somebody changes its settings."""
+    """The store answered that we may not do this. It stays so until somebody changes its
+    settings.
+    """
 
 
 CREDENTIALS_KEPT: Final = 60.0
@@ -100,8 +102,8 @@ class _Files:
 
 
 class Store:
-    """Grants, and looks at what was stored. What an install stored before it had a prefix of its own is
-    found where it lies (`SHARED_PREFIX`).
+    """Grants, and looks at what was stored. What an install stored before it had a prefix of its
+    own is found where it lies (`SHARED_PREFIX`).
     """
 
     def __init__(self, settings: StoreSettings) -> None:
@@ -125,8 +127,8 @@ class Store:
         )
 
     async def ensure_bucket(self) -> None:
-        """Make the bucket unless it is there. Raises StoreUnavailable, and StoreRefused where it can neither be
-        made nor read.
+        """Make the bucket unless it is there. Raises StoreUnavailable, and StoreRefused where it
+        can neither be made nor read.
         """
         url = self._signer.sign("PUT", "", headers={}, now=datetime.now(UTC), expires=60)
         try:
@@ -143,12 +145,13 @@ class Store:
             await self.keys(f"{self.prefix}/{OWNER_OBJECT}")
         except StoreUnavailable as error:
             raise StoreRefused(
-                f"the store refused to make the bucket ({answer.status_code}), and it cannot be read"
+                f"the store refused to make the bucket ({answer.status_code}), and it"
+                " cannot be read"
             ) from error
 
     async def claim(self, install: str) -> str:
-        """Mark the prefix as this install's, unless it is another's. Answers with whose it is. Raises
-        StoreUnavailable.
+        """Mark the prefix as this install's, unless it is another's. Answers with whose it is.
+        Raises StoreUnavailable.
         """
         key = f"{self.prefix}/{OWNER_OBJECT}"
         mark = json.dumps({"install": install}).encode()
@@ -197,9 +200,9 @@ class Store:
 
     @contextmanager
     def _asking(self, key: str | None = None) -> Iterator[None]:
-        """One request, perhaps about one object. Raises StoreUnavailable for whatever is not an answer about it,
-        and FileNotFoundError. Credentials for our own prefix only are refused elsewhere: what lies
-        there is not ours.
+        """One request, perhaps about one object. Raises StoreUnavailable for whatever is not an
+        answer about it, and FileNotFoundError. Credentials for our own prefix only are refused
+        elsewhere: what lies there is not ours.
         """
         with self.breaker.guarding(StoreUnavailable):
             try:
@@ -225,8 +228,8 @@ class Store:
         raise FileNotFoundError(sha256)
 
     async def save(self, sha256: str, size: int, path: Path, *, timeout: float) -> None:
-        """The bytes of one object into a file, piece by piece. Raises StoreUnavailable, after `timeout` seconds
-        too, and FileNotFoundError where there is no such object.
+        """The bytes of one object into a file, piece by piece. Raises StoreUnavailable, after
+        `timeout` seconds too, and FileNotFoundError where there is no such object.
         """
         try:
             async with asyncio.timeout(timeout):
@@ -240,8 +243,9 @@ class Store:
     async def pieces(
         self, sha256: str, begin: int, end: int, size: int = PIECE
     ) -> AsyncIterator[bytes]:
-        """The bytes `begin` to `end` of one object. Each piece is a request of its own: however slowly
-        they are taken, none lasts longer than TIMEOUT. Raises StoreUnavailable, FileNotFoundError.
+        """The bytes `begin` to `end` of one object. Each piece is a request of its own: however
+        slowly they are taken, none lasts longer than TIMEOUT. Raises StoreUnavailable,
+        FileNotFoundError.
         """
         places = self._places(sha256)
         for at in range(begin, end, size):
@@ -263,8 +267,8 @@ class Store:
                 del places[0]
 
     async def delete(self, key: str, *, timeout: float = TIMEOUT) -> None:
-        """Remove one object; harmless where it is not there. Raises StoreUnavailable, after `timeout` seconds
-        too.
+        """Remove one object; harmless where it is not there. Raises StoreUnavailable, after
+        `timeout` seconds too.
         """
         try:
             with self._asking():
@@ -274,8 +278,8 @@ class Store:
             return
 
     async def hashes(self, shard: str, *, prefix: str) -> list[str]:
-        """The hashes of all objects below a prefix whose hash begins with these two digits; what has another
-        name is not ours. Raises StoreUnavailable.
+        """The hashes of all objects below a prefix whose hash begins with these two digits; what
+        has another name is not ours. Raises StoreUnavailable.
         """
         keys = await self.keys(folder(prefix, shard))
         names = ((key, key.rpartition("/")[2]) for key in keys)
@@ -300,8 +304,8 @@ def _credential(read: Callable[[], Credentials]) -> "S3Credential":
 
 
 def _bucket_configuration(region: str) -> bytes:
-    """Where a new bucket is to be (Amazon S3 API reference, CreateBucket): everywhere but in the oldest
-    region it has to be said.
+    """Where a new bucket is to be (Amazon S3 API reference, CreateBucket): everywhere but in the
+    oldest region it has to be said.
     """
     if region in {"", "us-east-1"}:
         return b""

@@ -18,7 +18,9 @@ _TRACER: Final = trace.get_tracer("trawler")
 
 
 def setup(service: str, *, endpoint: str, install: str) -> TracerProvider:
-    """Send spans to an OTLP/HTTP receiver; with an empty endpoint there are only their ids, for logs."""
+    """Send spans to an OTLP/HTTP receiver; with an empty endpoint there are only their ids, for
+    logs.
+    """
     provider = TracerProvider(
         resource=Resource.create({"service.name": service, "service.namespace": install}),
         sampler=DEFAULT_ON if endpoint else ALWAYS_OFF,

@@ -1,4 +1,6 @@
-"""Text from strangers made plain: nothing unseen, nothing that turns it around, no more than fits."""
+"""Text from strangers made plain: nothing unseen, nothing that turns it around, no more than
+fits.
+"""
 
 import re
 import unicodedata
@@ -21,8 +23,8 @@ _ARABIC: Final = "AL"
 def sanitize(text: str, *, limit: int) -> str:
     """Site text without control characters, direction marks and line breaks, at most `limit` bytes.
 
-    Joiners stay where they join: between Arabic letters, behind the sign that binds Indic letters (UAX #31,
-    section 2.3), and between emoji (UTS #51).
+    Joiners stay where they join: between Arabic letters, behind the sign that binds Indic letters
+    (UAX #31, section 2.3), and between emoji (UTS #51).
     """
     spaced = _SPACES.sub(" ", unicodedata.normalize("NFC", text))
     seen = "".join(

@@ -25,8 +25,8 @@ class Contract(BaseModel):
     )
 
     def model_post_init(self, _: Any) -> None:
-        """Which fields were given is of no use here, and would be half of what a MediaJob weighs (ten
-        thousand are kept in memory): all instances share one empty set.
+        """Which fields were given is of no use here, and would be half of what a MediaJob weighs
+        (ten thousand are kept in memory): all instances share one empty set.
         """
         object.__setattr__(self, "__pydantic_fields_set__", _NONE_GIVEN)
 

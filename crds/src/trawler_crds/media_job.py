@@ -105,7 +105,8 @@ class Media(Contract):
         list[LanguageTag] | None,
         Field(
             max_length=8,
-            description="Language tags (de, pt-BR). Those that there are come; if none is there, it fails.",
+            description="Language tags (de, pt-BR). Those that there are come; if none"
+            " is there, it fails.",
         ),
     ] = None
     subtitle_mode: Annotated[
@@ -117,7 +118,8 @@ class Media(Contract):
     thumbnail: Annotated[
         bool,
         Field(
-            description="A picture of it, too: the site's own, else one of the video; of a long one a sheet."
+            description="A picture of it, too: the site's own, else one of the video; of"
+            " a long one a sheet."
         ),
     ] = False
     clip: Annotated[
@@ -133,7 +135,8 @@ class Media(Contract):
     deliver_as: Annotated[
         DeliverAs,
         Field(
-            description="Playable: MP4 with H.264 and AAC, pictures that browsers show; converted only where needed."
+            description="Playable: MP4 with H.264 and AAC, pictures that browsers show;"
+            " converted only where needed."
         ),
     ] = DeliverAs.ORIGINAL
     keep_original: Annotated[
@@ -153,7 +156,8 @@ class Limits(Contract):
         Field(
             ge=1,
             le=50_000_000_000,
-            description="The size that each file should fit: by choice of version; if Playable, by coding it anew.",
+            description="The size that each file should fit: by choice of version; if"
+            " Playable, by coding it anew.",
         ),
     ] = None
 
@@ -164,8 +168,8 @@ def _shared(thing: Any) -> Any:
 
 
 def _shared_media(media: Media) -> Media:
-    """Most jobs ask alike: equal wishes are one object in memory. One with a list in it cannot be looked up
-    and stays by itself.
+    """Most jobs ask alike: equal wishes are one object in memory. One with a list in it cannot be
+    looked up and stays by itself.
     """
     shared: Media = media if media.subtitles is not None else _shared(media)
     return shared
@@ -196,7 +200,8 @@ class DiscordDelivery(Contract):
         str | None,
         Field(
             max_length=253,
-            description="The MediaJob whose files the message shows until those of this one are there.",
+            description="The MediaJob whose files the message shows until those of this"
+            " one are there.",
         ),
     ] = None
     from_video: Annotated[
@@ -384,7 +389,8 @@ class MediaFile(Contract):
     verified: Annotated[
         Verified | None,
         Field(
-            description="How it is known that nothing is missing: Length (the site announced how much it sends, and"
+            description="How it is known that nothing is missing: Length (the site"
+            " announced how much it sends, and"
             " all of it came), Structure (the file itself ends where it says), or Unknown."
         ),
     ] = None
@@ -485,8 +491,8 @@ def with_condition(known: list[Condition] | None, new: Condition) -> list[Condit
 
 
 MOST_ATTEMPTS: Final = 1_000_000
-"""Far more than a week in the queue could bring about: a larger figure was written by hand, and one that
-is counted on from could not be written any more.
+"""Far more than a week in the queue could bring about: a larger figure was written by hand, and one
+that is counted on from could not be written any more.
 """
 
 
@@ -556,8 +562,8 @@ class MediaJobStatus(Contract):
 
     @property
     def stored_time(self) -> str:
-        """When the files of a job that has ended were stored (RFC 3339, UTC): those of a twin were before it
-        ended. Empty where it does not say.
+        """When the files of a job that has ended were stored (RFC 3339, UTC): those of a twin were
+        before it ended. Empty where it does not say.
         """
         said = [c.last_transition_time for c in self.conditions or () if c.type == STORED]
         return min([self.completion_time or "", *said])

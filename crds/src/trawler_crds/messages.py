@@ -111,7 +111,8 @@ class Progress(Message):
     attempt: int
     stage: Stage
     bytes: int = 0
-    """Of what comes from the site; while it is converted, milliseconds of the media that are done."""
+    """Of what comes from the site; while it is converted, milliseconds of the media that are done.
+    """
     total: int | None = None
     rate: float | None = None
     title: Annotated[str | None, Field(max_length=256)] = None

@@ -66,6 +66,8 @@ def _mend(node: dict[str, Any]) -> None:
     for bound, limit in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
         if not isinstance(node.get(bound), bool) and bound in node:
             node[limit], node[bound] = node[bound], True
+    if isinstance(node.get("description"), str):
+        node["description"] = " ".join(node["description"].split())
     if "properties" in node:
         node.pop("additionalProperties", None)
 
@@ -291,7 +293,9 @@ def sidecar_schema() -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Write every CRD into every folder named, fill every values schema named, and write the sidecar's."""
+    """Write every CRD into every folder named, fill every values schema named, and write the
+    sidecar's.
+    """
     for path in map(Path, arguments):
         if path.name == "sidecar.schema.json":
             path.write_text(sidecar_schema())

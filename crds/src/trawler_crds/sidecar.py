@@ -1,7 +1,8 @@
-"""The JSON file that lies beside a job's files in the store: what is known of them, for archives and programs.
+"""The JSON file that lies beside a job's files in the store: what is known of them, for archives
+and programs.
 
-Its schema is `docs/sidecar.schema.json`, made from these models. All text in it is a site's own word: cleaned, bounded,
-and never trusted.
+Its schema is `docs/sidecar.schema.json`, made from these models. All text in it is a site's own
+word: cleaned, bounded, and never trusted.
 """
 
 from typing import Annotated, Final, Literal

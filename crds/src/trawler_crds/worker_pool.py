@@ -63,14 +63,18 @@ class FetcherLimits(Quantities):
 
 
 class WorkerResources(Resources):
-    """Of the container `worker`. Each amount has a default of its own: who sets one keeps the others."""
+    """Of the container `worker`. Each amount has a default of its own: who sets one keeps the
+    others.
+    """
 
     requests: WorkerRequests = WorkerRequests()
     limits: WorkerLimits = WorkerLimits()
 
 
 class FetcherResources(Resources):
-    """Of the container `fetcher`. Each amount has a default of its own: who sets one keeps the others."""
+    """Of the container `fetcher`. Each amount has a default of its own: who sets one keeps the
+    others.
+    """
 
     requests: FetcherRequests = FetcherRequests()
     limits: FetcherLimits = FetcherLimits()
@@ -123,7 +127,8 @@ class WorkerPoolSpec(Contract):
     canary: Annotated[
         Canary | None,
         Field(
-            description="With it, a new image is tried first, and the pods keep the old one where that fails."
+            description="With it, a new image is tried first, and the pods keep the old"
+            " one where that fails."
         ),
     ] = None
 
@@ -161,7 +166,8 @@ class WorkerPoolSpec(Contract):
         Field(
             ge=30,
             le=86400,
-            description="How long a pod that is told to go may finish what it has; near the end it hands"
+            description="How long a pod that is told to go may finish what it has; near"
+            " the end it hands"
             " the rest back, which costs no failure.",
         ),
     ] = 600

@@ -1,1 +1,3 @@
-"""Admits, orders and dispatches MediaJobs to worker pods. Never downloads, never talks to Discord."""
+"""Admits, orders and dispatches MediaJobs to worker pods. Never downloads, never talks to
+Discord.
+"""

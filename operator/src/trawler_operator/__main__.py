@@ -111,7 +111,9 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
 
 
 class _Parts:
-    """What goes on for ever. A fault ends none of it for good; the loss of the Lease ends everything."""
+    """What goes on for ever. A fault ends none of it for good; the loss of the Lease ends
+    everything.
+    """
 
     def __init__(self, tasks: asyncio.TaskGroup, metrics: Metrics) -> None:
         self.tasks = tasks
@@ -165,8 +167,9 @@ async def _lead(
     parts: _Parts,
     stop: asyncio.Event,
 ) -> None:
-    """Watch, be elected, look once more, listen, and only then act. Pools are configured first, where that
-    takes no longer than a moment: a webhook that hangs over them keeps nobody from leading.
+    """Watch, be elected, look once more, listen, and only then act. Pools are configured first,
+    where that takes no longer than a moment: a webhook that hangs over them keeps nobody from
+    leading.
     """
     tasks = parts.tasks
     # what needs no pod goes on without it: admission, cancelling, expiry, scaling
@@ -243,7 +246,8 @@ async def _lead(
     uploads = UploadHandler(state, pins, store, leader, ownership)
 
     async def listen() -> None:
-        # who is heard is sent orders, and what comes of them must find us listening: presence is last
+        # who is heard is sent orders, and what comes of them must find us listening: presence is
+        # last
         await bus.serve(subjects.results(install, "*", "*"), Result, results.record)
         await bus.serve(subjects.uploads(install, "*", "*"), UploadRequest, uploads.grant)
         await bus.serve(subjects.presence(install, "*"), Presence, PresenceHandler(state).hear)
@@ -278,7 +282,9 @@ async def _configure(
     reconciler: Reconciler,
     parts: _Parts,
 ) -> None:
-    """Begin to apply the configured pools, and wait a moment for it: else pods of the old shape are made."""
+    """Begin to apply the configured pools, and wait a moment for it: else pods of the old shape are
+    made.
+    """
     answered = asyncio.Event()
 
     def tell(faults: Mapping[str, str]) -> None:
@@ -321,8 +327,8 @@ def _count(metrics: Metrics, bus: Bus, store: Store, informers: Informers) -> No
 
 
 async def _watch(namespace: str, identity: str, memo: handlers.Memo, stop: asyncio.Event) -> None:
-    """Kopf's watches. That they end without an error means that a signal came while kopf had its own
-    handlers: told to stop, as if ours had heard it.
+    """Kopf's watches. That they end without an error means that a signal came while kopf had its
+    own handlers: told to stop, as if ours had heard it.
     """
     ready = asyncio.Event()
     taking_back = asyncio.create_task(_take_signals_back(ready, stop), name="signals")

@@ -60,8 +60,8 @@ def stamp(wall: float) -> str:
 
 
 def parse(text: str) -> float:
-    """RFC 3339 as Unix seconds. Raises ValueError, also for a time without a zone: whoever may write a
-    status may write there what they like.
+    """RFC 3339 as Unix seconds. Raises ValueError, also for a time without a zone: whoever may
+    write a status may write there what they like.
     """
     time = datetime.fromisoformat(text.upper().replace("Z", "+00:00"))
     if time.tzinfo is None:

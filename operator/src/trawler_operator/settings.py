@@ -51,10 +51,14 @@ class Settings(BaseSettings):
     """In a row, of different jobs, after which a site is left alone for a while; 0: never."""
 
     sweep_pause: float = 0.25
-    """Least seconds between two listings of stored objects, however short the attempts of all pools are."""
+    """Least seconds between two listings of stored objects, however short the attempts of all pools
+    are.
+    """
 
     resync_seconds: float = 300
-    """Seconds between two full lists of each kind, beside its watch: they repair what a watch missed."""
+    """Seconds between two full lists of each kind, beside its watch: they repair what a watch
+    missed.
+    """
 
     egress_allow: str = ""
     """host:port entries, comma-separated, that may lie on a private network."""
@@ -75,7 +79,9 @@ class Settings(BaseSettings):
     """The name of a secret with the key `key`: what that Cobalt wants to see."""
 
     cobalt_options: str = "{}"
-    """What it is asked for where a request says nothing else, as JSON: picker, quality, codec, audioFormat."""
+    """What it is asked for where a request says nothing else, as JSON: picker, quality, codec,
+    audioFormat.
+    """
 
     otlp_endpoint: str = ""
     """OTLP over HTTP; empty: no spans are sent."""

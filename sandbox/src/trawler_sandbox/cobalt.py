@@ -1,15 +1,15 @@
-"""A stand-in for Cobalt's API, as strict as the real one (versions 10 and 11, as published). What it answers is said by the
-link: the last part of its path is CASE_SEED, for example https://www.instagram.com/p/album3_abc.
+"""A stand-in for Cobalt's API, as strict as the real one (versions 10 and 11, as published). What
+it answers is said by the link: the last part of its path is CASE_SEED, for example
+https://www.instagram.com/p/album3_abc.
 
-video    a tunnel with a length            merge    a tunnel without one     redirect  the site's own address, no name
-albumN   N pictures and videos             slidesN  N pictures and their sound
-local-merge  local-mute  local-audio  local-remux  local-proxy  local-odd    parts, to be put together by who asks
-pacedN   N MB in a tunnel, 10 MB a second
-empty    a tunnel of 0 bytes               half     one that ends cleanly in the middle
-broken   one that is shorter than it says  late     one that is gone the first time   foreign  401 for ever
-page     HTML that is called video         script, inward   addresses that nobody may follow
-slow     30 s of thinking                  odd, nonsense    what is no answer         limited  429
-e.CODE   error.api.CODE, 400
+video    a tunnel with a length            merge    a tunnel without one     redirect  the site's
+own address, no name albumN   N pictures and videos             slidesN  N pictures and their sound
+local-merge  local-mute  local-audio  local-remux  local-proxy  local-odd    parts, to be put
+together by who asks pacedN   N MB in a tunnel, 10 MB a second empty    a tunnel of 0 bytes
+half     one that ends cleanly in the middle broken   one that is shorter than it says  late     one
+that is gone the first time   foreign  401 for ever page     HTML that is called video
+script, inward   addresses that nobody may follow slow     30 s of thinking                  odd,
+nonsense    what is no answer         limited  429 e.CODE   error.api.CODE, 400
 """
 
 import asyncio
@@ -285,7 +285,8 @@ class CobaltApi:
     def _open(self, asked: "_Asked", stream: _Stream) -> str:
         number = secrets.token_urlsafe(16)
         self._tunnels[number] = stream
-        return f"{asked.api}/tunnel?id={number}&exp={int(time.time() * 1000) + 90_000}&sig=x&sec=x&iv=x"
+        expires = int(time.time() * 1000) + 90_000
+        return f"{asked.api}/tunnel?id={number}&exp={expires}&sig=x&sec=x&iv=x"
 
     async def _tunnel(self, request: web.Request) -> web.StreamResponse:
         if request.query.get("p") == "1":

@@ -108,7 +108,9 @@ _NOISE: Final = 1024 * 1024
 
 @dataclass(frozen=True)
 class Body:
-    """A file that is not built before somebody reads it: some bytes, then noise up to its length."""
+    """A file that is not built before somebody reads it: some bytes, then noise up to its
+    length.
+    """
 
     begin: bytes
     noise: bytes

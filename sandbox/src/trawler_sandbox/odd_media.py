@@ -1,4 +1,5 @@
-"""Media that few players play, or that look otherwise than they are coded: what people post all the same.
+"""Media that few players play, or that look otherwise than they are coded: what people post all the
+same.
 
 `{folder}` in a recipe is where plain clips lie, of which some are made.
 """
@@ -156,7 +157,8 @@ def _on_its_side(kind: str) -> bytes:
 
 _SVG: Final = (
     b'<svg xmlns="http://www.w3.org/2000/svg" width="320" height="240">'
-    b'<rect width="320" height="240" fill="#28a"/><circle cx="160" cy="120" r="60" fill="#c33"/></svg>'
+    b'<rect width="320" height="240" fill="#28a"/><circle cx="160" cy="120" r="60"'
+    b' fill="#c33"/></svg>'
 )
 
 _TEXTS: Final = tuple(f"{language}.{ending}" for language, ending in spoken.ENDINGS.items())

@@ -2,21 +2,19 @@
 
 /video/SEED.mp4  /audio/SEED.mp3  /image/SEED.jpg|png|gif     the file itself; Range works
 /page/SEED       a page with <video>; ?title= ?times= ?subtitles=en,de,fr ?about ?cover
-/hls/SEED.m3u8   three segments; more streams: streams.py      /feed/SEED?count=30  RSS, each entry a page
-/subtitles/LANGUAGE/SEED.srt|vtt|ass                           in en, de and fr
+/hls/SEED.m3u8   three segments; more streams: streams.py      /feed/SEED?count=30  RSS, each entry
+a page /subtitles/LANGUAGE/SEED.srt|vtt|ass                           in en, de and fr
 /odd/KIND/SEED.EXT  media that few play (odd_media.py): /odd/hevc/SEED.mp4, /odd/tiled/SEED.heic
-/text/SEED       a page without media                         /album/SEED?count=3  a page with several
-/gallery/SEED?count=4  a page of pictures, an icon and a broken link among them
-/post/SEED?count=3  a post with captions, as JSON at /api/post/SEED          /user/NAME  a list of posts
-/html/SEED.mp4   HTML called video      /cut/SEED.mp4         breaks off in the middle, always
-/healing/SEED.mp4  breaks off once      /slow/SEED.mp4        100 bytes a second
-/stalled/SEED.mp4  silence in the middle  /endless/SEED.mp4   never ends
-/larger/SEED.mp4 announces 10 GB        /shorter/SEED.mp4     announces half of the file
-/truncated/SEED.mp4  half a file, no length                   /empty/SEED.mp4
-/status/CODE/SEED.mp4                   /redirect/N/SEED.mp4  N redirects, then the video
-/inward/SEED.mp4 redirects to a private address
-/moody/SEED.mp4  a video; 503 from /_/mood?bad=1 until /_/mood?bad=0
-?bytes=N  size of the file   ?rate=N  bytes a second
+/text/SEED       a page without media                         /album/SEED?count=3  a page with
+several /gallery/SEED?count=4  a page of pictures, an icon and a broken link among them
+/post/SEED?count=3  a post with captions, as JSON at /api/post/SEED          /user/NAME  a list of
+posts /html/SEED.mp4   HTML called video      /cut/SEED.mp4         breaks off in the middle, always
+/healing/SEED.mp4  breaks off once      /slow/SEED.mp4        100 bytes a second /stalled/SEED.mp4
+silence in the middle  /endless/SEED.mp4   never ends /larger/SEED.mp4 announces 10 GB
+/shorter/SEED.mp4     announces half of the file /truncated/SEED.mp4  half a file, no length
+/empty/SEED.mp4 /status/CODE/SEED.mp4                   /redirect/N/SEED.mp4  N redirects, then the
+video /inward/SEED.mp4 redirects to a private address /moody/SEED.mp4  a video; 503 from
+/_/mood?bad=1 until /_/mood?bad=0 ?bytes=N  size of the file   ?rate=N  bytes a second
 
 /_/log?containing=  what was asked      /_/record?path=  bytes and sha256 of a file
 """
@@ -322,7 +320,8 @@ class Site:
         )
         text = (
             f'<?xml version="1.0"?><rss version="2.0"><channel><title>Channel {seed}</title>'
-            f"<link>{here}/feed/{seed}</link><description>All of it</description>{entries}</channel></rss>"
+            f"<link>{here}/feed/{seed}</link><description>All of"
+            f" it</description>{entries}</channel></rss>"
         )
         return web.Response(text=text, content_type="application/rss+xml")
 

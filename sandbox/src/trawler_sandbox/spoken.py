@@ -18,9 +18,11 @@ PlayResX: 320
 PlayResY: 240
 
 [V4+ Styles]
-Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, Italic, Underline, \
-StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, MarginV, Encoding
-Style: Default,Sans,24,&H0000FFFF,&H000000FF,&H00000000,&H00000000,0,0,0,0,100,100,0,0,1,2,0,2,10,10,10,1
+Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, \
+Bold, Italic, Underline, StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, \
+Alignment, MarginL, MarginR, MarginV, Encoding
+Style: Default,Sans,24,&H0000FFFF,&H000000FF,&H00000000,&H00000000,\
+0,0,0,0,100,100,0,0,1,2,0,2,10,10,10,1
 
 [Events]
 Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
@@ -37,7 +39,8 @@ def subtitles(language: str, ending: str) -> str:
         )
     if ending == "vtt":
         cues = (
-            f"{at + 1}\n00:0{at}.000 --> 00:0{at}.800 align:start\n<v Voice>{words.replace('&', '&amp;')}\n"
+            f"{at + 1}\n00:0{at}.000 --> 00:0{at}.800 align:start\n<v"
+            f" Voice>{words.replace('&', '&amp;')}\n"
             for at, words in lines
         )
         return (

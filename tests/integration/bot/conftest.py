@@ -1,6 +1,6 @@
-"""The bot with everything that is real behind it, and the Discord emulator before it. What is behind
-is started once per run of tests, because nothing of one test is left for the next; what may be left
-over by the bot itself, and every Discord, is each test's own.
+"""The bot with everything that is real behind it, and the Discord emulator before it. What is
+behind is started once per run of tests, because nothing of one test is left for the next; what may
+be left over by the bot itself, and every Discord, is each test's own.
 """
 
 import asyncio

@@ -115,8 +115,8 @@ async def test_a_job_that_somebody_deletes_is_said_to_be_gone(
     stack: Stack, ben: Person, emulated: Emulated, proxy: ApiProxy, *, watched: bool, late: float
 ) -> None:
     """By `kubectl delete`, in the middle of its download: the message does not wait for ever. Also
-    where no watch told of it, because one broke and the next began after it; and where it told of it
-    before we knew that our note of the message was taken.
+    where no watch told of it, because one broke and the next began after it; and where it told of
+    it before we knew that our note of the message was taken.
     """
     proxy.late = late
     await ben.types("download", url=link(stack, 5_000_000, 50_000))
@@ -147,8 +147,8 @@ async def test_a_job_that_somebody_deletes_is_said_to_be_gone(
 async def test_what_was_said_not_to_be_begun_is_not_begun(
     stack: Stack, ben: Person, emulated: Emulated, proxy: ApiProxy, after: float
 ) -> None:
-    """The API server made it, but its answer was lost, before or after the watch said all that there
-    was to say: the job is cancelled, and nothing is shown.
+    """The API server made it, but its answer was lost, before or after the watch said all that
+    there was to say: the job is cancelled, and nothing is shown.
     """
     proxy.lost_creates, proxy.lost_after = 1, after
     await ben.types("download", url=link(stack, 5_000_000, 50_000))
@@ -219,7 +219,9 @@ async def test_where_it_may_not_read_it_finds_its_message_by_the_token(
 async def test_that_there_can_be_no_message_is_noted_in_the_end(
     stack: Stack, ben: Person, emulated: Emulated, bot: BotProcess, proxy: ApiProxy
 ) -> None:
-    """Killed before its answer, then shut out of the channel; its first words on that are refused."""
+    """Killed before its answer, then shut out of the channel; its first words on that are
+    refused.
+    """
     bot.stop()
     bot.start(**{VARIABLE: Failpoint.BOT_ACCEPTED})
     await stack.until(bot.ready, what="the bot")
@@ -238,7 +240,9 @@ async def test_that_there_can_be_no_message_is_noted_in_the_end(
 async def test_it_dies_at_every_point_in_turn(
     stack: Stack, ben: Person, emulated: Emulated, bot: BotProcess, subtests: pytest.Subtests
 ) -> None:
-    """Before the MediaJob nothing exists, and Discord says so; after it there is one message, complete."""
+    """Before the MediaJob nothing exists, and Discord says so; after it there is one message,
+    complete.
+    """
     for point in [each for each in Failpoint if each.startswith("bot")]:
         with subtests.test(point.value):
             bot.stop()
@@ -294,7 +298,9 @@ async def test_a_token_that_discord_refuses_is_said_once(
 async def test_a_token_that_ends_in_the_middle_is_said_once(
     ben: Person, emulated: Emulated, bot: BotProcess
 ) -> None:
-    """Close code 4004: alive, not ready, without further requests; with another token it begins anew."""
+    """Close code 4004: alive, not ready, without further requests; with another token it begins
+    anew.
+    """
     assert 1 == await emulated.discord.gateway.disturb("close", code=4004)
     refused = '"event": "token_refused"'
     await asyncio.to_thread(

@@ -47,8 +47,8 @@ def _known(job: MediaJob) -> bool:
 @pytest.mark.parametrize("channels", [1, CROWD])
 @pytest.mark.usefixtures("bot")
 async def test_fifty_ask_at_once(stack: Stack, emulated: Emulated, channels: int) -> None:
-    """With Discord's limits on: everybody is answered, each file is in the message that names its link,
-    and there is no job that nobody was told of.
+    """With Discord's limits on: everybody is answered, each file is in the message that names its
+    link, and there is no job that nobody was told of.
     """
     world, guild = emulated.discord.world, emulated.guild
     people = [world.add_user(f"person{number}") for number in range(CROWD)]

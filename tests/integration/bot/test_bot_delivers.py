@@ -47,7 +47,9 @@ async def test_an_album_of_twelve_is_ten_and_two(
 async def test_the_rest_of_an_album_is_refused(
     stack: Stack, ben: Person, emulated: Emulated
 ) -> None:
-    """413 for the further message: what it held is named in the first one, which keeps its files."""
+    """413 for the further message: what it held is named in the first one, which keeps its
+    files.
+    """
     emulated.discord.faults.answers.append(Answer("POST", "/messages", 413, times=1))
     url = f"{stack.address}/album/{secrets.token_hex(6)}?count=12&bytes=9000"
     await ben.types("download", url=url)
@@ -62,8 +64,8 @@ async def test_the_rest_of_an_album_is_refused(
 async def test_less_is_taken_than_was_announced(
     stack: Stack, ben: Person, emulated: Emulated, bot: BotProcess
 ) -> None:
-    """413 as Discord's JSON and as a proxy's page: stepped down, then the size and what can be done;
-    the next file of that size is not even tried, also not by the bot's next life.
+    """413 as Discord's JSON and as a proxy's page: stepped down, then the size and what can be
+    done; the next file of that size is not even tried, also not by the bot's next life.
     """
     emulated.guild.refused_bytes = 100_000
     await ben.types("download", url=link(stack))
@@ -128,7 +130,9 @@ async def test_what_is_too_large_for_discord_becomes_a_link(
 async def test_what_discord_refuses_for_good_is_noted_and_nothing_loops(
     stack: Stack, ben: Person, emulated: Emulated
 ) -> None:
-    """What AutoMod takes in no form, a message that is gone, a channel that may not be seen any more."""
+    """What AutoMod takes in no form, a message that is gone, a channel that may not be seen any
+    more.
+    """
     await ben.types("download", url=link(stack, 150_000, 50_000))
     await ben.hears("MESSAGE_CREATE")
     emulated.guild.blocked_words = ["e"]
@@ -284,7 +288,9 @@ async def test_hostile_titles_are_shown_harmless(
 async def test_what_is_too_much_in_one_request_comes_in_several(
     stack: Stack, ben: Person, emulated: Emulated
 ) -> None:
-    """Refused by what stands before Discord, and hung up on: all files come, and the next single file is tried."""
+    """Refused by what stands before Discord, and hung up on: all files come, and the next single
+    file is tried.
+    """
     await ben.types("download", url=link(stack))
     first = await ben.hears("MESSAGE_CREATE")
     (file,) = (await ended(ben, first["id"]))["attachments"]

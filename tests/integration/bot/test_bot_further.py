@@ -1,5 +1,5 @@
-"""What was delivered stays: a further try is beside it until there is something better, and one message is one
-thing, also when it is several.
+"""What was delivered stays: a further try is beside it until there is something better, and one
+message is one thing, also when it is several.
 """
 
 import asyncio
@@ -38,8 +38,8 @@ async def pressed(ben: Person, message: dict[str, Any], label: str) -> dict[str,
 async def test_smaller_that_fails_keeps_the_file(
     stack: Stack, ben: Person, emulated: Emulated
 ) -> None:
-    """While it is tried, when it fails, and when it is tried again: the file, its words, and a line that says the
-    site's own limit.
+    """While it is tried, when it fails, and when it is tried again: the file, its words, and a line
+    that says the site's own limit.
     """
     await ben.types("download", url=page(stack, bytes=200_000, title="Clip"))
     first = await ben.hears("MESSAGE_CREATE")
@@ -62,7 +62,9 @@ async def test_smaller_that_fails_keeps_the_file(
 async def test_a_press_goes_on_behind_a_try_that_was_never_shown(
     stack: Stack, ben: Person, emulated: Emulated
 ) -> None:
-    """Its words were refused for good, so the message kept its older buttons, and a press on them did nothing."""
+    """Its words were refused for good, so the message kept its older buttons, and a press on them
+    did nothing.
+    """
     await ben.types("download", url=page(stack, bytes=200_000))
     first = await ben.hears("MESSAGE_CREATE")
     done = await ended(ben, first["id"])
@@ -129,7 +131,9 @@ def shown(emulated: Emulated) -> list[Message]:
 
 @pytest.mark.usefixtures("bot")
 async def test_an_album_is_one_thing(stack: Stack, ben: Person, emulated: Emulated) -> None:
-    """Fetched anew, its messages are written anew; one that is smaller by then leaves none behind; Remove takes all."""
+    """Fetched anew, its messages are written anew; one that is smaller by then leaves none behind;
+    Remove takes all.
+    """
     url = f"{stack.address}/album/{secrets.token_hex(6)}?count=12"
     await ben.types("download", url=url)
     first = await ben.hears("MESSAGE_CREATE")
@@ -174,7 +178,9 @@ async def test_the_call_goes_with_its_message(
 
 @pytest.mark.usefixtures("bot")
 async def test_a_private_album_comes_whole(stack: Stack, ben: Person, emulated: Emulated) -> None:
-    """By the token; where that has ended all of it by direct message, where its buttons are answered."""
+    """By the token; where that has ended all of it by direct message, where its buttons are
+    answered.
+    """
     url = f"{stack.address}/album/{secrets.token_hex(6)}?count=12"
     await ben.types("download", url=url, private=True)
     first = await ben.hears("MESSAGE_CREATE")
@@ -202,8 +208,8 @@ async def test_a_private_album_comes_whole(stack: Stack, ben: Person, emulated: 
 async def test_a_message_that_is_deleted_cancels_its_job(
     stack: Stack, ben: Person, emulated: Emulated, *, natively: bool
 ) -> None:
-    """By a moderator in Discord, or with its whole channel: nobody works for what nobody sees, and nothing is edited
-    any more.
+    """By a moderator in Discord, or with its whole channel: nobody works for what nobody sees, and
+    nothing is edited any more.
     """
     await ben.types("download", url=link(stack, 5_000_000, 50_000))
     first = await ben.hears("MESSAGE_CREATE")
@@ -249,7 +255,9 @@ async def test_a_job_that_another_waits_for_is_not_cancelled(
 async def test_the_last_words_are_said_in_the_way_that_is_left(
     stack: Stack, ben: Person, emulated: Emulated, refusal: str
 ) -> None:
-    """AutoMod: without the title; no more right to attach files: without them; nothing waits for ever at 80 %."""
+    """AutoMod: without the title; no more right to attach files: without them; nothing waits for
+    ever at 80 %.
+    """
     emulated.hub.limits.token_seconds = 900.0 if refusal == "automod" else 0.0
     await ben.types("download", url=page(stack, bytes=300_000, rate=100_000, title="Forbidden"))
     first = await ben.hears("MESSAGE_CREATE")

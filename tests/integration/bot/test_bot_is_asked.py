@@ -1,5 +1,5 @@
-"""Every way in, and what it says when it cannot: completions, right click, lists, other servers, and
-parts of ours that are away.
+"""Every way in, and what it says when it cannot: completions, right click, lists, other servers,
+and parts of ours that are away.
 """
 
 import asyncio
@@ -33,8 +33,8 @@ def private(message: dict[str, Any]) -> str:
 
 @pytest.mark.usefixtures("bot")
 async def test_ones_own_links_are_completed(stack: Stack, ben: Person, emulated: Emulated) -> None:
-    """With a word where the answer is stored already; also one that is longer than Discord's hundred
-    characters; not somebody else's.
+    """With a word where the answer is stored already; also one that is longer than Discord's
+    hundred characters; not somebody else's.
     """
     short, long = link(stack), f"{link(stack)}&x={'y' * 200}"
     for number, url in enumerate((short, long), 1):
@@ -189,7 +189,9 @@ async def test_a_full_queue_and_a_missing_right_are_said_before_anything_is_made
 
 @pytest.fixture
 def left(stack: Stack, emulated: Emulated) -> str:
-    """Queues of a server that the bot has left, of the one where it is, and of one that an admin made."""
+    """Queues of a server that the bot has left, of the one where it is, and of one that an admin
+    made.
+    """
     ours = {LABEL_MANAGED_BY: MANAGED_BY_BOT}
     for name, labels in (("guild-7", ours), (f"guild-{emulated.guild.id}", ours), ("guild-8", {})):
         queue = {
@@ -234,7 +236,9 @@ async def test_the_api_server_is_away(
 async def test_the_database_is_away(
     stack: Stack, ben: Person, emulated: Emulated, bot: BotProcess, postgres: Postgres
 ) -> None:
-    """Everything works, also from the start, with what it knows otherwise; then it is used again."""
+    """Everything works, also from the start, with what it knows otherwise; then it is used
+    again.
+    """
     postgres.stop()
     try:
         for number in (1, 2):
@@ -322,8 +326,8 @@ async def test_a_private_request_survives_the_bots_death(
 async def test_a_hanging_api_server_keeps_no_server_waiting_for_another(
     stack: Stack, ben: Person, emulated: Emulated, proxy: ApiProxy
 ) -> None:
-    """People of twenty servers ask at the same moment: each is told within Discord's three seconds that nothing was
-    started; when it goes on, nothing of it is done.
+    """People of twenty servers ask at the same moment: each is told within Discord's three seconds
+    that nothing was started; when it goes on, nothing of it is done.
     """
     world = emulated.discord.world
     usual = emulated.guild.roles[emulated.guild.id].permissions

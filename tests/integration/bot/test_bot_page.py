@@ -138,7 +138,9 @@ async def test_a_message_that_is_deleted_natively_ends_its_job(
 async def test_a_german_in_an_english_server_takes_a_link_of_other_letters(
     stack: Stack, emulated: Emulated
 ) -> None:
-    """Commands, words and buttons are in the language of who asks; the link is shown as it was written."""
+    """Commands, words and buttons are in the language of who asks; the link is shown as it was
+    written.
+    """
     emulated.ada.locale = "de"
     async with opened(emulated.hub.address) as page:
         written = f"{stack.address}/video/\u0432\u0438\u0434\u0435\u043e-{secrets.token_hex(4)}.mp4"

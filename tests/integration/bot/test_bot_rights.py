@@ -1,4 +1,6 @@
-"""Who may ask, who may know: permissions of people and not only of the bot, and nothing private told."""
+"""Who may ask, who may know: permissions of people and not only of the bot, and nothing private
+told.
+"""
 
 import secrets
 from typing import Any
@@ -186,7 +188,9 @@ async def test_ready_is_not_said_of_what_somebody_asked_for_alone(
 async def test_a_link_ends_with_its_message(
     stack: Stack, ben: Person, emulated: Emulated, bot: BotProcess
 ) -> None:
-    """A moderator deletes the message in Discord; also while the bot was away it is not forgotten when it is edited."""
+    """A moderator deletes the message in Discord; also while the bot was away it is not forgotten
+    when it is edited.
+    """
     await publishing(stack, bot)
     emulated.guild.upload_bytes = 100_000
     await ben.types("download", url=link(stack, 300_000))
@@ -214,7 +218,9 @@ async def test_a_link_ends_with_its_message(
 async def test_where_only_the_person_has_the_bot(
     stack: Stack, ben: Person, emulated: Emulated
 ) -> None:
-    """In a server that does not have it: seen by all where one may use external apps, else by oneself alone."""
+    """In a server that does not have it: seen by all where one may use external apps, else by
+    oneself alone.
+    """
     emulated.application.installed_by.add(ben.user.id)
     world = emulated.discord.world
     guild = world.add_guild(

@@ -1,4 +1,6 @@
-"""The emulator for each test, and a check that everything said conforms to Discord's description."""
+"""The emulator for each test, and a check that everything said conforms to Discord's
+description.
+"""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""The gateway, and what Discord does to those who hurry: a stock discord.py client lives through it."""
+"""The gateway, and what Discord does to those who hurry: a stock discord.py client lives through
+it.
+"""
 
 import asyncio
 import time
@@ -91,7 +93,9 @@ async def test_who_does_not_read_is_hung_up_on_and_may_resume(emulated: Emulated
 
 
 async def test_a_bad_token_and_a_forbidden_intent_end_the_client(emulated: Emulated) -> None:
-    """4004 at the gateway comes after 401 by REST; 4014 where a privileged intent was not granted."""
+    """4004 at the gateway comes after 401 by REST; 4014 where a privileged intent was not
+    granted.
+    """
     token, emulated.application.bot.token = emulated.application.bot.token, "another"
     client = Stock(intents=discord.Intents.default())
     with pytest.raises(discord.LoginFailure):

@@ -162,7 +162,9 @@ async def test_the_same_nonce_is_the_same_message(stock: Stock, emulated: Emulat
 
 
 async def test_an_old_message_takes_only_so_many_edits(stock: Stock, emulated: Emulated) -> None:
-    """30046 after an hour. With `Via`, as all that comes from Discord: the library takes it for a limit that passes."""
+    """30046 after an hour. With `Via`, as all that comes from Discord: the library takes it for a
+    limit that passes.
+    """
     codes: list[int] = []
     emulated.hub.observers.append(lambda seen: codes.append((seen.answer or {}).get("code", 0)))
     emulated.hub.limits.old_edits = 1

@@ -1,4 +1,6 @@
-"""The emulator's page in a real browser: by keyboard, live, and harmless whatever a message says."""
+"""The emulator's page in a real browser: by keyboard, live, and harmless whatever a message
+says.
+"""
 
 import asyncio
 import hashlib
@@ -192,7 +194,9 @@ async def test_the_page_comes_back_after_its_connection_was_lost(
 async def test_a_command_that_is_not_finished_is_not_posted(
     page: Page, emulated: Emulated, bot: Stock
 ) -> None:
-    """Nor is one that there is not; one typed in full is found, and an option that is missing is asked for."""
+    """Nor is one that there is not; one typed in full is found, and an option that is missing is
+    asked for.
+    """
     await page.reload()
     await expect(page.get_by_role("heading", name="# general")).to_be_visible()
     message = page.get_by_role("combobox", name="Message")
@@ -240,8 +244,11 @@ async def test_one_may_be_somebody_else_without_a_word_of_trouble(page: Page, be
 
     await page.expose_function("told", hear)
     await page.evaluate(
-        """() => new MutationObserver(() => window.told(document.getElementById("state").textContent))
-            .observe(document.getElementById("state"), { childList: true, characterData: true, subtree: true })"""
+        """() => {
+            const state = document.getElementById("state")
+            new MutationObserver(() => window.told(state.textContent))
+                .observe(state, { childList: true, characterData: true, subtree: true })
+        }"""
     )
     await page.get_by_label("You are").select_option(label="cleo")
     await expect(page.get_by_role("status")).to_have_text("Connected as cleo")
@@ -251,7 +258,9 @@ async def test_one_may_be_somebody_else_without_a_word_of_trouble(page: Page, be
 
 
 async def test_markdown_looks_as_in_discord(page: Page, ben: Person) -> None:
-    """What is escaped shows itself; a spoiler is hidden until one wants it; the next message stands with the first."""
+    """What is escaped shows itself; a spoiler is hidden until one wants it; the next message stands
+    with the first.
+    """
     await ben.says("**Clip \\(1\\) \\*live\\*** <http://site/a> ||the end||")
     await ben.says("-# small words")
     await expect(page.get_by_text("Clip (1) *live*")).to_be_visible()
@@ -266,7 +275,9 @@ async def test_markdown_looks_as_in_discord(page: Page, ben: Person) -> None:
 @pytest.mark.parametrize("width", [380, 1200])
 @pytest.mark.parametrize("theme", ["dark", "light"])
 async def test_everybody_can_use_it(page: Page, ben: Person, theme: str, width: int) -> None:
-    """axe finds nothing in either theme, narrow or wide; on a phone the channels come by a button."""
+    """axe finds nothing in either theme, narrow or wide; on a phone the channels come by a
+    button.
+    """
     await page.set_viewport_size({"width": width, "height": 800})
     await page.emulate_media(color_scheme="light" if theme == "light" else "dark")
     await page.evaluate("() => localStorage.clear()")
@@ -391,7 +402,9 @@ async def test_what_somebody_uploads_runs_nowhere(ben: Person, emulated: Emulate
 
 
 async def test_the_page_is_all_ours(page: Page, emulated: Emulated) -> None:
-    """Nothing is fetched from anywhere else, and the one library in it is the one that was reviewed."""
+    """Nothing is fetched from anywhere else, and the one library in it is the one that was
+    reviewed.
+    """
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     await page.reload()

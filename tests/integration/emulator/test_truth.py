@@ -1,5 +1,5 @@
-"""What Discord's documents say and our emulator must do, judged by stock discord.py: kinds of channels, who sees what,
-what is refused.
+"""What Discord's documents say and our emulator must do, judged by stock discord.py: kinds of
+channels, who sees what, what is refused.
 """
 
 import asyncio
@@ -257,7 +257,9 @@ async def test_a_definition_that_is_too_long_is_refused(
 async def test_an_app_that_only_the_person_has(
     stock: Stock, ben: Person, emulated: Emulated, *, external: bool
 ) -> None:
-    """No member of the server: five follow-ups, and seen by all only where external apps may be used."""
+    """No member of the server: five follow-ups, and seen by all only where external apps may be
+    used.
+    """
     world = emulated.discord.world
     emulated.application.installed_by.add(ben.user.id)
     rights = emulated.guild.roles[emulated.guild.id].permissions
@@ -306,7 +308,9 @@ async def test_a_webhook_is_made_and_written(stock: Stock, ben: Person, emulated
 
 
 async def test_a_reply_calls_whom_it_answers(stock: Stock, ben: Person, emulated: Emulated) -> None:
-    """So a bot without the intent may read it (docs, Message Content Intent); unless that is not wanted."""
+    """So a bot without the intent may read it (docs, Message Content Intent); unless that is not
+    wanted.
+    """
     channel: Any = guild_of(stock, emulated).get_channel(emulated.channel.id)
     mine = await channel.send("a question")
     where = f"/channels/{emulated.channel.id}/messages"

@@ -1,5 +1,5 @@
-"""The bot's commands in SimCord: Discord in memory, written by others. What it refuses, ours must not
-do, whatever our own emulator thinks of it.
+"""The bot's commands in SimCord: Discord in memory, written by others. What it refuses, ours must
+not do, whatever our own emulator thinks of it.
 """
 
 import asyncio

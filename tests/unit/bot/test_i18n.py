@@ -26,7 +26,9 @@ def _said(language: Language, key: str) -> list[str]:
 
 @pytest.mark.parametrize("language", EACH)
 def test_every_sentence_is_there_in_every_language(language: Language) -> None:
-    """With the same values in it, in each plural form, for each reason and each stage; and nothing that nobody says."""
+    """With the same values in it, in each plural form, for each reason and each stage; and nothing
+    that nobody says.
+    """
     english = CATALOGUES[ENGLISH]
     assert list(english.entries) == list(CATALOGUES[language].entries)
     assert set(Key) <= set(english.entries)
@@ -52,7 +54,9 @@ def test_every_key_of_the_catalogue_is_said_somewhere() -> None:
 
 @pytest.mark.parametrize("language", EACH)
 def test_names_fit_discord(language: Language) -> None:
-    """Of commands and options at most 32 characters, small; descriptions at most 100; labels at most 80."""
+    """Of commands and options at most 32 characters, small; descriptions at most 100; labels at
+    most 80.
+    """
     for key in CATALOGUES[language].entries:
         (text,) = _said(language, key)[:1]
         if key.startswith("name-") and key != "name-save":

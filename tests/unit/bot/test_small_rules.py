@@ -94,7 +94,9 @@ def test_stepping_down_is_quick() -> None:
 
 
 def test_what_would_answer_at_once_is_known() -> None:
-    """A plain request for an address, with when its files were stored; not one for something special."""
+    """A plain request for an address, with when its files were stored; not one for something
+    special.
+    """
     index = JobIndex()
     index.see(job("a", Phase.SUCCEEDED), HERE)
     index.see(job("b", Phase.SUCCEEDED, url="https://a/2", reuse=Reuse.NEVER), HERE)

@@ -20,7 +20,9 @@ def now() -> float:
 async def waiting(
     found: EditThrottle, *turns: tuple[str, str, float, float]
 ) -> AsyncIterator[list[tuple[str, float]]]:
-    """(name, bucket, since, weight) of each that waits; gives names as they are granted, and when."""
+    """(name, bucket, since, weight) of each that waits; gives names as they are granted, and
+    when.
+    """
     granted: list[tuple[str, float]] = []
 
     async def wait(name: str, bucket: str, since: float, weight: float) -> None:

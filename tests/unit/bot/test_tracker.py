@@ -159,8 +159,8 @@ class _Unsure:
 async def test_a_pass_that_the_database_did_not_tell_is_not_a_pass_that_is_not_there(
     monkeypatch: pytest.MonkeyPatch, *, private: bool
 ) -> None:
-    """In a channel that the bot may not read only the token helps: nobody gave up a job for ever because
-    the database came up a second after the bot.
+    """In a channel that the bot may not read only the token helps: nobody gave up a job for ever
+    because the database came up a second after the bot.
     """
     tried: list[Route] = []
 
@@ -200,7 +200,9 @@ async def test_a_pass_that_the_database_did_not_tell_is_not_a_pass_that_is_not_t
 async def test_a_noted_message_that_only_its_token_reaches_waits_for_the_database(
     monkeypatch: pytest.MonkeyPatch, *, visible: bool
 ) -> None:
-    """It ended at NoAccess while its token lived; one that the bot sees by its own right waits for nobody."""
+    """It ended at NoAccess while its token lived; one that the bot sees by its own right waits for
+    nobody.
+    """
     told: list[Route] = []
 
     class Told(MessageUpdater):
@@ -242,7 +244,9 @@ async def test_all_jobs_of_a_start_do_not_ask_the_database_at_once() -> None:
 
 
 def test_what_we_delete_ourselves_is_no_moderators_deletion() -> None:
-    """The old message, in whose place a new one came, took the links and the album of the new one along."""
+    """The old message, in whose place a new one came, took the links and the album of the new one
+    along.
+    """
     services = SimpleNamespace(deletions=OwnDeletions())
     tracker_ = Recorded()
     tracker_._services = cast("Services", services)

@@ -80,8 +80,8 @@ async def _ten_minutes(found: MessageUpdater, clock: list[float]) -> None:
 
 
 async def test_an_edit_that_is_refused_for_good_is_not_repeated(clock: list[float]) -> None:
-    """A hundred messages in channels that were hidden made eleven thousand refused edits in ten minutes;
-    Discord bans who makes ten thousand.
+    """A hundred messages in channels that were hidden made eleven thousand refused edits in ten
+    minutes; Discord bans who makes ten thousand.
     """
     message = Message(refused(403, 50001))
     await _ten_minutes(told_by(message), clock)
@@ -172,7 +172,9 @@ class Shown:
 
 @pytest.mark.looptime
 async def test_the_words_of_fifty_downloads_are_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half a minute each, all in one channel, by tokens of their own: none says for half a minute what was true once."""
+    """Half a minute each, all in one channel, by tokens of their own: none says for half a minute
+    what was true once.
+    """
     loop = asyncio.get_running_loop()
     monkeypatch.setattr(updater, "time", SimpleNamespace(monotonic=loop.time))
     services = SimpleNamespace(throttle=EditThrottle(lambda _: False, now=loop.time))

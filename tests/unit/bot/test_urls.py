@@ -112,7 +112,9 @@ def test_what_an_address_bar_takes_is_taken(typed: str, url: str) -> None:
     ],
 )
 def test_a_link_is_shown_as_it_was_written(typed: str, written: str) -> None:
-    """Whole between the brackets that keep a preview away, and with nothing that turns text around."""
+    """Whole between the brackets that keep a preview away, and with nothing that turns text
+    around.
+    """
     assert written == urls.normalise(typed).written
 
 

@@ -133,8 +133,8 @@ def as_seen_by_the_library(guild: Any, place: Channel, member: Any, at: int) -> 
 @settings(deadline=None, max_examples=400)
 @given(SCENES)
 def test_nobody_is_told_of_what_discord_does_not_show_them(scene: Scene) -> None:
-    """Whoever is told of a job sees its channel in Discord, or asked for it; private ones are one's own. And who sees an
-    open channel is told.
+    """Whoever is told of a job sees its channel in Discord, or asked for it; private ones are one's
+    own. And who sees an open channel is told.
     """
     guild, place, member = built(scene)
     at = (

@@ -1,4 +1,6 @@
-"""What stays in memory of the API server's answers; in a process of its own, whose parser has read nothing yet."""
+"""What stays in memory of the API server's answers; in a process of its own, whose parser has read
+nothing yet.
+"""
 
 import subprocess
 import sys

@@ -1,4 +1,6 @@
-"""Memory that is free again goes back to the node, in a process of its own: the allocator is the process's."""
+"""Memory that is free again goes back to the node, in a process of its own: the allocator is the
+process's.
+"""
 
 import os
 import subprocess

@@ -172,8 +172,9 @@ STEPS = st.lists(
 def test_lists_watches_and_answers_in_any_order_end_in_what_is_there(
     steps: list[tuple[str, int]],
 ) -> None:
-    """Pages of a list mix with events of the watch and with late answers to writes; a list that ends
-    takes nothing for deleted that it could not have shown, and in the end nothing is lost or left.
+    """Pages of a list mix with events of the watch and with late answers to writes; a list that
+    ends takes nothing for deleted that it could not have shown, and in the end nothing is lost or
+    left.
     """
     found = Interleaving()
     for step, number in steps:

@@ -1,4 +1,6 @@
-"""A site that refuses is left alone for a while, then asked by one; others are not kept waiting by it."""
+"""A site that refuses is left alone for a while, then asked by one; others are not kept waiting by
+it.
+"""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,7 +50,9 @@ def test_it_opens_after_failures_of_different_jobs_in_a_row() -> None:
 
 
 def test_what_a_site_says_is_an_answer_and_what_an_engine_says_of_itself_is_none() -> None:
-    """That something is private closes it; that an engine does not take such links changes nothing."""
+    """That something is private closes it; that an engine does not take such links changes
+    nothing.
+    """
     for reason, shut in ((FailureReason.UNAVAILABLE, False), (FailureReason.NOT_SUPPORTED, True)):
         found = Breakers()
         for number in range(2 * FAILURES):
@@ -58,7 +62,9 @@ def test_what_a_site_says_is_an_answer_and_what_an_engine_says_of_itself_is_none
 
 
 def test_an_engine_that_never_takes_a_sites_links_keeps_nobody_from_resting() -> None:
-    """It stood for one that has luck there, and all that was asked for went to it, in vain and for good."""
+    """It stood for one that has luck there, and all that was asked for went to it, in vain and for
+    good.
+    """
     found = Breakers()
     for number in range(FAILURES):
         turns = tried((Y, FailureReason.THROTTLED), (G, FailureReason.NOT_SUPPORTED))

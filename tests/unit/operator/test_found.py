@@ -53,7 +53,9 @@ def test_what_was_decided_on_an_older_sight_of_a_job_is_not_written() -> None:
 
 
 def test_a_dispatch_whose_answer_was_lost_counts_until_it_is_known() -> None:
-    """Before the watch showed it, a duplicate was fetched too, and a second job of a queue of one."""
+    """Before the watch showed it, a duplicate was fetched too, and a second job of a queue of
+    one.
+    """
     world = Simulation(pool(replicas=2), [queue("capped", maxRunning=1)])
     world.api.put(job("u1", url="http://site/1", queue="capped"))
     world.api.put(job("u2", url="http://site/2", queue="capped"))

@@ -94,8 +94,8 @@ def test_a_grant_pins_its_objects_for_as_long_as_its_attempt_runs(
 
 
 def test_while_an_attempt_of_the_leader_before_runs_nothing_may_go() -> None:
-    """What it was promised nobody knows: where its end could not be written for longer than an attempt lasts,
-    its object went, and then it reported that it was stored.
+    """What it was promised nobody knows: where its end could not be written for longer than an
+    attempt lasts, its object went, and then it reported that it was stored.
     """
     pins, state = Pins(), state_of(running("a", attempt=2), running("b", attempt=1))
     pins.begin("a", 1)
@@ -141,7 +141,9 @@ def test_grants_of_attempts_that_are_over_are_forgotten() -> None:
 
 
 async def test_a_result_whose_object_is_just_being_deleted_is_said_again() -> None:
-    """It would be called stored, and then it would not be there; meanwhile nobody deletes what it names."""
+    """It would be called stored, and then it would not be there; meanwhile nobody deletes what it
+    names.
+    """
     pins, state = Pins(), state_of(running("u1", worker="p1"))
     file = {"name": "a.mp4", "bytes": 1, "sha256": "a" * 64, "type": "video/mp4"}
     result = Result.model_validate({"attempt": 1, "outcome": "Stored", "files": [file]})

@@ -90,7 +90,9 @@ def _written(action: Action, state: ClusterState) -> WriteStatus | None:
 @settings(deadline=None)  # a busy machine is not a slow step
 @given(SEEDS)
 def test_what_is_written_of_a_generated_job_is_what_the_schema_takes(seed: int) -> None:
-    """An attempt past the last, or a ninth condition, was refused and tried again without an end."""
+    """An attempt past the last, or a ninth condition, was refused and tried again without an
+    end.
+    """
     state = ClusterState(now=lambda: 1000.0)
     for job in jobs(seed):
         state.see_job(job)

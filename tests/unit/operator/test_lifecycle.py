@@ -91,7 +91,9 @@ def test_a_figure_written_by_hand_is_not_counted_past_what_can_be_written() -> N
 
 
 def test_a_list_of_conditions_that_others_filled_makes_room_for_ours() -> None:
-    """A ninth condition is refused by the schema: the job could never be admitted, stored or shown."""
+    """A ninth condition is refused by the schema: the job could never be admitted, stored or
+    shown.
+    """
     theirs = [
         {
             "type": f"Theirs{n}",

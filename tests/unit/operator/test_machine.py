@@ -185,7 +185,9 @@ class Machine(RuleBasedStateMachine):
                 self._linger()
 
     def _linger(self) -> None:
-        """Stored, but not reported for the length of a longest attempt, in which the garbage collector passes."""
+        """Stored, but not reported for the length of a longest attempt, in which the garbage
+        collector passes.
+        """
         for _ in range(2):
             for _ in range(15):
                 self.world.now += 20.0
@@ -309,8 +311,8 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def who_must_be_alone_is(self) -> None:
-        """By what the leader decides. What an earlier one still writes late, into a pod that was given away
-        meanwhile, the Lease keeps from happening (ADR 0013), and this search does not.
+        """By what the leader decides. What an earlier one still writes late, into a pod that was
+        given away meanwhile, the Lease keeps from happening (ADR 0013), and this search does not.
         """
         if self.world.operator is not None:
             assert [] == self.world.operator.crowded

@@ -32,7 +32,9 @@ def test_that_somebody_waits_is_written_a_little_later_and_when_there_is_room(
 
 
 def test_a_twin_that_was_not_looked_at_yet_is_not_sent_for_what_is_stored() -> None:
-    """The turn was spent after some of a thousand answers; one of the others fetched it all again."""
+    """The turn was spent after some of a thousand answers; one of the others fetched it all
+    again.
+    """
     same: dict[str, Any] = {"url": "http://site/same.mp4"}
     duplicates = [job(f"t{number}", status_phase="Queued", **same) for number in range(9)]
     at_work = pod(held=held("leader"), taken=1, free=1)

@@ -50,7 +50,9 @@ def test_the_fetcher_holds_nothing_worth_stealing() -> None:
 
 
 def test_cobalt_runs_beside_the_workers_where_its_links_work() -> None:
-    """A sidecar that listens to its own pod alone, without a right, and goes with it; the fetcher knows where."""
+    """A sidecar that listens to its own pod alone, without a right, and goes with it; the fetcher
+    knows where.
+    """
     settings = replace(
         SETTINGS, cobalt=pod_manifest.CobaltPod(image="cobalt:11", options={"picker": "First"})
     )
@@ -83,7 +85,9 @@ def test_only_the_key_of_somebody_elses_cobalt_is_ever_mounted() -> None:
 
 
 def test_the_grace_is_the_pools_own_and_not_its_longest_attempt() -> None:
-    """A node is not kept from being drained for an hour; what is not done by then is handed back."""
+    """A node is not kept from being drained for an hour; what is not done by then is handed
+    back.
+    """
     mine = build(maxAttemptSeconds=86400, terminationGracePeriodSeconds=90)["spec"]
     assert 90 == mine["terminationGracePeriodSeconds"]
     grace = {e["name"]: e["value"] for e in mine["containers"][0]["env"]}["TRAWLER_WORKER_GRACE"]
@@ -91,7 +95,9 @@ def test_the_grace_is_the_pools_own_and_not_its_longest_attempt() -> None:
 
 
 def test_a_signal_is_heard_before_python_is_up() -> None:
-    """As PID 1 it is deaf until it has handlers: 1 of 8 pods told to go at their start stayed for an hour."""
+    """As PID 1 it is deaf until it has handlers: 1 of 8 pods told to go at their start stayed for
+    an hour.
+    """
     for container in build()["spec"]["containers"]:
         assert "exec /usr/bin/tini" in container["command"][2]
         assert ["/app/bin/python", "-m"] == container["command"][4:6]

@@ -217,7 +217,9 @@ def test_a_pod_that_does_not_start_is_replaced_ever_more_slowly_and_the_pool_say
 
 
 def test_pods_that_end_at_once_make_no_storm_and_the_pool_says_why() -> None:
-    """Sixty-eight pods in twenty seconds were made for five replicas, and the status never said a word."""
+    """Sixty-eight pods in twenty seconds were made for five replicas, and the status never said a
+    word.
+    """
     mine = pool(replicas=5)
     state, scaler = state_of(mine), Scaler()
     made, at = 0, 1000.0

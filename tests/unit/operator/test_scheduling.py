@@ -264,7 +264,9 @@ def test_who_else_must_be_alone_waits_until_the_first_has_its_pod() -> None:
 
 
 def test_who_must_be_alone_takes_another_pod_that_is_empty_sooner() -> None:
-    """It stayed with a busy one, beside a pod that was made for it, and so did all others like it."""
+    """It stayed with a busy one, beside a pod that was made for it, and so did all others like
+    it.
+    """
     state, scheduler = _alone_among_many()
     assert [] == scheduler.assign(state, clock(), skip=set())
     state.see_job(queued("m", queue="q3", status_reason="OutOfMemory", status_attempt=1))
@@ -367,7 +369,9 @@ def test_those_that_rest_or_follow_a_twin_are_not_looked_at_one_by_one(
 
 
 def test_a_site_that_refuses_keeps_nobody_elses_slot() -> None:
-    """Its jobs rest, also those that come later; of another site they go. Then one tries it, and the rest follow."""
+    """Its jobs rest, also those that come later; of another site they go. Then one tries it, and
+    the rest follow.
+    """
     here = {"now": 1001.0}
     state = ClusterState(now=lambda: here["now"])
     refused = [queued(f"r{n}") for n in range(3)]

@@ -173,7 +173,9 @@ ODD: list[Any] = [None, 7, "x", [], {"phase": []}, {"phase": "Failed", "completi
 
 @pytest.mark.parametrize("odd", ODD)
 def test_what_nobody_can_read_may_have_any_shape(odd: object) -> None:
-    """It comes from another version's schema; a shape that was not thought of would end the watch."""
+    """It comes from another version's schema; a shape that was not thought of would end the
+    watch.
+    """
     meta = {"name": "odd", "uid": "odd", "resourceVersion": "7"}
     for spec in (odd, {"ttlSecondsAfterFinished": 10**400}, {"ttlSecondsAfterFinished": 60}):
         state = state_of()
@@ -195,7 +197,9 @@ def test_a_late_time_keeps_nothing_unreadable_for_ever() -> None:
 
 
 def test_an_object_that_says_already_that_it_is_not_understood_is_not_told_so_again() -> None:
-    """The time of its condition moved every five minutes, and what others had written there was gone."""
+    """The time of its condition moved every five minutes, and what others had written there was
+    gone.
+    """
     others = {"type": "Theirs", "status": "True"}
     mine = {"type": "Accepted", "status": "False", "reason": "NotUnderstood"}
     meta = {"name": "q", "uid": "u", "resourceVersion": "7"}
@@ -218,8 +222,8 @@ def test_deadlines_of_jobs_that_wait_no_more_are_forgotten() -> None:
 
 
 def test_what_a_finished_job_leaves_behind_is_forgotten_with_it() -> None:
-    """Its time to live was kept until that was over, though it had long been deleted; and who stood by kept
-    in mind, for ever, that it had changed.
+    """Its time to live was kept until that was over, though it had long been deleted; and who stood
+    by kept in mind, for ever, that it had changed.
     """
     state = state_of()
     for number in range(3000):

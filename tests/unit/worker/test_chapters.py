@@ -1,4 +1,6 @@
-"""The named parts of media: as they are for a whole file or a part of it, and as ffmpeg reads them."""
+"""The named parts of media: as they are for a whole file or a part of it, and as ffmpeg reads
+them.
+"""
 
 import pytest
 

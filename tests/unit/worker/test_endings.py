@@ -1,4 +1,6 @@
-"""What files say of their own end, on samples of every container: cut anywhere, and with something behind."""
+"""What files say of their own end, on samples of every container: cut anywhere, and with something
+behind.
+"""
 
 import random
 import struct
@@ -18,8 +20,8 @@ from trawler_worker.fetcher.media.sniff import HEAD, MP3, MPEG_TS, sniff, sniff_
 SILENT = frozenset(["plain.mp3", "aac", "ts"])
 """They say nothing of their end: documented in docs/architecture.md."""
 STREAMED = frozenset(["live.mkv"])
-"""Sent as it was made: it shows a part that is cut, and not that further parts are missing. An FLV knows its length
-to a second.
+"""Sent as it was made: it shows a part that is cut, and not that further parts are missing. An FLV
+knows its length to a second.
 """
 CUTS = 20
 BEHIND = (1, 2, 7, 8, 15, 100, 1000, 4096)
@@ -215,7 +217,9 @@ def test_what_holds_sound_is_no_sound(studio: Studio, begin: bytes) -> None:
 
 @pytest.mark.parametrize("rest", [b"U" * 300, b"\0" * 900, b"A word in it" * 20])
 def test_a_frame_may_hold_anything(studio: Studio, rest: bytes) -> None:
-    """LAME fills them with letters; with changing rates the rest of one is longer than what follows."""
+    """LAME fills them with letters; with changing rates the rest of one is longer than what
+    follows.
+    """
     body = studio.clip("plain.mp3")
     at = body.index(b"\xff\xfb", 50) if body[:3] == b"ID3" else 0
     assert sniff((rest + body[at:])[:HEAD]) is MP3

@@ -20,8 +20,8 @@ def form(
 ) -> Any:
     ext = "webm" if vcodec.startswith("vp") or acodec == "opus" else "mp4"
     sides = {"width": width, "height": height} if width else {}
-    return {"format_id": name, "url": f"http://a/{name}", "protocol": "http", "ext": ext, "vcodec": vcodec,
-            "acodec": acodec, **sides, **more}  # fmt: skip
+    address = {"format_id": name, "url": f"http://a/{name}", "protocol": "http", "ext": ext}
+    return {**address, "vcodec": vcodec, "acodec": acodec, **sides, **more}
 
 
 AVC_720 = form("avc720", 1280, 720, "avc1.4d401f")
@@ -57,7 +57,9 @@ UNSAID = {"format_id": "0", "url": "http://a/0", "protocol": "http", "ext": "D"}
 def test_what_plays_is_taken_in_the_best_quality_that_is_allowed(
     ydl: Any, offered: list[Any], limit: int | None, taken: str
 ) -> None:
-    """Y03, M14: never a Matroska where something that plays is offered; quality is the shorter side."""
+    """Y03, M14: never a Matroska where something that plays is offered; quality is the shorter
+    side.
+    """
     media = Media.model_validate({"maxHeight": limit})
     assert taken == _taken(ydl, media, offered)
 
@@ -109,7 +111,9 @@ def test_for_discord_a_good_version_that_plays_is_worth_more_than_a_better_one(
 def test_the_best_version_whose_parts_together_fit_is_fetched(
     ydl: Any, sizes: tuple[int, int, int], taken: str
 ) -> None:
-    """Sound is a megabyte, the limit ten; where none fits the best one, of which something is made that does."""
+    """Sound is a megabyte, the limit ten; where none fits the best one, of which something is made
+    that does.
+    """
     films = zip((AVC_1080, AVC_720, AVC_360), sizes, strict=True)
     offered = [*(sized(film, size * 1_000_000) for film, size in films), sized(AAC, 1_000_000)]
     limits = {"limits": {"fitBytes": 10_000_000}}

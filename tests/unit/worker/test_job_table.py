@@ -48,7 +48,9 @@ def test_a_pod_for_one_job_takes_one_and_begins_to_leave() -> None:
 
 
 def test_an_attempt_that_ended_is_remembered_for_a_while_and_only_so_many() -> None:
-    """It is not begun a second time, whoever orders it again; nor does a pod grow by each that it had."""
+    """It is not begun a second time, whoever orders it again; nor does a pod grow by each that it
+    had.
+    """
     now = [0.0]
     job_table = JobTable(slots=1, now=lambda: now[0])
     for number in range(MOST_REMEMBERED + 1):

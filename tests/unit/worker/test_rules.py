@@ -177,7 +177,9 @@ def test_less_than_a_kibibyte_a_second_over_twenty_seconds_is_too_slow() -> None
 
 
 def test_each_answer_may_take_ninety_seconds_to_begin() -> None:
-    """A second file, another format, what is asked for again: the clock for what flows stands still meanwhile."""
+    """A second file, another format, what is asked for again: the clock for what flows stands still
+    meanwhile.
+    """
     rules = watch()
     assert rules.judge(seen(10, 500_000)) is None
     waiting = [rules.judge(seen(10 + t, 500_000, awaiting=t, awaited=t)) for t in range(1, 90)]
@@ -198,7 +200,9 @@ def test_a_slow_page_takes_nothing_from_the_time_of_the_file() -> None:
 
 
 def test_another_engine_begins_with_all_of_its_time() -> None:
-    """A look saw the beginning of a page, which is no file: what came after it had twenty seconds."""
+    """A look saw the beginning of a page, which is no file: what came after it had twenty
+    seconds.
+    """
     rules = watch()
     assert rules.judge(seen(1, 2_000)) is None
     assert not any(rules.judge(seen(t)) for t in range(2, 90))
@@ -206,7 +210,9 @@ def test_another_engine_begins_with_all_of_its_time() -> None:
 
 
 def test_a_site_that_has_every_answer_wait_is_too_slow() -> None:
-    """By one redirect after another, or a byte for each; it held a job for as long as an attempt may take."""
+    """By one redirect after another, or a byte for each; it held a job for as long as an attempt
+    may take.
+    """
     for size in (0, 1):
         rules = watch()
         found = [
@@ -316,7 +322,9 @@ def test_the_largest_goes_where_there_is_no_room_for_all(
 
 
 def test_who_begins_anew_is_not_slow() -> None:
-    """The connection broke after forty seconds, and the site knows no parts: all of it once more."""
+    """The connection broke after forty seconds, and the site knows no parts: all of it once
+    more.
+    """
     rules = watch()
     verdicts = [rules.judge(seen(t / 4, 1 + t * 250_000)) for t in range(160)]
     verdicts += [rules.judge(seen(40 + t / 4, 1 + t * 250_000)) for t in range(160)]

@@ -1,7 +1,8 @@
-"""A job's files as both containers look at them: plain files, where they are said to be, and unchanged since.
+"""A job's files as both containers look at them: plain files, where they are said to be, and
+unchanged since.
 
-Job processes run what sites send. What they leave in scratch may be a pipe that nobody writes to, a link to
-somewhere else, or a file that somebody goes on writing.
+Job processes run what sites send. What they leave in scratch may be a pipe that nobody writes to, a
+link to somewhere else, or a file that somebody goes on writing.
 """
 
 import os
@@ -36,8 +37,8 @@ class Identity:
 
 @contextmanager
 def opened(folder: str | Path, name: str, known: Identity | None = None) -> Iterator[int]:
-    """A descriptor of a plain file directly in a folder; `known`: only if it is this very one. Raises NotPlain,
-    never waits.
+    """A descriptor of a plain file directly in a folder; `known`: only if it is this very one.
+    Raises NotPlain, never waits.
     """
     if name in {"", ".", ".."} or "/" in name or "\0" in name:
         raise NotPlain(f"not a name: {name!r}")

@@ -35,8 +35,9 @@ class Attachments:
     async def files(
         self, job: MediaJob, wanted: Sequence[MediaFile], *, plain: bool = False
     ) -> AsyncIterator[list[discord.File]]:
-        """These files, on disk for the length of a block, in which they are sent; nothing waits where there is none.
-        `plain`: without the site's words in their names. Raises StoreUnavailable, FileNotFoundError.
+        """These files, on disk for the length of a block, in which they are sent; nothing waits
+        where there is none. `plain`: without the site's words in their names. Raises
+        StoreUnavailable, FileNotFoundError.
         """
         if not wanted:
             yield []
@@ -66,8 +67,8 @@ def plain_name(file: MediaFile, number: int) -> str:
 
 
 class Room:
-    """Bytes of disk, shared by all deliveries. Who finds too few waits, and those who come later wait behind:
-    else small ones would keep a large one waiting for ever.
+    """Bytes of disk, shared by all deliveries. Who finds too few waits, and those who come later
+    wait behind: else small ones would keep a large one waiting for ever.
     """
 
     def __init__(self, size: int) -> None:

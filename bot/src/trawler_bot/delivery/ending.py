@@ -1,4 +1,6 @@
-"""The last words of a job: planned, sent, and sent in a lesser way where Discord refuses the better one."""
+"""The last words of a job: planned, sent, and sent in a lesser way where Discord refuses the better
+one.
+"""
 
 import asyncio
 import functools
@@ -88,8 +90,9 @@ class Ending:
         return self._message.noted().model_copy(update={"omitted": self._omitted or None})
 
     async def before(self) -> Shown | None:
-        """What the job that this one replaces left in the message; None where there was none, or it is gone. Its files
-        stay in any case: they are not touched. Raises OSError where nobody knows just now.
+        """What the job that this one replaces left in the message; None where there was none, or it
+        is gone. Its files stay in any case: they are not touched. Raises OSError where nobody knows
+        just now.
         """
         name = self._message.where.replaces
         if name is None:
@@ -163,7 +166,9 @@ class Ending:
             return None
 
     async def _write(self, reply: Reply, files: Sequence[discord.File] | None) -> None:
-        """Into the first message, or as the first where it became a direct one of which nothing is there yet."""
+        """Into the first message, or as the first where it became a direct one of which nothing is
+        there yet.
+        """
         if self._message.direct and self._message.message_id is None:
             nonce = ids.nonce(self._tracked.job.uid, "direct")
             await self._message.anew(reply, files or (), nonce)
@@ -195,7 +200,9 @@ class Ending:
         return None
 
     async def _deliver(self, job: MediaJob, before: Shown | None) -> str | None:
-        """Files and words, in the best way that Discord takes. As `show`; raises FileNotFoundError."""
+        """Files and words, in the best way that Discord takes. As `show`; raises
+        FileNotFoundError.
+        """
         stored = job.status.files or []
         refusals = 0
         while True:
@@ -240,8 +247,8 @@ class Ending:
         return notes.get(self._way.note, "BlockedByAutoMod") if self._way.note else "TooLarge"
 
     def _plan(self, stored: Sequence[MediaFile], *, without: bool) -> tuple[packing.Plan, int]:
-        """Which files go, by what was learnt, and the limit of the first message, which is told. Refused too often,
-        all are shown without files: that much always arrives.
+        """Which files go, by what was learnt, and the limit of the first message, which is told.
+        Refused too often, all are shown without files: that much always arrives.
         """
         limits, guild_id = self._services.limits, self._message.guild_id
         limit = limits.of(guild_id, self._message.route, self._message.announced)
@@ -260,8 +267,8 @@ class Ending:
         return rendering.ended(shown, self._language, plain=self._way.plain, note=self._way.note)
 
     async def _links(self, job: MediaJob, files: Sequence[MediaFile]) -> dict[str, str]:
-        """Where each of them can be fetched instead, by its hash. Raises OSError while the database is away, but not
-        for ever.
+        """Where each of them can be fetched instead, by its hash. Raises OSError while the database
+        is away, but not for ever.
         """
         try:
             return await self._links_of(job, files)
@@ -289,7 +296,9 @@ class Ending:
         return anew
 
     async def _first(self, job: MediaJob, reply: Reply, plan: packing.Plan) -> str | None:
-        """The last edit of the first message, with the first ten files; or a new one in its place. As `show`."""
+        """The last edit of the first message, with the first ten files; or a new one in its place.
+        As `show`.
+        """
         own = plan.messages[0] if plan.messages else []
         if self._anew and not own:
             return await self._say_anew(reply, None)
@@ -306,7 +315,9 @@ class Ending:
         return None
 
     async def _rest(self, job: MediaJob, plan: packing.Plan) -> str | None:
-        """Ten more each in messages beside, once; those of an earlier result are written anew, or go. As `show`."""
+        """Ten more each in messages beside, once; those of an earlier result are written anew, or
+        go. As `show`.
+        """
         groups = plan.messages[1:]
         for at, group in enumerate(groups):
             if at in self._put:
@@ -354,7 +365,9 @@ class Ending:
     async def _upload(
         self, group: Sequence[MediaFile], send: Sending, *, beside: bool = False
     ) -> None:
-        """Raises _TooMuch, _TooSlow where it is tried often enough, TimeoutError, discord.HTTPException."""
+        """Raises _TooMuch, _TooSlow where it is tried often enough, TimeoutError,
+        discord.HTTPException.
+        """
         size = sum(file.bytes for file in group)
         try:
             async with asyncio.timeout(seconds(size)):
@@ -371,8 +384,8 @@ class Ending:
             raise
 
     async def _learn(self, refused: "_TooMuch") -> bool:
-        """Of one file we know that it is too large; several may be too much together: False, and nothing is learnt of
-        one.
+        """Of one file we know that it is too large; several may be too much together: False, and
+        nothing is learnt of one.
         """
         group = refused.group
         together = sum(file.bytes for file in group)

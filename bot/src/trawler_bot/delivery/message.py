@@ -1,5 +1,5 @@
-"""The messages of one job, and by which right they are written: the interaction's token while it lives, else the
-bot's own. Nothing else edits a message.
+"""The messages of one job, and by which right they are written: the interaction's token while it
+lives, else the bot's own. Nothing else edits a message.
 """
 
 import time
@@ -17,7 +17,8 @@ from trawler_bot.storage.database import InteractionToken
 from trawler_crds.media_job import DeliveryStatus, DiscordDelivery
 
 ORIGINAL: Final = cast("int", "@original")
-"""In place of a message's id: what the interaction answered with, or the message that was pressed."""
+"""In place of a message's id: what the interaction answered with, or the message that was pressed.
+"""
 EXPIRED: Final = {50027, 10015}
 """Codes of a token that is too old, or that Discord does not know."""
 
@@ -36,7 +37,9 @@ class TokenEnded(Exception):
 
 
 class OwnDeletions:
-    """Messages that we delete ourselves, so that their events are not taken for a moderator's. Bounded."""
+    """Messages that we delete ourselves, so that their events are not taken for a moderator's.
+    Bounded.
+    """
 
     def __init__(self) -> None:
         self._ids: OrderedDict[int, None] = OrderedDict()
@@ -51,7 +54,9 @@ class OwnDeletions:
 
 
 class JobMessage:
-    """The first message of a job, which is edited, and those beside it. Edits are whole: each may be repeated."""
+    """The first message of a job, which is edited, and those beside it. Edits are whole: each may
+    be repeated.
+    """
 
     def __init__(
         self,
@@ -88,7 +93,9 @@ class JobMessage:
 
     @property
     def by_token_only(self) -> bool:
-        """Whether the bot's own right writes nothing there: the requester alone sees it, or the bot is not there."""
+        """Whether the bot's own right writes nothing there: the requester alone sees it, or the bot
+        is not there.
+        """
         return (self.where.private or self.where.external) and not self.direct
 
     @property
@@ -122,7 +129,9 @@ class JobMessage:
 
     @property
     def beside(self) -> tuple[Route, int]:
-        """By which right a further message goes, and how large a file of it may be as Discord says."""
+        """By which right a further message goes, and how large a file of it may be as Discord
+        says.
+        """
         if self.by_token_only:
             return self.route, self.announced
         return Route.CHANNEL, self._of_channel()
@@ -143,8 +152,8 @@ class JobMessage:
     # the first one ----------------------------------------------------------------------------
 
     async def edit(self, reply: Reply, files: Sequence[discord.File] | None) -> None:
-        """The first message; its files stay where none are given. Raises TokenEnded (ask again: it is by another
-        right then, with another limit), Unreachable, discord.HTTPException.
+        """The first message; its files stay where none are given. Raises TokenEnded (ask again: it
+        is by another right then, with another limit), Unreachable, discord.HTTPException.
         """
         content = self._content(reply)
         if files is not None:
@@ -163,8 +172,8 @@ class JobMessage:
         await self.channel.get_partial_message(self.message_id).edit(**content)
 
     async def go_direct(self) -> None:
-        """From now on it is a direct message to the requester, of which nothing is there yet. Raises
-        discord.HTTPException.
+        """From now on it is a direct message to the requester, of which nothing is there yet.
+        Raises discord.HTTPException.
         """
         person = await self._client.fetch_user(int(self.where.requester_id))
         self.channel_id = (await person.create_dm()).id
@@ -172,8 +181,8 @@ class JobMessage:
         self.message_id, self.further, self.call = None, [], None
 
     async def anew(self, reply: Reply, files: Sequence[discord.File], nonce: str) -> None:
-        """The same as a message of its own, from now on in place of the first one, which goes if there is one. Raises
-        discord.HTTPException.
+        """The same as a message of its own, from now on in place of the first one, which goes if
+        there is one. Raises discord.HTTPException.
         """
         before = self.message_id
         self._own = not self.direct
@@ -192,8 +201,8 @@ class JobMessage:
     # those beside it --------------------------------------------------------------------------
 
     async def put(self, at: int, files: Sequence[discord.File], nonce: str) -> None:
-        """Further files into the message at this place: an edit where there is one, else it is sent, seen by whoever
-        sees the first. Raises discord.HTTPException, Unreachable.
+        """Further files into the message at this place: an edit where there is one, else it is
+        sent, seen by whoever sees the first. Raises discord.HTTPException, Unreachable.
         """
         if at < len(self.further):
             try:
@@ -225,8 +234,8 @@ class JobMessage:
         return made.id
 
     async def trim(self, kept: int) -> None:
-        """Delete further messages behind so many, and the call that was about an earlier result. What cannot be
-        deleted stays.
+        """Delete further messages behind so many, and the call that was about an earlier result.
+        What cannot be deleted stays.
         """
         beyond, self.further = self.further[kept:], self.further[:kept]
         if self.call is not None:
@@ -248,8 +257,8 @@ class JobMessage:
                 await self.channel.get_partial_message(message_id).delete()
 
     async def ring(self, words: str, nonce: str, *, calling: bool = True) -> None:
-        """A short answer to the message, in place of an earlier one; it may call the requester. Raises
-        discord.HTTPException.
+        """A short answer to the message, in place of an earlier one; it may call the requester.
+        Raises discord.HTTPException.
         """
         assert self.message_id is not None
         message = self.channel.get_partial_message(self.message_id)
@@ -288,8 +297,8 @@ class JobMessage:
         self._token = token
 
     async def sees(self) -> bool:
-        """Whether the bot sees the channel by its own right, which it does not in those of others. Asked once:
-        refusals are counted by Discord. Raises discord.HTTPException for what may pass.
+        """Whether the bot sees the channel by its own right, which it does not in those of others.
+        Asked once: refusals are counted by Discord. Raises discord.HTTPException for what may pass.
         """
         if self._sees is None:
             try:

@@ -28,8 +28,9 @@ def fit(
     *,
     together: int | None = None,
 ) -> Plan:
-    """Ten to a message in their order; what is over the limit of one file stays out. Further messages
-    than the first may have a limit of their own. `together`: bytes that one message may have, where that was refused.
+    """Ten to a message in their order; what is over the limit of one file stays out. Further
+    messages than the first may have a limit of their own. `together`: bytes that one message may
+    have, where that was refused.
     """
     small: list[MediaFile] = []
     large: list[MediaFile] = []

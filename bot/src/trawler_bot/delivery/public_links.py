@@ -21,7 +21,9 @@ NEVER_SHOWN: Final = frozenset({"image/svg+xml"})
 STREAMS: Final = 64
 """Files that are sent at the same time: each holds a piece in memory."""
 STREAMS_OF_LINK: Final = 4
-"""Of one link: a player asks for several parts at once, and one link shall not take all that there is."""
+"""Of one link: a player asks for several parts at once, and one link shall not take all that there
+is.
+"""
 SLOWEST: Final = 16 * 1024
 """Bytes a second below which a client is hung up on, so that it does not keep others out."""
 PATIENCE: Final = 20.0
@@ -48,8 +50,8 @@ class PublicLinks:
         return bool(self._public)
 
     async def link(self, job: MediaJob, file: MediaFile) -> str | None:
-        """Where one stored file can be fetched; None where it cannot. Not for longer than its job is
-        kept: by then nothing holds the object any more. Raises Unanswered.
+        """Where one stored file can be fetched; None where it cannot. Not for longer than its job
+        is kept: by then nothing holds the object any more. Raises Unanswered.
         """
         if not self._public:
             return None

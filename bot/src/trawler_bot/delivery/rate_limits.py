@@ -23,7 +23,9 @@ ENOUGH: Final = 2
 """Requests that a bucket must have left for progress to take one."""
 BUCKETS: Final = 10_000
 LASTING: Final = frozenset({30046})
-"""Codes of a 429 that stays: a message older than an hour was edited too often (docs, JSON Error Codes)."""
+"""Codes of a 429 that stays: a message older than an hour was edited too often (docs, JSON Error
+Codes).
+"""
 _EDIT: Final = re.compile(r"/(channels/\d+|webhooks/\d+/[^/]+)/messages/")
 
 _once: ContextVar[bool] = ContextVar("once", default=False)
@@ -35,7 +37,9 @@ class RetrySuppressed(Exception):
 
 @contextmanager
 def once() -> Iterator[None]:
-    """What is asked within is not asked again after a 429 or a 5xx. Raises RetrySuppressed in their place."""
+    """What is asked within is not asked again after a 429 or a 5xx. Raises RetrySuppressed in their
+    place.
+    """
     token = _once.set(True)
     try:
         yield
@@ -88,12 +92,16 @@ class RateLimitMonitor:
             self._left.popitem(last=False)
 
     def _oldest(self) -> float:
-        """When (monotonic) the bucket that was noted first is full again; infinite where none is known."""
+        """When (monotonic) the bucket that was noted first is full again; infinite where none is
+        known.
+        """
         return next(iter(self._left.values()), (0, math.inf))[1]
 
 
 async def _require_passing(answer: aiohttp.ClientResponse) -> None:
-    """Raises discord.HTTPException for a 429 that no waiting changes: the library would wait and ask again, five times."""
+    """Raises discord.HTTPException for a 429 that no waiting changes: the library would wait and
+    ask again, five times.
+    """
     try:
         said = json.loads(await answer.read())
     except ValueError:

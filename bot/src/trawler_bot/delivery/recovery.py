@@ -24,9 +24,10 @@ class Lost(Exception):
 
 
 async def recover(client: discord.Client, job: MediaJob, shown: JobMessage) -> None:
-    """Give the job its message: the interaction's own as its token knows it, else one of ours in the
-    channel that names the job, or the one whose message it takes over, in a button, else a new one with a nonce. A private one is only looked
-    for: it may stay without. Raises Lost, and discord.HTTPException for what may pass.
+    """Give the job its message: the interaction's own as its token knows it, else one of ours in
+    the channel that names the job, or the one whose message it takes over, in a button, else a new
+    one with a nonce. A private one is only looked for: it may stay without. Raises Lost, and
+    discord.HTTPException for what may pass.
     """
     try:
         if await shown.look() is not None or shown.by_token_only:

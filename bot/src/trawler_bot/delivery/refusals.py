@@ -1,4 +1,6 @@
-"""What Discord's refusals mean for a message that is to be written. Pure but for the library's exceptions."""
+"""What Discord's refusals mean for a message that is to be written. Pure but for the library's
+exceptions.
+"""
 
 from typing import Final
 
@@ -32,8 +34,8 @@ def is_too_large(error: discord.HTTPException) -> bool:
 
 
 def reason_of(error: discord.HTTPException) -> str | None:
-    """The word for what no repetition changes; None where it is of no kind that we know. Raises OSError for what may
-    pass.
+    """The word for what no repetition changes; None where it is of no kind that we know. Raises
+    OSError for what may pass.
     """
     word = DELETED.get(error.code) or HINDERED.get(error.code)
     if word is not None:

@@ -1,5 +1,5 @@
-"""Who may edit next: progress never crowds out what matters, and nobody's words grow old because others edit
-more often.
+"""Who may edit next: progress never crowds out what matters, and nobody's words grow old because
+others edit more often.
 """
 
 import asyncio
@@ -13,10 +13,13 @@ from typing import Final
 APART: Final = 2.0
 """Seconds between two progress edits of one message."""
 BUCKET_APART: Final = 1.0
-"""Seconds between two progress edits in one bucket of Discord: a channel's is shared by all its messages, a token's by
-one."""
+"""Seconds between two progress edits in one bucket of Discord: a channel's is shared by all its
+messages, a token's by one.
+"""
 PER_SECOND: Final = 25
-"""Progress edits of the whole process. Discord lets a bot make 50 requests a second (docs, Rate Limits)."""
+"""Progress edits of the whole process. Discord lets a bot make 50 requests a second (docs, Rate
+Limits).
+"""
 BUCKETS: Final = 10_000
 HELD: Final = 1.0
 """Seconds between two progress edits of the whole process while somebody waits for an answer."""
@@ -37,7 +40,9 @@ class Turn:
 
 
 class EditThrottle:
-    """Grants progress edits one by one: of those whose bucket is free, to the one whose words are the oldest."""
+    """Grants progress edits one by one: of those whose bucket is free, to the one whose words are
+    the oldest.
+    """
 
     def __init__(
         self, low: Callable[[str], bool], *, now: Callable[[], float] = time.monotonic
@@ -66,7 +71,9 @@ class EditThrottle:
 
     @contextmanager
     def answers_first(self) -> Iterator[None]:
-        """For the length of a block somebody waits for an answer: figures wait, but not for long."""
+        """For the length of a block somebody waits for an answer: figures wait, but not for
+        long.
+        """
         self._unanswered += 1
         try:
             yield

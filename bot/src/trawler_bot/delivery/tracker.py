@@ -29,7 +29,9 @@ log = logs.get("following")
 
 PAUSE: Final = 1.0
 MOMENT: Final = 5.0
-"""Seconds between the deletion of a message and the end of its job: somebody else may come to wait for it."""
+"""Seconds between the deletion of a message and the end of its job: somebody else may come to wait
+for it.
+"""
 DISOWNED: Final = 10_000
 REMOVED_AT_ONCE: Final = 8
 
@@ -51,8 +53,8 @@ class JobTracker:
         self._known: dict[str, TrackedJob] = {}
         self.index = JobIndex()
         self._sights = Replica[MediaJob | None](self._take, self._lose, time.monotonic)
-        """Every sight of a job passes here: the list's, the watch's, and the answers to our own writes. A
-        job of which no message is to tell is known by its version alone.
+        """Every sight of a job passes here: the list's, the watch's, and the answers to our own
+        writes. A job of which no message is to tell is known by its version alone.
         """
         self._removing = asyncio.Semaphore(REMOVED_AT_ONCE)
         self._answers: Counter[str] = Counter()
@@ -60,7 +62,8 @@ class JobTracker:
         self._answering: dict[str, MediaJob | None] = {}
         """Names of jobs whose interaction is just being answered → their newest sight."""
         self._asking = asyncio.Semaphore(CONNECTIONS)
-        """Who asks the database after a start, when all jobs do: more would only wait, and give up."""
+        """Who asks the database after a start, when all jobs do: more would only wait, and give up.
+        """
         self.connected = asyncio.Event()
         """Set once Discord has told us which guilds there are."""
         self._abandoned: set[str] = set()
@@ -107,8 +110,8 @@ class JobTracker:
         return known.place if known is not None else None
 
     def follow(self, job: MediaJob, token: InteractionToken | None, *, gone: bool = False) -> None:
-        """Tell of a job in the messages that its status names; or, where it was deleted meanwhile, of that. `gone`:
-        the API server said so, which no watch need ever do if it broke meanwhile.
+        """Tell of a job in the messages that its status names; or, where it was deleted meanwhile,
+        of that. `gone`: the API server said so, which no watch need ever do if it broke meanwhile.
         """
         if job.uid in self._known:
             return
@@ -153,8 +156,8 @@ class JobTracker:
                 self._answering.pop(name, None)
 
     def disown(self, name: str) -> None:
-        """Somebody was told that nothing was begun: if it was all the same, it is cancelled, whether
-        the watch has told of it already or does so later.
+        """Somebody was told that nothing was begun: if it was all the same, it is cancelled,
+        whether the watch has told of it already or does so later.
         """
         self._disowned[name] = False
         if len(self._disowned) > DISOWNED:
@@ -213,7 +216,9 @@ class JobTracker:
         return JobMessage(self._client, where_of(job), noted, token, deletions, own=own)
 
     def _left_by(self, job: MediaJob) -> DeliveryStatus | None:
-        """What the job before it left in the messages that this one goes on in, where that was not noted yet."""
+        """What the job before it left in the messages that this one goes on in, where that was not
+        noted yet.
+        """
         name = ids.before(job.name)
         before = self.index.named(name) if name != job.name else None
         if before is None:
@@ -250,8 +255,8 @@ class JobTracker:
         await self._updater(known, message).run()
 
     async def _token_of(self, job: MediaJob) -> tuple[InteractionToken | None, bool]:
-        """What was written down of it, and whether that is still unknown: the database did not answer, and
-        a token may still live.
+        """What was written down of it, and whether that is still unknown: the database did not
+        answer, and a token may still live.
         """
         async with self._asking:
             try:
@@ -260,8 +265,8 @@ class JobTracker:
                 return None, age(job) < TOKEN_SECONDS
 
     async def _find(self, known: TrackedJob, message: JobMessage, *, unknown: bool) -> bool:
-        """Whether all is there that is needed to tell of the job: its message, and where the bot cannot write
-        that by its own right, the answer whether there is a token. Raises Lost.
+        """Whether all is there that is needed to tell of the job: its message, and where the bot
+        cannot write that by its own right, the answer whether there is a token. Raises Lost.
         """
         job = known.job
         if unknown and message.by_token_only:
@@ -283,7 +288,9 @@ class JobTracker:
     # messages that are deleted ----------------------------------------------------------------
 
     def abandon(self, job: MediaJob) -> None:
-        """Nobody sees its message any more: it is cancelled after a moment, unless others wait for its files."""
+        """Nobody sees its message any more: it is cancelled after a moment, unless others wait for
+        its files.
+        """
         if job.name not in self._abandoned and job.status.phase not in TERMINAL:
             self._abandoned.add(job.name)
             self._tasks.create_task(self._cancel_later(job), name=f"abandon {job.name}")
@@ -300,8 +307,8 @@ class JobTracker:
             self._abandoned.discard(job.name)
 
     def message_deleted(self, message_id: int) -> None:
-        """Somebody deleted a message: that of a job takes with it those beside it, its links, and the job. What we
-        delete ourselves is no such thing.
+        """Somebody deleted a message: that of a job takes with it those beside it, its links, and
+        the job. What we delete ourselves is no such thing.
         """
         if message_id in self._services.deletions:
             return
@@ -329,8 +336,8 @@ class JobTracker:
                 self.message_deleted(message_id)
 
     async def _remove_rest(self, chain: list[JobSummary]) -> None:
-        """Of all jobs that one message showed, one after the other. A whole channel's come here at once: a few are
-        worked on, the others wait.
+        """Of all jobs that one message showed, one after the other. A whole channel's come here at
+        once: a few are worked on, the others wait.
         """
         pause = Backoff(longest=LONGEST_PAUSE)
         async with self._removing:

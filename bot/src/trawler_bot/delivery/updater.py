@@ -34,7 +34,9 @@ log = logs.get("updater")
 LOOK_EVERY: Final = 1.0
 """Seconds after which a message is looked at again though nothing new was heard."""
 FIRST_AFTER: Final = 2.0
-"""Seconds of a message's life in which it is not edited for progress, unless there are figures to show."""
+"""Seconds of a message's life in which it is not edited for progress, unless there are figures to
+show.
+"""
 FIGURES_AFTER: Final = 0.6
 """And in which it is not edited for the first figures either: what is done by then needs none."""
 PAUSE: Final = 2.0
@@ -42,9 +44,13 @@ PAUSE: Final = 2.0
 LONGEST_PAUSE: Final = 60.0
 """The pause doubles up to this."""
 LAST_TRIES: Final = 4
-"""How often the end of a job is tried again whose MediaJob was deleted: its files may still be there."""
+"""How often the end of a job is tried again whose MediaJob was deleted: its files may still be
+there.
+"""
 REFUSED: Final = 900.0
-"""Seconds without an edit of progress where Discord refuses what no repetition changes: somebody may."""
+"""Seconds without an edit of progress where Discord refuses what no repetition changes: somebody
+may.
+"""
 BEFORE_TRIES: Final = 8
 """How often it is asked what an earlier job left in the message, within some minutes."""
 LATE: Final = 60.0
@@ -81,7 +87,9 @@ class MessageUpdater:
         self._not_before = self._born + (0.0 if again else FIRST_AFTER)
         """When (monotonic) the next edit of progress may go."""
         self._figures_from = self._born + FIGURES_AFTER
-        """When the first figures may go, though it is not time for another edit; for them people wait."""
+        """When the first figures may go, though it is not time for another edit; for them people
+        wait.
+        """
         self._figured = False
         self._over = False
         """All of it was shown, or cannot be; only the note is missing."""
@@ -111,7 +119,9 @@ class MessageUpdater:
             pause = min(pause * 2, LONGEST_PAUSE)
 
     async def _know_before(self) -> Shown | None:
-        """Nothing is written before it is known what stands there; where it cannot be had, the files stay at least."""
+        """Nothing is written before it is known what stands there; where it cannot be had, the
+        files stay at least.
+        """
         pause = Backoff(longest=LONGEST_PAUSE)
         for _ in range(BEFORE_TRIES):
             try:
@@ -155,7 +165,9 @@ class MessageUpdater:
         return progress.attempt == status.attempt and progress.bytes > 0
 
     def _until_figures(self) -> float | None:
-        """Seconds until the first figures may be shown, where they are known and wait only for that."""
+        """Seconds until the first figures may be shown, where they are known and wait only for
+        that.
+        """
         if self._figured or not self._has_figures():
             return None
         left = self._figures_from - time.monotonic()
@@ -167,7 +179,9 @@ class MessageUpdater:
         return first or now >= self._not_before
 
     async def _progress(self) -> None:
-        """One edit when it is this message's turn; never repeated, the next one says more anyway."""
+        """One edit when it is this message's turn; never repeated, the next one says more
+        anyway.
+        """
         # words are made last: each of fifty messages hears of progress every second
         if self.tracked.message_gone or not self._may_edit() or self._words() == self._shown:
             return
@@ -209,8 +223,8 @@ class MessageUpdater:
         return turn.done() and not self.tracked.over
 
     def _wait_after(self, error: Exception) -> float:
-        """Seconds. Whoever makes ten thousand refused requests in ten minutes is banned (Discord: Rate
-        Limits, Invalid Request Limit).
+        """Seconds. Whoever makes ten thousand refused requests in ten minutes is banned (Discord:
+        Rate Limits, Invalid Request Limit).
         """
         if isinstance(error, discord.HTTPException) and error.code in DELETED:
             self.tracked.message_gone = True
@@ -225,8 +239,8 @@ class MessageUpdater:
     # the end ----------------------------------------------------------------------------------
 
     async def _end(self) -> bool:
-        """The last edit, and the note that it was made; False where it is to be tried again. What was
-        shown is not shown again: then only the note is left.
+        """The last edit, and the note that it was made; False where it is to be tried again. What
+        was shown is not shown again: then only the note is left.
         """
         job = self.tracked.job
         parent = telemetry.root(job.uid, job.metadata.annotations.get(ANNOTATION_TRACEPARENT))
@@ -259,7 +273,9 @@ class MessageUpdater:
         return True
 
     async def _show(self, job: MediaJob) -> str | None:
-        """A fault of ours ends in a condition too: it would meet the same job again after each restart."""
+        """A fault of ours ends in a condition too: it would meet the same job again after each
+        restart.
+        """
         try:
             return await self._ending.show(job, self._before)
         except (StoreUnavailable, discord.DiscordServerError, *UNSURE):
@@ -269,7 +285,9 @@ class MessageUpdater:
             return "Internal"
 
     async def _ring(self, job: MediaJob) -> None:
-        """Call who has waited long, and not who cancelled it. At most once: a lost call is better than a second one."""
+        """Call who has waited long, and not who cancelled it. At most once: a lost call is better
+        than a second one.
+        """
         if self._message.where.private or job.status.phase is Phase.CANCELLED:
             return
         good = job.status.phase is Phase.SUCCEEDED

@@ -53,7 +53,9 @@ def written(seconds: float) -> str:
 
 
 def start_of(link: str) -> float | None:
-    """Where a link says that one should begin (`t=80`, `t=1m20s`, `start=80`); None where it does not."""
+    """Where a link says that one should begin (`t=80`, `t=1m20s`, `start=80`); None where it does
+    not.
+    """
     try:
         parts = urlsplit(link)
         said = parse_qs(parts.query) | parse_qs(parts.fragment)
@@ -70,7 +72,9 @@ def start_of(link: str) -> float | None:
 
 
 def offered(link: str) -> list[str]:
-    """Parts to choose from, where a link says where to begin: from there to the end, and a minute."""
+    """Parts to choose from, where a link says where to begin: from there to the end, and a
+    minute.
+    """
     start = start_of(link)
     if start is None:
         return []

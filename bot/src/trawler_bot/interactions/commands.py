@@ -205,8 +205,8 @@ class Commands:
         return choices[:25]
 
     def _is_here(self, link: str, viewer: visibility.Viewer) -> bool:
-        """Whether its files were stored so recently that they would answer at once, by a request of which this person
-        may know.
+        """Whether its files were stored so recently that they would answer at once, by a request of
+        which this person may know.
         """
         try:
             url = urls.normalise(link).url

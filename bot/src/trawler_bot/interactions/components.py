@@ -85,8 +85,9 @@ class Presses:
     async def _allowed(
         self, interaction: discord.Interaction, job: MediaJob, where: DiscordDelivery
     ) -> bool:
-        """Whether it is the requester, or somebody who may manage messages, in a server that is served; others are
-        told. What came as a direct message belongs to the server where it was asked for.
+        """Whether it is the requester, or somebody who may manage messages, in a server that is
+        served; others are told. What came as a direct message belongs to the server where it was
+        asked for.
         """
         to = language(str(interaction.locale))
         guild_id = int(where.guild_id) if where.guild_id else None
@@ -114,7 +115,9 @@ class Presses:
             await self._requests.take_over(interaction, job, spec)
 
     async def _before(self, job: MediaJob) -> MediaJob | None:
-        """The job whose files the message shows; None where it shows none, or nobody knows any more."""
+        """The job whose files the message shows; None where it shows none, or nobody knows any
+        more.
+        """
         name = further.shown_by(job)
         if name is None or name == job.name:
             return job if name else None
@@ -126,7 +129,9 @@ class Presses:
     async def _remove(
         self, interaction: discord.Interaction, job: MediaJob, where: DiscordDelivery
     ) -> None:
-        """All messages of a job and its links; nothing where the links would be left without anything to press."""
+        """All messages of a job and its links; nothing where the links would be left without
+        anything to press.
+        """
         await interaction.response.defer()
         database = self._services.database
         if not await database.revoke(ids.first(job.name)) and self._services.links.on:

@@ -16,7 +16,9 @@ class Cooldown:
         self._asked: OrderedDict[tuple[int, int], deque[float]] = OrderedDict()
 
     def take(self, person: int, server: int, now: float) -> float:
-        """Seconds to wait (by the monotonic clock); 0.0 where the request is granted and counted."""
+        """Seconds to wait (by the monotonic clock); 0.0 where the request is granted and
+        counted.
+        """
         asked = self._asked.setdefault((person, server), deque(maxlen=self._per_minute))
         self._asked.move_to_end((person, server))
         if len(self._asked) > PEOPLE:

@@ -1,4 +1,6 @@
-"""Names and descriptions of commands, options and choices in every language that has a catalogue."""
+"""Names and descriptions of commands, options and choices in every language that has a
+catalogue.
+"""
 
 import discord
 from discord import app_commands

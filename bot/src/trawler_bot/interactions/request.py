@@ -1,4 +1,6 @@
-"""What somebody wants, and what the interaction that says so tells: who, where, by which right. No I/O."""
+"""What somebody wants, and what the interaction that says so tells: who, where, by which right. No
+I/O.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,8 +28,8 @@ class DownloadRequest:
 def spec(
     interaction: discord.Interaction, link: Link, wanted: DownloadRequest, *, fit: int | None
 ) -> MediaJobSpec:
-    """Of its MediaJob: what plays in Discord, if possible of at most `fit` bytes. All words are in the language of
-    whoever asked: the reply answers them.
+    """Of its MediaJob: what plays in Discord, if possible of at most `fit` bytes. All words are in
+    the language of whoever asked: the reply answers them.
     """
     return MediaJobSpec(
         url=link.url,

@@ -1,4 +1,6 @@
-"""Who may do what in a channel, as Discord tells with each interaction. Pure but for the library's types."""
+"""Who may do what in a channel, as Discord tells with each interaction. Pure but for the library's
+types.
+"""
 
 from enum import StrEnum
 
@@ -13,8 +15,8 @@ class Hindrance(StrEnum):
 
 
 def hindrance(interaction: discord.Interaction) -> Hindrance | None:
-    """Who may not post files where this was asked; None where both may. Nothing stands in the way of an answer that one
-    person sees, and of direct messages.
+    """Who may not post files where this was asked; None where both may. Nothing stands in the way
+    of an answer that one person sees, and of direct messages.
     """
     if interaction.guild_id is None:
         return None
@@ -44,8 +46,8 @@ def may_preview(interaction: discord.Interaction) -> bool:
 
 
 def is_forced_private(interaction: discord.Interaction) -> bool:
-    """Whether Discord shows every answer to the requester alone: in servers that do not have the bot, where the
-    requester may not use external apps (docs, User-Installed Apps).
+    """Whether Discord shows every answer to the requester alone: in servers that do not have the
+    bot, where the requester may not use external apps (docs, User-Installed Apps).
     """
     if interaction.guild_id is None or not is_external(interaction):
         return False
@@ -54,8 +56,8 @@ def is_forced_private(interaction: discord.Interaction) -> bool:
 
 
 def is_external(interaction: discord.Interaction) -> bool:
-    """Whether the bot is not there itself, but only because somebody has it for themselves: in servers that do not have
-    it, and in the direct messages of others.
+    """Whether the bot is not there itself, but only because somebody has it for themselves: in
+    servers that do not have it, and in the direct messages of others.
     """
     if interaction.guild_id is None:
         return interaction.context.private_channel is True
@@ -63,8 +65,8 @@ def is_external(interaction: discord.Interaction) -> bool:
 
 
 def is_age_restricted(interaction: discord.Interaction) -> bool:
-    """Whether media with an age limit may be shown: in channels for that, and in direct messages with the bot, where one
-    asked for it oneself.
+    """Whether media with an age limit may be shown: in channels for that, and in direct messages
+    with the bot, where one asked for it oneself.
     """
     channel = interaction.channel
     if interaction.guild_id is None:

@@ -97,8 +97,8 @@ class RequestService:
     # ways in ----------------------------------------------------------------------------------
 
     async def download(self, interaction: discord.Interaction, wanted: DownloadRequest) -> bool:
-        """One request, one message: MediaJob first, then the answer, then the note of which message it is.
-        False: nothing was begun, and whoever asked was told why.
+        """One request, one message: MediaJob first, then the answer, then the note of which message
+        it is. False: nothing was begun, and whoever asked was told why.
         """
         to = language(str(interaction.locale))
         if rights.is_forced_private(interaction):
@@ -123,8 +123,8 @@ class RequestService:
             await reply_ephemeral(interaction, say(to, Key.PICK), view=shown)
 
     async def pick(self, interaction: discord.Interaction, number: int, chosen: list[int]) -> None:
-        """Each choice its own message, sent by us: an interaction has one answer only. The answer comes first, what
-        came of it when it is known.
+        """Each choice its own message, sent by us: an interaction has one answer only. The answer
+        comes first, what came of it when it is known.
         """
         to = language(str(interaction.locale))
         offered = self._choices.get(number)
@@ -164,7 +164,9 @@ class RequestService:
     async def pick_from(
         self, interaction: discord.Interaction, job: MediaJob, chosen: list[int]
     ) -> None:
-        """Some of what a link lists, each as the list was asked for and in a message of its own; the list stays."""
+        """Some of what a link lists, each as the list was asked for and in a message of its own;
+        the list stays.
+        """
         to = language(str(interaction.locale))
         where = job.spec.delivery.discord if job.spec.delivery else None
         playlist = job.status.playlist
@@ -237,8 +239,8 @@ class RequestService:
         *,
         names: list[str] | None = None,
     ) -> list[tuple[MediaJob, Link]]:
-        """Those that could be made, all at once, each asked for like this; the others are not there. By `names` two
-        presses are one, as long as the first has not ended.
+        """Those that could be made, all at once, each asked for like this; the others are not
+        there. By `names` two presses are one, as long as the first has not ended.
         """
         own = [ids.job(interaction.id, at) for at in range(1, len(wanted) + 1)]
 
@@ -273,8 +275,8 @@ class RequestService:
     async def take_over(
         self, interaction: discord.Interaction, job: MediaJob, spec: MediaJobSpec
     ) -> None:
-        """A press begins a further try in the message of a job that has ended; two presses are one. Raises
-        ApiUnavailable, Rejected, NotFound.
+        """A press begins a further try in the message of a job that has ended; two presses are one.
+        Raises ApiUnavailable, Rejected, NotFound.
         """
         assert interaction.message is not None
         to = language(str(interaction.locale))
@@ -299,8 +301,8 @@ class RequestService:
     async def _try_again(
         self, interaction: discord.Interaction, name: str, job: MediaJob, spec: MediaJobSpec
     ) -> bool:
-        """One further try by its name. True: it is over, and its message never told of it, so that another has to
-        begin. Raises ApiUnavailable, Rejected, NotFound.
+        """One further try by its name. True: it is over, and its message never told of it, so that
+        another has to begin. Raises ApiUnavailable, Rejected, NotFound.
         """
         assert interaction.message is not None
         with self._tracker.answering(name):
@@ -330,8 +332,8 @@ class RequestService:
     # judging ----------------------------------------------------------------------------------
 
     async def _link(self, interaction: discord.Interaction, text: str, to: Language) -> Link | None:
-        """What was typed, as a link that may be tried; None where it is none, and that was said. A completion whose
-        link is too long for Discord is only a number of ours.
+        """What was typed, as a link that may be tried; None where it is none, and that was said. A
+        completion whose link is too long for Discord is only a number of ours.
         """
         number = ids.recent_number(text)
         if number is not None:
@@ -375,7 +377,9 @@ class RequestService:
         return bool(wait)
 
     def _fit(self, interaction: discord.Interaction) -> int | None:
-        """Bytes that a file should have at most, to be attached here; None where files are not made smaller."""
+        """Bytes that a file should have at most, to be attached here; None where files are not made
+        smaller.
+        """
         if not self._rules.shrink:
             return None
         announced = interaction.filesize_limit
@@ -464,7 +468,9 @@ class RequestService:
     async def _show(
         self, job: MediaJob, shown: DeliveryStatus | None, token: InteractionToken
     ) -> None:
-        """From now on these messages are the job's; where we do not know them, they are looked for."""
+        """From now on these messages are the job's; where we do not know them, they are looked
+        for.
+        """
         if shown is None or shown.message_id is None:
             self._tracker.recover(job, token)
             return
@@ -481,7 +487,9 @@ class RequestService:
 
 
 def links_of(message: discord.Message) -> list[Link]:
-    """What a message holds, also what was forwarded with it and what its embeds show: files first, each once."""
+    """What a message holds, also what was forwarded with it and what its embeds show: files first,
+    each once.
+    """
     parts: list[discord.Message | discord.MessageSnapshot] = [message, *message.message_snapshots]
     files = [file.url for part in parts for file in part.attachments]
     texts = [part.content for part in parts]
@@ -492,7 +500,9 @@ def links_of(message: discord.Message) -> list[Link]:
 
 
 def _links_of(embed: discord.Embed) -> list[str]:
-    """Where an embed leads: its own link where it has one, which previews have, else what it shows."""
+    """Where an embed leads: its own link where it has one, which previews have, else what it
+    shows.
+    """
     shown = [embed.video.url, embed.image.url]
     texts = [embed.description or "", *(field.value or "" for field in embed.fields)]
     main = [embed.url] if embed.url else [each for each in shown if each]

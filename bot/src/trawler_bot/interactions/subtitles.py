@@ -49,7 +49,9 @@ def _tag(word: str) -> str:
 
 
 def offered(typed: str, locale: str, to: Language) -> list[tuple[str, str]]:
-    """(what is shown, value): what was typed, where it can be read; else the person's own language first."""
+    """(what is shown, value): what was typed, where it can be read; else the person's own language
+    first.
+    """
     begun = typed.strip().casefold()
     own = locale.partition("-")[0]
     tags = list(dict.fromkeys([*([own] if own in COMMON else []), *COMMON]))

@@ -1,8 +1,9 @@
-"""Links as people write them: found in texts, normalised to the one grammar of `trawler_crds.addresses`, and judged
-as far as that needs no network. Pure.
+"""Links as people write them: found in texts, normalised to the one grammar of
+`trawler_crds.addresses`, and judged as far as that needs no network. Pure.
 
-A browser's address bar is the model (WHATWG URL, basic URL parser): international host names become their
-xn-- form (UTS 46), other letters become %XX, a missing scheme is https. What was printable ASCII stays as it was.
+A browser's address bar is the model (WHATWG URL, basic URL parser): international host names become
+their xn-- form (UTS 46), other letters become %XX, a missing scheme is https. What was printable
+ASCII stays as it was.
 """
 
 import ipaddress
@@ -33,7 +34,9 @@ _BARE: Final = re.compile(
 _PARTS: Final = re.compile(r"([^/\\?#]*)([^?#]*)(.*)", re.DOTALL)
 _PORT: Final = re.compile(r":(\d*)$")
 _FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f#/:<>?@\[\\\]^|%]")
-"""What no host may hold once it is decoded (WHATWG URL, forbidden domain code points): it would end there."""
+"""What no host may hold once it is decoded (WHATWG URL, forbidden domain code points): it would end
+there.
+"""
 _CLOSING: Final = {
     ")": "(",
     "]": "[",
@@ -84,7 +87,9 @@ class Link:
 
 
 def find(text: str) -> list[Link]:
-    """Different links of a text in their order, without what the sentence or markdown puts around."""
+    """Different links of a text in their order, without what the sentence or markdown puts
+    around.
+    """
     found: dict[str, Link] = {}
     for match in _FOUND.finditer(text[:LONGEST]):
         try:
@@ -137,7 +142,9 @@ def _built(scheme: str, rest: str) -> Link:
 
 
 def _written(text: str, url: str) -> str:
-    """As the person wrote it, whole and harmless; where that would lead elsewhere, as it is asked for."""
+    """As the person wrote it, whole and harmless; where that would lead elsewhere, as it is asked
+    for.
+    """
     shown, asked = _bracketed(sanitize(text, limit=4 * MAX_URL)), _bracketed(url)
     parts = _PARTS.match(shown.partition("://")[2])
     assert parts is not None, "every text has these parts"
@@ -177,8 +184,8 @@ def _ascii_label(label: str) -> str:
 
 
 def _encoded(text: str) -> str:
-    """Everything but printable ASCII as %XX, once: what was encoded stays. Of ASCII what a browser encodes in a query
-    too, and would end an address in Discord.
+    """Everything but printable ASCII as %XX, once: what was encoded stays. Of ASCII what a browser
+    encodes in a query too, and would end an address in Discord.
     """
     kept = (c for c in text if c not in "\t\r\n")
     return "".join(c if "!" <= c <= "~" and c not in "\\<>" else quote(c, safe="") for c in kept)
@@ -206,8 +213,8 @@ def _trimmed(link: str, ends: str) -> str:
 
 
 def require_public(link: Link, allowed: AllowList) -> None:
-    """Raises BadLink for an address that is not public by its name alone. Where it leads in truth is judged again
-    when a connection is made.
+    """Raises BadLink for an address that is not public by its name alone. Where it leads in truth
+    is judged again when a connection is made.
     """
     address = parse(link.url)
     if not allowed.names(address.hostname, address.port) and _is_inside(address.hostname):

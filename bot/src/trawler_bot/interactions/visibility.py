@@ -34,8 +34,8 @@ NOTHING = Sight()
 
 
 def may_know(viewer: Viewer, job: JobSummary) -> bool:
-    """Whether somebody may be told that there is this job: it is their own; or it is not private, in their server, and
-    in a channel that they see.
+    """Whether somebody may be told that there is this job: it is their own; or it is not private,
+    in their server, and in a channel that they see.
     """
     if job.requester_id == viewer.user_id:
         return True
@@ -52,7 +52,9 @@ def may_manage(viewer: Viewer, job: JobSummary) -> bool:
 
 
 def viewer(interaction: discord.Interaction) -> Viewer:
-    """Whoever asks, with the permissions that Discord tells, and for other channels those that follow from roles."""
+    """Whoever asks, with the permissions that Discord tells, and for other channels those that
+    follow from roles.
+    """
     return Viewer(
         user_id=interaction.user.id,
         guild_id=interaction.guild_id or 0,
@@ -74,9 +76,9 @@ def _sight(interaction: discord.Interaction, channel_id: int) -> Sight:
 
 
 def _sees(channel: "discord.abc.GuildChannel | discord.Thread", has: discord.Permissions) -> bool:
-    """Viewing, and what else one kind of channel or another asks for (docs, Permissions and Threads): a private
-    thread is seen by its members, whom we do not know, and by who manages threads; what is written in a voice channel
-    by who may join it.
+    """Viewing, and what else one kind of channel or another asks for (docs, Permissions and
+    Threads): a private thread is seen by its members, whom we do not know, and by who manages
+    threads; what is written in a voice channel by who may join it.
     """
     if not has.view_channel:
         return False

@@ -1,5 +1,5 @@
-"""MediaJobs as the bot needs them: made, cancelled, watched, and noted as delivered; and the MediaQueues
-in which they wait.
+"""MediaJobs as the bot needs them: made, cancelled, watched, and noted as delivered; and the
+MediaQueues in which they wait.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -45,7 +45,9 @@ class Jobs:
         self._path, self._queues = f"{base}/mediajobs", f"{base}/mediaqueues"
 
     async def create(self, name: str, spec: MediaJobSpec) -> MediaJob:
-        """Make it, or find it made: a name follows from what was asked. Raises ApiUnavailable, Rejected."""
+        """Make it, or find it made: a name follows from what was asked. Raises ApiUnavailable,
+        Rejected.
+        """
         trace = telemetry.headers().get("traceparent", "00")
         sampled = int(trace[-2:], 16) & SAMPLED
         notes = {ANNOTATION_TRACEPARENT: trace} if sampled else {}
@@ -62,8 +64,8 @@ class Jobs:
         return MediaJob.model_validate(made)
 
     async def queue(self, name: str, spec: dict[str, Any]) -> MediaQueueSpec:
-        """What a MediaQueue allows. It is made with this spec unless it is there: one that is there is
-        its owner's. Raises ApiUnavailable, Rejected.
+        """What a MediaQueue allows. It is made with this spec unless it is there: one that is there
+        is its owner's. Raises ApiUnavailable, Rejected.
         """
         kind = f"{API_GROUP}/{API_VERSION}"
         meta = {"name": name, "labels": {LABEL_MANAGED_BY: MANAGED_BY_BOT}}
@@ -78,7 +80,9 @@ class Jobs:
         return MediaQueueSpec.model_validate(found.get("spec") or {})
 
     async def queues(self) -> AsyncIterator[MediaQueue]:
-        """Every MediaQueue that can be read, page by page. Raises ApiUnavailable, Rejected, WatchExpired."""
+        """Every MediaQueue that can be read, page by page. Raises ApiUnavailable, Rejected,
+        WatchExpired.
+        """
         async for page in self._kube.pages(self._queues):
             for item in page["items"]:
                 queue = parse_or_none(MediaQueue, item)
@@ -86,7 +90,9 @@ class Jobs:
                     yield queue
 
     async def delete_queue(self, queue: MediaQueue) -> None:
-        """Delete exactly what was seen. Raises NotFound, ApiUnavailable, Conflict where it changed since."""
+        """Delete exactly what was seen. Raises NotFound, ApiUnavailable, Conflict where it changed
+        since.
+        """
         meta = queue.metadata
         known = {"uid": meta.uid, "resourceVersion": meta.resource_version}
         await self._kube.call("DELETE", f"{self._queues}/{queue.name}", {"preconditions": known})
@@ -102,15 +108,17 @@ class Jobs:
         await self._kube.call("PATCH", f"{self._path}/{name}", body, content=MERGE, timeout=PRESS)
 
     async def note_messages(self, job: MediaJob, shown: DeliveryStatus) -> MediaJob:
-        """Write down which messages show it: a field of ours alone, whatever the operator has written
-        meanwhile. Raises NotFound, ApiUnavailable, Conflict, Rejected.
+        """Write down which messages show it: a field of ours alone, whatever the operator has
+        written meanwhile. Raises NotFound, ApiUnavailable, Conflict, Rejected.
         """
         return await self._patch(job, {"uid": job.uid}, {"delivery": _whole(shown)})
 
     async def note_delivered(
         self, job: MediaJob, shown: DeliveryStatus, *, why_not: str | None = None
     ) -> MediaJob:
-        """The end of a delivery, also of one that could not be. Raises NotFound, ApiUnavailable, Conflict, Rejected."""
+        """The end of a delivery, also of one that could not be. Raises NotFound, ApiUnavailable,
+        Conflict, Rejected.
+        """
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         ended = shown.model_copy(update={"time": now})
 

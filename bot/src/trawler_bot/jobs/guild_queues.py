@@ -28,14 +28,16 @@ class GuildQueues:
         self._jobs = jobs
         self._spec = spec
         self._looking: dict[int, asyncio.Task[int | None]] = {}
-        """Server → the look at its queue that is under way: of many who ask there one looks, and nobody waits for the
-        look at another's.
+        """Server → the look at its queue that is under way: of many who ask there one looks, and
+        nobody waits for the look at another's.
         """
         self._seen: OrderedDict[int, tuple[float, int | None]] = OrderedDict()
         """Server → until when it is not looked at again, and how many may wait."""
 
     async def most(self, guild_id: int | None) -> int | None:
-        """How many may wait in a server's queue; None where nothing bounds them, or nobody answers."""
+        """How many may wait in a server's queue; None where nothing bounds them, or nobody
+        answers.
+        """
         if guild_id is None:
             return None
         good_until, most = self._seen.get(guild_id, (0.0, None))

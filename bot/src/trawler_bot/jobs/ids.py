@@ -1,4 +1,6 @@
-"""Names that follow from what Discord gave us, so that doing a thing twice is doing it once. Pure."""
+"""Names that follow from what Discord gave us, so that doing a thing twice is doing it once.
+Pure.
+"""
 
 import base64
 import hashlib

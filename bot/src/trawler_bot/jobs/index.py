@@ -109,7 +109,9 @@ class JobIndex:
     def __init__(self) -> None:
         self._jobs: OrderedDict[str, JobSummary] = OrderedDict()
         self._open: dict[int, dict[str, JobSummary]] = {}
-        """Server → what is not over there, by uid: each who asks is judged by it, so it is not sought."""
+        """Server → what is not over there, by uid: each who asks is judged by it, so it is not
+        sought.
+        """
         self._of_person: dict[tuple[int, int], dict[str, JobSummary]] = {}
         """(server, person) → what was asked for, by uid."""
         self._by_message: dict[int, dict[str, JobSummary]] = {}

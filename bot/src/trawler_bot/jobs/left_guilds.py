@@ -1,4 +1,6 @@
-"""The MediaQueues of servers that the bot has left: deleted, once nothing would be lost with them."""
+"""The MediaQueues of servers that the bot has left: deleted, once nothing would be lost with
+them.
+"""
 
 import asyncio
 import time
@@ -21,10 +23,10 @@ AT_ONCE: Final = 100
 
 
 def deletable(queue: MediaQueue, served: Callable[[int], bool], today: str) -> bool:
-    """Whether a queue is the bot's own, as the bot made it, idle, and of a server that is not `served`. Its
-    status is up to 30 s old, so `served` also knows what is under way. What was stored today counts
-    until the day (UTC) is over: else whoever has used up a day's share would send the bot away and
-    invite it again.
+    """Whether a queue is the bot's own, as the bot made it, idle, and of a server that is not
+    `served`. Its status is up to 30 s old, so `served` also knows what is under way. What was
+    stored today counts until the day (UTC) is over: else whoever has used up a day's share would
+    send the bot away and invite it again.
     """
     guild = ids.guild_of(queue.name)
     labels, status = queue.metadata.labels, queue.status

@@ -1,4 +1,6 @@
-"""Which quality of a video is asked for next: pixels of the shorter side, as people call it. Pure."""
+"""Which quality of a video is asked for next: pixels of the shorter side, as people call it.
+Pure.
+"""
 
 from collections.abc import Iterable
 from typing import Final
@@ -8,16 +10,20 @@ from trawler_crds.media_job import MediaFile
 HEIGHTS: Final = (2160, 1440, 1080, 720, 480, 360, 240, 144)
 """Qualities that sites offer, in pixels of the shorter side."""
 MIDDLING: Final = 480
-"""Where nothing is known of what there is: what is seldom the largest, and seldom too small to watch."""
+"""Where nothing is known of what there is: what is seldom the largest, and seldom too small to
+watch.
+"""
 GROWTH: Final = 1.5
-"""By which power of its quality a video's bytes grow: sites give 1080p some 3.2 times the bits of 480p."""
+"""By which power of its quality a video's bytes grow: sites give 1080p some 3.2 times the bits of
+480p.
+"""
 MARGIN: Final = 0.9
 """Of a limit that is aimed at: one bit rate is not another's exact multiple."""
 
 
 def smaller_than(files: Iterable[MediaFile], asked: int | None) -> int | None:
-    """The next lower quality (pixels of the shorter side) to ask for than files have, or than was asked for. Where
-    neither is known a middling one; None where there is nothing lower.
+    """The next lower quality (pixels of the shorter side) to ask for than files have, or than was
+    asked for. Where neither is known a middling one; None where there is nothing lower.
     """
     videos = (file for file in files if file.type.startswith("video/"))
     seen = [quality for file in videos if (quality := quality_of(file))]
@@ -28,7 +34,9 @@ def smaller_than(files: Iterable[MediaFile], asked: int | None) -> int | None:
 
 
 def smaller_to_fit(files: Iterable[MediaFile], asked: int | None, limit: int) -> int | None:
-    """The highest quality that is expected to fit the limit, and lower than what there is; as `smaller_than`."""
+    """The highest quality that is expected to fit the limit, and lower than what there is; as
+    `smaller_than`.
+    """
     videos = [file for file in files if file.type.startswith("video/")]
     lower = smaller_than(videos, asked)
     if lower is None:

@@ -1,5 +1,6 @@
-"""Every sentence that a person reads, in every language. A language is a file: `locales/<tag>.po`, a gettext
-catalogue whose keys are those of `Key`; the comment of each says where it appears. Pure but for reading them once.
+"""Every sentence that a person reads, in every language. A language is a file: `locales/<tag>.po`,
+a gettext catalogue whose keys are those of `Key`; the comment of each says where it appears. Pure
+but for reading them once.
 """
 
 from collections.abc import Mapping
@@ -26,7 +27,9 @@ ENGLISH: Final = Language("en")
 
 
 class Key(StrEnum):
-    """What is to be said. Commands, choices and failures have keys of their own kind, made by name."""
+    """What is to be said. Commands, choices and failures have keys of their own kind, made by
+    name.
+    """
 
     WAITING = "waiting"
     WAITING_AT = "waiting-at"
@@ -129,7 +132,9 @@ STAGES: Final[Mapping[Stage, Key]] = {
     Stage.REPORTING: Key.STORING,
 }
 NAMED: Final = ("name-", "button-")
-"""What sentences may mention: `{name_download}` is the name of a command in the language of the sentence."""
+"""What sentences may mention: `{name_download}` is the name of a command in the language of the
+sentence.
+"""
 
 
 class Catalogue:
@@ -214,7 +219,9 @@ def is_language(tag: str) -> bool:
 
 
 def size(to: Language, count: int) -> str:
-    """Bytes for a person, in Discord's units, whose MB are 1,048,576 bytes: 842 B, 7.4 MB, 10 MB."""
+    """Bytes for a person, in Discord's units, whose MB are 1,048,576 bytes: 842 B, 7.4 MB, 10
+    MB.
+    """
     units = ("B", "KB", "MB", "GB", "TB")
     value, at = float(count), 0
     while value >= 999.5 and at < len(units) - 1:

@@ -28,7 +28,9 @@ from trawler_crds.messages import Place, Progress, Stage
 TITLE: Final = 200
 """Bytes of a title that are shown."""
 CONTENT: Final = 1900
-"""Characters that we say: a message may have 2,000 (docs, Create Message), and the credit comes on top."""
+"""Characters that we say: a message may have 2,000 (docs, Create Message), and the credit comes on
+top.
+"""
 LEFT_OUT: Final = 40
 """Characters for how many lines are left out."""
 LINK: Final = 1000
@@ -45,8 +47,8 @@ MOST_AT_ONCE: Final = 5
 LANGUAGES: Final = 15
 """Of subtitles that are named."""
 _MARKDOWN: Final = re.compile(r"([\\*_~|`>\[\]])|(?<=:)(?=//)|(?<=discord)(?=\.)", re.IGNORECASE)
-"""What Discord's markdown would read as markup, a link or an invite; the rest stays as it is, and what means something
-at the beginning of a line never stands there.
+"""What Discord's markdown would read as markup, a link or an invite; the rest stays as it is, and
+what means something at the beginning of a line never stands there.
 """
 _PINGS: Final = re.compile(r"@(?=everyone|here)|<(?=[@#!/:a-zA-Z])")
 
@@ -235,8 +237,8 @@ def _figures(progress: Progress, to: Language) -> list[str]:
 def ended(
     shown: Shown, to: Language, *, plain: bool = False, note: Key | None = None, more: str = ""
 ) -> Reply:
-    """What was delivered. What does not fit becomes a link, else it is named with its size and what can be done
-    about it. `plain`: without a stranger's words; `note`, `more`: one more sentence.
+    """What was delivered. What does not fit becomes a link, else it is named with its size and what
+    can be done about it. `plain`: without a stranger's words; `note`, `more`: one more sentence.
     """
     acts = (*acts_after(shown.job), Act.REMOVE)
     lines = [*filter(None, [more]), *_ended(shown, to, plain=plain, note=note)]
@@ -244,7 +246,9 @@ def ended(
 
 
 def kept(before: Shown, new: Shown, to: Language, *, note: Key | None = None) -> Reply:
-    """A further try that ended well, and of which nothing could be attached: what was there stays."""
+    """A further try that ended well, and of which nothing could be attached: what was there
+    stays.
+    """
     state = " ".join(_ended(new, to, plain=False, note=note)) or say(to, Key.DONE_WITHOUT_FILES)
     acts = (*acts_after(before.job), Act.REMOVE)
     return _beside(before, new.job, to, state, acts)
@@ -323,7 +327,9 @@ def gone(job: MediaJob, to: Language, *, shown: Shown | None = None) -> Reply:
 def failed(
     job: MediaJob, to: Language, *, shown: Shown | None = None, plain: bool = False
 ) -> Reply:
-    """Why, and what to do next; never an exception's text. What an earlier try delivered stays, with one line more."""
+    """Why, and what to do next; never an exception's text. What an earlier try delivered stays,
+    with one line more.
+    """
     if job.status.phase is Phase.CANCELLED:
         words, acts = say(to, Key.CANCELLED), [Act.RETRY]
     else:
@@ -441,7 +447,9 @@ def tried(before: MediaJob, job: MediaJob) -> Act:
 
 
 def _source(job: MediaJob) -> str:
-    """The link as it was written, without a preview; of one that would fill the message only where it leads."""
+    """The link as it was written, without a preview; of one that would fill the message only where
+    it leads.
+    """
     where = _where(job)
     link = (where.link if where is not None else None) or job.spec.url
     # within the brackets an address must not hold one: what follows would be markup of ours
@@ -471,7 +479,9 @@ def _reply(
 def _with(
     head: str, lines: Sequence[str], last: str, job: MediaJob, to: Language, acts: tuple[Act, ...]
 ) -> Reply:
-    """Whole lines, as many as fit between the first and the last one; a link that is cut leads nowhere."""
+    """Whole lines, as many as fit between the first and the last one; a link that is cut leads
+    nowhere.
+    """
     room = CONTENT - len(head) - len(last) - LEFT_OUT
     kept: list[str] = []
     for line in lines:

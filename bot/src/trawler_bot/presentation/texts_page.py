@@ -11,9 +11,10 @@ from trawler_bot.presentation.i18n import CATALOGUES, ENGLISH, Language
 
 HEAD: Final = """# What the bot says
 
-Generated from `bot/src/trawler_bot/presentation/locales/*.po` by `make texts`. A language is one file there: copy
-`en.po` to `<tag>.po` (a tag of Discord's locales), translate, and run `make texts`; a test says what is missing. In
-braces stand values; `{name_…}` and `{button_…}` are names of commands, options and buttons in the same language.
+Generated from `bot/src/trawler_bot/presentation/locales/*.po` by `make texts`. A language is one
+file there: copy `en.po` to `<tag>.po` (a tag of Discord's locales), translate, and run
+`make texts`; a test says what is missing. In braces stand values; `{name_…}` and `{button_…}` are
+names of commands, options and buttons in the same language.
 """
 
 

@@ -34,13 +34,18 @@ CONNECTIONS: Final = 4
 DEADLINE: Final = 0.4
 """Seconds that a person's answer waits for the database."""
 PATIENCE: Final = 5.0
-"""Seconds that what nobody waits for may take: of many who ask at once, the last note comes late."""
+"""Seconds that what nobody waits for may take: of many who ask at once, the last note comes late.
+"""
 AGAIN: Final = 2.0
 """Seconds after a failure in which it is not asked at all."""
 LOOKING: Final = 2
-"""Connections for completions, which may be slow and which nobody misses: they keep nothing else waiting."""
+"""Connections for completions, which may be slow and which nobody misses: they keep nothing else
+waiting.
+"""
 FAILURES: Final = 3
-"""Statements in a row that ran out of time before the database counts as away: one may be slow by itself."""
+"""Statements in a row that ran out of time before the database counts as away: one may be slow by
+itself.
+"""
 LATER: Final = 10_000
 """Notes that are kept in memory while it is away."""
 KEPT: Final = timedelta(days=30)
@@ -270,7 +275,9 @@ class Database:
         *,
         patience: float = DEADLINE,
     ) -> None:
-        """Now, or as soon as the database answers again in this life; behind what waits for that already, which is older."""
+        """Now, or as soon as the database answers again in this life; behind what waits for that
+        already, which is older.
+        """
         if self._later:
             self._later.append((what, work))
             return
@@ -286,8 +293,8 @@ class Database:
     async def note(
         self, request: Request, held: InteractionToken | None, *, patience: float = DEADLINE
     ) -> None:
-        """Who asked for what and, with a pass, how its message is found and written after a restart.
-        `patience`: seconds that it may take.
+        """Who asked for what and, with a pass, how its message is found and written after a
+        restart. `patience`: seconds that it may take.
         """
 
         async def work(connection: Connection) -> None:
@@ -305,7 +312,9 @@ class Database:
         await self._note("note", work, patience=patience)
 
     async def token(self, job: str) -> InteractionToken | None:
-        """The token of a job's interaction, if it still lives. Raises Unanswered: then nobody knows."""
+        """The token of a job's interaction, if it still lives. Raises Unanswered: then nobody
+        knows.
+        """
 
         async def work(connection: Connection) -> InteractionToken | None:
             cursor = await connection.execute(
@@ -330,7 +339,8 @@ class Database:
             cursor = await connection.execute(
                 "select job, guild_id, channel_id, requester_id, url, id from ("
                 "  select distinct on (url) * from requests"
-                "  where requester_id = %s and guild_id = %s and position(lower(%s) in lower(url)) > 0"
+                "  where requester_id = %s and guild_id = %s and position(lower(%s) in"
+                " lower(url)) > 0"
                 "  order by url, asked desc"
                 ") as each_once order by asked desc limit %s",
                 (requester_id, guild_id, containing, RECENT),
@@ -383,7 +393,9 @@ class Database:
     # links ------------------------------------------------------------------------------------
 
     async def publish(self, job: str, file: MediaFile, seconds: float) -> str | None:
-        """The id under which a file can be fetched; asked again it is the same one. Raises Unanswered."""
+        """The id under which a file can be fetched; asked again it is the same one. Raises
+        Unanswered.
+        """
 
         async def work(connection: Connection) -> str | None:
             cursor = await connection.execute(
@@ -416,8 +428,8 @@ class Database:
         return await self._ask("link", work, None)
 
     async def revoke(self, first: str) -> bool:
-        """No link of a message works any more: of the job with which it began, and of those that went on in it.
-        False: nothing was changed, the database is away.
+        """No link of a message works any more: of the job with which it began, and of those that
+        went on in it. False: nothing was changed, the database is away.
         """
 
         async def work(connection: Connection) -> bool:

@@ -1,4 +1,6 @@
-"""The tables, in the order in which they came to be. A step is never changed once it was released."""
+"""The tables, in the order in which they came to be. A step is never changed once it was
+released.
+"""
 
 from typing import Final, LiteralString
 

@@ -226,8 +226,9 @@ def local_path(config: ClusterConfig) -> list[dict[str, Any]]:
 
 
 def metrics_server() -> list[dict[str, Any]]:
-    """What an HPA reads: each pod's processor time and memory, as the kubelet measures them. Only for the
-    tests of autoscaling; its own release manifest, with a kubelet certificate that nobody signed.
+    """What an HPA reads: each pod's processor time and memory, as the kubelet measures them. Only
+    for the tests of autoscaling; its own release manifest, with a kubelet certificate that nobody
+    signed.
     """
     name, space, port = "metrics-server", "kube-system", 10250
     labels = {"k8s-app": name}

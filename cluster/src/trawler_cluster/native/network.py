@@ -68,13 +68,14 @@ def _open(config: ClusterConfig) -> None:
     """Let pods out: forwarding and address translation in a table of our own."""
     table = nat_table(config)
     shell.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"])
+    ours = f"{config.pod_range}, {config.node_ip}"
     rules = f"""
         table ip {table}
         delete table ip {table}
         table ip {table} {{
             chain out {{
                 type nat hook postrouting priority srcnat;
-                ip saddr {{ {config.pod_range}, {config.node_ip} }} oifname != "{config.link}" masquerade
+                ip saddr {{ {ours} }} oifname != "{config.link}" masquerade
             }}
         }}
     """

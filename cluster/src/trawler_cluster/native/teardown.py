@@ -1,4 +1,6 @@
-"""How a native cluster ends: containers first, then components, then all they left in the kernel."""
+"""How a native cluster ends: containers first, then components, then all they left in the
+kernel.
+"""
 
 import shutil
 from collections.abc import Iterable

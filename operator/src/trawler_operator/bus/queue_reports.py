@@ -65,8 +65,8 @@ class QueueReporter:
                     )
 
     async def keep(self) -> None:
-        """Write the figures of queues into their status, for ever: some together, so that one that is not
-        answered delays few others.
+        """Write the figures of queues into their status, for ever: some together, so that one that
+        is not answered delays few others.
         """
         while True:
             await asyncio.sleep(TELL_EVERY)

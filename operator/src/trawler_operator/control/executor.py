@@ -150,13 +150,13 @@ class ActionExecutor:
         }
 
     async def perform(self, action: Action) -> None:
-        """Do one thing. What could not be done is decided on again later, from what is then seen. Raises
-        Failed where that is better not at once.
+        """Do one thing. What could not be done is decided on again later, from what is then seen.
+        Raises Failed where that is better not at once.
 
-        A status write without an answer may have been done. It is repeated, upon the very version that
-        was decided on, until that is known: who believed the older sight meanwhile would let in, or
-        start, one more than may. Where the API server answers all but this write, that is about this
-        one object, and it holds up no others.
+        A status write without an answer may have been done. It is repeated, upon the very version
+        that was decided on, until that is known: who believed the older sight meanwhile would let
+        in, or start, one more than may. Where the API server answers all but this write, that is
+        about this one object, and it holds up no others.
         """
         pause = Backoff(first=0.5, longest=LONGEST_PAUSE)
         with self._promised(action):
@@ -172,8 +172,8 @@ class ActionExecutor:
         return nullcontext()
 
     async def _tried(self, action: Action) -> float | None:
-        """Do one thing. Where it is a status write of which nobody knows whether it was done: the seconds
-        that the API server asks to wait first. Raises Failed.
+        """Do one thing. Where it is a status write of which nobody knows whether it was done: the
+        seconds that the API server asks to wait first. Raises Failed.
         """
         self._leader.require()
         try:
@@ -206,7 +206,9 @@ class ActionExecutor:
     # jobs -----------------------------------------------------------------------------------
 
     async def write(self, action: WriteStatus) -> None:
-        """One status write, of exactly what was decided on. Raises Conflict, NotFound, ApiUnavailable."""
+        """One status write, of exactly what was decided on. Raises Conflict, NotFound,
+        ApiUnavailable.
+        """
         job = self._known(action.uid, action.version)
         phase = action.changes["phase"]
         hit(Failpoint(f"before-{phase}"))
@@ -230,7 +232,9 @@ class ActionExecutor:
             self._tell_later(fresh, reason, action.event, warning=action.warning)
 
     async def _set_aside(self, action: SetAside) -> None:
-        """It was seen by the watch, and will be so again once it has ended: nothing here can hold it."""
+        """It was seen by the watch, and will be so again once it has ended: nothing here can hold
+        it.
+        """
         changes = {
             "phase": Phase.FAILED,
             "reason": action.reason,
@@ -254,8 +258,8 @@ class ActionExecutor:
     def _tell_later(
         self, about: MediaJob | WorkerPool, reason: str, text: str, *, warning: bool
     ) -> None:
-        """Events are best effort: nobody waits for one, none is repeated, and a burst of ends does not
-        become a burst of writes (an event costs the API server as much as a status).
+        """Events are best effort: nobody waits for one, none is repeated, and a burst of ends does
+        not become a burst of writes (an event costs the API server as much as a status).
         """
         if not self._events.take():
             return
@@ -284,7 +288,9 @@ class ActionExecutor:
         await self._hand_over(action.uid, action.pod, action.attempt)
 
     async def _hand_over(self, uid: str, pod: str, attempt: int) -> None:
-        """Order by request and reply. Not accepted: make sure it does not run, and queue it again."""
+        """Order by request and reply. Not accepted: make sure it does not run, and queue it
+        again.
+        """
         job = self._known(uid)
         if not lifecycle.is_current_attempt(job, pod=pod, attempt=attempt):
             return
@@ -344,7 +350,9 @@ class ActionExecutor:
             await self.write(reuse.reuse(job, source, time.time()))
 
     async def _source(self, action: Copy) -> MediaJob | None:
-        """The duplicate with all that it stored; None where it is gone. A finished job does not change in this."""
+        """The duplicate with all that it stored; None where it is gone. A finished job does not
+        change in this.
+        """
         known = self._sources.get(action.source)
         if known is not None:
             return known if action.source in self._state.finished else None
@@ -394,7 +402,9 @@ class ActionExecutor:
             raise Failed(str(error)) from error
 
     async def _look_again(self, action: Action) -> bool:
-        """Somebody changed the job: read it, and let the next round decide. False while nobody answers."""
+        """Somebody changed the job: read it, and let the next round decide. False while nobody
+        answers.
+        """
         uid = getattr(action, "uid", None)
         job = self._state.jobs.get(uid) if uid else None
         if job is None:

@@ -1,5 +1,6 @@
-"""Removes stored objects that nothing names any more, folder by folder, all day, so that a large store is never listed at once. It sweeps
-only below a prefix that is marked as this install's, and only while every MediaJob is understood.
+"""Removes stored objects that nothing names any more, folder by folder, all day, so that a large
+store is never listed at once. It sweeps only below a prefix that is marked as this install's, and
+only while every MediaJob is understood.
 """
 
 import asyncio
@@ -57,7 +58,9 @@ class GarbageCollector:
         self._said = time.monotonic()
 
     async def run(self) -> None:
-        """Sweep for ever: every folder once in each time of a longest attempt, or as often as `pause` allows."""
+        """Sweep for ever: every folder once in each time of a longest attempt, or as often as
+        `pause` allows.
+        """
         for shard in self._shards:  # begun anew after a fault, it goes on with the next folder
             await asyncio.sleep(max(self._pause, longest_attempt(self._state) / len(SHARDS)))
             self._pins.forget_ended(self._state)  # also where nothing may be swept

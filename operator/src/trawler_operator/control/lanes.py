@@ -61,8 +61,9 @@ def lane_of(action: Action) -> LaneName:
 
 
 class Lane:
-    """Does pieces of work in the order in which they came, a bounded number together. Each is about an
-    object of its own, and the caller gives at most one per object, so what waits is bounded by these.
+    """Does pieces of work in the order in which they came, a bounded number together. Each is about
+    an object of its own, and the caller gives at most one per object, so what waits is bounded by
+    these.
     """
 
     def __init__(self, name: LaneName, hands: int, tasks: asyncio.TaskGroup) -> None:

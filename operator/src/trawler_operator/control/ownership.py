@@ -1,4 +1,6 @@
-"""Whose the store's prefix is: nothing is stored or deleted below one that is not marked as ours."""
+"""Whose the store's prefix is: nothing is stored or deleted below one that is not marked as
+ours.
+"""
 
 import asyncio
 from typing import Final
@@ -16,7 +18,9 @@ LOOK_EVERY: Final = 60.0
 
 
 class Ownership:
-    """Claims the prefix for this install, once, and looks now and then whether the mark is still ours."""
+    """Claims the prefix for this install, once, and looks now and then whether the mark is still
+    ours.
+    """
 
     def __init__(self, store: Store, client: ClusterClient) -> None:
         self._store = store

@@ -42,8 +42,8 @@ REST: Final = 3.0
 """Times as long as a turn took is what passes before the next."""
 LONGEST_REST: Final = 0.05
 TURN: Final = 0.03
-"""Seconds of one turn after which what is left goes into the next; what is begun then ends soon, so that
-no turn lasts longer than 50 ms.
+"""Seconds of one turn after which what is left goes into the next; what is begun then ends soon, so
+that no turn lasts longer than 50 ms.
 """
 POOLS_TURN: Final = 0.015
 """Seconds of that for pools: jobs without end do not keep them from being tended."""
@@ -104,11 +104,13 @@ class Reconciler:
         self._set_aside: dict[str, tuple[str, float]] = {}
         """Pool → the version that could not be shaped, and when (monotonic) that is tried again."""
         self._marked: dict[tuple[str, str], tuple[int, float]] = {}
-        """Kind and name of what could not be read → the version on which that was to be said, and when
-        (monotonic) it is said again.
+        """Kind and name of what could not be read → the version on which that was to be said, and
+        when (monotonic) it is said again.
         """
         self._missing: dict[str, int] = {}
-        """Pool → pods that it was short of when it was looked at last: what is being made goes by that."""
+        """Pool → pods that it was short of when it was looked at last: what is being made goes by
+        that.
+        """
         self._drains = Repeats(longest=TOLD / 2)
         self._templates: dict[tuple[str, int, str | None], str] = {}
         self._longest = 0.0
@@ -142,7 +144,8 @@ class Reconciler:
             self._metrics.turns.observe(took)
             self._longest = max(self._longest, time.thread_time() - spent)
             self._metrics.longest_turn.set(self._longest)
-            # under load one look takes in many changes: looking is never more than a part of the work
+            # under load one look takes in many changes: looking is never more than a part of the
+            # work
             await asyncio.sleep(min(LONGEST_REST, REST * took))
 
     def _pause(self) -> float:
@@ -189,7 +192,9 @@ class Reconciler:
     # pools ------------------------------------------------------------------------------------
 
     def _tend_pools(self, clock: Clock) -> None:
-        """All of them, or as many as there is time for, and at least one; the others come first in the next turn."""
+        """All of them, or as many as there is time for, and at least one; the others come first in
+        the next turn.
+        """
         in_hand, turn = scheduling.InHand(self._state), Turn(POOLS_TURN)
         names = list(self._state.pools)
         begin = names.index(self._tended) + 1 if self._tended in self._state.pools else 0
@@ -228,7 +233,9 @@ class Reconciler:
             self._set_aside.pop(pool.name, None)
 
     def _leave_alone(self, thing: NotUnderstood, clock: Clock) -> None:
-        """Counted once, until it could be read meanwhile; said on the object now and then, should that fail."""
+        """Counted once, until it could be read meanwhile; said on the object now and then, should
+        that fail.
+        """
         said = self._marked.get((thing.kind, thing.name))
         if said is not None and said[0] == thing.version and clock.now < said[1]:
             return
@@ -296,7 +303,9 @@ class Reconciler:
         self._do(key, action)
 
     async def _create_missing(self, pool: str) -> None:
-        """One pod after the other, up to the first that is not had, or until none is missing any more."""
+        """One pod after the other, up to the first that is not had, or until none is missing any
+        more.
+        """
         while self._missing.get(pool, 0) > 0:
             known = self._state.pools.get(pool)
             image = self._update(known).image if known is not None else None
@@ -317,7 +326,9 @@ class Reconciler:
         self._lanes[lane].put(lambda: self._run(key, work))
 
     async def _run(self, key: str, work: Callable[[], Awaitable[None]]) -> None:
-        """One piece of work. What it raises is about one object; that waits, and all others go on."""
+        """One piece of work. What it raises is about one object; that waits, and all others go
+        on.
+        """
         pause = 0.0
         try:
             await work()

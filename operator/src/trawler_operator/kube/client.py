@@ -93,15 +93,17 @@ class ClusterClient(Kube):
     async def end_job(
         self, name: str, uid: str, version: int, changes: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Change status fields of a job that no model can hold. Raises Conflict where it was changed."""
+        """Change status fields of a job that no model can hold. Raises Conflict where it was
+        changed.
+        """
         body = {"metadata": {"uid": uid, "resourceVersion": str(version)}, "status": dict(changes)}
         path = self._ours("mediajobs", name, "status")
         found: dict[str, Any] = await self.call("PATCH", path, body, content=MERGE)
         return found
 
     async def delete_job(self, name: str, uid: str, version: int) -> bool:
-        """Delete exactly the version we know. Raises Conflict otherwise. False where the object is still
-        there, because a finalizer holds it: then the answer is the object and not a Status.
+        """Delete exactly the version we know. Raises Conflict otherwise. False where the object is
+        still there, because a finalizer holds it: then the answer is the object and not a Status.
         """
         body = {"preconditions": {"uid": uid, "resourceVersion": str(version)}}
         answer = await self.call("DELETE", self._ours("mediajobs", name), body)
@@ -134,8 +136,8 @@ class ClusterClient(Kube):
     async def write_conditions(
         self, kind: str, name: str, uid: str, conditions: list[dict[str, Any]], *, version: int
     ) -> None:
-        """The conditions of an object of a kind of ours, whatever else it holds. Raises Conflict where it is
-        not at this version any more.
+        """The conditions of an object of a kind of ours, whatever else it holds. Raises Conflict
+        where it is not at this version any more.
         """
         plural = {"WorkerPool": "workerpools", "MediaQueue": "mediaqueues"}[kind]
         at = {"uid": uid, "resourceVersion": str(version)}

@@ -45,9 +45,9 @@ def read(path: Path) -> DeclaredPools:
 
 
 async def apply(client: ClusterClient, wanted: DeclaredPools, deployment: str) -> dict[str, str]:
-    """Make, change and remove pools. `replicas` is set only on creation: scaling owns it then. Answers
-    with the pools that could not be had as they are wanted, and why: these stay as they are, and the
-    others go on. Raises ApiUnavailable where nothing at all is answered.
+    """Make, change and remove pools. `replicas` is set only on creation: scaling owns it then.
+    Answers with the pools that could not be had as they are wanted, and why: these stay as they
+    are, and the others go on. Raises ApiUnavailable where nothing at all is answered.
     """
     owner = await _owner(client, deployment)
     there = {pool.name: pool for pool in await client.list_pools()}
@@ -79,8 +79,8 @@ async def apply_all(
     deployment: str,
     tell: Callable[[Mapping[str, str]], None],
 ) -> None:
-    """Apply them, and again what could not be had, with growing pauses, until nothing is left: a policy may
-    change, an outage pass. `tell` hears after each answer what is not had, and why.
+    """Apply them, and again what could not be had, with growing pauses, until nothing is left: a
+    policy may change, an outage pass. `tell` hears after each answer what is not had, and why.
     """
     left = set(wanted.specs)
     pause = Backoff(first=1.0, longest=60.0)
@@ -108,8 +108,8 @@ async def _apply(
     *,
     new: bool,
 ) -> None:
-    """Raises Rejected also for a field that there is not: the API server drops it from what is created,
-    and says 500 to what is applied.
+    """Raises Rejected also for a field that there is not: the API server drops it from what is
+    created, and says 500 to what is applied.
     """
     manifest = _manifest(name, spec, owner)
     if new:

@@ -1,5 +1,6 @@
-"""What kopf watches for us: WorkerPools and the Lease, put in the cluster state. Two lines each; the reconciler
-does the rest. What there may be many of is watched by `kube.informers`: ADR 0019 says why.
+"""What kopf watches for us: WorkerPools and the Lease, put in the cluster state. Two lines each;
+the reconciler does the rest. What there may be many of is watched by `kube.informers`: ADR 0019
+says why.
 """
 
 import time

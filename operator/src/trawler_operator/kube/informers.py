@@ -1,5 +1,5 @@
-"""What the API server says of the kinds that there may be many of, kept in the cluster state: MediaJobs,
-MediaQueues and worker pods. WorkerPools and the Lease are kopf's (`handlers`).
+"""What the API server says of the kinds that there may be many of, kept in the cluster state:
+MediaJobs, MediaQueues and worker pods. WorkerPools and the Lease are kopf's (`handlers`).
 """
 
 import asyncio
@@ -62,8 +62,8 @@ def _unreadable(manifest: Mapping[str, Any]) -> Unreadable:
 
 
 def _keep_until(manifest: Mapping[str, Any]) -> float:
-    """When (Unix seconds) it was kept long enough, by what of it can be read; never where nobody can read how
-    long, or where only a finalizer still holds it.
+    """When (Unix seconds) it was kept long enough, by what of it can be read; never where nobody
+    can read how long, or where only a finalizer still holds it.
     """
     meta, kept = manifest["metadata"], _part(manifest, "spec").get("ttlSecondsAfterFinished")
     if "deletionTimestamp" in meta or type(kept) is not int or kept > LONGEST_LIFE:
@@ -156,14 +156,18 @@ class Informers:
         return {"jobs": self.jobs, "queues": self.queues, "pods": self.pods}
 
     async def catch_up(self) -> None:
-        """Look at everything as it is now: a new leader must not act upon what a watch had not told yet."""
+        """Look at everything as it is now: a new leader must not act upon what a watch had not told
+        yet.
+        """
         await asyncio.gather(self.jobs.list(), self.queues.list(), self.pods.list())
         for pool in await self._client.list_pools():
             self._state.see_pool(pool)
         log.info("caught_up", extra={"jobs": len(self._state.jobs), "pods": len(self._state.pods)})
 
     async def review_pools(self) -> None:
-        """Look at each pool now and then: kopf does not tell of one that was deleted between its lists."""
+        """Look at each pool now and then: kopf does not tell of one that was deleted between its
+        lists.
+        """
         while True:
             await asyncio.sleep(self._resync)
             for pool in tuple(self._state.pools.values()):

@@ -31,9 +31,9 @@ class Settings(BaseSettings):
 
 
 async def clean(client: ClusterClient, deployment: str) -> None:
-    """Delete every worker pod and the Lease, unless the operator is still installed: whoever applies the
-    chart's manifests without Helm runs this, too. What may not be deleted keeps nothing else from it. Raises
-    ApiUnavailable, Rejected.
+    """Delete every worker pod and the Lease, unless the operator is still installed: whoever
+    applies the chart's manifests without Helm runs this, too. What may not be deleted keeps nothing
+    else from it. Raises ApiUnavailable, Rejected.
     """
     try:
         found = await client.get_deployment(deployment)

@@ -17,8 +17,8 @@ class WriteStatus:
     """The resourceVersion that it was decided on; of a newer one it may be wrong."""
     changes: Mapping[str, Any] = field(hash=False)
     event: str | None = None
-    """A line for `kubectl describe`, on what somebody would look for: retries, failures and refusals. A clean
-    end has none: it would cost as much as the status that says the same.
+    """A line for `kubectl describe`, on what somebody would look for: retries, failures and
+    refusals. A clean end has none: it would cost as much as the status that says the same.
     """
     warning: bool = False
 

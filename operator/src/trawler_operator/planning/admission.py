@@ -80,7 +80,8 @@ def _refusal(job: MediaJob, state: ClusterState, day: str) -> str | None:
         used = state.usage.used(queue, day) + state.pending.entering_bytes(queue)
         if used + job.spec.limits.max_bytes > share.daily_bytes:
             return (
-                f"With the {human(job.spec.limits.max_bytes)} that this request may fetch, the queue"
+                f"With the {human(job.spec.limits.max_bytes)} that this request may"
+                " fetch, the queue"
                 f" would pass its {human(share.daily_bytes)} for today (UTC)."
             )
     return None

@@ -1,7 +1,8 @@
 """A new image is tried before a pool's pods get it: one pod of it fetches known links. Pure.
 
-What happens is in objects that everybody can look at: a WorkerPool of one pod, and a MediaJob for each link. So a
-new leader goes on where the one before it was, and what failed is tried again when its jobs have expired.
+What happens is in objects that everybody can look at: a WorkerPool of one pod, and a MediaJob for
+each link. So a new leader goes on where the one before it was, and what failed is tried again when
+its jobs have expired.
 """
 
 import hashlib
@@ -49,9 +50,9 @@ def wanted(pool: WorkerPool, release: str) -> str:
 
 
 def current(pool: WorkerPool, release: str, verdict: Verdict | None = None) -> str:
-    """The image of new pods: of one that somebody named, only after it passed. The very first is taken as it is, and so
-    are the release's own, which an operator must be able to count on, and the one before, since a way back is never
-    barred.
+    """The image of new pods: of one that somebody named, only after it passed. The very first is
+    taken as it is, and so are the release's own, which an operator must be able to count on, and
+    the one before, since a way back is never barred.
     """
     new, known = wanted(pool, release), pool.status.image
     named = pool.spec.canary is not None and pool.spec.image is not None
@@ -74,7 +75,9 @@ def is_due(pool: WorkerPool, release: str) -> bool:
 
 
 def pool_name(pool: WorkerPool) -> str:
-    """Of the WorkerPool with the new image; a long name is shortened to one that no other pool's is."""
+    """Of the WorkerPool with the new image; a long name is shortened to one that no other pool's
+    is.
+    """
     if len(pool.name) + len(SUFFIX) <= LONGEST:
         return pool.name + SUFFIX
     mark = hashlib.sha256(pool.name.encode()).hexdigest()[:8]
@@ -82,8 +85,8 @@ def pool_name(pool: WorkerPool) -> str:
 
 
 def pool_manifest(pool: WorkerPool, image: str) -> dict[str, Any]:
-    """One pod like those of the pool, but for its image, and only while there is something to try: an operator of the
-    release before, which knows no canary, lets it go to nothing.
+    """One pod like those of the pool, but for its image, and only while there is something to try:
+    an operator of the release before, which knows no canary, lets it go to nothing.
     """
     spec = pool.spec.model_copy(
         update={
@@ -101,7 +104,9 @@ def pool_manifest(pool: WorkerPool, image: str) -> dict[str, Any]:
 
 
 def job_manifests(pool: WorkerPool, image: str) -> list[dict[str, Any]]:
-    """One for each link. Their names change with the image and the links, so that a try is of what is wanted now."""
+    """One for each link. Their names change with the image and the links, so that a try is of what
+    is wanted now.
+    """
     canary = pool.spec.canary
     assert canary is not None
     said = json.dumps([pool.metadata.uid, image, canary.links])

@@ -1,4 +1,6 @@
-"""What the store may forget: objects that nothing names, seen so twice and far enough apart. Pure."""
+"""What the store may forget: objects that nothing names, seen so twice and far enough apart.
+Pure.
+"""
 
 from collections.abc import Collection, Container, Iterator
 from contextlib import contextmanager
@@ -28,8 +30,9 @@ class Pins:
         self._ours[uid] = attempt
 
     def inherited(self, state: ClusterState) -> int:
-        """Attempts that run and that a leader before us began: what they were promised nobody knows. They
-        seldom outlive the time of a longest attempt; only where their end cannot be written.
+        """Attempts that run and that a leader before us began: what they were promised nobody
+        knows. They seldom outlive the time of a longest attempt; only where their end cannot be
+        written.
         """
         running = state.by_phase[Phase.RUNNING].values()
         return sum(self._ours.get(job.uid) != job.status.attempt for job in running)
@@ -84,8 +87,9 @@ class Pins:
 class Sweeper:
     """Remembers which objects nothing named when they were last listed.
 
-    The two sights are one longest attempt apart, and so is the first deletion from our election: the
-    pins of the leader before are not known to us, but they end with its attempts (`Pins.inherited`).
+    The two sights are one longest attempt apart, and so is the first deletion from our election:
+    the pins of the leader before are not known to us, but they end with its attempts
+    (`Pins.inherited`).
     """
 
     def __init__(self, *, since: float) -> None:

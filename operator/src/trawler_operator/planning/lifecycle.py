@@ -59,7 +59,9 @@ def is_new(job: MediaJob) -> bool:
 
 
 def _spent(job: MediaJob) -> bool:
-    """Whether no attempt is left to number: its status, which others may write, is at the end of it."""
+    """Whether no attempt is left to number: its status, which others may write, is at the end of
+    it.
+    """
     return job.status.attempt >= MOST_ATTEMPTS
 
 
@@ -72,15 +74,17 @@ def suspend(job: MediaJob) -> WriteStatus:
 
 
 def overdue(job: MediaJob, state: ClusterState, clock: Clock) -> bool:
-    """Whether it waited longer than it may, over every return to the queue that cost it no failure. By
-    our own monotonic clock, from when we first saw it wait: a wrong wall clock ends nothing early, and
-    a new leader gives the time anew.
+    """Whether it waited longer than it may, over every return to the queue that cost it no failure.
+    By our own monotonic clock, from when we first saw it wait: a wrong wall clock ends nothing
+    early, and a new leader gives the time anew.
     """
     return clock.now > queue_deadline(job, state) and not state.handing(job)
 
 
 def queue_deadline(job: MediaJob, state: ClusterState) -> float:
-    """When (monotonic seconds) a job will have waited as long as it may; infinite for one not seen."""
+    """When (monotonic seconds) a job will have waited as long as it may; infinite for one not
+    seen.
+    """
     since = state.since.get(job.uid, math.inf)
     return since + job.spec.max_queue_seconds - state.waited.get(job.uid, 0.0)
 
@@ -151,7 +155,9 @@ def failed(
     retry_after: float | None = None,
     offered: Mapping[str, Any] | None = None,
 ) -> WriteStatus:
-    """After a failed attempt: another one within `backoffLimit` where the table allows, or the end."""
+    """After a failed attempt: another one within `backoffLimit` where the table allows, or the
+    end.
+    """
     failures = min(job.status.failures + 1, MOST_ATTEMPTS)
     asked = math.ceil(retry_after or 0) if reason is FailureReason.THROTTLED else 0
     if asked > job.spec.max_queue_seconds:
@@ -202,7 +208,9 @@ def end(
     failures: int | None = None,
     offered: Mapping[str, Any] | None = None,
 ) -> WriteStatus:
-    """A terminal phase other than Succeeded; `offered`: what there is instead, as fields of the status."""
+    """A terminal phase other than Succeeded; `offered`: what there is instead, as fields of the
+    status.
+    """
     sentence = message or FAILURES[reason].sentence
     changes: dict[str, Any] = {
         "phase": phase,
@@ -306,9 +314,9 @@ def within_limits(job: MediaJob, sizes: list[int]) -> bool:
 
 
 def orphaned_attempts(state: ClusterState, clock: Clock) -> list[Cancel]:
-    """What pods hold and should not: level-based, so a lost cancel is said again. Who only reports any
-    more is told *stale* when it does; a pod that is ending takes all it holds along, and one that has
-    not been heard for a whole lease is told when it is heard again.
+    """What pods hold and should not: level-based, so a lost cancel is said again. Who only reports
+    any more is told *stale* when it does; a pod that is ending takes all it holds along, and one
+    that has not been heard for a whole lease is told when it is heard again.
     """
     return [
         Cancel(pod=pod.name, uid=uid, attempt=attempt)

@@ -28,8 +28,8 @@ does, and where the turn comes meanwhile it need not be written at all.
 LOOKED_AT: Final = 64
 """Of those let in, the longest waiting, at which a turn looks for something to write."""
 SETTLE: Final = 0.5
-"""Seconds that a job's turn may take to come before it is written that it waits. Its place goes over
-the bus at once; what many who ask together wait for first is that their jobs are created.
+"""Seconds that a job's turn may take to come before it is written that it waits. Its place goes
+over the bus at once; what many who ask together wait for first is that their jobs are created.
 """
 LOOK_EVERY: Final = 1.0
 """Seconds after which everything that may be due by time alone is looked at again."""
@@ -57,7 +57,9 @@ class _Said:
 
 
 class Repeats:
-    """What is said again and again because it may have been lost; each time after a longer pause."""
+    """What is said again and again because it may have been lost; each time after a longer
+    pause.
+    """
 
     def __init__(self, *, longest: float = LONGEST_REPEAT) -> None:
         self._longest = longest
@@ -82,7 +84,9 @@ class Repeats:
 
 
 class Planner:
-    """Decides for all jobs. Each decision comes with a key: one at a time may be under way of each."""
+    """Decides for all jobs. Each decision comes with a key: one at a time may be under way of
+    each.
+    """
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
@@ -102,9 +106,9 @@ class Planner:
         spent: Callable[[], bool] = _never,
         quiet: Callable[[], bool] | None = None,
     ) -> Iterator[tuple[str, Action]]:
-        """What to do now; nothing for a key in `busy`, to which the caller adds each that it takes. Once
-        the turn is `spent`, what changed is left for the next one; only where it is `quiet` is it written that
-        somebody waits.
+        """What to do now; nothing for a key in `busy`, to which the caller adds each that it takes.
+        Once the turn is `spent`, what changed is left for the next one; only where it is `quiet` is
+        it written that somebody waits.
         """
         if clock.now - self._looked_at >= LOOK_EVERY:
             self._looked_at = clock.now
@@ -171,8 +175,8 @@ class Planner:
     def _ordered_again(
         self, action: Action | None, job: MediaJob, state: ClusterState, clock: Clock
     ) -> Action | None:
-        """An order that a pod accepts and then does not show is repeated with growing pauses; after some
-        of them the attempt counts as lost.
+        """An order that a pod accepts and then does not show is repeated with growing pauses; after
+        some of them the attempt counts as lost.
         """
         if not isinstance(action, Order):
             return action

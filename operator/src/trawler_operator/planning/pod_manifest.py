@@ -21,9 +21,9 @@ INIT: Final = (
     'if [ -x /usr/bin/tini ]; then exec /usr/bin/tini -- "$@"; else exec "$@"; fi',
     "init",
 )
-"""PID 1 of each container is tini. Python as PID 1 is deaf to SIGTERM until it has handlers, which takes
-seconds: the kernel drops a signal that the first process of a container does not handle. Worker images of
-the release before have no tini, and must start under this operator too.
+"""PID 1 of each container is tini. Python as PID 1 is deaf to SIGTERM until it has handlers, which
+takes seconds: the kernel drops a signal that the first process of a container does not handle.
+Worker images of the release before have no tini, and must start under this operator too.
 """
 
 
@@ -109,7 +109,8 @@ def build(
         scratch_read_only=False,
     )
     _reserve_disk(fetcher["resources"], to_bytes(spec.scratch) + LOGS)
-    # its memory grows by what it needs, not by a mebibyte at a time; its jobs use Python's own again
+    # its memory grows by what it needs, not by a mebibyte at a time; its jobs use Python's own
+    # again
     fetcher["env"].append({"name": "PYTHONMALLOC", "value": "malloc"})
     volumes: list[dict[str, Any]] = [
         {"name": "scratch", "emptyDir": {"sizeLimit": spec.scratch}},
@@ -173,8 +174,9 @@ def _cobalt_words(cobalt: CobaltPod) -> dict[str, str]:
 
 
 def _cobalt(settings: PodSettings) -> dict[str, Any]:
-    """A container beside the two (a sidecar: it begins before them, begins again if it ends, and ends with them). Its
-    tunnels work in the process that made them alone, and it listens to this pod alone.
+    """A container beside the two (a sidecar: it begins before them, begins again if it ends, and
+    ends with them). Its tunnels work in the process that made them alone, and it listens to this
+    pod alone.
     """
     env = {
         "API_URL": f"{COBALT_AT}/",
@@ -205,8 +207,8 @@ def _cobalt(settings: PodSettings) -> dict[str, Any]:
 
 
 def _reserve_disk(resources: dict[str, Any], size: int) -> None:
-    """The scheduler looks for a node with room for scratch, unless the pool says otherwise; who takes more is
-    evicted, alone.
+    """The scheduler looks for a node with room for scratch, unless the pool says otherwise; who
+    takes more is evicted, alone.
     """
     for part in ("requests", "limits"):
         resources.setdefault(part, {}).setdefault("ephemeral-storage", str(size))

@@ -21,9 +21,9 @@ ESTIMATED: Final = 5000
 def positions(
     state: ClusterState, clock: Clock, scheduler: Scheduler
 ) -> Iterator[Positions | None]:
-    """For every queue in which somebody waits, as it is when the first is asked for; made piece by piece,
-    so that nobody has to wait for all of them. None where there is only a pause. A place counts those of
-    the same queue and pool.
+    """For every queue in which somebody waits, as it is when the first is asked for; made piece by
+    piece, so that nobody has to wait for all of them. None where there is only a pause. A place
+    counts those of the same queue and pool.
     """
     seconds: dict[str, int | None] = {}
     found: dict[str, list[tuple[int, str]]] = {}
@@ -65,8 +65,8 @@ def _capped(
 
 
 def _pace(state: ClusterState, clock: Clock, pool: str) -> float | None:
-    """Seconds between two slots that become free, by how long the last jobs took; None where nothing was
-    finished yet: rather no estimate than an invention.
+    """Seconds between two slots that become free, by how long the last jobs took; None where
+    nothing was finished yet: rather no estimate than an invention.
     """
     pods = [pod for pod in state.pods_of(pool) if usable(pod, clock)]
     slots = sum(pod.free + pod.taken for pod in pods)

@@ -1,4 +1,6 @@
-"""One answer for all who ask for the same: a stored result, or the end of the duplicate that fetched. Pure."""
+"""One answer for all who ask for the same: a stored result, or the end of the duplicate that
+fetched. Pure.
+"""
 
 from typing import Any
 

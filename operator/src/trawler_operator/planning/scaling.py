@@ -47,8 +47,8 @@ class _Starts:
     """Pods that work; one more of them ends what went wrong."""
 
     def fail(self, reason: str, why: str, now: float, *, worked: bool = False) -> None:
-        """Another wave: the next pod waits, longer each time. Where pods `worked` for a moment, the first
-        one need not.
+        """Another wave: the next pod waits, longer each time. Where pods `worked` for a moment, the
+        first one need not.
         """
         self.waves += 1
         if not worked or self.waves > 1:
@@ -108,8 +108,8 @@ class Scaler:
         in_hand: InHand | None = None,
         update: Update | None = None,
     ) -> Shape:
-        """What brings a pool to its wanted pods; those of an older template make way for new ones. Whoever
-        shapes many pools gives what is `in_hand`, counted once.
+        """What brings a pool to its wanted pods; those of an older template make way for new ones.
+        Whoever shapes many pools gives what is `in_hand`, counted once.
         """
         pods = _sort(pool, state, clock, template)
         leaving = pool.metadata.deletion_timestamp is not None  # it is deleted, its pods first
@@ -166,7 +166,9 @@ class Scaler:
             del self._starts[name]
 
     def _may_create(self, pool: WorkerPool, pods: _Sorted, clock: Clock) -> int:
-        """How many pods may be made now: while starts go wrong one at a time, with growing pauses."""
+        """How many pods may be made now: while starts go wrong one at a time, with growing
+        pauses.
+        """
         starts = self._starts.setdefault(pool.name, _Starts())
         proved = frozenset(pod.name for pod in pods.staying if pod.ready_once)
         if proved - starts.proved:
@@ -222,7 +224,9 @@ class Scaler:
     def _conditions(
         self, pool: WorkerPool, staying: list[Pod], ready: int, clock: Clock
     ) -> list[Condition]:
-        """Whether pods start, and whether any works. Their times change only when their answers do."""
+        """Whether pods start, and whether any works. Their times change only when their answers
+        do.
+        """
         starts = self._starts.get(pool.name, _Starts())
         reason, why = starts.reason, starts.why
         troubled = next((pod for pod in staying if pod.trouble and pod.heard_at is None), None)
@@ -329,8 +333,8 @@ def _fault(pod: Pod, spec: WorkerPoolSpec) -> str:
 
 
 def _late(pod: Pod, spec: WorkerPoolSpec, clock: Clock) -> bool:
-    """It never spoke, though it could have been heard for as long as a start may take. One that waits
-    for room on a node is not late: another in its place would wait as well, behind it.
+    """It never spoke, though it could have been heard for as long as a start may take. One that
+    waits for room on a node is not late: another in its place would wait as well, behind it.
     """
     if pod.heard_at is not None or clock.listening_since is None:
         return False
@@ -340,8 +344,8 @@ def _late(pod: Pod, spec: WorkerPoolSpec, clock: Clock) -> bool:
 
 
 def _may_go(pod: Pod, spec: WorkerPoolSpec, state: ClusterState, clock: Clock) -> bool:
-    """Told by a person, any pod may; by itself, a pool lets go only of what has long been idle, and was
-    not promised an order just now.
+    """Told by a person, any pod may; by itself, a pool lets go only of what has long been idle, and
+    was not promised an order just now.
     """
     if spec.scaling is Scaling.MANUAL:
         return True
@@ -352,7 +356,9 @@ def _may_go(pod: Pod, spec: WorkerPoolSpec, state: ClusterState, clock: Clock) -
 
 
 def _keep(pod: Pod, state: ClusterState) -> tuple[bool, bool, int, str]:
-    """The pods worth least come first: told to go, not yet speaking, then idle, then the youngest."""
+    """The pods worth least come first: told to go, not yet speaking, then idle, then the
+    youngest.
+    """
     return (
         pod.told_at is None,
         pod.heard_at is not None,

@@ -88,7 +88,9 @@ class Scheduler:
         return found
 
     def order(self, state: ClusterState, pool: str) -> Iterator[str]:
-        """Uids of all who wait for a pool now, in the order in which they would go with slots one by one."""
+        """Uids of all who wait for a pool now, in the order in which they would go with slots one
+        by one.
+        """
         shares = self._shares.get(pool, DeficitRoundRobin()).copy()
         hands = {
             queue: Candidates(weight=state.share(queue).weight, items=iter([u for _, _, u in lane]))
@@ -158,7 +160,9 @@ class Scheduler:
 
 
 def _empty(kept: _Kept, slots: Mapping[str, int], in_hand: InHand) -> str | None:
-    """The pod that was kept, once it has nothing to do, or another that had nothing to do sooner."""
+    """The pod that was kept, once it has nothing to do, or another that had nothing to do
+    sooner.
+    """
     pods = (kept.pod, *slots)
     return next((pod for pod in pods if slots[pod] and in_hand.load(pod) == 0), None)
 
@@ -190,8 +194,8 @@ def _hands(
 def wanted_slots(
     state: ClusterState, pool: str, in_hand: InHand, *, per_pod: int, most: int
 ) -> int:
-    """Slots (some more than `most` at most) for all jobs that would go had they slots without end; one that
-    must be alone takes all of a pod.
+    """Slots (some more than `most` at most) for all jobs that would go had they slots without end;
+    one that must be alone takes all of a pod.
     """
     in_hand = in_hand.fork()
     found = 0
@@ -219,8 +223,8 @@ def _ready(
     *,
     alone_too: bool = True,
 ) -> Iterator[MediaJob]:
-    """Those of a queue that may go now, in turn. Of duplicates that is only one, for whom the others wait: the
-    first of them that is not being worked on.
+    """Those of a queue that may go now, in turn. Of duplicates that is only one, for whom the
+    others wait: the first of them that is not being worked on.
     """
     for first in state.pending.ready(pool, queue, alone_too=alone_too):
         uid: str | None = first

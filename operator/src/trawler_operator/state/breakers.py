@@ -1,7 +1,7 @@
 """Which sites refuse which engine at the moment: a circuit breaker for each pair. Pure.
 
-Closed: it is asked. After some failures in a row it opens: nobody asks for a while. Then one job may, the probe: what
-becomes of it closes the breaker, or keeps it open for twice as long.
+Closed: it is asked. After some failures in a row it opens: nobody asks for a while. Then one job
+may, the probe: what becomes of it closes the breaker, or keeps it open for twice as long.
 """
 
 from collections import OrderedDict
@@ -28,7 +28,9 @@ _REFUSED: Final = frozenset(
 _ANSWERED: Final = frozenset(
     [None, FailureReason.NEEDS_LOGIN, FailureReason.UNAVAILABLE, FailureReason.TOO_LARGE]
 )
-"""The site spoke to the engine as sites do. All else says nothing of it: that an engine does not take such links, say."""
+"""The site spoke to the engine as sites do. All else says nothing of it: that an engine does not
+take such links, say.
+"""
 
 
 @dataclass(slots=True)
@@ -82,8 +84,8 @@ class Breakers:
         *,
         retry_after: float | None = None,
     ) -> bool:
-        """What engines made of a job. `retry_after`: seconds that the site asked to wait, of the last one. Whether the
-        site may be asked again that could not be asked before.
+        """What engines made of a job. `retry_after`: seconds that the site asked to wait, of the
+        last one. Whether the site may be asked again that could not be asked before.
         """
         if not self._failures:
             return False
@@ -115,7 +117,8 @@ class Breakers:
         if breaker.last != uid:
             breaker.failures, breaker.last = breaker.failures + 1, uid
         if breaker.failures >= self._failures or probed:
-            # what the site asked for counts only where more than one job was refused: it may be about that one
+            # what the site asked for counts only where more than one job was refused: it may be
+            # about that one
             asked = min(retry_after or 0.0, LONGEST_ASKED)
             grown = min(LONGEST_PAUSE, 2 * breaker.pause) if probed else breaker.pause
             breaker.pause = max(grown, FIRST_PAUSE)
@@ -137,8 +140,8 @@ class Breakers:
         return breaker
 
     def closed_until(self, site: str, now: float, engines: Collection[EngineName] = ()) -> float:
-        """When (monotonic seconds) somebody may ask a site again, by some engines or by any; `now` or before where that
-        is so already. As long as one engine has luck there, that is so.
+        """When (monotonic seconds) somebody may ask a site again, by some engines or by any; `now`
+        or before where that is so already. As long as one engine has luck there, that is so.
         """
         asked = self._asked(site, engines)
         if not self._open or not asked:
@@ -146,7 +149,9 @@ class Breakers:
         return min(self._open_until(self._pairs[site, each], now) for each in asked)
 
     def _asked(self, site: str, engines: Collection[EngineName]) -> list[EngineName]:
-        """Engines of which anything is known there. One that was named and is not known may have luck."""
+        """Engines of which anything is known there. One that was named and is not known may have
+        luck.
+        """
         known = self._sites.get(site, set())
         if engines and not known.issuperset(engines):
             return []
@@ -161,8 +166,8 @@ class Breakers:
         return breaker.probed + PROBE_WITHIN
 
     def avoid(self, site: str, now: float, uid: str) -> list[EngineName]:
-        """Engines that a job need not ask at a site, because another one has luck there. Not those that it tries for
-        all others.
+        """Engines that a job need not ask at a site, because another one has luck there. Not those
+        that it tries for all others.
         """
         asked = sorted(self._sites.get(site, ()))
         shut = [e for e in asked if self._open_until(self._pairs[site, e], now, uid) > now]

@@ -32,8 +32,8 @@ WAITS: Final = frozenset({Phase.PENDING, Phase.QUEUED, Phase.SUSPENDED})
 """Phases from which an attempt may begin."""
 
 TOLD: Final = 10.0
-"""Seconds after which a pod that goes on as before was not told to take no more: what it says sooner may
-have been on its way. It speaks every five.
+"""Seconds after which a pod that goes on as before was not told to take no more: what it says
+sooner may have been on its way. It speaks every five.
 """
 
 PROVED: Final = 15.0
@@ -77,8 +77,8 @@ class Pod:
     taken: int = 0
     draining: bool = False
     told_at: float | None = None
-    """Monotonic seconds of when it was told to take no more, while it may still do so: it is given nothing,
-    and no other is told in its place.
+    """Monotonic seconds of when it was told to take no more, while it may still do so: it is given
+    nothing, and no other is told in its place.
     """
     mute: bool = False
     """It did not answer an order: it is given none until it is heard again."""
@@ -87,7 +87,9 @@ class Pod:
     rests_until: float = 0.0
     """Monotonic seconds; until then it is given no order, because it declined some."""
     trouble: str = ""
-    """Why it does not start, in the words of its scheduler or of its containers; empty: nothing known."""
+    """Why it does not start, in the words of its scheduler or of its containers; empty: nothing
+    known.
+    """
     ready_once: bool = False
     """It worked: it was heard over some time, or finished a job."""
     held: dict[tuple[str, int], Held] = field(default_factory=dict)
@@ -114,7 +116,9 @@ class Pod:
             self.idle_since = now
 
     def decline(self, now: float) -> None:
-        """It did not take an order though it claimed room: it is left alone for longer each time."""
+        """It did not take an order though it claimed room: it is left alone for longer each
+        time.
+        """
         self.declined += 1
         self.rests_until = now + grown(FIRST_REST, LONGEST_REST, self.declined - 1)
 
@@ -163,7 +167,9 @@ class Unreadable:
     understood: bool = False
     """Whether at least its fields were read; else nobody knows which objects it names."""
     keep_until: float = math.inf
-    """Unix seconds; then it is deleted. Never where it has not ended, or nobody can read until when."""
+    """Unix seconds; then it is deleted. Never where it has not ended, or nobody can read until
+    when.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +187,9 @@ class NotUnderstood:
 
 
 class ClusterState:
-    """Jobs, pods, pools and queues by their newest sights. Older sights of an object change nothing."""
+    """Jobs, pods, pools and queues by their newest sights. Older sights of an object change
+    nothing.
+    """
 
     def __init__(
         self,
@@ -212,7 +220,8 @@ class ClusterState:
         # uid → when (monotonic) a job was first seen in the phase that it is in
         self.since: dict[str, float] = {}
         self.waited: dict[str, float] = {}
-        """Uid → seconds that a job waited in the queue before, since it was let in or failed last."""
+        """Uid → seconds that a job waited in the queue before, since it was let in or failed last.
+        """
         self.returned: dict[str, int] = {}
         """Uid → how often in a row it came back to the queue at no cost."""
         self.seconds_per_job: dict[str, float] = {}
@@ -323,7 +332,9 @@ class ClusterState:
         self.touch([job.uid])
 
     def _stays_let_in(self, job: MediaJob) -> bool:
-        """Whether it was let in already, and what changed is something else: it is not judged again."""
+        """Whether it was let in already, and what changed is something else: it is not judged
+        again.
+        """
         new = job.status.phase in {Phase.PENDING, Phase.SUSPENDED} and not job.status.queued_time
         return new and not job.held_back and job.uid in self.pending.let_in()
 
@@ -335,7 +346,9 @@ class ClusterState:
         self.pending.put(job, fingerprint=fingerprint, aside=rests or job.held_back)
 
     def shared(self, job: MediaJob) -> str | None:
-        """The fingerprint of what a job fetches for others too; None where it fetches for itself alone."""
+        """The fingerprint of what a job fetches for others too; None where it fetches for itself
+        alone.
+        """
         return self.duplicates.fingerprint(job) if job.spec.reuse is Reuse.ALWAYS else None
 
     def wake(self, now: float) -> None:
@@ -345,8 +358,8 @@ class ClusterState:
             self.offer(uid)
 
     def is_refused(self, job: MediaJob) -> bool:
-        """Whether its site is not to be asked now: then it will rest until it may be (`rest_refused`), and its slot is
-        another's.
+        """Whether its site is not to be asked now: then it will rest until it may be
+        (`rest_refused`), and its slot is another's.
         """
         if not self.refuses(job):
             return False
@@ -415,8 +428,8 @@ class ClusterState:
         self.duplicates.finish(condensed)
 
     def _enter_phase(self, job: MediaJob, known: MediaJob | None) -> None:
-        """Clocks begin anew with each phase, but for the time in the queue: it goes on over what brought
-        a job back at no cost.
+        """Clocks begin anew with each phase, but for the time in the queue: it goes on over what
+        brought a job back at no cost.
         """
         now = self._now()
         before = now - self.since.get(job.uid, now)
@@ -651,9 +664,9 @@ class ClusterState:
         self.on_change()
 
     def declined(self, pod: str, *, answered: bool) -> None:
-        """A pod did not take an order that it claimed to have room for, or did not answer at all. It may
-        be gone, though nobody has said so yet: without this a job would be offered to it again and
-        again, each time as another attempt.
+        """A pod did not take an order that it claimed to have room for, or did not answer at all.
+        It may be gone, though nobody has said so yet: without this a job would be offered to it
+        again and again, each time as another attempt.
         """
         known = self.pods.get(pod)
         if known is None:

@@ -1,7 +1,8 @@
 """Jobs that want the very same: one fetches, the others take what it brought. Pure.
 
-Who fetches is not written anywhere: of duplicates that wait, none goes while another runs. So a leader
-that is cancelled, deleted or suspended needs no successor to be named; the next in turn goes.
+Who fetches is not written anywhere: of duplicates that wait, none goes while another runs. So a
+leader that is cancelled, deleted or suspended needs no successor to be named; the next in turn
+goes.
 """
 
 import hashlib
@@ -28,14 +29,18 @@ SAME_FOR_ALL: Final = frozenset(
         FailureReason.THROTTLED,
     }
 )
-"""What a site did to one it would do to all who ask for the same; the rest is one job's own bad luck."""
+"""What a site did to one it would do to all who ask for the same; the rest is one job's own bad
+luck.
+"""
 
 REMEMBERED: Final = 8
 """Finished jobs per fingerprint: the newest are the ones that answer."""
 
 
 def fingerprint(job: MediaJob, scope: str = "") -> str:
-    """What a job wants, as a hash; always from its spec. `scope`: whose credentials it would use."""
+    """What a job wants, as a hash; always from its spec. `scope`: whose credentials it would
+    use.
+    """
     spec = job.spec
     try:
         url = addresses.parse(spec.url).canonical()
@@ -124,8 +129,8 @@ class DuplicateIndex:
         return [uid for uid, t in active.items() if t.status.phase in {Phase.PENDING, Phase.QUEUED}]
 
     def ahead(self, job: MediaJob, *, handed: Callable[[MediaJob], bool]) -> MediaJob | None:
-        """A duplicate that runs (or is just `handed` to a pod) or waits already, for a job that is let in
-        only now.
+        """A duplicate that runs (or is just `handed` to a pod) or waits already, for a job that is
+        let in only now.
         """
         if job.spec.reuse is Reuse.NEVER:
             return None
@@ -141,8 +146,8 @@ class DuplicateIndex:
         return next(running, None) or next(queued, None)
 
     def source(self, job: MediaJob, *, since: str) -> FinishedJob | None:
-        """The duplicate whose files were stored last, at or after a time (RFC 3339, UTC), if it may answer. One that
-        was answered itself has files that are older than its end.
+        """The duplicate whose files were stored last, at or after a time (RFC 3339, UTC), if it may
+        answer. One that was answered itself has files that are older than its end.
         """
         found = [
             duplicate
@@ -155,7 +160,9 @@ class DuplicateIndex:
         return max(found, key=lambda duplicate: duplicate.stored, default=None)
 
     def failed(self, job: MediaJob) -> FinishedJob | None:
-        """A duplicate that failed while this one waited for it, and would have failed for this one too."""
+        """A duplicate that failed while this one waited for it, and would have failed for this one
+        too.
+        """
         since = job.status.queued_time
         if since is None or job.status.follows is None or job.status.attempt > 0:
             return None

@@ -1,4 +1,6 @@
-"""Finished MediaJobs, each kept in a fraction of its size: there may be a hundred thousand. Pure."""
+"""Finished MediaJobs, each kept in a fraction of its size: there may be a hundred thousand.
+Pure.
+"""
 
 import heapq
 import math
@@ -15,16 +17,21 @@ from trawler_operator.formatting import parse
 DELIVERY_GRACE: Final = 3600.0
 """Seconds that a finished job's delivery may take before its time to live begins without it."""
 LONGEST_LIFE: Final = 366 * 86400.0
-"""Seconds from a job's creation within which it ends and is delivered; a later time was written by hand."""
+"""Seconds from a job's creation within which it ends and is delivered; a later time was written by
+hand.
+"""
 SPARE: Final = 200
 """Entries of the heap that may be outdated before it is made anew."""
 OFFER_AGAIN: Final = 30.0
-"""Seconds after which a job whose deletion was offered, and that is still there, is offered again."""
+"""Seconds after which a job whose deletion was offered, and that is still there, is offered again.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedJob:
-    """What is still asked of a job that has ended; all else is read again when somebody needs it."""
+    """What is still asked of a job that has ended; all else is read again when somebody needs
+    it.
+    """
 
     uid: str
     name: str
@@ -33,11 +40,13 @@ class FinishedJob:
     reason: FailureReason | None
     message: str | None
     offered: Mapping[str, Any] | None
-    """What there is instead of what it asked for, as fields of its status; None where it does not say."""
+    """What there is instead of what it asked for, as fields of its status; None where it does not
+    say.
+    """
     failures: int
     patience: int | None
-    """Its `maxQueueSeconds`, where it ended before its failures were used up because the site asked for
-    more time than that.
+    """Its `maxQueueSeconds`, where it ended before its failures were used up because the site asked
+    for more time than that.
     """
     completed: str
     """RFC 3339, UTC; empty where the status does not say."""
@@ -86,9 +95,9 @@ def _patience(job: MediaJob) -> int | None:
 
 
 def keep_until(job: MediaJob) -> float:
-    """When (Unix seconds) a finished job was kept long enough, from its delivery or else its end; from its
-    creation where its status, which others may write, says a time that nobody can read or believe.
-    Never where it is deleted already, and only a finalizer still holds it.
+    """When (Unix seconds) a finished job was kept long enough, from its delivery or else its end;
+    from its creation where its status, which others may write, says a time that nobody can read or
+    believe. Never where it is deleted already, and only a finalizer still holds it.
     """
     if job.metadata.deletion_timestamp is not None:
         return math.inf
@@ -101,8 +110,8 @@ def keep_until(job: MediaJob) -> float:
 
 
 def first_believed(created: object, *said: object) -> float:
-    """The first of some times (RFC 3339) that can be read and believed, as Unix seconds; else that of the
-    creation. Whatever stands there raises nothing.
+    """The first of some times (RFC 3339) that can be read and believed, as Unix seconds; else that
+    of the creation. Whatever stands there raises nothing.
     """
     begun = _seconds(created)
     latest = math.inf if begun is None else begun + LONGEST_LIFE
@@ -118,7 +127,9 @@ def _seconds(time: object) -> float | None:
 
 
 class FinishedJobs:
-    """All of them by uid; which objects they name; and whose time is over, without a look at all."""
+    """All of them by uid; which objects they name; and whose time is over, without a look at
+    all.
+    """
 
     def __init__(self) -> None:
         self._jobs: dict[str, FinishedJob] = {}
@@ -178,8 +189,8 @@ class FinishedJobs:
         return self._named.keys()
 
     def due(self, wall: float, *, most: int) -> list[FinishedJob]:
-        """Jobs (up to `most`) that were kept long enough, the longest first. Each is offered once, and again
-        some time later if it is still there.
+        """Jobs (up to `most`) that were kept long enough, the longest first. Each is offered once,
+        and again some time later if it is still there.
         """
         found: list[FinishedJob] = []
         while self._ends and self._ends[0][0] <= wall and len(found) < most:

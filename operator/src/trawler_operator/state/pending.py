@@ -77,9 +77,9 @@ class _Lanes:
 
 
 class PendingQueues:
-    """Jobs that wait, by pool and queue. A queue that nobody declared counts as `default`. All keep their turn;
-    who looks for work sees neither those that rest or are held back, nor of duplicates more than the first, and
-    those that must be alone in a pod by themselves.
+    """Jobs that wait, by pool and queue. A queue that nobody declared counts as `default`. All keep
+    their turn; who looks for work sees neither those that rest or are held back, nor of duplicates
+    more than the first, and those that must be alone in a pod by themselves.
     """
 
     def __init__(self, declared: Callable[[str], bool]) -> None:
@@ -88,8 +88,8 @@ class PendingQueues:
         self._ready = {alone: _Lanes() for alone in (False, True)}
         """Whether they must be alone in a pod → those among whom to look for work."""
         self._duplicates: dict[tuple[tuple[str, str, bool], str], list[Turn]] = {}
-        """Lane and fingerprint → turns in order of duplicates that stand there; the first is among those that
-        are ready.
+        """Lane and fingerprint → turns in order of duplicates that stand there; the first is among
+        those that are ready.
         """
         self._places: dict[str, _Place] = {}
         self._counts: Counter[str] = Counter()
@@ -104,7 +104,9 @@ class PendingQueues:
         return job.spec.queue if self._declared(job.spec.queue) else DEFAULT
 
     def put(self, job: MediaJob, *, fingerprint: str | None = None, aside: bool = False) -> None:
-        """It waits, or something about its turn changed. Aside: nobody who looks for work is to see it."""
+        """It waits, or something about its turn changed. Aside: nobody who looks for work is to see
+        it.
+        """
         self._through(job.uid)
         place = _Place(
             job.spec.pool, self.queue_of(job), turn(job), fingerprint, alone=alone(job), aside=aside
@@ -198,13 +200,15 @@ class PendingQueues:
                 del self._entering[queue], self._entering_bytes[queue]
 
     def entering_bytes(self, queue: str) -> int:
-        """The most that jobs of a queue may store that are let in, though their status does not say so
-        yet.
+        """The most that jobs of a queue may store that are let in, though their status does not say
+        so yet.
         """
         return self._entering_bytes[queue]
 
     def let_in(self) -> KeysView[str]:
-        """Uids of all that are let in, though their status does not say so yet; who came first first."""
+        """Uids of all that are let in, though their status does not say so yet; who came first
+        first.
+        """
         return self._doors.keys()
 
     def count(self, queue: str) -> int:
@@ -231,7 +235,9 @@ class PendingQueues:
         return (uid for _, _, uid in islice(duplicates, 1, None))
 
     def lanes(self, pool: str) -> Mapping[str, list[Turn]]:
-        """Queue → turns in order of all who wait for one pool; only queues in which somebody waits."""
+        """Queue → turns in order of all who wait for one pool; only queues in which somebody
+        waits.
+        """
         return self._all.of.get(pool, {})
 
     def pools(self) -> KeysView[str]:

@@ -1,4 +1,6 @@
-"""Queued jobs that came back before: each is left alone for a while until it is tried again. Pure."""
+"""Queued jobs that came back before: each is left alone for a while until it is tried again.
+Pure.
+"""
 
 import heapq
 from collections import Counter
@@ -19,8 +21,9 @@ AT_ONCE: Final = 500
 
 
 def wait(job: MediaJob, returned: int) -> float:
-    """Seconds for which a queued job waits before it is tried: after a failure, or after it `returned` at no
-    cost so many times in a row, longer each time, and never less than the site asked for.
+    """Seconds for which a queued job waits before it is tried: after a failure, or after it
+    `returned` at no cost so many times in a row, longer each time, and never less than the site
+    asked for.
     """
     seconds = grown(FIRST_REST, LONGEST_REST, returned - 1) if returned else 0.0
     failures = job.status.failures
@@ -30,7 +33,9 @@ def wait(job: MediaJob, returned: int) -> float:
 
 
 def not_before(job: MediaJob) -> float:
-    """Seconds after it was queued that the site asked to wait. Raises ValueError for a time that is none."""
+    """Seconds after it was queued that the site asked to wait. Raises ValueError for a time that is
+    none.
+    """
     status = job.status
     if status.not_before is None or status.queued_time is None:
         return 0.0
@@ -38,7 +43,9 @@ def not_before(job: MediaJob) -> float:
 
 
 class Resting:
-    """Uids of those whose time has not come, by that time; and what they will fetch for others too."""
+    """Uids of those whose time has not come, by that time; and what they will fetch for others
+    too.
+    """
 
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
@@ -54,7 +61,9 @@ class Resting:
         return len(self._until)
 
     def put(self, uid: str, until: float, fingerprint: str | None) -> None:
-        """It rests until a time (monotonic seconds). `fingerprint`: the fingerprint of what it shares."""
+        """It rests until a time (monotonic seconds). `fingerprint`: the fingerprint of what it
+        shares.
+        """
         self.drop(uid)
         self._until[uid] = until
         heapq.heappush(self._times, (until, uid))
@@ -91,7 +100,7 @@ class Resting:
         return self._times[0][0] if self._times else None
 
     def shares(self, fingerprint: str) -> bool:
-        """Whether one of them will fetch this for others too: it has not given up, and if every duplicate went in
-        its place, all of them would try the broken site at once.
+        """Whether one of them will fetch this for others too: it has not given up, and if every
+        duplicate went in its place, all of them would try the broken site at once.
         """
         return fingerprint in self._shared

@@ -34,7 +34,9 @@ def accepted_day(job: MediaJob) -> str | None:
 
 
 def stored_bytes(job: MediaJob) -> int:
-    """What a finished job stored itself; nothing where it was answered with what another one stored."""
+    """What a finished job stored itself; nothing where it was answered with what another one
+    stored.
+    """
     if any(c.type == STORED and c.reason == REUSED for c in job.status.conditions or ()):
         return 0
     return sum(file.bytes for file in job.status.files or ())

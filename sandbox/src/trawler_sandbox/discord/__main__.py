@@ -16,8 +16,8 @@ UNEVEN: Final = {
     "POST /api/v10/webhooks": (5, 2.0),
     "DELETE /api/v10/channels": (5, 1.0),
 }
-"""Buckets that are not like the others, as Discord's are. The figures are ours: Discord's are to be read from its
-headers, never known.
+"""Buckets that are not like the others, as Discord's are. The figures are ours: Discord's are to be
+read from its headers, never known.
 """
 
 

@@ -19,7 +19,9 @@ _SLOT: Final = re.compile(r"^files\[(\d+)\]$|^file(\d*)$")
 
 
 async def read(request: web.Request, folder: Path) -> tuple[Any, list[Upload]]:
-    """The JSON of a request, and what was uploaded with it. Files stream to disk. Raises Refusal."""
+    """The JSON of a request, and what was uploaded with it. Files stream to disk. Raises
+    Refusal.
+    """
     body, uploads = await _read(request, folder)
     request[JSON] = body
     return body, uploads

@@ -1,4 +1,6 @@
-"""Rate limits as Discord counts them: a bucket per route and its first id, and one for all. Pure."""
+"""Rate limits as Discord counts them: a bucket per route and its first id, and one for all.
+Pure.
+"""
 
 from dataclasses import dataclass, field
 

@@ -82,7 +82,9 @@ def _one(
 
 
 def _check(option: Json) -> None:
-    """Raises Refusal for an option that Discord does not take (docs: Application Command Option Structure)."""
+    """Raises Refusal for an option that Discord does not take (docs: Application Command Option
+    Structure).
+    """
     name, about = str(option.get("name", "")), str(option.get("description", ""))
     if not _NAME.match(name) or name != name.lower():
         raise errors.invalid_form(
@@ -120,8 +122,8 @@ def check_choices(choices: list[Json]) -> None:
 
 
 def check_given(command: Json, data: Json) -> None:
-    """Raises Refusal where a person leaves out what is required, or gives what is no choice: a client would not let
-    them.
+    """Raises Refusal where a person leaves out what is required, or gives what is no choice: a
+    client would not let them.
     """
     options, given = command.get("options") or [], data.get("options") or []
     for part in given:

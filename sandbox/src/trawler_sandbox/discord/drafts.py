@@ -147,5 +147,7 @@ def truth(value: Any) -> bool:
 
 
 def rewritten(name: str) -> str:
-    """A file's name as Discord keeps it: `My clip (1).mp4` becomes `My_clip_1.mp4`. Seen by many, documented nowhere."""
+    """A file's name as Discord keeps it: `My clip (1).mp4` becomes `My_clip_1.mp4`. Seen by many,
+    documented nowhere.
+    """
     return re.sub(r"[^\w.-]", "", re.sub(r"\s", "_", name)).lstrip(".") or "unknown"

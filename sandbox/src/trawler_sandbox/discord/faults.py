@@ -33,7 +33,9 @@ class Faults:
     """Heartbeats are not acknowledged."""
 
     def take(self, method: str, path: str, *, files: bool = False) -> Answer | None:
-        """The fault that this request, perhaps with files, meets, if any; each is met only so often."""
+        """The fault that this request, perhaps with files, meets, if any; each is met only so
+        often.
+        """
         for fault in self.answers:
             if (
                 fault.method in {method, "*"}

@@ -73,7 +73,9 @@ class Session:
         return Listener(self.user, self.application is None or bool(self.intents & MESSAGE_CONTENT))
 
     def hears(self, event: Event) -> bool:
-        """Whether an event is for this session: shard, intents, membership, sight of the channel."""
+        """Whether an event is for this session: shard, intents, membership, sight of the
+        channel.
+        """
         if event.users is not None and self.user.id not in event.users:
             return False
         if self.application is not None and not self._asked_for(event):

@@ -27,7 +27,9 @@ class Limits:
     """Age from which a message takes only so many more edits."""
     old_edits: int = 30
     request_bytes: int | None = None
-    """Of a whole request, where its edge refuses more at once and hangs up; Discord does not say how many."""
+    """Of a whole request, where its edge refuses more at once and hangs up; Discord does not say
+    how many.
+    """
     identify_seconds: float = 5.0
     """Between two IDENTIFYs beyond `max_concurrency`."""
     identifies: int = 1000
@@ -37,7 +39,8 @@ class Limits:
     replay: int = 1000
     """Events that a gateway session remembers for a RESUME."""
     resume_seconds: float = 120.0
-    """For which a session whose connection was lost may be resumed. Discord does not say how long."""
+    """For which a session whose connection was lost may be resumed. Discord does not say how long.
+    """
 
 
 @dataclass(frozen=True)

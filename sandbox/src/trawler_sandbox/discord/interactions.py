@@ -17,7 +17,9 @@ LOADING = 1 << 7
 FOLLOW_UPS = 5
 """Of an app that is there by its user alone (docs: User-Installed Apps)."""
 EXTERNAL = int(Permission.EMBED_LINKS | Permission.ATTACH_FILES | Permission.MENTION_EVERYONE)
-"""What such an app, and any in direct messages, is told that it may do (docs, Interaction: app_permissions)."""
+"""What such an app, and any in direct messages, is told that it may do (docs, Interaction:
+app_permissions).
+"""
 
 
 class Kind(IntEnum):
@@ -176,7 +178,9 @@ class Interactions:
         return of.guild is not None and of.application.id not in of.guild.members
 
     def _is_hidden(self, of: Interaction) -> bool:
-        """Whether its answers are seen by this person alone, whatever it asks for (docs: User-Installed Apps)."""
+        """Whether its answers are seen by this person alone, whatever it asks for (docs:
+        User-Installed Apps).
+        """
         if of.guild is None or not self._is_external(of):
             return False
         has = permissions.of(of.guild, of.channel, of.guild.members[of.user.id])

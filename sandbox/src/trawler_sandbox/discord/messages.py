@@ -53,7 +53,9 @@ class Messages:
         return message
 
     def _require_pace(self, author: User, channel: Channel) -> None:
-        """Slow mode; who manages messages is exempt, and apps are not held to it. Raises Refusal."""
+        """Slow mode; who manages messages is exempt, and apps are not held to it. Raises
+        Refusal.
+        """
         if not channel.slow_seconds or author.bot:
             return
         last = max((m.created for m in channel.messages.values() if m.author is author), default=0)
@@ -133,7 +135,9 @@ class Messages:
         draft.check_words(guild)
 
     def _embeds(self, author: User, channel: Channel) -> bool:
-        """Whether somebody's embeds are shown there; an app that is no member answers by who has it."""
+        """Whether somebody's embeds are shown there; an app that is no member answers by who has
+        it.
+        """
         guild = self._where_of(channel)
         if guild is None or author.id not in guild.members:
             return True

@@ -48,8 +48,8 @@ USUAL = int(
 
 
 def of(guild: Guild, channel: Channel, member: Member) -> int:
-    """A member's permissions in a channel; a thread has its parent's, and a private one is seen by its members and by
-    who manages threads (docs: Threads, Permissions).
+    """A member's permissions in a channel; a thread has its parent's, and a private one is seen by
+    its members and by who manages threads (docs: Threads, Permissions).
     """
     if member.user.id == guild.owner_id:
         return ALL
@@ -72,8 +72,8 @@ def of(guild: Guild, channel: Channel, member: Member) -> int:
 
 
 def _implied(channel: Channel, base: int) -> int:
-    """Who does not see a channel may do nothing there, who may not speak may send no files either, and a voice
-    channel's messages are for who may join it (docs: Implicit Permissions).
+    """Who does not see a channel may do nothing there, who may not speak may send no files either,
+    and a voice channel's messages are for who may join it (docs: Implicit Permissions).
     """
     if not base & Permission.VIEW_CHANNEL or (
         channel.kind == VOICE and not base & Permission.CONNECT

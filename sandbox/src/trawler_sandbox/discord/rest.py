@@ -1,4 +1,6 @@
-"""The routes of Discord's REST API that a bot uses, and those with which its own client plays people."""
+"""The routes of Discord's REST API that a bot uses, and those with which its own client plays
+people.
+"""
 
 from typing import Any
 

@@ -25,8 +25,8 @@ class Harbour:
 
 
 def seed_guild(world: World, *, bot: str = "trawler", token: str | None = None) -> Harbour:
-    """Ada owns the guild; Ben, Cleo and the bot are members with the usual permissions. Who starts it
-    anew meets the same ids: a bot that stayed connected goes on.
+    """Ada owns the guild; Ben, Cleo and the bot are members with the usual permissions. Who starts
+    it anew meets the same ids: a bot that stayed connected goes on.
     """
     number = itertools.count(FIRST)
     ada, ben, cleo = (world.add_user(name, number=next(number)) for name in ("ada", "ben", "cleo"))

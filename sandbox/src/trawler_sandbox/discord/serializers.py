@@ -182,7 +182,9 @@ def guild(of: Guild) -> Json:
 
 
 def guild_create(of: Guild, sees: Callable[[Channel], bool] = lambda _: True) -> Json:
-    """The gateway's event: everything that a bot needs to know of a guild, and of the threads that it `sees`."""
+    """The gateway's event: everything that a bot needs to know of a guild, and of the threads that
+    it `sees`.
+    """
     threads = [channel(each) for each in of.channels.values() if each.is_thread and sees(each)]
     return {
         **guild(of),

@@ -91,7 +91,9 @@ class Discord:
         return app
 
     async def _page(self, _: web.Request) -> web.StreamResponse:
-        """For a person. It hands out people's tokens, so it exists only where the control path may."""
+        """For a person. It hands out people's tokens, so it exists only where the control path
+        may.
+        """
         return web.FileResponse(PAGE / "index.html", headers={"Content-Security-Policy": POLICY})
 
     async def _attachment(self, request: web.Request) -> web.StreamResponse:
@@ -101,7 +103,8 @@ class Discord:
             raise web.HTTPNotFound
         headers = {
             "Content-Type": found.content_type,
-            "Content-Security-Policy": "sandbox; default-src 'none'; media-src 'self'; img-src 'self'",
+            "Content-Security-Policy": "sandbox; default-src 'none'; media-src 'self';"
+            " img-src 'self'",
             "X-Content-Type-Options": "nosniff",
         }  # what strangers upload runs nowhere
         return web.FileResponse(found.path, headers=headers)

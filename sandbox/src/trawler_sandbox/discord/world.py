@@ -106,8 +106,9 @@ class Guild:
     refused_bytes: int | None = None
     """What is refused in truth, where it is less than what is announced."""
     blocked_words: list[str] = field(default_factory=list)
-    """AutoMod refuses texts with any of these, ours too: the documentation names members with Manage Guild as exempt
-    (Auto Moderation, exempt roles), says nothing of bots, and has an error code for who is blocked.
+    """AutoMod refuses texts with any of these, ours too: the documentation names members with
+    Manage Guild as exempt (Auto Moderation, exempt roles), says nothing of bots, and has an error
+    code for who is blocked.
     """
 
     @property

@@ -59,7 +59,9 @@ class Fetcher:
             future.set_result(message)
 
     async def fetch(self, order: Fetch, moved: Callable[[Moved | Told], None]) -> Done:
-        """Run one job. Raises FetcherLost. When cancelled, the job's process group is gone first."""
+        """Run one job. Raises FetcherLost. When cancelled, the job's process group is gone
+        first.
+        """
         if self.lost.is_set():
             raise FetcherLost
         future: asyncio.Future[Done] = asyncio.get_running_loop().create_future()

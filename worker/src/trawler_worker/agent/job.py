@@ -72,7 +72,8 @@ class Runner:
             await self._report(work, result)
             hit(Failpoint.WORKER_RECORDED)
         finally:
-            # without its fetcher this pod ends, and until then the attempt is seen to be held: it is
+            # without its fetcher this pod ends, and until then the attempt is seen to be held: it
+            # is
             # the pod's end that costs a failure, not an order that nobody took
             if not self._fetcher.lost.is_set():
                 await self._fetcher.release(work.name)
@@ -136,7 +137,9 @@ class Runner:
         )
 
     async def _report(self, work: ActiveJob, result: Result) -> None:
-        """Repeat until the operator says *recorded*: an outage of it or of the bus costs time only."""
+        """Repeat until the operator says *recorded*: an outage of it or of the bus costs time
+        only.
+        """
         subject = subjects.results(self._install, self._pod, work.order.uid)
         pause = REPEAT_FIRST
         while True:
@@ -185,8 +188,8 @@ class Runner:
 
 
 def _held_as(stage: Stage) -> Stage:
-    """What the lease says of it: an operator of the release before knows no conversion, and would take a presence that
-    names it for none.
+    """What the lease says of it: an operator of the release before knows no conversion, and would
+    take a presence that names it for none.
     """
     return Stage.PROVING if stage is Stage.CONVERTING else stage
 

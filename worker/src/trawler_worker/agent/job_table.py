@@ -9,8 +9,8 @@ from typing import Final
 from trawler_crds.messages import Held, Order, Stage
 
 REMEMBERED: Final = 300.0
-"""Seconds for which an attempt that ended is known: longer than any order for it may be under way, or be
-repeated by a leader that does not know of the end yet.
+"""Seconds for which an attempt that ended is known: longer than any order for it may be under way,
+or be repeated by a leader that does not know of the end yet.
 """
 MOST_REMEMBERED: Final = 4096
 _AT_THE_SITE = frozenset({Stage.STARTING, Stage.FETCHING, Stage.PROVING})
@@ -56,7 +56,9 @@ class JobTable:
         """Orders that we still take; None: no end."""
         self.works: dict[Key, ActiveJob] = {}
         self.ended: dict[Key, float] = {}
-        """Attempts that ended here, and when (monotonic), oldest first: none is begun a second time."""
+        """Attempts that ended here, and when (monotonic), oldest first: none is begun a second
+        time.
+        """
         self.draining = False
         self.changed = asyncio.Event()
 
@@ -93,7 +95,9 @@ class JobTable:
         self.changed.set()
 
     def move(self, work: ActiveJob, stage: Stage) -> None:
-        """A new stage is told at the next presence; it is worth one of its own where it frees a slot."""
+        """A new stage is told at the next presence; it is worth one of its own where it frees a
+        slot.
+        """
         frees = work.stage in _AT_THE_SITE and stage not in _AT_THE_SITE
         work.stage = stage
         if frees:

@@ -1,4 +1,6 @@
-"""The JSON file beside a job's files: what the job process told of them, with the hashes that were taken here."""
+"""The JSON file beside a job's files: what the job process told of them, with the hashes that were
+taken here.
+"""
 
 import functools
 import hashlib

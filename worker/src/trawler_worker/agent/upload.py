@@ -80,8 +80,8 @@ class Sidecar:
 
 
 def digest(folder: str, name: str, known: Identity) -> tuple[str, int]:
-    """SHA-256 and length of a file that is as it was proved. Raises NotPlain. hashlib lets other threads run
-    meanwhile.
+    """SHA-256 and length of a file that is as it was proved. Raises NotPlain. hashlib lets other
+    threads run meanwhile.
     """
     made_of = hashlib.sha256()
     size = 0
@@ -94,7 +94,9 @@ def digest(folder: str, name: str, known: Identity) -> tuple[str, int]:
 
 
 async def hash_file(proved: ValidFile, folder: str) -> Hashed:
-    """Hash one file of the fetcher. Raises UploadFailed where it is not the file that was proved."""
+    """Hash one file of the fetcher. Raises UploadFailed where it is not the file that was
+    proved.
+    """
     identity = Identity(inode=proved.inode, bytes=proved.bytes, changed_ns=proved.changed_ns)
     try:
         sha256, size = await asyncio.to_thread(digest, folder, proved.path, identity)
@@ -128,8 +130,9 @@ class Uploader:
         self._pod = pod
 
     async def store(self, work: ActiveJob, files: list[Hashed], sidecar: Sidecar) -> bool:
-        """Store every file, and what is known of them: False where only that was not taken, by the store or by an
-        operator of the release before, which knows of none. Raises UploadFailed, Revoked.
+        """Store every file, and what is known of them: False where only that was not taken, by the
+        store or by an operator of the release before, which knows of none. Raises UploadFailed,
+        Revoked.
         """
         left = {hashed.file.sha256: hashed for hashed in files}
         stored, pause = False, FIRST_PAUSE
@@ -151,7 +154,9 @@ class Uploader:
     async def _put_beside(
         self, sidecar: Sidecar, grants: Sequence[UploadGrant], work: ActiveJob
     ) -> bool:
-        """Whether it was granted and stored: the files are worth more than what is known of them."""
+        """Whether it was granted and stored: the files are worth more than what is known of
+        them.
+        """
         for grant in grants:
             if grant.sha256 == sidecar.file.sha256:
                 try:

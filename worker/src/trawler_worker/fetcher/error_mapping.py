@@ -1,4 +1,6 @@
-"""What a status code or an error of a library means for a job (the table of the design, section 3)."""
+"""What a status code or an error of a library means for a job (the table of the design, section
+3).
+"""
 
 import errno
 import socket

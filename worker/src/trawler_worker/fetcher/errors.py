@@ -2,8 +2,8 @@
 
 FetchError
 ├── IsPlaylist        the address lists several things
-├── EngineDeclined          this engine does not do such addresses; the next one may
-└── (any reason)      the attempt is over, unless `elsewhere` says that another engine may have more luck
+├── EngineDeclined    this engine does not do such addresses; the next one may
+└── (any reason)      the attempt is over, unless `elsewhere` says that another engine may do better
 """
 
 from trawler_crds.failures import FAILURES, FailureReason
@@ -12,8 +12,9 @@ from trawler_worker.protocol import Fault
 
 
 class FetchError(Exception):
-    """The attempt ends with this reason; where it is `elsewhere`, only if no other engine has more luck. `note` is a word
-    of a fixed list, for whoever runs this: an engine's own code for what went wrong.
+    """The attempt ends with this reason; where it is `elsewhere`, only if no other engine has more
+    luck. `note` is a word of a fixed list, for whoever runs this: an engine's own code for what
+    went wrong.
     """
 
     def __init__(

@@ -127,8 +127,8 @@ def place(error: BaseException) -> str:
 
 
 def _work(order: Fetch, scratch: Path, engines: Mapping[EngineName, Engine], pipe: Pipe) -> Done:
-    """The first engine that brings files which pass every check. Raises FetchError: of several failures the one that
-    says most.
+    """The first engine that brings files which pass every check. Raises FetchError: of several
+    failures the one that says most.
     """
     failures: list[FetchError] = []
     for name in route(order, engines):

@@ -39,7 +39,9 @@ _ALIKE: Final = {"no": ("nb", "nn"), "nb": ("no", "nn"), "nn": ("no", "nb")}
 
 
 def tag(code: str | None) -> str:
-    """A container's code for a language as people write it: `ger` is de. `und` where it says none."""
+    """A container's code for a language as people write it: `ger` is de. `und` where it says
+    none.
+    """
     code = (code or "").strip().replace("_", "-")
     if not TAG.fullmatch(code) or len(code) > 35:
         return UNKNOWN
@@ -49,8 +51,8 @@ def tag(code: str | None) -> str:
 
 
 def best(wanted: str, offered: Iterable[str]) -> str | None:
-    """Which of some languages is meant: the same, a kind of it (en: en-GB), else what it is a kind of, or another kind
-    of that (RFC 4647, section 3.4, goes as far as the third).
+    """Which of some languages is meant: the same, a kind of it (en: en-GB), else what it is a kind
+    of, or another kind of that (RFC 4647, section 3.4, goes as far as the third).
     """
     asked = tag(wanted).lower()
     wider = asked.partition("-")[0]

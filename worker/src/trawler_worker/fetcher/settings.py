@@ -34,7 +34,9 @@ class Settings(BaseSettings):
     """Where Cobalt is: a container of this pod, or one of its own. Empty: there is none."""
 
     cobalt_key: Path | None = None
-    """A file with the API key of a Cobalt that is not in this pod; the only secret that is ever mounted here."""
+    """A file with the API key of a Cobalt that is not in this pod; the only secret that is ever
+    mounted here.
+    """
 
     cobalt_picker: Literal["All", "First", "Ask"] = "All"
     """Which of several files are fetched."""

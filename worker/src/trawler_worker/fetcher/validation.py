@@ -37,8 +37,9 @@ _MISSING: Final = {
 
 
 def validate_all(found: Found, order: Fetch, *, scratch: Path, moved: Moved) -> list[ValidFile]:
-    """Prove every file, each once, and make of it what is to be delivered. Raises FetchError for the first that fails.
-    Of what nobody sorted, what is worth showing is taken: neither icons nor what is no media.
+    """Prove every file, each once, and make of it what is to be delivered. Raises FetchError for
+    the first that fails. Of what nobody sorted, what is worth showing is taken: neither icons nor
+    what is no media.
     """
     limits = order.limits
     different = _different(found.files)
@@ -57,7 +58,8 @@ def validate_all(found: Found, order: Fetch, *, scratch: Path, moved: Moved) -> 
     if len(made) > limits.max_files:
         raise FetchError(
             FailureReason.TOO_LARGE,
-            f"With originals and subtitles these are more than the {limits.max_files} files allowed.",
+            f"With originals and subtitles these are more than the {limits.max_files}"
+            " files allowed.",
         )
     numbers = list(itertools.accumulate(0 if each.beside else 1 for each in made))
     valid_files = [
@@ -128,8 +130,8 @@ class _Validator:
         """Of the subtitles inside of the files."""
 
     def prove(self, file: Fetched) -> list[_Made]:
-        """What becomes of one file: with its original, its subtitles and its picture where those are wanted. Raises
-        FetchError.
+        """What becomes of one file: with its original, its subtitles and its picture where those
+        are wanted. Raises FetchError.
         """
         media = self._media
         path = _closed(file.path, self._scratch)
@@ -250,7 +252,9 @@ def _verified(file: Fetched, seen: Inspected) -> Verified:
 
 
 def _lasts_as_announced(file: Fetched, seen: Inspected) -> None:
-    """What a page says of a length may be of something else: it counts where nothing else shows the end."""
+    """What a page says of a length may be of something else: it counts where nothing else shows the
+    end.
+    """
     shown = file.measured or (seen.ending is Ending.WHOLE and not file.repaired)
     if not file.seconds or (shown and not file.assembled):
         return

@@ -1,4 +1,6 @@
-"""The named parts of media, as players show them: the site's, else those inside of the file. Pure."""
+"""The named parts of media, as players show them: the site's, else those inside of the file.
+Pure.
+"""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -8,7 +10,8 @@ from typing import Final
 from trawler_crds.sidecar import MOST_CHAPTERS, Chapter
 
 SHORTEST: Final = 0.05
-"""Seconds: what begins later than this before the end, or before the next, is no part of its own."""
+"""Seconds: what begins later than this before the end, or before the next, is no part of its own.
+"""
 _SPECIAL: Final = re.compile(r"[=;#\\\n]")
 """What has a meaning in a file of ffmpeg's metadata (ffmpeg-formats, Metadata)."""
 
@@ -16,8 +19,8 @@ _SPECIAL: Final = re.compile(r"[=;#\\\n]")
 def within(
     chapters: Iterable[Chapter], seconds: float, *, start: float = 0.0
 ) -> tuple[Chapter, ...]:
-    """Those of a part that begins at `start` and lasts so long, counted from its beginning, one after another: each
-    ends where the next one begins, whatever the site said.
+    """Those of a part that begins at `start` and lasts so long, counted from its beginning, one
+    after another: each ends where the next one begins, whatever the site said.
     """
     found: list[Chapter] = []
     for each in sorted(chapters, key=lambda chapter: chapter.start_seconds):
@@ -50,7 +53,9 @@ def metadata(chapters: Sequence[Chapter]) -> str:
 
 
 def comments(chapters: Sequence[Chapter]) -> tuple[str, ...]:
-    """As ffmpeg is told to write them among the comments of Ogg and FLAC (Xiph's wiki, Chapter Extension)."""
+    """As ffmpeg is told to write them among the comments of Ogg and FLAC (Xiph's wiki, Chapter
+    Extension).
+    """
     words: list[str] = []
     for number, each in enumerate(chapters):
         minutes, milliseconds = divmod(round(each.start_seconds * 1000), 60_000)
@@ -62,5 +67,7 @@ def comments(chapters: Sequence[Chapter]) -> tuple[str, ...]:
 
 
 def _escaped(title: str) -> str:
-    """Without a backslash at its end: ffmpeg 5.1 takes even an escaped one for a line that goes on (seen)."""
+    """Without a backslash at its end: ffmpeg 5.1 takes even an escaped one for a line that goes on
+    (seen).
+    """
     return _SPECIAL.sub(r"\\\g<0>", title.rstrip("\\"))

@@ -28,7 +28,9 @@ Moved = Callable[[Stage, int, int | None], None]
 Cover = Callable[[], Path | None]
 """Makes a picture for sound that needs one."""
 SHARE: Final = 0.6
-"""Of the time of an attempt: what takes longer to code is delivered as it is, instead of not at all."""
+"""Of the time of an attempt: what takes longer to code is delivered as it is, instead of not at
+all.
+"""
 TRIES: Final = 3
 """How often a film is coded until it fits: it is rarely missed twice."""
 
@@ -56,8 +58,8 @@ class Converter:
         spoken: Spoken | None = None,
         cover: Cover = lambda: None,
     ) -> tuple[Path, Inspected]:
-        """The file as it is to be delivered, in place of what it was; with these subtitles drawn into a film, and this
-        picture inside of sound, where there are some. Raises FetchError.
+        """The file as it is to be delivered, in place of what it was; with these subtitles drawn
+        into a film, and this picture inside of sound, where there are some. Raises FetchError.
         """
         self._drawn = self._drawable(path, spoken)
         self._cover = cover
@@ -117,8 +119,8 @@ class Converter:
                 return self._named(path, seen)
 
     def _named(self, path: Path, seen: Inspected) -> tuple[Path, Inspected]:
-        """It plays as it is; where only its site knows its chapters, they are put inside. What cannot have them stays as
-        it is, and so does what would not fit any more.
+        """It plays as it is; where only its site knows its chapters, they are put inside. What
+        cannot have them stays as it is, and so does what would not fit any more.
         """
         unknown = self._labels.chapters and not seen.inside.chapters
         said = self._said(seen)
@@ -138,14 +140,15 @@ class Converter:
         return out, made
 
     def _cut(self, path: Path, seen: Inspected, clip: Clip) -> tuple[Path, Inspected]:
-        """Only a part. From its very beginning nothing has to be coded anew; from elsewhere it has: what is cut between
-        two whole pictures keeps what lies before, or breaks (seen).
+        """Only a part. From its very beginning nothing has to be coded anew; from elsewhere it has:
+        what is cut between two whole pictures keeps what lies before, or breaks (seen).
         """
         seconds = seen.inside.seconds or clip.end_seconds
         if clip.start_seconds >= seconds:
             raise FetchError(
                 FailureReason.NOTHING_FOUND,
-                f"This lasts {seconds:.0f} seconds; the part that was asked for begins behind that.",
+                f"This lasts {seconds:.0f} seconds; the part that was asked for begins"
+                " behind that.",
             )
         part = Part(clip.start_seconds, min(clip.end_seconds, seconds))
         told = replace(seen, inside=replace(seen.inside, seconds=part.end - part.start))

@@ -1,4 +1,6 @@
-"""A picture of a film or a piece of music: the site's own, else one of the film; of a long one a sheet of several."""
+"""A picture of a film or a piece of music: the site's own, else one of the film; of a long one a
+sheet of several.
+"""
 
 import math
 from collections.abc import Iterator

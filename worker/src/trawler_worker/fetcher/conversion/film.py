@@ -1,4 +1,6 @@
-"""Films: into another container where that is enough, else coded anew, and no larger than they may be."""
+"""Films: into another container where that is enough, else coded anew, and no larger than they may
+be.
+"""
 
 import re
 from collections.abc import Sequence
@@ -62,7 +64,9 @@ class Part:
 
     @property
     def options(self) -> list[str]:
-        """Of an input: decoding begins at the picture before, so the first one shown is the one that was asked for."""
+        """Of an input: decoding begins at the picture before, so the first one shown is the one
+        that was asked for.
+        """
         return ["-ss", f"{self.start:.3f}"] if self.start else []
 
     @property
@@ -92,7 +96,9 @@ def convert(
 
 
 def size_of(seen: Inspected) -> Size:
-    """How large a film is when it is coded anew: with square pixels, even, and no larger than phones show."""
+    """How large a film is when it is coded anew: with square pixels, even, and no larger than
+    phones show.
+    """
     inside = seen.inside
     width, height = inside.width or 2, inside.height or 2
     turned = width != inside.coded_width and height == inside.coded_width
@@ -105,7 +111,9 @@ def size_of(seen: Inspected) -> Size:
 
 
 def _tracks(seen: Inspected) -> list[str]:
-    """The pictures and the first sound. Moving AVIFs have a still in front, which would be taken (seen)."""
+    """The pictures and the first sound. Moving AVIFs have a still in front, which would be taken
+    (seen).
+    """
     at = seen.inside.longest_video if seen.kind is AVIF else 0
     return ["-map", f"0:V:{at}", "-map", "0:a:0?"]
 
@@ -123,8 +131,8 @@ def _sound(track: Track, rate: int) -> list[str]:
 
 
 def filters(seen: Inspected, size: Size, drawn: Path | None = None) -> str:
-    """From pictures of any kind to those that are played: whole, upright, of usual brightness, even, with square
-    pixels, 8 bits, perhaps with subtitles. ffmpeg turns them upright by itself.
+    """From pictures of any kind to those that are played: whole, upright, of usual brightness,
+    even, with square pixels, 8 bits, perhaps with subtitles. ffmpeg turns them upright by itself.
     """
     inside = seen.inside
     steps = ["bwdif=mode=send_frame:deint=interlaced"]
@@ -141,7 +149,9 @@ def filters(seen: Inspected, size: Size, drawn: Path | None = None) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A value in a filter in a graph of filters: each reads away one layer of backslashes (ffmpeg-filters, 4.1)."""
+    """A value in a filter in a graph of filters: each reads away one layer of backslashes
+    (ffmpeg-filters, 4.1).
+    """
     return re.sub(r"[\\'\[\],;]", r"\\\g<0>", re.sub(r"[\\':]", r"\\\g<0>", text))
 
 
@@ -157,7 +167,9 @@ def squeeze(
     added: Added = PLAIN,
     heard: Heard | None = None,
 ) -> None:
-    """Code it to a number of bits per second, in two passes; `again` with the first one's notes. Raises FetchError."""
+    """Code it to a number of bits per second, in two passes; `again` with the first one's notes.
+    Raises FetchError.
+    """
     assert target.video_rate is not None
     log = out.with_name(f"{out.stem}-pass")
     video = [

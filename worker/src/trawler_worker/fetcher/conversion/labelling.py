@@ -13,7 +13,9 @@ from trawler_worker.fetcher.media.sniff import FLAC, M4A, MP3, MP4, OGG
 
 TO_MP4: Final = ("-movflags", "+faststart", "-f", "mp4")
 ANONYMOUS: Final = ("-map_metadata:g", "-1", "-map_metadata:s", "-1")
-"""Without what a file said of itself before. (Without `g` and `s` chapters would lose their titles, too.)"""
+"""Without what a file said of itself before. (Without `g` and `s` chapters would lose their titles,
+too.)
+"""
 _MUXERS: Final = {
     MP4: TO_MP4,
     M4A: ("-movflags", "+faststart", "-f", "ipod"),
@@ -31,7 +33,8 @@ def labelled(
 ) -> tuple[list[Input], tuple[str, ...]]:
     """The inputs, with one more where there are chapters, and what ffmpeg is told of the labels."""
     if not labels.chapters or out.suffix in _BY_TAGS:
-        # in front: ffmpeg moves the last tag before all others, and reads a name only behind its time (seen)
+        # in front: ffmpeg moves the last tag before all others, and reads a name only
+        # behind its time (seen)
         named = chapters.comments(labels.chapters)
         return [*inputs], (*named, *labels.tags, "-map_chapters", "-1")
     said = chapters.metadata(labels.chapters)

@@ -1,4 +1,6 @@
-"""What a file says of itself, for players: title, author, date, where it is from, and the names of its parts. Pure."""
+"""What a file says of itself, for players: title, author, date, where it is from, and the names of
+its parts. Pure.
+"""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -22,7 +24,9 @@ class Labels:
     chapters: tuple[Chapter, ...] = ()
 
     def of(self, seen: Inspected, *, start: float = 0.0, seconds: float | None = None) -> "Labels":
-        """As they are for this file, or for a part of it: the site's chapters, else those inside of the file."""
+        """As they are for this file, or for a part of it: the site's chapters, else those inside of
+        the file.
+        """
         known: Collection[Chapter] = self.chapters or seen.inside.chapters
         lasts = seconds if seconds is not None else seen.inside.seconds
         fitting = chapters.within(known, lasts, start=start) if lasts else ()
@@ -33,8 +37,8 @@ NO_LABELS: Final = Labels()
 
 
 def tags(source: Source, about: About, url: str) -> tuple[str, ...]:
-    """As ffmpeg is told; all of it was cleaned where it came in. Of the address that was asked for only what leads
-    there: its query may be signed, or somebody's own.
+    """As ffmpeg is told; all of it was cleaned where it came in. Of the address that was asked for
+    only what leads there: its query may be signed, or somebody's own.
     """
     said = {
         "title": source.title,

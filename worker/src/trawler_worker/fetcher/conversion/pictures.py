@@ -1,5 +1,5 @@
-"""Still pictures: into what browsers show, and no larger than they may be. Pillow reads here what ffmpeg does not: the
-tiles of a phone's HEIC, which way up an AVIF is, and colour profiles.
+"""Still pictures: into what browsers show, and no larger than they may be. Pillow reads here what
+ffmpeg does not: the tiles of a phone's HEIC, which way up an AVIF is, and colour profiles.
 """
 
 import math
@@ -17,7 +17,9 @@ from trawler_worker.fetcher.errors import FetchError
 pillow_heif.register_heif_opener()
 
 MOST_PIXELS: Final = 30_000_000
-"""Of what is decoded at once: some ten bytes of memory each. A larger picture is delivered as it is."""
+"""Of what is decoded at once: some ten bytes of memory each. A larger picture is delivered as it
+is.
+"""
 LONGEST_SIDE: Final = 16_383
 """Of a WebP (its format has 14 bits for it)."""
 QUALITIES: Final = (85, 70, 55)
@@ -40,8 +42,8 @@ def is_small_enough(path: Path) -> bool:
 
 
 def to_webp(path: Path, out: Path, *, limit: int | None = None) -> bool:
-    """The same picture, upright, as WebP; of at most so many bytes, if need be with fewer pixels. Whether it fits.
-    Raises FetchError.
+    """The same picture, upright, as WebP; of at most so many bytes, if need be with fewer pixels.
+    Whether it fits. Raises FetchError.
     """
     with opened(path) as picture:
         profile = picture.info.get("icc_profile") if picture.mode in {"RGB", "RGBA"} else None

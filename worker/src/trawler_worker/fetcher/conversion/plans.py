@@ -1,7 +1,8 @@
-"""What has to be done to a file so that it plays in Discord: MP4 with H.264 in 8 bits and AAC, its index in front, upright,
-of even size; pictures that browsers show. Pure.
+"""What has to be done to a file so that it plays in Discord: MP4 with H.264 in 8 bits and AAC, its
+index in front, upright, of even size; pictures that browsers show. Pure.
 
-By codec, never by what ffmpeg accepts: it puts MPEG-4 Part 2 and AC-3 into an MP4 that no browser plays (seen).
+By codec, never by what ffmpeg accepts: it puts MPEG-4 Part 2 and AC-3 into an MP4 that no browser
+plays (seen).
 """
 
 from dataclasses import dataclass

@@ -4,15 +4,17 @@ from dataclasses import dataclass
 from typing import Final
 
 LEAST_BITS: Final = 0.018
-"""Bits for each pixel of each picture below which H.264 is not worth watching: of 1080p with 30 pictures a second, a
-minute in 8 MB.
+"""Bits for each pixel of each picture below which H.264 is not worth watching: of 1080p with 30
+pictures a second, a minute in 8 MB.
 """
 SIDES: Final = (1080, 720, 540, 480, 360, 240)
 """Pixels of the shorter side, from large to small."""
 MOST_SOUND: Final = 96_000
 LEAST_SOUND: Final = 32_000
 _SPEED: Final = 60e6
-"""Pixels a second that one core codes, from what was measured: 1080p with 30 pictures a second as fast as it plays."""
+"""Pixels a second that one core codes, from what was measured: 1080p with 30 pictures a second as
+fast as it plays.
+"""
 _READING: Final = 0.4
 """What reading a pixel costs, for coding one."""
 _SOUND_SHARE: Final = 0.15
@@ -61,7 +63,9 @@ def budget(limit: int, seconds: float, *, sound: bool) -> Budget:
 
 
 def worth_watching(size: Size, rate: float, video: int) -> Size | None:
-    """The largest size, up to its own, at which so many bits a second are enough; None where none is."""
+    """The largest size, up to its own, at which so many bits a second are enough; None where none
+    is.
+    """
     for side in SIDES:
         smaller = size.within(10_000, side)
         if video >= LEAST_BITS * smaller.width * smaller.height * rate:

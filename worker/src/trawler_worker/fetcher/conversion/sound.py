@@ -25,7 +25,9 @@ _ENCODERS: Final = {
 _WITH_PICTURE: Final = frozenset([AudioFormat.MP3, AudioFormat.M4A, AudioFormat.FLAC])
 _FRONT: Final = 3
 _MOST_PICTURE: Final = 90_000
-"""Bytes; in base64 it has to stay below the 131,072 of one word of a command (Linux, MAX_ARG_STRLEN)."""
+"""Bytes; in base64 it has to stay below the 131,072 of one word of a command (Linux,
+MAX_ARG_STRLEN).
+"""
 _CODECS: Final = {
     "mp3": AudioFormat.MP3,
     "mp3float": AudioFormat.MP3,
@@ -47,8 +49,8 @@ def extract(
     cover: Path | None = None,
     heard: Heard | None = None,
 ) -> Path:
-    """Only the sound, or a part of it, in the wanted format (else in its own), with what it says of itself and a
-    picture (JPEG): a new file beside the old, which goes. Raises FetchError.
+    """Only the sound, or a part of it, in the wanted format (else in its own), with what it says of
+    itself and a picture (JPEG): a new file beside the old, which goes. Raises FetchError.
     """
     inside = seen.inside
     own = _CODECS.get(inside.audio_codec or "")
@@ -95,7 +97,9 @@ def _fitting(cover: Path | None, target: AudioFormat) -> Path | None:
 
 
 def _block(picture: bytes) -> str:
-    """A picture among the words of an Ogg (RFC 9639, section 8.8, and Vorbis' convention for it)."""
+    """A picture among the words of an Ogg (RFC 9639, section 8.8, and Vorbis' convention for
+    it).
+    """
     kind, description = b"image/jpeg", b""
     head = struct.pack(">II", _FRONT, len(kind)) + kind + struct.pack(">I", len(description))
     block = head + struct.pack(">IIIII", 0, 0, 0, 0, len(picture)) + picture

@@ -43,8 +43,8 @@ class Written:
 
 
 def wanted(file: Fetched, path: Path, seen: Inspected, media: Media) -> list[Spoken]:
-    """In the languages that were asked for, as far as there are any that can be read; of a part only what is said in
-    it.
+    """In the languages that were asked for, as far as there are any that can be read; of a part
+    only what is said in it.
     """
     sent = {text.language: text.path for text in file.texts}
     tracks, found = _tracks(seen), dict[str, Spoken]()

@@ -1,7 +1,8 @@
-"""Subtitles: read in whatever way a site writes them, cut to a part, and written as every player reads them.
+"""Subtitles: read in whatever way a site writes them, cut to a part, and written as every player
+reads them.
 
-They are text from a site: read with bounds, and never by a program that follows what they name. SRT and WebVTT are taken
-apart here, line by line; what has looks (ASS) or is XML (TTML) by a library.
+They are text from a site: read with bounds, and never by a program that follows what they name. SRT
+and WebVTT are taken apart here, line by line; what has looks (ASS) or is XML (TTML) by a library.
 """
 
 import html
@@ -105,7 +106,9 @@ class Subtitles:
         return bool(self.lines)
 
     def write_ass(self, path: Path) -> None:
-        """For drawing: with some of its own looks where it has some, and no fonts and pictures of its own."""
+        """For drawing: with some of its own looks where it has some, and no fonts and pictures of
+        its own.
+        """
         made = self.styled or _plain(self.lines)
         made.fonts_opaque.clear()
         made.graphics_opaque.clear()
@@ -119,8 +122,8 @@ class Subtitles:
 
 
 def read(path: Path) -> Subtitles:
-    """Raises FetchError (SiteError) for what are no subtitles, or more than any film has. Where nothing is said there are
-    no lines.
+    """Raises FetchError (SiteError) for what are no subtitles, or more than any film has. Where
+    nothing is said there are no lines.
     """
     if path.stat().st_size > MOST_BYTES:
         raise _unreadable()
@@ -167,7 +170,9 @@ def _format(text: str) -> TextFormat | None:
 
 
 def _by_library(text: str, kind: TextFormat) -> pysubs2.SSAFile:
-    """No line is longer than a library reads in no time: some of its patterns take the square of it (seen)."""
+    """No line is longer than a library reads in no time: some of its patterns take the square of it
+    (seen).
+    """
     lines = (
         line[: 4 * MOST_WORDS] if kind is TextFormat.ASS else line for line in text.split("\n")
     )
@@ -185,8 +190,8 @@ def _by_library(text: str, kind: TextFormat) -> pysubs2.SSAFile:
 
 
 def _lines(text: str, kind: TextFormat) -> Iterator[Line]:
-    """Cues of SRT or WebVTT: their words end at an empty line. Notes, styles and names of cues are no words (W3C WebVTT,
-    section 4).
+    """Cues of SRT or WebVTT: their words end at an empty line. Notes, styles and names of cues are
+    no words (W3C WebVTT, section 4).
     """
     times: re.Match[str] | None = None
     words: list[str] = []

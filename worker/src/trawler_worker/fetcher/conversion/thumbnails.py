@@ -1,4 +1,6 @@
-"""The picture that stands for a video or a piece of music: as a file of its own, or inside of sound."""
+"""The picture that stands for a video or a piece of music: as a file of its own, or inside of
+sound.
+"""
 
 import importlib
 from pathlib import Path

@@ -1,6 +1,6 @@
 # ruff: noqa: INP001 - a folder for PYTHONPATH, and no package
-"""Python reads this before any program that is started with this folder in PYTHONPATH: its sockets pass the guard too.
-Nothing of the program is imported here, and it imports nothing of ours.
+"""Python reads this before any program that is started with this folder in PYTHONPATH: its sockets
+pass the guard too. Nothing of the program is imported here, and it imports nothing of ours.
 """
 
 import os

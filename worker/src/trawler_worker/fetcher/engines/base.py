@@ -79,12 +79,12 @@ class Engine(Protocol):
 
     name: EngineName
     second_hand: bool
-    """What it brings was passed on by somebody else, and may be broken where the site's own is whole: then another
-    engine is asked.
+    """What it brings was passed on by somebody else, and may be broken where the site's own is
+    whole: then another engine is asked.
     """
 
     def fetch(self, order: Fetch, scratch: Path, report: Report) -> Found:
-        """Fetch into scratch. Raises FetchError; EngineDeclined, or one that is `elsewhere`, where another engine should
-        try.
+        """Fetch into scratch. Raises FetchError; EngineDeclined, or one that is `elsewhere`, where
+        another engine should try.
         """
         ...

@@ -1,4 +1,6 @@
-"""Several files of one post, a few at a time: each as Direct would fetch it, all within the job's limits."""
+"""Several files of one post, a few at a time: each as Direct would fetch it, all within the job's
+limits.
+"""
 
 import contextvars
 import threading
@@ -128,8 +130,8 @@ def fetch_all(
     client: Client,
     lenient: bool = False,
 ) -> list[Fetched]:
-    """All of them, in their order. Raises FetchError: that of the first that failed, and then none is left; or, where
-    it is `lenient`, of those that can be had, unless that is none.
+    """All of them, in their order. Raises FetchError: that of the first that failed, and then none
+    is left; or, where it is `lenient`, of those that can be had, unless that is none.
     """
     if len(items) > order.limits.max_files:
         raise FetchError(

@@ -1,7 +1,9 @@
-"""Engine Cobalt: asks a Cobalt (a container of the same pod, or an address of its own) and fetches what it names.
+"""Engine Cobalt: asks a Cobalt (a container of the same pod, or an address of its own) and fetches
+what it names.
 
-Cobalt is a separate service under its own license: it is spoken to over HTTP and no part of it is here. That it answers
-proves nothing: a tunnel means "I will try", may be empty, and may end cleanly in the middle (all seen).
+Cobalt is a separate service under its own license: it is spoken to over HTTP and no part of it is
+here. That it answers proves nothing: a tunnel means "I will try", may be empty, and may end cleanly
+in the middle (all seen).
 """
 
 import ipaddress
@@ -58,7 +60,9 @@ class Cobalt:
         self._sites = Client(proxy)
 
     def fetch(self, order: Fetch, scratch: Path, report: Report) -> Found:
-        """Ask, and fetch what was answered. Every failure but a final one is another engine's chance."""
+        """Ask, and fetch what was answered. Every failure but a final one is another engine's
+        chance.
+        """
         self._client.waiter = report
         with closing(self._client):
             version = self._hello()
@@ -116,8 +120,8 @@ class Cobalt:
         return Found(files=files, source=Source(page=order.url, extractor="Cobalt"))
 
     def _ask_which(self, said: Picker) -> None:
-        """Raises IsPlaylist where there are several that can be asked for one by one: what leads through Cobalt itself
-        cannot, and then all are fetched.
+        """Raises IsPlaylist where there are several that can be asked for one by one: what leads
+        through Cobalt itself cannot, and then all are fetched.
         """
         entries = [
             PlaylistEntry(url=each.url, title=f"{number}: {sanitize(each.type, limit=32)}")
@@ -130,7 +134,9 @@ class Cobalt:
             raise IsPlaylist(Playlist(count=len(entries), entries=entries[:MOST_ENTRIES]))
 
     def _wanted(self, said: cobalt_api.Answer) -> Iterable[tuple[str, str | None]]:
-        """Addresses with the names that Cobalt has for them; the sound of a slideshow comes last."""
+        """Addresses with the names that Cobalt has for them; the sound of a slideshow comes
+        last.
+        """
         match said:
             case Tunnel() | Redirect():
                 return [(said.url, said.filename)]

@@ -1,6 +1,8 @@
-"""The protocol of Cobalt's API, versions 10 and 11, as published (docs/api.md of imputnet/cobalt). Pure.
+"""The protocol of Cobalt's API, versions 10 and 11, as published (docs/api.md of imputnet/cobalt).
+Pure.
 
-Whatever it answers is a stranger's word: addresses are judged as those that people type, and no name is trusted.
+Whatever it answers is a stranger's word: addresses are judged as those that people type, and no
+name is trusted.
 """
 
 import json
@@ -26,8 +28,9 @@ HEADERS: Final = {
 }
 QUALITIES: Final = (144, 240, 360, 480, 720, 1080, 1440, 2160, 4320)
 _FORMATS: Final = {AudioFormat.MP3: "mp3", AudioFormat.OPUS: "opus", AudioFormat.WAV: "wav"}
-"""What is asked for as it is; the others are made here. Never `best`: of sites without a format of their own it is an
-empty file (seen)."""
+"""What is asked for as it is; the others are made here. Never `best`: of sites without a format of
+their own it is an empty file (seen).
+"""
 
 Url = Annotated[str, Field(min_length=1, max_length=MAX_SENT)]
 Name = Annotated[str | None, Field(max_length=4096)]
@@ -153,7 +156,9 @@ def unreadable(message: str) -> FetchError:
 
 
 def request(url: str, media: Media, version: int, defaults: Mapping[str, str]) -> bytes:
-    """What is asked: only what every release of this version knows. Raises EngineDeclined where it is too long."""
+    """What is asked: only what every release of this version knows. Raises EngineDeclined where it
+    is too long.
+    """
     asked: dict[str, Any] = {
         "url": url,
         "videoQuality": _quality(media, defaults.get("quality", "1080")),
@@ -164,7 +169,8 @@ def request(url: str, media: Media, version: int, defaults: Mapping[str, str]) -
         "youtubeVideoCodec": defaults.get("codec", "h264"),
     }
     if version >= 11:
-        # a clip of ten seconds takes a quarter of a minute to become a GIF six times as large (seen)
+        # a clip of ten seconds takes a quarter of a minute to become a GIF six times
+        # as large (seen)
         asked |= {"convertGif": False, "localProcessing": "disabled"}
     body = json.dumps(asked, separators=(",", ":")).encode()
     if len(body) > MAX_BODY:

@@ -1,4 +1,6 @@
-"""Engine Direct: streams the address itself, and resumes a broken body where it surely is the same file."""
+"""Engine Direct: streams the address itself, and resumes a broken body where it surely is the same
+file.
+"""
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -21,7 +23,9 @@ from trawler_worker.protocol import Fetch
 MAX_RESUMES: Final = 3
 PIECE: Final = 256 * 1024
 PAGE: Final = 512
-"""Bytes that tell whether what says it is a page is one. More may be long in coming: pages are sent as they are made."""
+"""Bytes that tell whether what says it is a page is one. More may be long in coming: pages are sent
+as they are made.
+"""
 _PAGES: Final = frozenset(["text/html", "application/xhtml+xml"])
 _BROKEN: Final = "The site broke off in the middle."
 
@@ -88,7 +92,8 @@ class Download:
             finally:
                 answer.close()
             if self._have and not self._resumable:
-                break  # a further attempt of the job may come to the end; not at once, again and again
+                # a further attempt of the job may come to the end; not at once, again and again
+                break
         if self._stalled:
             raise FetchError(FailureReason.TOO_SLOW)
         raise FetchError(FailureReason.SITE_ERROR, _BROKEN)
@@ -100,7 +105,9 @@ class Download:
         return {**self._headers, "Range": f"bytes={self._have}-", "If-Range": condition}
 
     def _take(self, answer: Answer) -> bool:
-        """Write what comes. True when the body is whole, False when it broke off or is of another version."""
+        """Write what comes. True when the body is whole, False when it broke off or is of another
+        version.
+        """
         if answer.status not in {200, 206}:
             if self._refused_to_resume(answer):
                 return False
@@ -124,8 +131,9 @@ class Download:
         return whole is None or self._have == whole
 
     def _refused_to_resume(self, answer: Answer) -> bool:
-        """Whether it is worth asking once more: the file is shorter by now, or a machine has a moment's trouble.
-        The second time that it has, all of the file is asked for, from its beginning.
+        """Whether it is worth asking once more: the file is shorter by now, or a machine has a
+        moment's trouble. The second time that it has, all of the file is asked for, from its
+        beginning.
         """
         trouble = answer.status >= 500 and "Retry-After" not in answer.headers
         if not self._have or not (trouble or answer.status == 416):
@@ -186,8 +194,8 @@ def _write_all(file: RawIOBase, piece: bytes) -> None:
 
 
 def _unasked(answer: Answer, at: Part | None) -> int:
-    """The length of a file of which a site sent a part that nobody asked for. Raises FetchError where that is not
-    its beginning.
+    """The length of a file of which a site sent a part that nobody asked for. Raises FetchError
+    where that is not its beginning.
     """
     if at is None or at.first != 0 or at.total is None or answer.packed:
         raise FetchError(FailureReason.SITE_ERROR, "The site sent only a part of the file.")

@@ -1,7 +1,8 @@
-"""What an address or a page must hold for an extractor of yt-dlp to want it: read from its patterns,
-and kept in a file, since reading 1,750 patterns takes a fifth of a fetcher's start (measured).
+"""What an address or a page must hold for an extractor of yt-dlp to want it: read from its
+patterns, and kept in a file, since reading 1,750 patterns takes a fifth of a fetcher's start
+(measured).
 
-    python -m trawler_worker.fetcher.engines.extractor_literals     write the file anew (`make literals`)
+    python -m trawler_worker.fetcher.engines.extractor_literals  # or `make literals`
 """
 
 import json
@@ -96,7 +97,9 @@ def _asks_itself(extractor: type) -> bool:
 
 
 def wanted_addresses(extractor: Any) -> Literals | None:
-    """What an address must hold for this extractor; None: only it can tell; empty: it takes none."""
+    """What an address must hold for this extractor; None: only it can tell; empty: it takes
+    none.
+    """
     if _asks_itself(extractor):
         return None
     patterns = extractor._VALID_URL  # noqa: SLF001

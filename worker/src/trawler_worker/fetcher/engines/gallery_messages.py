@@ -1,4 +1,6 @@
-"""What gallery-dl's messages mean (--dump-json of 1.32). Pure. All of it is a site's word, and none is trusted."""
+"""What gallery-dl's messages mean (--dump-json of 1.32). Pure. All of it is a site's word, and none
+is trusted.
+"""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,7 +1,9 @@
-"""gallery-dl as a program of its own (it is GPL; no part of it is here): what it finds, as JSON, and no file.
+"""gallery-dl as a program of its own (it is GPL; no part of it is here): what it finds, as JSON,
+and no file.
 
-It reads no configuration of the host, asks no questions, keeps no cache, and is ended where it would wait for a site's
-limit: some of its extractors wait for ten minutes, and no option tells them not to (seen).
+It reads no configuration of the host, asks no questions, keeps no cache, and is ended where it
+would wait for a site's limit: some of its extractors wait for ten minutes, and no option tells them
+not to (seen).
 """
 
 import json
@@ -21,14 +23,16 @@ from trawler_worker.fetcher.errors import FetchError
 
 ENCLOSED: Final = Path(__file__).parents[1] / "enclosed"
 WITHIN: Final = 75.0
-"""Seconds for all that it asks a site about one post: less than the job may be silent, so that another engine has its
-turn.
+"""Seconds for all that it asks a site about one post: less than the job may be silent, so that
+another engine has its turn.
 """
 MAX_OUT: Final = 16 * 1024 * 1024
 MAX_SAID: Final = 64 * 1024
 _WAITS: Final = re.compile(rb"\]\[info\] Waiting (?:for|until) ")
 _UNSUPPORTED: Final = 32 | 64
-"""Bits of its exit code: no extractor of its takes the address (64 in 1.32; 32 by its documentation)."""
+"""Bits of its exit code: no extractor of its takes the address (64 in 1.32; 32 by its
+documentation).
+"""
 _WORDS: Final = (
     *("-m", "gallery_dl", "--config-ignore", "--no-input", "--dump-json"),
     *("-o", "output.private=true", "-o", "proxy-env=false", "-o", "cache.file=:memory:"),

@@ -1,4 +1,6 @@
-"""Engine GalleryDl: gallery-dl finds what a post holds, and its files are fetched here like all others, in their order."""
+"""Engine GalleryDl: gallery-dl finds what a post holds, and its files are fetched here like all
+others, in their order.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path

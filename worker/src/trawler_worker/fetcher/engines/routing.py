@@ -20,7 +20,8 @@ COBALT_HOSTS: Final = frozenset(
         *("vk.com", "vkvideo.ru", "vk.ru", "youtube.com", "youtu.be"),
     ]
 )
-"""What Cobalt 11.7 serves, with all that is below. Which links of these it takes, it says itself."""
+"""What Cobalt 11.7 serves, with all that is below. Which links of these it takes, it says itself.
+"""
 PICTURES_FIRST: Final = frozenset(
     [
         *("instagram.com", "ddinstagram.com", "pinterest.com", "pin.it", "tumblr.com"),
@@ -33,8 +34,8 @@ PICTURES_FIRST: Final = frozenset(
 
 
 def route(order: Fetch, there: Collection[EngineName]) -> list[EngineName]:
-    """The engines to try, of those that are there. Raises FetchError: BadAddress for what is no address, NotSupported
-    where no engine that is asked for is there.
+    """The engines to try, of those that are there. Raises FetchError: BadAddress for what is no
+    address, NotSupported where no engine that is asked for is there.
     """
     if (why := addresses.fault(order.url)) is not None:
         raise FetchError(FailureReason.BAD_ADDRESS, f"The address {why}.")

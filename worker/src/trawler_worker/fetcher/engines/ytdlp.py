@@ -122,7 +122,9 @@ def _no_ffmpeg_download(*_: Any) -> bool:
 
 
 def _not_while_live(judge: Any) -> Any:
-    """Extractors do not always say that a stream goes on; its playlist does (RFC 8216, section 4.3.3)."""
+    """Extractors do not always say that a stream goes on; its playlist does (RFC 8216, section
+    4.3.3).
+    """
 
     def judged(manifest: str, *rest: Any) -> Any:
         ends = "#EXT-X-ENDLIST" in manifest or "#EXT-X-PLAYLIST-TYPE:VOD" in manifest
@@ -275,15 +277,17 @@ def _single(info: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _call(info: dict[str, Any], called: Mapping[str, str]) -> None:
-    """A file that is its own page has no title: what the site calls it is better than a word of its address."""
+    """A file that is its own page has no title: what the site calls it is better than a word of its
+    address.
+    """
     if info.get("direct") and (name := called.get(str(info.get("url")))) is not None:
         info["title"] = name
 
 
 class _Judge:
-    """What yt-dlp asks before it downloads an entry: it is taken, or the whole job ends. By then the
-    site has told what it is. One that has the addresses of an earlier one is passed over: a page may show
-    one video twice.
+    """What yt-dlp asks before it downloads an entry: it is taken, or the whole job ends. By then
+    the site has told what it is. One that has the addresses of an earlier one is passed over: a
+    page may show one video twice.
     """
 
     def __init__(self, order: Fetch, report: Report, called: Mapping[str, str]) -> None:

@@ -1,5 +1,6 @@
-"""Requests that look like a browser's, for the few extractors that ask for it. They go through the egress proxy or not at
-all: what sends them (libcurl, by curl_cffi) has sockets of its own, which no guard of ours sees.
+"""Requests that look like a browser's, for the few extractors that ask for it. They go through the
+egress proxy or not at all: what sends them (libcurl, by curl_cffi) has sockets of its own, which no
+guard of ours sees.
 """
 
 import importlib

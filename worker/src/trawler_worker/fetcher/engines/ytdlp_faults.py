@@ -26,8 +26,8 @@ _OF_THE_ADDRESS: Final = frozenset(
 
 
 def failure_of(error: Exception, *, begun: bool = False) -> FetchError:
-    """Why nothing came. Once fetching has `begun`, what the network says is about a part of it: the address itself
-    was good.
+    """Why nothing came. Once fetching has `begun`, what the network says is about a part of it: the
+    address itself was good.
     """
     causes = chain(error)
     fault = _failure(error, causes)

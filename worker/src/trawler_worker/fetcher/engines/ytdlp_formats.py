@@ -1,4 +1,6 @@
-"""Which of the offered versions is taken. yt-dlp's own words cannot say "the shorter side", nor "what plays"."""
+"""Which of the offered versions is taken. yt-dlp's own words cannot say "the shorter side", nor
+"what plays".
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
@@ -22,8 +24,10 @@ H264: Final = (
 GOOD: Final = 720
 """A quality that is worth more than a better one that has to be coded anew."""
 PLAYABLE: Final = (_MP4, "b", _WEBM)
-"""What Discord and browsers play: H.264 or AV1 with AAC in MP4, whatever the site joined itself, VP8, VP9 or AV1
-with Opus or Vorbis in WebM. All else would be joined into a Matroska, which nobody plays."""
+"""What Discord and browsers play: H.264 or AV1 with AAC in MP4, whatever the site joined itself,
+VP8, VP9 or AV1 with Opus or Vorbis in WebM. All else would be joined into a Matroska, which nobody
+plays.
+"""
 
 
 def quality(form: Form) -> int | None:
@@ -37,7 +41,9 @@ def quality(form: Form) -> int | None:
 
 
 def fitting(forms: list[Form], limit: int | None) -> list[Form]:
-    """Those up to a quality, and those that do not say theirs; where there is none, the smallest."""
+    """Those up to a quality, and those that do not say theirs; where there is none, the
+    smallest.
+    """
     if limit is None:
         return forms
     found = [form for form in forms if (quality(form) or 0) <= limit]

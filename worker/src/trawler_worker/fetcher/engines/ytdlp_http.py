@@ -1,5 +1,6 @@
-"""How yt-dlp reaches sites: over our own client, and only over it. Its own handlers write addresses anew, take a
-part that nobody asked for as the whole, and go on with a file that has changed meanwhile.
+"""How yt-dlp reaches sites: over our own client, and only over it. Its own handlers write addresses
+anew, take a part that nobody asked for as the whole, and go on with a file that has changed
+meanwhile.
 """
 
 import http.cookiejar
@@ -254,7 +255,9 @@ def _inline(url: str) -> Response:
 
 
 def _is_open_list(text: bytes) -> bool:
-    """Whether it is a list of segments that does not say itself where it ends (RFC 8216, section 4.3.3.4)."""
+    """Whether it is a list of segments that does not say itself where it ends (RFC 8216, section
+    4.3.3.4).
+    """
     listed = text.lstrip(b"\xef\xbb\xbf").startswith(b"#EXTM3U") and b"#EXTINF" in text
     return listed and b"#EXT-X-ENDLIST" not in text
 
@@ -281,7 +284,9 @@ class _Adapted(Response):  # type: ignore[misc]  # yt-dlp has no types
         return True
 
     def read(self, amt: int | None = None) -> bytes:
-        """As much as was asked for, unless it ends before; without a number all of it, up to `MAX_TEXT`."""
+        """As much as was asked for, unless it ends before; without a number all of it, up to
+        `MAX_TEXT`.
+        """
         if amt is not None and len(self._reads) < 2:
             self._reads.append(amt)
         parts, size = [self._rest], len(self._rest)

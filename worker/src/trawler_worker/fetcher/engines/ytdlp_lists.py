@@ -19,7 +19,8 @@ from trawler_worker.fetcher.errors import IsPlaylist
 from trawler_worker.protocol import Fetch
 
 EMBEDDED: Final = 10
-"""So many videos of other sites a page may show and still be one post: as many as a message takes."""
+"""So many videos of other sites a page may show and still be one post: as many as a message takes.
+"""
 _PAGES: Final = frozenset(["Generic", "HTML5MediaEmbed"])
 """Extractors that read any page."""
 _REFERENCES: Final = frozenset(["url", "url_transparent"])
@@ -48,7 +49,9 @@ class PlaylistJudge:
             self._inside = False
 
     def _judge(self, found: dict[str, Any]) -> None:
-        """Several media of one post are an album; what only refers to pages of their own is a list."""
+        """Several media of one post are an album; what only refers to pages of their own is a
+        list.
+        """
         entries = found.get("entries")
         if entries is None:
             return
@@ -72,8 +75,9 @@ class PlaylistJudge:
             )
 
     def _most_embedded(self, found: Mapping[str, Any], references: list[Any]) -> int:
-        """How many videos of other sites make a post and no list: a page that was read without knowing it may show many,
-        but not a feed; a post of a known site a few, all of them elsewhere.
+        """How many videos of other sites make a post and no list: a page that was read without
+        knowing it may show many, but not a feed; a post of a known site a few, all of them
+        elsewhere.
         """
         here = _host(found.get("webpage_url") or found.get("original_url"))
         if found.get("extractor_key") in _PAGES:
@@ -84,7 +88,9 @@ class PlaylistJudge:
 
 
 def _age(found: Mapping[str, Any], references: list[Any]) -> int | None:
-    """The highest that the site says, of the list or of one in it. What yt-dlp says of an extractor is of its tests."""
+    """The highest that the site says, of the list or of one in it. What yt-dlp says of an extractor
+    is of its tests.
+    """
     said = [found.get("age_limit"), *(each.get("age_limit") for each in references)]
     return max((age for age in said if isinstance(age, int) and 0 <= age <= 99), default=None)
 

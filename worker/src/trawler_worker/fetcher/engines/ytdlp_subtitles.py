@@ -33,7 +33,9 @@ def chooser(media: Media) -> Callable[[Any, Forms | None, Forms | None], dict[st
 
 
 def forgiving(download: Callable[..., Any]) -> Callable[..., Any]:
-    """yt-dlp's download of one file: subtitles that cannot be had fail nothing. Raises FetchError for a limit."""
+    """yt-dlp's download of one file: subtitles that cannot be had fail nothing. Raises FetchError
+    for a limit.
+    """
 
     def fetch(name: str, info: Any, *rest: Any, subtitle: bool = False, **more: Any) -> Any:
         if not subtitle:
@@ -61,7 +63,9 @@ def _usable(forms: Forms | None) -> dict[str, Any]:
 
 
 def offered(info: Mapping[str, Any]) -> list[str]:
-    """Languages that a site has, as people write them: what was written, else what a machine heard."""
+    """Languages that a site has, as people write them: what was written, else what a machine
+    heard.
+    """
     known = _usable(info.get("subtitles")) or _usable(info.get("automatic_captions"))
     return sorted(set(map(languages.tag, known)))[:MOST_LANGUAGES]
 

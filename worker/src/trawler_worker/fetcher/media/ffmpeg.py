@@ -1,5 +1,5 @@
-"""The program ffmpeg on files of ours: told what each of them is, allowed to open nothing else, and heard while it
-works. It is a child of the job process, and goes with it.
+"""The program ffmpeg on files of ours: told what each of them is, allowed to open nothing else, and
+heard while it works. It is a child of the job process, and goes with it.
 """
 
 import math
@@ -38,7 +38,9 @@ class Input:
 
 
 def chapters(said: str, path: Path) -> Input:
-    """Chapters (in ffmpeg's own metadata format), written to a file that nothing else is read as."""
+    """Chapters (in ffmpeg's own metadata format), written to a file that nothing else is read
+    as.
+    """
     path.write_text(said, encoding="utf-8")
     kind = FileType(type="text/plain", extension="txt", demuxer="ffmetadata")
     return Input(path=path, kind=kind, options=("-format_whitelist", "ffmetadata"))
@@ -47,8 +49,8 @@ def chapters(said: str, path: Path) -> Input:
 def run(
     inputs: Sequence[Input], words: Sequence[str], out: Path | None, *, heard: Heard | None = None
 ) -> None:
-    """Make one file of others; `None`: only look at all of it. Raises FetchError: SiteError where they cannot be read,
-    TooLarge where what is made may not grow any more.
+    """Make one file of others; `None`: only look at all of it. Raises FetchError: SiteError where
+    they cannot be read, TooLarge where what is made may not grow any more.
     """
     argv = ["ffmpeg", "-v", "error", "-nostdin", "-y", "-nostats", "-progress", "pipe:1"]
     for each in inputs:

@@ -1,4 +1,6 @@
-"""What a file is: one look at its head, its structure and its streams, from which everything else follows."""
+"""What a file is: one look at its head, its structure and its streams, from which everything else
+follows.
+"""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,8 +31,8 @@ _WITH_PICTURES: Final = {M4A: MP4, OGG: OGG_VIDEO}
 
 
 _OFTEN_CUT: Final = frozenset(["mp3", "ogg", "flac"])
-"""Previews and re-cut podcasts keep the first frame of the whole, what is cut without coding it anew keeps its count of
-samples, and radio stations break off.
+"""Previews and re-cut podcasts keep the first frame of the whole, what is cut without coding it
+anew keeps its count of samples, and radio stations break off.
 """
 
 
@@ -55,8 +57,8 @@ class Inspected:
 
 
 def inspect(path: Path, *, measured: bool = False) -> Inspected:
-    """Look at a file, of which all came that was announced or not. Raises FetchError: NotSupported where it is nothing that we know, SiteError where it is empty,
-    cut or broken.
+    """Look at a file, of which all came that was announced or not. Raises FetchError: NotSupported
+    where it is nothing that we know, SiteError where it is empty, cut or broken.
     """
     if (size := path.stat().st_size) == 0:
         raise FetchError(FailureReason.SITE_ERROR, "The site sent an empty file.")

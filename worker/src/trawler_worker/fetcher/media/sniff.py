@@ -8,7 +8,9 @@ from trawler_worker.fetcher.media.containers import id3, matroska, mpeg_audio, o
 from trawler_worker.fetcher.media.containers.reading import Bytes
 
 HEAD: Final = 8192
-"""Bytes that tell what it is: of sound without a beginning, three of its longest frames; what is in an Ogg."""
+"""Bytes that tell what it is: of sound without a beginning, three of its longest frames; what is in
+an Ogg.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +74,9 @@ _HOLDERS: Final = (
     *(b"FWS", b"CWS", b"ZWS", b"\0\0\1", b"\x30\x26\xb2\x75", b".RMF", b"FORM", b"RIFX", b"caff"),
     *(b"BM", b"II*\0", b"MM\0*", b"%PDF", b"\x7fELF", b"MZ"),
 )
-"""What archives, films of other kinds, bitmaps and programs begin with: there may be sound inside of them."""
+"""What archives, films of other kinds, bitmaps and programs begin with: there may be sound inside
+of them.
+"""
 _OLD_QUICKTIME: Final = frozenset([b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"])
 """What a QuickTime film begins with that is older than `ftyp`."""
 

@@ -52,7 +52,9 @@ class Plain:
 
 
 class Zipped:
-    """gzip, one member or several (RFC 1952, section 2.2), and deflate with and without its zlib header."""
+    """gzip, one member or several (RFC 1952, section 2.2), and deflate with and without its zlib
+    header.
+    """
 
     def __init__(self, *, raw: bool = False) -> None:
         self._raw = raw
@@ -112,8 +114,8 @@ class _Layers:
 
 
 def unpacker(encoding: str) -> Unpacker:
-    """For a Content-Encoding, in which words that name no packing mean nothing. Raises FetchError (SiteError) for one
-    that we do not know, which nobody asked for.
+    """For a Content-Encoding, in which words that name no packing mean nothing. Raises FetchError
+    (SiteError) for one that we do not know, which nobody asked for.
     """
     words = [word.strip().lower() for word in encoding.split(",")]
     packings = [word for word in words if word in _PACKINGS]

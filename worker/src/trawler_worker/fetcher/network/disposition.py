@@ -13,7 +13,9 @@ _BARE: Final = re.compile(r'filename\s*=\s*([^";\s][^;]*)', re.IGNORECASE)
 
 
 def file_name(disposition: str | None) -> str | None:
-    """The name in it (RFC 6266; `filename*` before `filename`), made plain; None where there is none."""
+    """The name in it (RFC 6266; `filename*` before `filename`), made plain; None where there is
+    none.
+    """
     text = (disposition or "")[:4096]
     found = _EXTENDED.search(text)
     if found is not None and found[1].lower() in {"utf-8", "iso-8859-1"}:

@@ -30,8 +30,8 @@ _answers: ContextVar[frozenset[Origin]] = ContextVar("answers", default=frozense
 
 @contextmanager
 def speaking_to(host: str, port: int) -> Iterator[None]:
-    """While inside, and in this thread alone, this very host and port may be dialled, wherever they are. Nothing that
-    a site says is fetched meanwhile.
+    """While inside, and in this thread alone, this very host and port may be dialled, wherever they
+    are. Nothing that a site says is fetched meanwhile.
     """
     service, answers = _service.set((host, port)), _answers.set(frozenset({(host, port)}))
     try:

@@ -1,7 +1,9 @@
-"""The one way out: HTTP/1.1 over `http.client`, which sends a target as it is given, for Direct and for yt-dlp.
+"""The one way out: HTTP/1.1 over `http.client`, which sends a target as it is given, for Direct and
+for yt-dlp.
 
-urllib3, aiohttp and httpx all write addresses anew, each in its own way (measured: `%27` becomes `'`), and a site
-that signed the address then refuses it. Runs in a job process, one request at a time.
+urllib3, aiohttp and httpx all write addresses anew, each in its own way (measured: `%27` becomes
+`'`), and a site that signed the address then refuses it. Runs in a job process, one request at a
+time.
 """
 
 import contextlib
@@ -27,11 +29,13 @@ from trawler_worker.fetcher.network.wire import Response
 MAX_REDIRECTS: Final = 5
 CONNECT_WITHIN: Final = 15.0
 SILENT_FOR: Final = 100.0
-"""Seconds until an answer begins. A little longer than what a job may wait for its first byte, so that the rule that
-ends it is the job's.
+"""Seconds until an answer begins. A little longer than what a job may wait for its first byte, so
+that the rule that ends it is the job's.
 """
 STALLED_FOR: Final = 15.0
-"""Seconds without a byte in the middle of a body: sooner than the rule for slow sites, so that it can be resumed."""
+"""Seconds without a byte in the middle of a body: sooner than the rule for slow sites, so that it
+can be resumed.
+"""
 KEPT_FOR: Final = 4.0
 """Seconds for which an idle connection is used again: many sites close after five."""
 _AGENT: Final = "Mozilla/5.0 (X11; Linux x86_64) Trawler"
@@ -150,14 +154,16 @@ class Answer:
 
 
 def sent_encoding(headers: HTTPMessage) -> str:
-    """Every Content-Encoding, in the order in which they were applied; empty where there is none. The same line twice
-    is one that a site and the proxy before it both wrote.
+    """Every Content-Encoding, in the order in which they were applied; empty where there is none.
+    The same line twice is one that a site and the proxy before it both wrote.
     """
     return ",".join(dict.fromkeys(map(str, headers.get_all("Content-Encoding", []))))
 
 
 def _length(response: http.client.HTTPResponse) -> int | None:
-    """Content-Length, once or several times the same (RFC 9110, section 8.6). Raises FetchError (SiteError)."""
+    """Content-Length, once or several times the same (RFC 9110, section 8.6). Raises FetchError
+    (SiteError).
+    """
     said = {
         word.strip()
         for line in response.headers.get_all("Content-Length", [])
@@ -188,8 +194,8 @@ class _Connection:
 
 
 class Client:
-    """Sends requests, through a proxy where there is one. Not for threads. Made before a fork, since reading the
-    certificates takes 50 ms, and closed before one: who closes it may go on.
+    """Sends requests, through a proxy where there is one. Not for threads. Made before a fork,
+    since reading the certificates takes 50 ms, and closed before one: who closes it may go on.
     """
 
     def __init__(self, proxy: str = "", *, tls: ssl.SSLContext | None = None) -> None:
@@ -230,7 +236,9 @@ class Client:
         *,
         patience: float = SILENT_FOR,
     ) -> Answer:
-        """One request, one answer, which begins within `patience` seconds. Raises FetchError and OSError."""
+        """One request, one answer, which begins within `patience` seconds. Raises FetchError and
+        OSError.
+        """
         if self.waiter is None:
             return self._sent(method, at, headers, body, patience)
         self.waiter.asking()
@@ -352,13 +360,16 @@ class Client:
 def _tls() -> ssl.SSLContext:
     made = ssl.create_default_context()
     made.set_alpn_protocols(_PROTOCOLS)
-    # from Python 3.13 on also certificates are refused that browsers take: those without a key identifier
+    # from Python 3.13 on also certificates are refused that browsers take: those without a key
+    # identifier
     made.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return made
 
 
 def _is_quiet(connection: http.client.HTTPConnection) -> bool:
-    """Whether nothing came over it since its last answer: neither its end nor bytes that nobody asked for."""
+    """Whether nothing came over it since its last answer: neither its end nor bytes that nobody
+    asked for.
+    """
     try:
         return connection.sock is not None and not select.select([connection.sock], [], [], 0)[0]
     except (OSError, ValueError):
@@ -371,7 +382,9 @@ def redirects(answer: Answer) -> bool:
 
 
 def _headers(at: Target, given: Mapping[str, str], body: bytes | None) -> dict[str, str]:
-    """All headers of a request, each name once whatever its case; what cannot be sent is left out."""
+    """All headers of a request, each name once whatever its case; what cannot be sent is left
+    out.
+    """
     usual = {"User-Agent": _AGENT, "Accept": "*/*", "Accept-Encoding": "identity"}
     found = {"host": ("Host", at.authority)}
     for name, value in (*usual.items(), *given.items()):
@@ -389,7 +402,9 @@ def _is_sendable(value: str) -> bool:
 def with_cookies(
     headers: Mapping[str, str], here: Target, jar: http.cookiejar.CookieJar
 ) -> dict[str, str]:
-    """The headers, with what the jar has for this address unless they bring cookies of their own."""
+    """The headers, with what the jar has for this address unless they bring cookies of their
+    own.
+    """
     asked = urllib.request.Request(here.url)  # noqa: S310 - nothing is opened
     jar.add_cookie_header(asked)
     cookie = asked.get_header("Cookie")

@@ -1,7 +1,8 @@
 """Addresses as they go out: exactly as they came in. Pure.
 
-What people write has one strict grammar (`trawler_crds.addresses`); sites send what they like, raw letters and
-spaces included. Nothing that is encoded is ever decoded or encoded again, since the site may have signed it.
+What people write has one strict grammar (`trawler_crds.addresses`); sites send what they like, raw
+letters and spaces included. Nothing that is encoded is ever decoded or encoded again, since the
+site may have signed it.
 """
 
 import re
@@ -16,7 +17,8 @@ from trawler_crds.failures import FailureReason
 from trawler_worker.fetcher.errors import FetchError
 
 MAX_SENT: Final = 16 * 1024
-"""Characters of an address that a site sends: with a session's token a signed one has some 2,500."""
+"""Characters of an address that a site sends: with a session's token a signed one has some 2,500.
+"""
 _PARTS: Final = re.compile(
     r"(?P<scheme>https?)://(?P<authority>[^/?#\\]*)(?P<rest>[^#]*)", re.IGNORECASE
 )
@@ -52,7 +54,9 @@ class Target:
 
 
 def target(url: str) -> Target:
-    """Take an address apart, as a site sent it or a person gave it. Raises FetchError (BadAddress)."""
+    """Take an address apart, as a site sent it or a person gave it. Raises FetchError
+    (BadAddress).
+    """
     if len(url) > MAX_SENT:
         raise FetchError(FailureReason.BAD_ADDRESS, "The site sent an address that is too long.")
     parts = _PARTS.match(_STRIPPED.sub("", url.strip(" ")))
@@ -94,7 +98,9 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def sent(header: str) -> str:
-    """A header of bytes that were read one by one (as `http.client` does), as the text that the site meant."""
+    """A header of bytes that were read one by one (as `http.client` does), as the text that the
+    site meant.
+    """
     raw = header.encode("latin-1", errors="replace")
     try:
         return raw.decode()
@@ -103,7 +109,9 @@ def sent(header: str) -> str:
 
 
 def received(header: str) -> str:
-    """The address in a header, of which no byte is lost: what is not UTF-8 is sent back as the bytes that came."""
+    """The address in a header, of which no byte is lost: what is not UTF-8 is sent back as the
+    bytes that came.
+    """
     return header.encode("latin-1", errors="replace").decode(errors="surrogateescape")
 
 

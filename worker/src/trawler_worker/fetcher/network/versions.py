@@ -1,4 +1,6 @@
-"""Whether two answers are of one version of a file (RFC 9110, sections 8.8, 13.1.5 and 15.3.7). Pure."""
+"""Whether two answers are of one version of a file (RFC 9110, sections 8.8, 13.1.5 and 15.3.7).
+Pure.
+"""
 
 import re
 from dataclasses import dataclass
@@ -26,7 +28,9 @@ class Part:
         return length is None or length == self.bytes
 
     def is_what_was_asked(self, first: int, last: int) -> bool:
-        """All of the bytes from `first` to `last`, or to the end of the file where that comes before."""
+        """All of the bytes from `first` to `last`, or to the end of the file where that comes
+        before.
+        """
         end = last if self.total is None else min(last, self.total - 1)
         return self.first == first and self.last == end
 
@@ -70,8 +74,8 @@ class Version:
         return any(None not in pair and pair[0] != pair[1] for pair in pairs)
 
     def is_continued_by(self, other: "Version", at: Part, *, have: int) -> bool:
-        """Whether a 206 goes on exactly where this version was left. What it does not say was not checked by
-        anybody, so it is no.
+        """Whether a 206 goes on exactly where this version was left. What it does not say was not
+        checked by anybody, so it is no.
         """
         return (
             self.condition is not None

@@ -1,5 +1,5 @@
-"""One HTTP/1.1 answer as it comes over the wire: forgiving about its headers, as browsers are, and strict about where
-its body ends, as they are not.
+"""One HTTP/1.1 answer as it comes over the wire: forgiving about its headers, as browsers are, and
+strict about where its body ends, as they are not.
 """
 
 import http.client
@@ -15,7 +15,9 @@ _SIZE: Final = re.compile(rb"[ \t]*0*([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]*)?\r?\n"
 
 
 class Response(http.client.HTTPResponse):
-    """Skips every interim answer (`http.client` knows only 100), and lines among the headers that are none."""
+    """Skips every interim answer (`http.client` knows only 100), and lines among the headers that
+    are none.
+    """
 
     def begin(self) -> None:
         """Read the status and the headers. Raises HTTPException."""
@@ -34,7 +36,9 @@ class Response(http.client.HTTPResponse):
         raise http.client.HTTPException("too many interim answers")
 
     def _read_next_chunk_size(self) -> int:
-        """A size is whole only with the end of its line: of `00002000` the first half is no last chunk."""
+        """A size is whole only with the end of its line: of `00002000` the first half is no last
+        chunk.
+        """
         found = _SIZE.fullmatch(self.fp.readline(MAX_LINE))
         if found is None:
             self._close_conn()  # type: ignore[attr-defined]  # not in typeshed
@@ -43,8 +47,9 @@ class Response(http.client.HTTPResponse):
 
 
 def headers_of(wire: BinaryIO) -> bytes:
-    """The header lines up to the empty one, which is the last: those that are no field are left out, blanks around
-    names and values too. Raises HTTPException where they are too long, too many, or not all there.
+    """The header lines up to the empty one, which is the last: those that are no field are left
+    out, blanks around names and values too. Raises HTTPException where they are too long, too many,
+    or not all there.
     """
     fields: list[bytes] = []
     kept = False

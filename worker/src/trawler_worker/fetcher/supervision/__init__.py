@@ -1,1 +1,3 @@
-"""The process of each job: forked from one that has everything loaded, watched, bounded and cleaned up after."""
+"""The process of each job: forked from one that has everything loaded, watched, bounded and cleaned
+up after.
+"""

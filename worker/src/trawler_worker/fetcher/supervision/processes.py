@@ -1,5 +1,5 @@
-"""The processes of this container, as /proc shows them. A process that left its group or session is still a
-descendant of somebody; whoever loses its parent comes to the nearest subreaper (prctl(2)).
+"""The processes of this container, as /proc shows them. A process that left its group or session is
+still a descendant of somebody; whoever loses its parent comes to the nearest subreaper (prctl(2)).
 """
 
 import contextlib
@@ -12,7 +12,9 @@ from typing import Final
 _RESIDENT: Final = re.compile(rb"^Rss(?:Anon|Shmem):\s*(\d+) kB", re.MULTILINE)
 _ZOMBIE: Final = b"Z"
 _THREADS: Final = 17
-"""Where `stat` has their number, counted from the state. A process lives on where only its first thread has ended."""
+"""Where `stat` has their number, counted from the state. A process lives on where only its first
+thread has ended.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +61,8 @@ def descendants(roots: Iterable[int], among: Mapping[int, Process]) -> list[Proc
 
 
 def children_of(pid: int) -> set[int]:
-    """Of a process with one thread; those too that have ended and were not reaped. By the kernel's own list where it
-    keeps one: a scan of /proc can miss who is somebody else every moment.
+    """Of a process with one thread; those too that have ended and were not reaped. By the kernel's
+    own list where it keeps one: a scan of /proc can miss who is somebody else every moment.
     """
     try:
         with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:  # noqa: PTH123 - many, often
@@ -70,8 +72,8 @@ def children_of(pid: int) -> set[int]:
 
 
 def private_memory(pids: Iterable[int]) -> int:
-    """Resident bytes that no file on a disk backs. Pages that a fork still shares with its parent count for both, and
-    so does memory that they share on purpose.
+    """Resident bytes that no file on a disk backs. Pages that a fork still shares with its parent
+    count for both, and so does memory that they share on purpose.
     """
     total = 0
     for pid in pids:

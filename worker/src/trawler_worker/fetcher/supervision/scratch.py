@@ -28,8 +28,9 @@ log = logs.get("scratch")
 
 
 def size(folder: str) -> int | None:
-    """Bytes of all files below a folder; None where there are absurdly many, or absurdly deep, or nobody may look.
-    What vanishes while we look counts nothing, and neither does what a file system reserves for files that grow.
+    """Bytes of all files below a folder; None where there are absurdly many, or absurdly deep, or
+    nobody may look. What vanishes while we look counts nothing, and neither does what a file system
+    reserves for files that grow.
     """
     total, entries, todo = 0, 0, [(folder, 0)]
     while todo:
@@ -55,12 +56,14 @@ def size(folder: str) -> int | None:
 
 
 class Scratch:
-    """The folder, and whoever removes what is over: a file of many pieces takes the kernel a second, so that is done
-    beside all else. `jobs` answers with the names of those whose files are wanted.
+    """The folder, and whoever removes what is over: a file of many pieces takes the kernel a
+    second, so that is done beside all else. `jobs` answers with the names of those whose files are
+    wanted.
     """
 
     def __init__(self, path: Path, jobs: Callable[[], Collection[str]]) -> None:
-        # no `Path` for what has a job's name: it keeps each part of each name for a while among all names that
+        # no `Path` for what has a job's name: it keeps each part of each name for a while among all
+        # names that
         # Python knows, whose table then grows once and for good, by half a mebibyte or more (3.11)
         self.path = str(path)
         self._jobs = jobs
@@ -83,7 +86,9 @@ class Scratch:
             continue
 
     def tidy(self) -> None:
-        """Whatever lies there under a name that is nobody's goes: a job may write beside its own folder."""
+        """Whatever lies there under a name that is nobody's goes: a job may write beside its own
+        folder.
+        """
         idle = self._sweeping is None or self._sweeping.done()
         if self._put_others_aside() and idle and not self._closed:
             self._sweeping = asyncio.create_task(self._sweep(), name="sweep scratch")
@@ -114,11 +119,11 @@ class Scratch:
 
 
 def sweep(scratch: str) -> int:
-    """Remove what was put aside, some of it at a time; answers with how many files and folders are gone or came up.
-    What cannot be removed stays.
+    """Remove what was put aside, some of it at a time; answers with how many files and folders are
+    gone or came up. What cannot be removed stays.
 
-    A folder inside of one is put aside before it goes: so no path is longer than the kernel takes, and no depth is
-    too deep.
+    A folder inside of one is put aside before it goes: so no path is longer than the kernel takes,
+    and no depth is too deep.
     """
     gone, before = 0, -1
     while before < gone < SWEPT_AT_ONCE:

@@ -1,4 +1,6 @@
-"""One job, one process and all that it starts: forked by the zygote, watched from here, gone when it is done."""
+"""One job, one process and all that it starts: forked by the zygote, watched from here, gone when
+it is done.
+"""
 
 import asyncio
 import json
@@ -79,7 +81,8 @@ class JobSupervisor:
         self._scratch = Scratch(scratch, lambda: self._running.keys() | self._kept)
         self._zygote = zygote
         self._room = room
-        """Bytes that all jobs together may have in scratch; the kubelet ends the pod that has more."""
+        """Bytes that all jobs together may have in scratch; the kubelet ends the pod that has more.
+        """
         self._job_memory = job_memory
         self._running: dict[str, _Running] = {}
         self._kept: set[str] = set()
@@ -249,7 +252,9 @@ class JobSupervisor:
             os.close(pipe)
 
     def _tell(self, message: dict[str, Any]) -> bool:
-        """Whether it went out: a fork server that is busy takes only so much. Of what still runs, whoever looks next says it again."""
+        """Whether it went out: a fork server that is busy takes only so much. Of what still runs,
+        whoever looks next says it again.
+        """
         assert self._control is not None
         try:
             self._control.send(json.dumps(message).encode())
@@ -329,7 +334,9 @@ class JobSupervisor:
                     self._tell({"kill": job.order.job})
 
     def _report_strangers(self, there: Mapping[int, processes.Process]) -> None:
-        """Whoever came to the fork server from a job that goes on: nobody would count what it takes."""
+        """Whoever came to the fork server from a job that goes on: nobody would count what it
+        takes.
+        """
         assert self._process is not None
         jobs = {job.pid for job in self._running.values()}
         at_home = (found for found in there.values() if found.parent == self._process.pid)
@@ -357,7 +364,9 @@ class JobSupervisor:
 
 
 def _environment(scratch: str) -> dict[str, str]:
-    """Of the zygote and its jobs: Python's own allocator, which is the faster one for what lives briefly."""
+    """Of the zygote and its jobs: Python's own allocator, which is the faster one for what lives
+    briefly.
+    """
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONMALLOC"}
     return {**inherited, "TMPDIR": scratch}
 

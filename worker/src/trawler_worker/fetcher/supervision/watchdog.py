@@ -9,9 +9,12 @@ from trawler_crds.messages import Stage
 from trawler_worker.protocol import Fault
 
 FIRST_BYTE: Final = 90.0
-"""Seconds in which an answer must begin, and in which, apart from that, there must be a first byte."""
+"""Seconds in which an answer must begin, and in which, apart from that, there must be a first byte.
+"""
 AWAITED: Final = 300.0
-"""Seconds of waiting for answers that count for nothing. A site that has every one wait is slow all the same."""
+"""Seconds of waiting for answers that count for nothing. A site that has every one wait is slow all
+the same.
+"""
 WINDOW: Final = 20.0
 """Seconds over which the rate is judged."""
 SLOWEST: Final = 1024
@@ -87,7 +90,9 @@ class ResourceWatchdog:
 
 
 def is_too_much(sizes: Mapping[str, int | None], kept: int, room: int | None) -> str | None:
-    """The job that must go where all together have more than there is room for: the largest. Pure."""
+    """The job that must go where all together have more than there is room for: the largest.
+    Pure.
+    """
     if room is None or not sizes or kept + sum(size or 0 for size in sizes.values()) <= room:
         return None
     return max(sizes, key=lambda job: sizes[job] or 0)

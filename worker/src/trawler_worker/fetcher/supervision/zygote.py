@@ -1,8 +1,8 @@
 """The fork server: one thread, yt-dlp loaded and warmed, a fork per job.
 
-It alone kills. Each job's first process is a subreaper: whatever it starts stays below it, in whatever group
-or session. When it is gone, what is left comes to the fork server, where nothing else is: so every child that is no
-job is killed, with all below it.
+It alone kills. Each job's first process is a subreaper: whatever it starts stays below it, in
+whatever group or session. When it is gone, what is left comes to the fork server, where nothing
+else is: so every child that is no job is killed, with all below it.
 """
 
 import contextlib
@@ -187,8 +187,9 @@ class Zygote:
         self._kill(*(child.pid for child in self._children.values()))
 
     def _kill(self, *jobs: int, within: float = KILL_WITHIN) -> None:
-        """These jobs' first processes, then whatever comes to us from below them, again and again: when there is
-        nothing of it left, nothing is left at all. None of these numbers is given away before we reap it.
+        """These jobs' first processes, then whatever comes to us from below them, again and again:
+        when there is nothing of it left, nothing is left at all. None of these numbers is given
+        away before we reap it.
         """
         end = time.monotonic() + within
         for pid in jobs:
@@ -204,8 +205,8 @@ class Zygote:
                 break
 
     def _only_dead(self, killed: set[int]) -> bool:
-        """Whether all that is left is dead: who is traced by another cannot be reaped. Whoever had children has given
-        them to us before it is seen to be dead, so nobody may have come by then.
+        """Whether all that is left is dead: who is traced by another cannot be reaped. Whoever had
+        children has given them to us before it is seen to be dead, so nobody may have come by then.
         """
         left = self._strangers()
         return left <= killed and not any(map(_lives, left)) and self._strangers() <= left
@@ -249,7 +250,9 @@ class _WarmSite(http.server.BaseHTTPRequestHandler):
 
 
 def warm(engine: YtDlp) -> None:
-    """Fetch a clip from a process of our own, so that every table is built before the first fork."""
+    """Fetch a clip from a process of our own, so that every table is built before the first
+    fork.
+    """
     server = http.server.HTTPServer(("127.0.0.1", 0), _WarmSite)
     site = os.fork()
     if site == 0:
@@ -269,7 +272,9 @@ def warm(engine: YtDlp) -> None:
 
 
 def main() -> None:
-    """`python -m trawler_worker.fetcher.supervision.zygote FD SETTINGS` (started by `supervisor`; settings as JSON)."""
+    """`python -m trawler_worker.fetcher.supervision.zygote FD SETTINGS` (started by `supervisor`;
+    settings as JSON).
+    """
     control = socket.socket(fileno=int(sys.argv[1]))
     Zygote(control, EngineSettings.model_validate_json(sys.argv[2])).serve()
 

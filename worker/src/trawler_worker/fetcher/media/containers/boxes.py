@@ -43,8 +43,8 @@ def boxes(data: Bytes, begin: int, end: int) -> Iterator[Box]:
 
 
 def is_indexed(data: Bytes) -> bool:
-    """Whether the index stands before the media and holds all of it: then a player begins at once. Not where that
-    would take long to see.
+    """Whether the index stands before the media and holds all of it: then a player begins at once.
+    Not where that would take long to see.
     """
     try:
         for box in boxes(data, 0, data.size):
@@ -74,7 +74,9 @@ def tracks(data: Bytes, movie: Box) -> list[Box]:
 
 
 def numbers(data: Bytes, box: Box | None, *, each: int, code: str) -> "array[int] | None":
-    """A table behind a full box's head: as many entries, of so many numbers `each`, as it says it has."""
+    """A table behind a full box's head: as many entries, of so many numbers `each`, as it says it
+    has.
+    """
     if box is None:
         return None
     entries = data.number(box.begin + 4, ">I") or 0

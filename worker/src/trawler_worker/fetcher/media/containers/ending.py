@@ -35,8 +35,8 @@ _READERS: Final[dict[str, Callable[[Bytes], Ending]]] = {
 
 
 def ending_of(path: Path, kind: FileType) -> Ending:
-    """What the file says of its own end. One that is made of absurdly many parts is not read to its end: a long
-    recording may be, a picture is not.
+    """What the file says of its own end. One that is made of absurdly many parts is not read to its
+    end: a long recording may be, a picture is not.
     """
     reader = _READERS.get(kind.demuxer)
     if reader is None:

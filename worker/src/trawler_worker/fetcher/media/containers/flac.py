@@ -1,4 +1,6 @@
-"""FLAC (RFC 9639): STREAMINFO counts the samples, each frame says where it is and carries a checksum."""
+"""FLAC (RFC 9639): STREAMINFO counts the samples, each frame says where it is and carries a
+checksum.
+"""
 
 from typing import Final
 
@@ -45,7 +47,9 @@ def ending(data: Bytes) -> Ending:
 
 
 def _last_frame(tail: bytes, block: int, total: int) -> int | None:
-    """Where the frame begins that has the last sample. Sound may look like the head of another frame."""
+    """Where the frame begins that has the last sample. Sound may look like the head of another
+    frame.
+    """
     at = len(tail)
     while (at := tail.rfind(b"\xff", 0, at)) >= 0:
         if at + 1 < len(tail) and tail[at + 1] in {0xF8, 0xF9}:

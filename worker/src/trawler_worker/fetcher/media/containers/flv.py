@@ -1,4 +1,6 @@
-"""FLV (Adobe Flash Video File Format 10.1, annex E): tags with times; a script tag may know the length."""
+"""FLV (Adobe Flash Video File Format 10.1, annex E): tags with times; a script tag may know the
+length.
+"""
 
 import struct
 from typing import Final

@@ -1,5 +1,5 @@
-"""MP4 in fragments (ISO/IEC 14496-12, 8.8 and 8.16): whole is one whose every fragment is there, up to where an index or a
-length says that it ends.
+"""MP4 in fragments (ISO/IEC 14496-12, 8.8 and 8.16): whole is one whose every fragment is there, up
+to where an index or a length says that it ends.
 """
 
 import struct
@@ -20,8 +20,9 @@ _MISSING: Final = 0.25
 
 
 def ending(data: Bytes, top: list[Box], movie: Box) -> Ending:
-    """Every box is there; whether there should be more, an index or a length says. One that has an index before each
-    fragment says it nowhere: an index of a single fragment may be one of those. One of several fragments is believed.
+    """Every box is there; whether there should be more, an index or a length says. One that has an
+    index before each fragment says it nowhere: an index of a single fragment may be one of those.
+    One of several fragments is believed.
     """
     if any(box.name == b"mfra" for box in top):
         return Ending.WHOLE
@@ -42,7 +43,9 @@ def ending(data: Bytes, top: list[Box], movie: Box) -> Ending:
 
 
 def _referenced(data: Bytes, index: Box) -> tuple[int, int]:
-    """How many bytes behind it a segment index speaks of, and of how many parts (8.16.3); (0, 0) where it is none."""
+    """How many bytes behind it a segment index speaks of, and of how many parts (8.16.3); (0, 0)
+    where it is none.
+    """
     head = data.at(index.begin, 32)
     if len(head) < 32:
         return 0, 0
@@ -57,8 +60,8 @@ def _referenced(data: Bytes, index: Box) -> tuple[int, int]:
 
 
 def _by_duration(data: Bytes, top: list[Box], movie: Box) -> Ending:
-    """A length in `mehd` against what the fragments hold; a quarter of a second may be missing. Where their clock does
-    not begin at zero, it may be the length or where the film ends.
+    """A length in `mehd` against what the fragments hold; a quarter of a second may be missing.
+    Where their clock does not begin at zero, it may be the length or where the film ends.
     """
     header = child(data, movie, b"mvhd")
     extends = child(data, movie, b"mvex", b"mehd")

@@ -57,8 +57,8 @@ def _uint(raw: bytes, at: int, width: int) -> tuple[int, int]:
 
 
 def size(data: Bytes) -> tuple[int, int] | None:
-    """Width and height of the picture that is shown, upright; None where it does not say. What libavformat knows is
-    the first item, which in a phone's picture is one tile of many.
+    """Width and height of the picture that is shown, upright; None where it does not say. What
+    libavformat knows is the first item, which in a phone's picture is one tile of many.
     """
     meta = next((box for box in boxes(data, 0, data.size) if box.name == b"meta"), None)
     if meta is None:

@@ -1,5 +1,6 @@
-"""MP4, QuickTime and 3GP by their tables of samples (ISO/IEC 14496-12): whole is a file whose every sample lies inside of
-it, track by track. What is made of fragments, and pictures, have modules of their own.
+"""MP4, QuickTime and 3GP by their tables of samples (ISO/IEC 14496-12): whole is a file whose every
+sample lies inside of it, track by track. What is made of fragments, and pictures, have modules of
+their own.
 """
 
 import re
@@ -43,8 +44,8 @@ def ending(data: Bytes) -> Ending:
 
 
 def _top(data: Bytes) -> tuple[list[Box], bool]:
-    """The boxes that are there whole, and whether one more was begun. What follows the last box and is none
-    is not of the file.
+    """The boxes that are there whole, and whether one more was begun. What follows the last box and
+    is none is not of the file.
     """
     found: list[Box] = []
     for box in boxes(data, 0, data.size):
@@ -92,8 +93,8 @@ def _last_byte(data: Bytes, track: Box) -> int | None:
 
 
 def _chunks_of(runs: "array[int]", samples: int, chunks: int) -> int:
-    """How many chunks hold all samples. There may be more, and the last may hold fewer than its run says: players go
-    by the samples.
+    """How many chunks hold all samples. There may be more, and the last may hold fewer than its run
+    says: players go by the samples.
     """
     before = 0
     for at in range(0, len(runs) - 2, 3):

@@ -1,4 +1,6 @@
-"""Matroska and WebM (RFC 8794, RFC 9559): one Segment, which knows its length unless it was sent as it was made."""
+"""Matroska and WebM (RFC 8794, RFC 9559): one Segment, which knows its length unless it was sent as
+it was made.
+"""
 
 import struct
 from collections.abc import Iterator
@@ -22,15 +24,16 @@ _PROJECTION: Final = 0x7670
 _PROJECTION_TYPE: Final = 0x7671
 _ROLL: Final = 0x7675
 _FEW: Final = 256
-"""Elements beside each other among which one is looked for: in front of the pictures there are few."""
+"""Elements beside each other among which one is looked for: in front of the pictures there are few.
+"""
 _BLOCK: Final = 0xA3
 _BLOCKS: Final = 0xA0
 _IN_CLUSTER: Final = frozenset([0xE7, 0xA7, 0xAB, 0xA3, 0xA0, 0x5854, 0xAF, 0xEC, 0xBF])
 
 
 def element(data: Bytes, at: int) -> tuple[int, int, int] | None:
-    """(id, where its content begins, how long that is) of the element there. -1 for a length left open; None
-    where the file ends inside of its head, or there is none.
+    """(id, where its content begins, how long that is) of the element there. -1 for a length left
+    open; None where the file ends inside of its head, or there is none.
     """
     head = data.at(at, 12)
     name, width = _number(head, 0, keep_marker=True)
@@ -84,7 +87,8 @@ def _open_ended(data: Bytes, at: int) -> Ending:
     while at < data.size:
         found = element(data, at)
         if found is None or (found[0] not in _TOP and found[0] not in _IN_CLUSTER):
-            break  # something behind the end, or the first bytes of a part that is missing as a whole
+            # something behind the end, or the first bytes of a part that is missing as a whole
+            break
         name, begin, length = found
         if length == _UNKNOWN or (name == _CLUSTER and begin + length > data.size):
             at = begin  # look inside: the cluster's own parts say more
@@ -96,7 +100,9 @@ def _open_ended(data: Bytes, at: int) -> Ending:
 
 
 def _is_block(data: Bytes, name: int, begin: int) -> bool:
-    """Whether that is surely a block, and not something behind the end: one of the first 15 tracks."""
+    """Whether that is surely a block, and not something behind the end: one of the first 15
+    tracks.
+    """
     first = data.at(begin, 1)
     return name == _BLOCKS or (name == _BLOCK and first[:1] != b"" and 0x80 < first[0] < 0x90)
 

@@ -1,7 +1,7 @@
 """MP3 and raw AAC (ISO/IEC 11172-3, 13818-7): frames one behind the other, without an end.
 
-What an MP3 knows of its length stands in its first frame: Xing or Info (gabriel-bouvigne.net, "Xing VBR
-header"), or VBRI (Fraunhofer).
+What an MP3 knows of its length stands in its first frame: Xing or Info (gabriel-bouvigne.net, "Xing
+VBR header"), or VBRI (Fraunhofer).
 """
 
 import struct
@@ -75,7 +75,9 @@ def first(data: Bytes) -> tuple[int, Frame] | None:
 
 
 def follows(head: bytes) -> bool:
-    """Whether frames follow each other behind the rest of one: a recording of a station begins anywhere."""
+    """Whether frames follow each other behind the rest of one: a recording of a station begins
+    anywhere.
+    """
     at = head.find(b"\xff", 0, _LONGEST)
     while at >= 0:
         if _go_on(head, at):
@@ -95,7 +97,9 @@ def _go_on(head: bytes, begin: int) -> bool:
 
 
 def _alike(head: bytes, one: int, other: int) -> bool:
-    """Two frames of one stream: the same version, layer and rate of samples (ISO/IEC 11172-3, 2.4.2.3)."""
+    """Two frames of one stream: the same version, layer and rate of samples (ISO/IEC 11172-3,
+    2.4.2.3).
+    """
     same = head[one + 1] & 0xFE == head[other + 1] & 0xFE
     return same and head[one + 2] & 0x0C == head[other + 2] & 0x0C
 

@@ -1,5 +1,5 @@
-"""JPEG (ITU-T T.81), PNG (W3C PNG, third edition) and GIF (GIF89a): each has a mark for its end, and anything may
-follow it: a phone puts a film there.
+"""JPEG (ITU-T T.81), PNG (W3C PNG, third edition) and GIF (GIF89a): each has a mark for its end,
+and anything may follow it: a phone puts a film there.
 """
 
 import re
@@ -77,8 +77,8 @@ def png_ending(data: Bytes) -> Ending:
 
 
 def gif_ending(data: Bytes) -> Ending:
-    """Block by block to the trailer. Some programs leave that out: whoever has all blocks up to the end of a picture
-    may be whole.
+    """Block by block to the trailer. Some programs leave that out: whoever has all blocks up to the
+    end of a picture may be whole.
     """
     head = data.at(0, 13)
     if len(head) < 13:

@@ -1,4 +1,6 @@
-"""A file as the readers of containers see it: bytes at a place, and a bound on how often they ask."""
+"""A file as the readers of containers see it: bytes at a place, and a bound on how often they
+ask.
+"""
 
 import struct
 from enum import StrEnum

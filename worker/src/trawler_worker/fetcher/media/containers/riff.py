@@ -1,4 +1,6 @@
-"""RIFF: WAV, also as RF64 and BW64, AVI and WebP. What is written into a pipe cannot know its own length."""
+"""RIFF: WAV, also as RF64 and BW64, AVI and WebP. What is written into a pipe cannot know its own
+length.
+"""
 
 import struct
 from typing import Final

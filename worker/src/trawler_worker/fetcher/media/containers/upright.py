@@ -1,5 +1,5 @@
-"""How a picture or a film is to be shown: turned on its side or not, and how large, where its streams say only something
-else.
+"""How a picture or a film is to be shown: turned on its side or not, and how large, where its
+streams say only something else.
 """
 
 import struct
@@ -32,7 +32,9 @@ class Shown:
 
 
 def shown(data: Bytes, demuxer: str, *, image: bool) -> Shown:
-    """What a picture or a film that is read with a demuxer says; nothing where it is made of absurdly many parts."""
+    """What a picture or a film that is read with a demuxer says; nothing where it is made of
+    absurdly many parts.
+    """
     reader = _tiles if image and demuxer == "mov" else _READERS.get(demuxer)
     try:
         return reader(data) if reader is not None else Shown()
