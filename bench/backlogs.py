@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import aiohttp
 import uvloop
+from figures import Figures
 
 import usage
 from bareclient import Client, finished, manifest
@@ -260,6 +261,4 @@ def run(show: Show) -> None:
 
 
 if __name__ == "__main__":
-    from main import Figures
-
     run(Figures().show)

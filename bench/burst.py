@@ -16,6 +16,7 @@ from typing import Final
 
 import aiohttp
 import uvloop
+from figures import Figures
 
 import usage
 from bareclient import Client, each, fresh_names, jobs_per_second, manifest
@@ -237,6 +238,4 @@ def run(show: Show) -> None:
 
 
 if __name__ == "__main__":
-    from main import Figures
-
     run(Figures().show)

@@ -22,32 +22,21 @@ import media
 import people
 import turns
 import yaml
+from figures import Figures
 
 import apiclient
 import usage
 from installed import Installed, installed
 from trawler_cluster import images, shell
+from trawler_cluster.choice import choose
 from trawler_cluster.cluster_config import ClusterConfig
 from trawler_cluster.kubectl import Kubectl
-from trawler_cluster.provider import choose
 
 SIZE = 1_000_000
 ROUNDS = 7
 EACH = 3
 BURST = 100
 HERE = Path(__file__).parent
-
-
-class Figures:
-    """What is measured, printed as it comes."""
-
-    def __init__(self) -> None:
-        self.missed = 0
-
-    def show(self, name: str, value: str, bar: str = "", *, met: bool = True) -> None:
-        mark = "" if not bar else ("ok" if met else "MISSED")
-        self.missed += not met
-        print(f"{name:<58} {value:>14}  {bar:<14} {mark}", flush=True)
 
 
 def page(kind: str = "page") -> str:

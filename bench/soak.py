@@ -18,9 +18,9 @@ import api
 import apiclient
 from installed import Installed, installed
 from soaking import BYTES, OURS, Found, Plan, kills, soak
+from trawler_cluster.choice import choose
 from trawler_cluster.cluster_config import ClusterConfig as Cluster
 from trawler_cluster.kubectl import Kubectl
-from trawler_cluster.provider import choose
 
 HOUR: Final = 3600.0
 SHARE: Final = 0.5

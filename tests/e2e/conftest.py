@@ -12,9 +12,10 @@ import yaml
 
 from installed import SMALL, SMALL_BOT, Installed, installed
 from trawler_cluster import images
+from trawler_cluster.choice import choose
 from trawler_cluster.cluster_config import MAIN, ClusterConfig
 from trawler_cluster.kubectl import Kubectl
-from trawler_cluster.provider import Provider, choose
+from trawler_cluster.provider import Provider
 
 ROOT = Path(__file__).resolve().parents[2]
 CRDS = sorted((ROOT / "crds").glob("*.yaml"))

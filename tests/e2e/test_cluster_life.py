@@ -13,10 +13,10 @@ import pytest
 
 from installed import Installed
 from trawler_cluster import install
+from trawler_cluster.choice import choose
 from trawler_cluster.cluster_config import MAIN, ClusterConfig
 from trawler_cluster.kubectl import Kubectl
 from trawler_cluster.native import Native, cgroups, network, teardown
-from trawler_cluster.provider import choose
 
 pytestmark = pytest.mark.timeout(600)
 

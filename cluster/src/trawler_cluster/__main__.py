@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trawler_cluster import shell
+from trawler_cluster.choice import choose
 from trawler_cluster.cluster_config import MAIN, ClusterConfig
 from trawler_cluster.errors import UserError
-from trawler_cluster.provider import choose
 
 
 def _up(options: argparse.Namespace) -> None:

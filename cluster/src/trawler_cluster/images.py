@@ -12,14 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from trawler_cluster import binaries, checks, cluster_config, shell
-from trawler_cluster.native.addons import (
-    BASE_IMAGE,
-    COREDNS_IMAGE,
-    LOCAL_PATH_IMAGE,
-    METRICS_SERVER_IMAGE,
-)
-from trawler_cluster.native.configs import PAUSE_IMAGE
+from trawler_cluster import binaries, checks, cluster_config, references, shell
 from trawler_cluster.provider import Provider
 
 STAND_INS: Final = cluster_config.REPOSITORY / "cluster" / "images"
@@ -168,16 +161,18 @@ def _program_image(reference: str, program: str, folder: str) -> Image:
     )
 
 
-PAUSE: Final = _program_image(PAUSE_IMAGE, "pause", "pause")
-COREDNS: Final = _program_image(COREDNS_IMAGE, "coredns", "coredns")
-LOCAL_PATH: Final = _program_image(LOCAL_PATH_IMAGE, "local-path-provisioner", "local-path")
+PAUSE: Final = _program_image(references.PAUSE, "pause", "pause")
+COREDNS: Final = _program_image(references.COREDNS, "coredns", "coredns")
+LOCAL_PATH: Final = _program_image(references.LOCAL_PATH, "local-path-provisioner", "local-path")
 NATS: Final = _program_image("docker.io/library/nats:2.15.2-alpine", "nats-server", "nats")
 STORE: Final = _program_image("ghcr.io/versity/versitygw:v1.8.0", "versitygw", "versitygw")
-METRICS_SERVER: Final = _program_image(METRICS_SERVER_IMAGE, "metrics-server", "metrics-server")
+METRICS_SERVER: Final = _program_image(
+    references.METRICS_SERVER, "metrics-server", "metrics-server"
+)
 """Only for the tests of autoscaling."""
 BASE: Final = Image(
-    reference=BASE_IMAGE,
-    digest=_fingerprint(BASE_IMAGE, BASE_PACKAGES, BASE_APT),
+    reference=references.BASE,
+    digest=_fingerprint(references.BASE, BASE_PACKAGES, BASE_APT),
     build=_build_base,
 )
 

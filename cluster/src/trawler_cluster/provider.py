@@ -1,9 +1,8 @@
-"""What a local cluster is able to do, whoever provides it, and who does here."""
+"""What a local cluster is able to do, whoever provides it."""
 
 from pathlib import Path
 from typing import Protocol
 
-from trawler_cluster import checks
 from trawler_cluster.cluster_config import ClusterConfig
 
 
@@ -32,14 +31,3 @@ class Provider(Protocol):
 
     def load(self, archive: Path) -> None:
         """Give the node the image in an OCI archive."""
-
-
-def choose(config: ClusterConfig) -> Provider:
-    """Kind where a Docker daemon answers, else plain processes on Linux."""
-    if checks.docker_answers():
-        from trawler_cluster.kind import Kind
-
-        return Kind(config)
-    from trawler_cluster.native import Native
-
-    return Native(config)

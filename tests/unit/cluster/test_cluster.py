@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from trawler_cluster import __main__ as command_line
-from trawler_cluster import binaries, checks, images, provider
+from trawler_cluster import binaries, checks, choice, images
 from trawler_cluster.cluster_config import ClusterConfig
 from trawler_cluster.errors import UserError
 from trawler_cluster.kind import Kind
@@ -25,9 +25,9 @@ def test_two_clusters_share_no_address_folder_or_name() -> None:
 def test_kind_is_taken_where_a_docker_daemon_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """And plain processes elsewhere."""
     monkeypatch.setattr(checks, "docker_answers", lambda: True)
-    assert isinstance(provider.choose(ClusterConfig()), Kind)
+    assert isinstance(choice.choose(ClusterConfig()), Kind)
     monkeypatch.setattr(checks, "docker_answers", lambda: False)
-    assert isinstance(provider.choose(ClusterConfig()), Native)
+    assert isinstance(choice.choose(ClusterConfig()), Native)
 
 
 def test_the_command_lines_of_kind(monkeypatch: pytest.MonkeyPatch) -> None:

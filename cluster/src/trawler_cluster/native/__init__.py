@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from trawler_cluster import binaries, checks, packages, shell
+from trawler_cluster import binaries, checks, images, packages, shell
 from trawler_cluster.cluster_config import ClusterConfig
 from trawler_cluster.native import addons, cgroups, configs, network, processes, teardown
 
@@ -160,8 +160,6 @@ class Native:
         return shell.run([self.tools() / "ctr", *address, "version"], check=False).returncode == 0
 
     def _load_base_images(self) -> None:
-        from trawler_cluster import images
-
         images.load(
             self, [images.PAUSE, images.COREDNS, images.LOCAL_PATH, images.BASE], quiet=True
         )

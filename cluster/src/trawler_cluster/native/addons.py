@@ -2,12 +2,8 @@
 
 from typing import Any, Final
 
+from trawler_cluster import references
 from trawler_cluster.cluster_config import ClusterConfig
-
-COREDNS_IMAGE: Final = "registry.k8s.io/coredns/coredns:v1.15.0"
-LOCAL_PATH_IMAGE: Final = "docker.io/rancher/local-path-provisioner:v0.0.30"
-METRICS_SERVER_IMAGE: Final = "registry.k8s.io/metrics-server/metrics-server:v0.9.0"
-BASE_IMAGE: Final = "docker.io/library/python:3.13-slim-trixie"
 
 _RBAC: Final = "rbac.authorization.k8s.io"
 
@@ -100,7 +96,7 @@ def coredns(config: ClusterConfig, nameservers: list[str]) -> list[dict[str, Any
                 "containers": [
                     {
                         "name": "coredns",
-                        "image": COREDNS_IMAGE,
+                        "image": references.COREDNS,
                         "imagePullPolicy": "IfNotPresent",
                         "args": ["-conf", "/etc/coredns/Corefile"],
                         "volumeMounts": [{"name": "config", "mountPath": "/etc/coredns"}],
@@ -137,7 +133,7 @@ spec:
   terminationGracePeriodSeconds: 0
   containers:
   - name: helper-pod
-    image: {BASE_IMAGE}
+    image: {references.BASE}
     imagePullPolicy: IfNotPresent
 """
 
@@ -191,7 +187,7 @@ def local_path(config: ClusterConfig) -> list[dict[str, Any]]:
                 "containers": [
                     {
                         "name": name,
-                        "image": LOCAL_PATH_IMAGE,
+                        "image": references.LOCAL_PATH,
                         "imagePullPolicy": "IfNotPresent",
                         "command": ["local-path-provisioner"],
                         "args": [
@@ -268,7 +264,7 @@ def metrics_server() -> list[dict[str, Any]]:
                 "containers": [
                     {
                         "name": name,
-                        "image": METRICS_SERVER_IMAGE,
+                        "image": references.METRICS_SERVER,
                         "imagePullPolicy": "IfNotPresent",
                         "args": [
                             "--cert-dir=/tmp",

@@ -1,14 +1,13 @@
 """Configuration files and command lines of every component. Pure: plan in, text out."""
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import yaml
 
+from trawler_cluster import references
 from trawler_cluster.binaries import KUBERNETES_VERSION
 from trawler_cluster.cluster_config import ClusterConfig
-
-PAUSE_IMAGE: Final = "localhost/trawler-pause:1"
 
 
 def kubeadm(config: ClusterConfig) -> str:
@@ -76,7 +75,7 @@ address = "{config.containerd_socket}.ttrpc"
 [plugins.'io.containerd.cri.v1.images']
 snapshotter = "overlayfs"
 [plugins.'io.containerd.cri.v1.images'.pinned_images]
-sandbox = "{PAUSE_IMAGE}"
+sandbox = "{references.PAUSE}"
 [plugins.'io.containerd.cri.v1.runtime']
 restrict_oom_score_adj = true
 disable_apparmor = true
