@@ -14,7 +14,8 @@ export SSL_CERT_FILE := $(CA)
 export PIP_CERT := $(CA)
 endif
 
-.PHONY: help setup demo test lint format up down status env bench churn soak crds literals images prepare texts pictures
+.PHONY: help setup demo test lint format up down status env bench churn soak crds literals images prepare texts pictures modules
+DOCS := README.md CONTRIBUTING.md CHANGELOG.md docs
 .DEFAULT_GOAL := help
 
 help: ## Show this list.
@@ -45,12 +46,15 @@ lint: setup ## Ruff, mypy, import contracts, the lock and generated files.
 	@$(UV) run -q ruff check .
 	@$(UV) run -q mypy
 	@$(UV) run -q lint-imports
+	@$(UV) run -q mdformat --check $(DOCS)
 	@$(UV) lock -q --check
+	@$(UV) run -q pytest -q tests/contract/test_documents.py
 	@$(UV) run -q pytest -q tests/contract -k current
 
-format: setup ## Format the code and mend what Ruff can mend.
+format: setup ## Format code and docs, and mend what Ruff can mend.
 	@$(UV) run -q ruff format .
 	@$(UV) run -q ruff check --fix .
+	@$(UV) run -q mdformat $(DOCS)
 
 up: setup ## Start (or mend) the local cluster; INTERNET=1 lets pods out.
 	@$(UV) run -q trawler-cluster up $(if $(INTERNET),--internet)
@@ -84,6 +88,11 @@ crds: setup ## Generate CRDs and the chart's schema from the models.
 
 texts: setup ## Write docs/texts.md: every sentence of the bot in every language.
 	@$(UV) run -q python -m trawler_bot.presentation.texts_page docs/texts.md
+	@$(UV) run -q mdformat docs/texts.md
+
+modules: setup ## Write docs/modules.md: every module, with what it is for.
+	@$(UV) run -q python docs/modules.py
+	@$(UV) run -q mdformat docs/modules.md
 
 pictures: setup ## Take README's picture and animation anew, from the page of a demo that is up.
 	@$(UV) run -q python docs/pictures.py

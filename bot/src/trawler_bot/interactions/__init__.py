@@ -1,0 +1,1 @@
+"""What people do: commands, buttons, menus and links in messages, and what they are answered."""

@@ -1,0 +1,1 @@
+"""MediaJobs and MediaQueues, as the bot makes, finds and names them."""

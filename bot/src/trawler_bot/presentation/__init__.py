@@ -1,0 +1,1 @@
+"""Every sentence and its shape, in each language."""

@@ -1,0 +1,1 @@
+"""PostgreSQL: what has to outlive the process."""
