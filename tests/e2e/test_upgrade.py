@@ -12,18 +12,19 @@ from trawler_cluster import images, install
 from trawler_cluster.provider import Provider
 
 pytestmark = pytest.mark.timeout(900)
+WITHOUT_BOT = (*SMALL, "bot.enabled=false")
 
 
-@pytest.fixture
+@pytest.fixture(params=previous_release.COMMITS)
 def older(
-    cluster: tuple[Provider, bool],
+    cluster: tuple[Provider, bool], request: pytest.FixtureRequest
 ) -> Iterator[tuple[Installed, previous_release.PreviousRelease]]:
     """An install of its own, as the commit before made it."""
-    if not previous_release.at_hand():
-        pytest.skip(f"{previous_release.COMMIT} is not in this checkout: git fetch --unshallow")
+    if not previous_release.at_hand(request.param):
+        pytest.skip(f"{request.param} is not in this checkout: git fetch --unshallow")
     provider, goes = cluster
-    known = previous_release.load(provider)
-    tags = (f"image.tags.operator={known.tag}", f"image.tags.worker={known.tag}", *SMALL)
+    known = previous_release.load(provider, request.param)
+    tags = (f"image.tags.operator={known.tag}", f"image.tags.worker={known.tag}", *WITHOUT_BOT)
     with installed(
         provider,
         namespace=f"trawler-old-{secrets.token_hex(3)}",
@@ -36,12 +37,11 @@ def older(
 
 
 def _upgrade(found: Installed, chart: Path, operator: str, worker: str) -> None:
-    """All values given anew: the former chart refuses what only the newer one knows. Those of
+    """All values given anew: the older chart refuses what only the newer one knows. Those of
     `SMALL` stay as they are: a site that is started anew does not remember who fetched what.
     """
-    former_one = chart != install.CHART
     tags = (f"image.tags.operator={operator}", f"image.tags.worker={worker}")
-    more = ("crds.install=false", *tags, *SMALL, *(() if former_one else ("bot.enabled=false",)))
+    more = ("crds.install=false", *tags, *WITHOUT_BOT)
     release = install.Release(values=more, chart=chart)
     words = ("--reset-values", "--wait", "--timeout", "180s")
     found.kubectl.helm("upgrade", "trawler", str(chart), *words, *install.values(release))

@@ -1,9 +1,11 @@
 """The bot's database: a real PostgreSQL."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -24,6 +26,7 @@ from trawler_crds.media_job import MediaFile
 pytestmark = pytest.mark.timeout(120)
 
 ASKED = Request(job="d-1", guild_id=7, channel_id=8, requester_id=9, url="https://example.com/a")
+RECORDED = Path(__file__).parents[1] / "contract" / "recorded"
 FILE = MediaFile(name="a.mp4", bytes=5, sha256="0" * 64, type="video/mp4")
 
 
@@ -53,6 +56,21 @@ async def test_several_bots_make_the_tables_once(database: str) -> None:
     ):
         assert all(each.ready() for each in (one, two, three))
     assert [(1,)] == rows(database, "select number from steps")
+
+
+async def test_what_an_earlier_release_wrote_is_read(database: str) -> None:
+    """A dump of the database of commit 3eecce0, brought up to date at the first connection."""
+    known = json.loads((RECORDED / "database.json").read_text())
+    with psycopg.connect(database) as connection:
+        connection.execute((RECORDED / "database.sql").read_bytes())
+    async with open_records(database, known["key"].encode()) as records:
+        assert (token := await records.token("d-1")) is not None
+        assert ("a-token", 10_000_000) == (token.token, token.most_bytes)
+        found = await records.recent(9, 7, "example.com")
+        assert {"d-1", "d-2"} == {each.job for each in found}
+        assert (link := await records.link(known["link"])) is not None
+        assert FILE.sha256 == link.sha256
+        assert "digest-of-commands" == await records.commands(5)
 
 
 async def test_an_interactions_token_is_kept_encrypted_and_for_its_time(database: str) -> None:

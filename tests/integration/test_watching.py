@@ -236,12 +236,12 @@ async def test_one_object_that_cannot_be_taken_ends_nothing(
     jobs, state = Jobs(api, namespace), ClusterState(time.monotonic)
     fingerprint = state.duplicates.fingerprint
 
-    def mark(job: Any) -> str:
+    def broken(job: Any) -> str:
         if job.name == "odd":
             raise ZeroDivisionError
         return fingerprint(job)
 
-    monkeypatch.setattr(state.duplicates, "mark", mark)
+    monkeypatch.setattr(state.duplicates, "fingerprint", broken)
     await asyncio.to_thread(jobs.create, "odd", "even")
     async with (
         connected(api.kubeconfig, namespace, monkeypatch) as client,

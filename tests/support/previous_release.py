@@ -9,8 +9,8 @@ from typing import Final
 from trawler_cluster import cluster_config, images, shell
 from trawler_cluster.provider import Provider
 
-COMMIT: Final = "be719f0a1d77"
-"""The commit at which the work before this one ended."""
+COMMITS: Final = ("3eecce084b79", "4d0547f11dfc")
+"""Earlier releases: one with the bot new in it, and the one before the modules got their rooms."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,13 @@ class PreviousRelease:
     tag: str
 
 
-def at_hand(commit: str = COMMIT) -> bool:
+def at_hand(commit: str) -> bool:
     """Whether this checkout has the history: a source archive or a shallow clone has not."""
     words = ["git", "-C", str(cluster_config.REPOSITORY), "cat-file", "-e", f"{commit}^{{commit}}"]
     return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
 
-def load(provider: Provider, commit: str = COMMIT) -> PreviousRelease:
+def load(provider: Provider, commit: str) -> PreviousRelease:
     """Check it out, build its operator and worker, and give them to the node."""
     folder = cluster_config.cache() / "former" / commit
     if not (folder / "charts").exists():
