@@ -22,7 +22,8 @@ from trawler_bot.delivery.upload_limits import UploadLimits
 from trawler_bot.interactions import commands
 from trawler_bot.interactions.commands import Commands
 from trawler_bot.interactions.components import Presses
-from trawler_bot.interactions.submission import RequestService, Rules
+from trawler_bot.interactions.submission import RequestService
+from trawler_bot.interactions.validation import Rules
 from trawler_bot.jobs.client import Jobs
 from trawler_bot.jobs.left_guilds import LeftGuilds
 from trawler_bot.services import Services
