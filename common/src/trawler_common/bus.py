@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from trawler_common import logs, telemetry
 from trawler_common.backoff import Backoff
+from trawler_common.errors import Transient
 from trawler_crds.messages import Message
 
 log = logs.get("bus")
@@ -37,7 +38,7 @@ Question = TypeVar("Question", bound=Message)
 Answer = TypeVar("Answer", bound=Message)
 
 
-class RequestTimeout(Exception):
+class RequestTimeout(Transient):
     """Nobody answered in time: the outcome is unknown, neither success nor failure."""
 
 

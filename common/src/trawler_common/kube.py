@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from trawler_common import logs
+from trawler_common.errors import Permanent, Transient
 
 log = logs.get("kube")
 
@@ -38,7 +39,7 @@ a handshake. The API server keeps them for 90 (its http.Server's IdleTimeout).
 MERGE: Final = "application/merge-patch+json"
 
 
-class ApiUnavailable(Exception):
+class ApiUnavailable(Transient):
     """The API server did not answer, or with an error that may pass."""
 
     def __init__(self, why: str, *, retry_after: float = 0.0) -> None:
@@ -47,19 +48,19 @@ class ApiUnavailable(Exception):
         """Seconds that it asked us to wait."""
 
 
-class Conflict(Exception):
+class Conflict(Transient):
     """Somebody changed the object since we read it (409)."""
 
 
-class WatchExpired(Exception):
+class WatchExpired(Transient):
     """The API server does not remember the version that a watch was to begin at (410)."""
 
 
-class NotFound(Exception):
+class NotFound(Permanent):
     """The object is not there (404)."""
 
 
-class Rejected(Exception):
+class Rejected(Permanent):
     """The API server does not accept this (400, 403, 422): a fault of ours, a quota, or a
     policy.
     """

@@ -18,6 +18,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedEr
 from obstore.store import S3Store
 
 from trawler_common.breaker import Breaker
+from trawler_common.errors import Permanent, Transient
 from trawler_common.grants import Credentials, Signer, put_headers
 from trawler_crds.keys import OWNER_OBJECT, SHARED_PREFIX, folder, object_key
 from trawler_crds.messages import UploadFile, UploadGrant
@@ -37,11 +38,11 @@ if TYPE_CHECKING:
     from obstore.store import S3Credential
 
 
-class StoreUnavailable(Exception):
+class StoreUnavailable(Transient):
     """The store did not answer, or not as a store does. Worth another try."""
 
 
-class StoreRefused(Exception):
+class StoreRefused(Permanent):
     """The store answered that we may not do this. It stays so until somebody changes its
     settings.
     """

@@ -22,8 +22,9 @@ from trawler_bot.presentation.rendering import Reply, Shown
 from trawler_bot.services import Services
 from trawler_bot.storage.database import Unanswered
 from trawler_common import logs
+from trawler_common.errors import Permanent, Transient
 from trawler_common.failpoints import Failpoint, hit
-from trawler_common.kube import ApiUnavailable, Conflict, NotFound, Rejected
+from trawler_common.kube import ApiUnavailable, NotFound, Rejected
 from trawler_crds.media_job import DeliveryStatus, MediaFile, MediaJob, Phase
 
 log = logs.get("ending")
@@ -354,12 +355,7 @@ class Ending:
             await self._upload(group, lambda: self._message.put(at, files, nonce), beside=True)
         try:
             await self._services.jobs.note_messages(job, self.noted())
-        except (
-            ApiUnavailable,
-            Conflict,
-            NotFound,
-            Rejected,
-        ) as error:  # it is noted once more at the end
+        except (Transient, Permanent) as error:  # it is noted once more at the end
             log.info("message_not_noted", extra={"job": job.uid, "error": str(error)})
 
     async def _upload(

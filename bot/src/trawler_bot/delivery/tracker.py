@@ -20,7 +20,8 @@ from trawler_bot.services import Services
 from trawler_bot.storage.database import CONNECTIONS, TOKEN_SECONDS, InteractionToken, Unanswered
 from trawler_common import logs
 from trawler_common.backoff import Backoff
-from trawler_common.kube import ApiUnavailable, Conflict, NotFound, Rejected, parse_or_none
+from trawler_common.errors import Permanent, Transient
+from trawler_common.kube import NotFound, parse_or_none
 from trawler_common.replica import Replica
 from trawler_crds.media_job import TERMINAL, DeliveryStatus, DiscordDelivery, MediaJob
 from trawler_crds.messages import Place, Positions, Progress
@@ -144,7 +145,7 @@ class JobTracker:
         self._answers[name] += 1
         try:
             yield
-        except (ApiUnavailable, Rejected, NotFound):
+        except (Transient, Permanent):
             made = self._answering.get(name)
             if made is not None:
                 self.recover(made)
@@ -192,7 +193,7 @@ class JobTracker:
                 await write()
             except NotFound:
                 return
-            except (ApiUnavailable, Conflict, Rejected) as error:
+            except (Transient, Permanent) as error:
                 log.warning("write_waits", extra={"job": job.uid, "error": str(error)})
                 await pause.pause()
             else:
@@ -278,11 +279,11 @@ class JobTracker:
             if message.message_id is not None:
                 self.see(await self._services.jobs.note_messages(job, message.noted()))
             # else: nobody but the requester may see it, and nothing of it is there
-        except (ApiUnavailable, Conflict, Rejected, discord.HTTPException, *UNSURE) as error:
-            log.warning("recovery_waits", extra={"job": job.uid, "error": repr(error)})
-            return False
         except NotFound:  # its message is there by now, and shall not wait for ever
             known.gone = True
+        except (Transient, Permanent, discord.HTTPException, *UNSURE) as error:
+            log.warning("recovery_waits", extra={"job": job.uid, "error": repr(error)})
+            return False
         return True
 
     # messages that are deleted ----------------------------------------------------------------

@@ -22,8 +22,9 @@ from trawler_bot.presentation.rendering import Reply, Shown
 from trawler_bot.services import Services
 from trawler_common import logs, telemetry
 from trawler_common.backoff import Backoff
+from trawler_common.errors import Permanent, Transient
 from trawler_common.failpoints import Failpoint, hit
-from trawler_common.kube import ApiUnavailable, Conflict, NotFound, Rejected
+from trawler_common.kube import NotFound, Rejected
 from trawler_common.store import StoreUnavailable
 from trawler_crds.keys import ANNOTATION_TRACEPARENT
 from trawler_crds.media_job import TERMINAL, MediaJob, Phase
@@ -255,13 +256,7 @@ class MessageUpdater:
             hit(Failpoint.BOT_DELIVERED)
         except NotFound:
             return True
-        except (
-            ApiUnavailable,
-            Conflict,
-            StoreUnavailable,
-            discord.DiscordServerError,
-            *UNSURE,
-        ) as error:
+        except (Transient, Permanent, discord.DiscordServerError, *UNSURE) as error:
             log.warning("delivery_waits", extra={"job": job.uid, "error": repr(error)})
             return False
         except Rejected as error:
@@ -300,5 +295,5 @@ class MessageUpdater:
             await self._services.jobs.note_messages(job, shown)
         except (discord.HTTPException, *UNSURE) as error:
             log.info("not_called", extra={"job": job.uid, "error": repr(error)})
-        except (ApiUnavailable, Conflict, NotFound, Rejected) as error:
+        except (Transient, Permanent) as error:
             log.info("call_not_noted", extra={"job": job.uid, "error": str(error)})

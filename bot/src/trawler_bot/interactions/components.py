@@ -20,7 +20,8 @@ from trawler_bot.presentation.rendering import Act
 from trawler_bot.services import Services
 from trawler_bot.storage.database import Unanswered
 from trawler_common import logs
-from trawler_common.kube import ApiUnavailable, Conflict, NotFound, Rejected
+from trawler_common.errors import Permanent, Transient
+from trawler_common.kube import NotFound
 from trawler_crds.media_job import DiscordDelivery, MediaJob
 
 log = logs.get("components")
@@ -78,7 +79,7 @@ class Presses:
                 await then(job, where)
         except NotFound:
             await reply_ephemeral(interaction, say(to, Key.EXPIRED))
-        except (ApiUnavailable, Rejected, Conflict) as error:
+        except (Transient, Permanent) as error:
             log.warning("press_failed", extra={"job": name, "error": str(error)})
             await reply_ephemeral(interaction, say(to, Key.NOT_NOW))
 

@@ -15,7 +15,7 @@ from trawler_bot.jobs.client import delivered
 from trawler_bot.services import Services
 from trawler_bot.storage.database import InteractionToken, Request
 from trawler_common import logs
-from trawler_common.kube import ApiUnavailable, NotFound, Rejected
+from trawler_common.errors import Permanent, Transient
 from trawler_crds.media_job import MediaJob, MediaJobSpec
 
 log = logs.get("submission")
@@ -77,7 +77,7 @@ class JobCreator:
                 made = await self._services.jobs.create(name, spec)
                 if name != other and delivered(made):  # it is wanted once more
                     made = await self._services.jobs.create(other, spec)
-            except (ApiUnavailable, Rejected, NotFound) as error:
+            except (Transient, Permanent) as error:
                 log.warning("not_accepted", extra={"error": str(error)})
                 if name == other:
                     # else an earlier press may have created it, and it is not ours to cancel

@@ -17,8 +17,9 @@ from trawler_bot.presentation.i18n import language
 from trawler_bot.services import Services
 from trawler_bot.storage.database import PATIENCE, InteractionToken, Request
 from trawler_common import logs
+from trawler_common.errors import Permanent, Transient
 from trawler_common.failpoints import Failpoint, hit
-from trawler_common.kube import ApiUnavailable, Conflict, NotFound, Rejected
+from trawler_common.kube import NotFound
 from trawler_crds.media_job import DeliveryStatus, MediaJob
 
 log = logs.get("submission")
@@ -77,7 +78,7 @@ class Responder:
         try:
             job = await self._services.jobs.note_messages(job, shown)
             hit(Failpoint.BOT_NOTED)
-        except (ApiUnavailable, Conflict, NotFound, Rejected) as error:
+        except (Transient, Permanent) as error:
             gone = isinstance(error, NotFound)  # the watch will not tell of it once more
             log.warning("message_not_noted", extra={"job": job.uid, "error": str(error)})
             status = job.status.model_copy(update={"delivery": shown})

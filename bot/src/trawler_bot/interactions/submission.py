@@ -29,8 +29,8 @@ from trawler_bot.presentation.rendering import MOST_AT_ONCE
 from trawler_bot.presentation.views import picker, try_again
 from trawler_bot.services import Services
 from trawler_common import logs, telemetry
+from trawler_common.errors import Permanent, Transient
 from trawler_common.failpoints import Failpoint, hit
-from trawler_common.kube import ApiUnavailable, NotFound, Rejected
 from trawler_crds.media_job import DeliveryStatus, MediaJob, MediaJobSpec
 
 log = logs.get("submission")
@@ -206,7 +206,7 @@ class RequestService:
                     job = await self._creator.create(asked, spec, token if noted else None)
                     hit(Failpoint.BOT_ACCEPTED)
                     shown = await respond(interaction, job)
-            except (ApiUnavailable, Rejected, NotFound) as error:
+            except (Transient, Permanent) as error:
                 raise self._not_accepted(interaction, name, wanted, to, error) from error
             await self._responder.calm()
             if noted:
@@ -265,7 +265,7 @@ class RequestService:
             try:
                 with telemetry.span("ask again", kind=SpanKind.SERVER, job=name):
                     again = await self._services.jobs.create(name, spec)
-            except (ApiUnavailable, Rejected, NotFound):
+            except (Transient, Permanent):
                 self._validator.give_back(interaction)
                 raise
             if delivered(again) and not is_shown(again):

@@ -10,7 +10,8 @@ from typing import Final
 from trawler_bot.jobs import ids
 from trawler_bot.jobs.client import Jobs
 from trawler_common import logs
-from trawler_common.kube import ApiUnavailable, Conflict, NotFound, Rejected, WatchExpired
+from trawler_common.errors import Permanent, Transient
+from trawler_common.kube import Conflict, NotFound, Rejected
 from trawler_crds.keys import LABEL_MANAGED_BY, MANAGED_BY_BOT
 from trawler_crds.media_queue import MediaQueue
 
@@ -63,7 +64,7 @@ class LeftGuilds:
             async for queue in self._jobs.queues():
                 if deleted < AT_ONCE and deletable(queue, self._served, today):
                     deleted += await self._delete(queue)
-        except (ApiUnavailable, Conflict, WatchExpired, NotFound, Rejected) as error:
+        except (Transient, Permanent) as error:
             log.warning("queues_not_looked_at", extra={"error": str(error)})
 
     async def _delete(self, queue: MediaQueue) -> bool:

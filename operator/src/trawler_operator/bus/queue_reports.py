@@ -6,7 +6,7 @@ from typing import Final
 
 from trawler_common import logs
 from trawler_common.bus import Bus
-from trawler_common.kube import ApiUnavailable, Conflict, NotFound, Rejected
+from trawler_common.errors import Permanent, Transient
 from trawler_common.turns import Turn
 from trawler_crds import subjects
 from trawler_crds.media_job import Condition
@@ -114,7 +114,7 @@ class QueueReporter:
             has["conditions"] = [c.wire() for c in queue.status.conditions or () if not _marks(c)]
         try:
             self._state.see_queue(await self._client.write_queue(queue, has))
-        except (ApiUnavailable, Conflict, NotFound, Rejected) as error:
+        except (Transient, Permanent) as error:
             log.info("checkpoint_waits", extra={"queue": name, "error": str(error)})
 
 

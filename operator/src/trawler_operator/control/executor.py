@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from trawler_common import logs, telemetry
 from trawler_common.backoff import Backoff
 from trawler_common.bus import Bus, RequestTimeout
+from trawler_common.errors import Permanent, Transient
 from trawler_common.failpoints import Failpoint, hit
 from trawler_common.kube import ApiUnavailable, Conflict, NotFound, Rejected
 from trawler_common.replica import FOREVER
@@ -190,7 +191,7 @@ class ActionExecutor:
                 return await self._tried(action)  # it was our own write that was in the way
         except NotFound:
             self._forget(action)
-        except (ApiUnavailable, Rejected, StoreUnavailable) as error:
+        except (Transient, Permanent) as error:
             # a quota, a policy, an outage: this object waits a while, the others go on
             log.warning(
                 "effect_failed", extra={"action": type(action).__name__, "error": str(error)}

@@ -7,8 +7,8 @@ from typing import Final
 
 from trawler_common import logs
 from trawler_common.backoff import Backoff
-from trawler_common.kube import ApiUnavailable, NotFound, Rejected
-from trawler_common.store import Store, StoreUnavailable
+from trawler_common.errors import Permanent, Transient
+from trawler_common.store import Store
 from trawler_operator.kube.client import ClusterClient
 
 log = logs.get("ownership")
@@ -39,7 +39,7 @@ class Ownership:
         while True:
             try:
                 await self._look()
-            except (ApiUnavailable, Rejected, NotFound, StoreUnavailable) as error:
+            except (Transient, Permanent) as error:
                 log.warning("owner_unknown", extra={"error": str(error)})
                 await pause.pause()
             else:

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from trawler_common import logs
 from trawler_common.backoff import Backoff
-from trawler_common.kube import ApiUnavailable, Conflict, NotFound, Rejected, WatchExpired
+from trawler_common.errors import Permanent, Transient
+from trawler_common.kube import Conflict, NotFound
 from trawler_crds import API_GROUP, API_VERSION
 from trawler_crds.keys import LABEL_CONFIGURED
 from trawler_crds.worker_pool import WorkerPoolSpec
@@ -55,7 +56,7 @@ async def apply(client: ClusterClient, wanted: DeclaredPools, deployment: str) -
     for name, spec in wanted.specs.items():
         try:
             await _apply(client, name, spec, owner, new=name not in there)
-        except (ApiUnavailable, Rejected, NotFound, WatchExpired, Conflict) as error:
+        except (Transient, Permanent) as error:
             faults[name] = str(error)
             log.error("pool_refused", extra={"pool": name, "error": str(error)})
     for name, pool in there.items():
@@ -66,7 +67,7 @@ async def apply(client: ClusterClient, wanted: DeclaredPools, deployment: str) -
                 log.info("pool_removed", extra={"pool": name})
             except NotFound:
                 log.info("pool_was_gone", extra={"pool": name})
-            except (ApiUnavailable, Rejected, WatchExpired, Conflict) as error:
+            except (Transient, Permanent) as error:
                 faults[name] = f"it is not configured any more, and cannot be removed: {error}"
                 log.error("pool_not_removed", extra={"pool": name, "error": str(error)})
     return faults
@@ -89,7 +90,7 @@ async def apply_all(
         had = {name: "" for name in wanted.specs if name not in left}
         try:
             faults = await apply(client, DeclaredPools(specs, had | wanted.faults), deployment)
-        except (ApiUnavailable, Rejected, NotFound, WatchExpired, Conflict) as error:
+        except (Transient, Permanent) as error:
             log.warning("pools_wait", extra={"error": str(error)})
         else:
             faults = {name: why for name, why in faults.items() if why}

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from trawler_common import logs
-from trawler_common.kube import ApiUnavailable, Conflict, NotFound, Rejected
+from trawler_common.errors import Permanent, Transient
+from trawler_common.kube import Conflict, NotFound
 from trawler_operator.kube.client import ClusterClient
 
 log = logs.get("leader")
@@ -72,7 +73,7 @@ class Leader:
                     self.since = time.monotonic()
                     log.info("elected", extra={"identity": self._identity})
                     return
-            except (ApiUnavailable, Conflict, NotFound, Rejected) as error:
+            except (Transient, Permanent) as error:
                 log.info("election_waits", extra={"error": str(error)})
             await asyncio.sleep(LOOK_EVERY)
 
@@ -82,10 +83,10 @@ class Leader:
             await asyncio.sleep(RENEW_EVERY)
             try:
                 await self._renew()
-            except (ApiUnavailable, Conflict, Rejected) as error:
-                log.warning("lease_not_renewed", extra={"error": str(error)})
             except NotFound:  # somebody deleted it: anybody may hold the next one
                 raise NotLeader from None
+            except (Transient, Permanent) as error:
+                log.warning("lease_not_renewed", extra={"error": str(error)})
             self.require()
 
     async def _renew(self) -> None:
@@ -107,7 +108,7 @@ class Leader:
             body = {**self._lease, "spec": {**self._lease["spec"], "holderIdentity": ""}}
             try:
                 await self._client.update_lease(body, timeout=CALL)
-            except (ApiUnavailable, Conflict, NotFound, Rejected):
+            except (Transient, Permanent):
                 log.info("lease_not_released")
 
     async def _read(self) -> dict[str, Any] | None:
