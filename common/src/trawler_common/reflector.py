@@ -9,8 +9,8 @@ from typing import Any, Final, Protocol
 
 from trawler_common import logs
 from trawler_common.backoff import Backoff
-from trawler_common.errors import Permanent, Transient
-from trawler_common.kube import ApiUnavailable, Kube, WatchExpired
+from trawler_common.errors import Permanent
+from trawler_common.kube import ApiUnavailable, Conflict, Kube, WatchExpired
 from trawler_common.replica import Replica
 from trawler_common.turns import Turn
 
@@ -112,7 +112,7 @@ class Reflector:
         while True:
             try:
                 page = await self._kube.page(self._path, token, self._query)
-            except (Transient, Permanent) as error:
+            except (ApiUnavailable, Conflict, Permanent) as error:
                 log.warning("list_waits", extra={"path": self._path, "error": str(error)})
                 asked = error.retry_after if isinstance(error, ApiUnavailable) else 0.0
                 await pause.pause(at_least=asked)
@@ -149,7 +149,7 @@ class Reflector:
                 self._hear(event)
                 pause.reset()
                 await turn.breathe()
-        except (Transient, Permanent) as error:
+        except (ApiUnavailable, Conflict, Permanent) as error:
             log.warning("watch_broke", extra={"path": self._path, "error": str(error)})
             asked = error.retry_after if isinstance(error, ApiUnavailable) else 0.0
             raise _Broken(since, asked) from error

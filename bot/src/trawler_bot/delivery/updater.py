@@ -256,7 +256,7 @@ class MessageUpdater:
             hit(Failpoint.BOT_DELIVERED)
         except NotFound:
             return True
-        except (Transient, Permanent, discord.DiscordServerError, *UNSURE) as error:
+        except (Transient, discord.DiscordServerError, *UNSURE) as error:
             log.warning("delivery_waits", extra={"job": job.uid, "error": repr(error)})
             return False
         except Rejected as error:
