@@ -14,7 +14,7 @@ export SSL_CERT_FILE := $(CA)
 export PIP_CERT := $(CA)
 endif
 
-.PHONY: help setup demo test lint format up down status env bench churn soak crds literals images prepare texts pictures modules
+.PHONY: help setup demo test lint format up down status env bench churn soak crds literals images prepare texts pictures modules check
 DOCS := README.md CONTRIBUTING.md CHANGELOG.md docs
 .DEFAULT_GOAL := help
 
@@ -37,6 +37,9 @@ demo: setup ## One /download in a Discord in a box to the file in the channel, o
 test: prepare ## Run every test shelf (unit, contract, integration, chart, e2e).
 	@$(UV) run -q pytest -n 4 --dist worksteal tests/unit tests/contract tests/chart tests/integration
 	@$(UV) run -q pytest --e2e -n 2 --dist loadfile --no-loadscope-reorder tests/e2e
+
+check: setup ## Run the unit tests of one area: make check AREA=bot.
+	@$(UV) run -q pytest -q -n 2 tests/unit/$(or $(AREA),bot)
 
 prepare: setup ## Install packages, build the cluster's programs and all images (the slow part of `test`).
 	@$(UV) run -q trawler-cluster prepare
