@@ -1,4 +1,4 @@
-"""Actions into effects. Each checks the Lease, each may be repeated, none decides."""
+"""Turns actions into effects. Each effect checks the Lease and may be repeated; none decides."""
 
 import asyncio
 import secrets
@@ -53,31 +53,31 @@ log = logs.get("performer")
 ORDER_TIMEOUT: Final = 5.0
 CONTROL_TIMEOUT: Final = 2.0
 LONGEST_PAUSE: Final = 5.0
-"""Seconds between two tries of a status write of which nobody knows whether it was done."""
+"""Seconds between two tries of a status write whose outcome is unknown."""
 MOST_TRIES: Final = 5
-"""Tries after which a look at the object decides."""
+"""Tries after which the object itself is read."""
 UNHEARD_GRACE: Final = 10
-"""Seconds that a pod gets to end which never spoke: it holds nothing."""
+"""Grace period in seconds of a pod that was never heard: it holds no work."""
 SOURCES: Final = 64
-"""Results of duplicates that are kept at hand for those who take the same."""
+"""Results that are kept in memory for jobs that ask for the same."""
 EVENT_BURST: Final = 25.0
 EVENTS_PER_SECOND: Final = 1.0
 _WRITES: Final = (WriteStatus, Dispatch, Copy)
-"""What changes a job's status; each of exactly one version of it."""
+"""Actions that change the status of exactly one version of a job."""
 _ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
 
 
 class Failed(Exception):
-    """An effect was not had. What it was about is decided on again, but not at once."""
+    """An effect failed. The object is decided on again, after a pause."""
 
     def __init__(self, why: str, *, retry_after: float = 0.0) -> None:
         super().__init__(why)
         self.retry_after = retry_after
-        """Seconds that whoever refused asked us to wait."""
+        """Seconds that the server asked us to wait."""
 
 
 class PodRefused(Failed):
-    """The API server refused to make a pod of this pool."""
+    """The API server refused to create a pod of this pool."""
 
     def __init__(self, pool: str, why: str) -> None:
         super().__init__(why)
@@ -85,18 +85,18 @@ class PodRefused(Failed):
 
 
 class Stale(Conflict):
-    """We have seen a newer version of the job than the one that was decided on."""
+    """A newer version of the job arrived after the decision."""
 
 
 class TokenBucket:
-    """A token bucket by the monotonic clock."""
+    """A token bucket on the monotonic clock."""
 
     def __init__(self, *, size: float, per_second: float) -> None:
         self._size, self._rate = size, per_second
         self._tokens, self._at = size, time.monotonic()
 
     def take(self) -> bool:
-        """Whether there was one."""
+        """Take a token; False if there is none."""
         now = time.monotonic()
         self._tokens = min(self._size, self._tokens + (now - self._at) * self._rate)
         self._at = now
@@ -107,7 +107,7 @@ class TokenBucket:
 
 
 class ActionExecutor:
-    """Does what was decided."""
+    """Performs actions."""
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class ActionExecutor:
         self._metrics = metrics
         self._tasks = tasks
         self._sources: dict[str, MediaJob] = {}
-        """Uid → a duplicate with all that it stored."""
+        """Uid → a finished job whose files others take."""
         self._events = TokenBucket(size=EVENT_BURST, per_second=EVENTS_PER_SECOND)
         self._effects: dict[type[Any], Callable[[Any], Awaitable[None]]] = {
             WriteStatus: self.write,
@@ -151,13 +151,13 @@ class ActionExecutor:
         }
 
     async def perform(self, action: Action) -> None:
-        """Do one thing. What could not be done is decided on again later, from what is then seen.
-        Raises Failed where that is better not at once.
+        """Perform one action. A failed action is decided on again from what is then known. Raises
+        Failed if that should not happen at once.
 
-        A status write without an answer may have been done. It is repeated, upon the very version
-        that was decided on, until that is known: who believed the older sight meanwhile would let
-        in, or start, one more than may. Where the API server answers all but this write, that is
-        about this one object, and it holds up no others.
+        A status write that got no response may have succeeded. It is repeated on the version that
+        was decided on until its outcome is known: a decision based on the older version could admit
+        or start one job too many. If the API server answers everything but this write, the trouble
+        is with this object, and no other waits for it.
         """
         pause = Backoff(first=0.5, longest=LONGEST_PAUSE)
         with self._promised(action):
@@ -167,14 +167,14 @@ class ActionExecutor:
                     raise Failed("its status cannot be written, though it can be read")
 
     def _promised(self, action: Action) -> AbstractContextManager[None]:
-        """The slot that an order takes is promised for as long as the order is under way."""
+        """Reserve the slot of an order until the pod has answered."""
         if isinstance(action, (Dispatch, Order)):
             return self._state.reserving(action.uid, action.attempt, action.pod)
         return nullcontext()
 
     async def _tried(self, action: Action) -> float | None:
-        """Do one thing. Where it is a status write of which nobody knows whether it was done: the
-        seconds that the API server asks to wait first. Raises Failed.
+        """Try once. If the outcome of a status write is unknown, return the seconds to wait before
+        it is repeated. Raises Failed.
         """
         self._leader.require()
         try:
@@ -188,11 +188,11 @@ class ActionExecutor:
                 raise Failed(str(error)) from error
             await self._look_again(action)
             if isinstance(action, Dispatch) and self._begun(action):
-                return await self._tried(action)  # it was our own write that was in the way
+                return await self._tried(action)  # the conflict was with our own earlier write
         except NotFound:
             self._forget(action)
         except (Transient, Permanent) as error:
-            # a quota, a policy, an outage: this object waits a while, the others go on
+            # a quota, a policy or an outage: this object waits, the others go on
             log.warning(
                 "effect_failed", extra={"action": type(action).__name__, "error": str(error)}
             )
@@ -207,7 +207,7 @@ class ActionExecutor:
     # jobs -----------------------------------------------------------------------------------
 
     async def write(self, action: WriteStatus) -> None:
-        """One status write, of exactly what was decided on. Raises Conflict, NotFound,
+        """Write the status of exactly the version that was decided on. Raises Conflict, NotFound,
         ApiUnavailable.
         """
         job = self._known(action.uid, action.version)
@@ -233,9 +233,7 @@ class ActionExecutor:
             self._tell_later(fresh, reason, action.event, warning=action.warning)
 
     async def _set_aside(self, action: SetAside) -> None:
-        """It was seen by the watch, and will be so again once it has ended: nothing here can hold
-        it.
-        """
+        """End a job that no model can hold. The watch shows it again once it has ended."""
         changes = {
             "phase": Phase.FAILED,
             "reason": action.reason,
@@ -248,7 +246,7 @@ class ActionExecutor:
         log.error("job_set_aside", extra={"job": action.uid, "name_": action.name})
 
     def _known(self, uid: str, version: str | None = None) -> MediaJob:
-        """A job that is still there, and as it was decided on. Raises NotFound, Stale."""
+        """The job, if it still exists in this version. Raises NotFound, Stale."""
         job = self._state.jobs.get(uid)
         if job is None:
             raise NotFound(uid)
@@ -259,8 +257,8 @@ class ActionExecutor:
     def _tell_later(
         self, about: MediaJob | WorkerPool, reason: str, text: str, *, warning: bool
     ) -> None:
-        """Events are best effort: nobody waits for one, none is repeated, and a burst of ends does
-        not become a burst of writes (an event costs the API server as much as a status).
+        """Post a Kubernetes Event in the background. Events are best effort: none is repeated, and
+        their rate is limited, since each costs the API server as much as a status write.
         """
         if not self._events.take():
             return
@@ -276,7 +274,7 @@ class ActionExecutor:
     async def _dispatch(self, action: Dispatch) -> None:
         job = self._known(action.uid)
         if not lifecycle.is_current_attempt(job, pod=action.pod, attempt=action.attempt):
-            # else it was written by us, and only the answer was lost
+            # otherwise we wrote it already and only the response was lost
             job = self._known(action.uid, action.version)
             pod, attempt = action.pod, action.attempt
             self._pins.begin(action.uid, attempt)
@@ -289,8 +287,8 @@ class ActionExecutor:
         await self._hand_over(action.uid, action.pod, action.attempt)
 
     async def _hand_over(self, uid: str, pod: str, attempt: int) -> None:
-        """Order by request and reply. Not accepted: make sure it does not run, and queue it
-        again.
+        """Send the order to the pod. If the pod does not accept it, make sure that the job does not
+        run there, and queue it again.
         """
         job = self._known(uid)
         if not lifecycle.is_current_attempt(job, pod=pod, attempt=attempt):
@@ -329,7 +327,9 @@ class ActionExecutor:
             await self.write(lifecycle.requeue(now, time.time()))
 
     async def _copy(self, action: Copy) -> None:
-        """The objects are looked at first: a result without them answers nobody any more."""
+        """Give a job the stored files of another, once the objects were found in the store: a result
+        without its objects is never used again.
+        """
         job = self._known(action.uid, action.version)
         source = await self._source(action)
         if source is None:
@@ -351,9 +351,7 @@ class ActionExecutor:
             await self.write(reuse.reuse(job, source, time.time()))
 
     async def _source(self, action: Copy) -> MediaJob | None:
-        """The duplicate with all that it stored; None where it is gone. A finished job does not
-        change in this.
-        """
+        """The finished job with its files; None if it is gone. Its files never change."""
         known = self._sources.get(action.source)
         if known is not None:
             return known if action.source in self._state.finished else None
@@ -373,10 +371,10 @@ class ActionExecutor:
         try:
             gone = await self._client.delete_job(action.name, action.uid, action.version)
         except Conflict:
-            return  # somebody noted something on it: the watch tells, and it is offered again
+            return  # somebody changed it: the watch will show that, and it is decided on again
         hit(Failpoint.AFTER_EXPIRY)
         if not gone:
-            return  # somebody's finalizer holds it: it still names its objects
+            return  # a finalizer holds it, and it still names its objects
         self._state.job_sights.lose(action.uid, FOREVER)
         log.info("job_expired", extra={"job": action.uid, "name_": action.name})
 
@@ -392,7 +390,7 @@ class ActionExecutor:
             log.info("control_unanswered", extra={"pod": pod, "action": control.action})
 
     async def _see_pool_again(self, name: str) -> None:
-        """Somebody changed the pool: read it, and let the next round decide. Raises Failed."""
+        """Read a pool that somebody changed; the next turn decides. Raises Failed."""
         try:
             self._state.see_pool(await self._client.get_pool(name))
         except NotFound:
@@ -403,9 +401,7 @@ class ActionExecutor:
             raise Failed(str(error)) from error
 
     async def _look_again(self, action: Action) -> bool:
-        """Somebody changed the job: read it, and let the next round decide. False while nobody
-        answers.
-        """
+        """Read a job that somebody changed; the next turn decides. False if there is no answer."""
         uid = getattr(action, "uid", None)
         job = self._state.jobs.get(uid) if uid else None
         if job is None:
@@ -419,18 +415,18 @@ class ActionExecutor:
         except ValidationError as error:
             self._state.set_aside(job.uid, str(error))
         else:
-            if fresh.uid != job.uid:  # deleted, and made anew under the same name
+            if fresh.uid != job.uid:  # it was deleted and created again under the same name
                 self._state.see_job(job, gone=True)
             self._state.see_job(fresh)
         return True
 
     def _begun(self, action: Dispatch) -> bool:
-        """Whether the write-ahead was done, so that the order has to follow."""
+        """Whether the write-ahead succeeded, so that the order must follow."""
         job = self._state.jobs.get(action.uid)
         return lifecycle.is_current_attempt(job, pod=action.pod, attempt=action.attempt)
 
     def _forget(self, action: Action) -> None:
-        """The object is gone, though no watch has said so yet."""
+        """Forget an object that is gone, before the watch says so."""
         match action:
             case WriteStatus(uid=uid) | Dispatch(uid=uid) | Order(uid=uid) | Copy(uid=uid):
                 job = self._state.jobs.get(uid)
@@ -466,15 +462,15 @@ class ActionExecutor:
     async def _drain_pod(self, action: DrainPod) -> None:
         pod = self._state.pods.get(action.pod)
         if pod is not None:
-            pod.told_at = time.monotonic()  # it may have been decided long ago
+            pod.told_at = time.monotonic()  # the decision may be old
         await self._control(action.pod, Control(action=ControlAction.DRAIN))
 
     async def _delete_pod(self, action: DeletePod) -> None:
         pod = self._state.pods.get(action.pod)
         if pod is not None and pod.heard_at is not None and not action.heard:
-            return  # it speaks by now, and may have work: the next look decides
+            return  # it was heard meanwhile and may have work: the next turn decides
         if pod is not None:
-            pod.told_at = time.monotonic()  # it is given nothing more
+            pod.told_at = time.monotonic()  # it gets no more orders
         await self._client.delete_pod(action.pod, grace=None if action.heard else UNHEARD_GRACE)
         pod = self._state.pods.get(action.pod)
         if pod is not None:

@@ -1,4 +1,4 @@
-"""The next step of one job. Pure: what is known goes in, one action or none comes out."""
+"""Decides the next step of one job. Pure: facts go in, one action or none comes out."""
 
 import math
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ OVERTIME: Final = 30.0
 
 
 def next_step(job: MediaJob, state: ClusterState, clock: Clock) -> Action | None:
-    """What to do for one job now; None where nothing is due."""
+    """The action that one job needs now; None if it needs none."""
     phase = job.status.phase
     if phase in TERMINAL:
         return None
@@ -49,7 +49,7 @@ def next_step(job: MediaJob, state: ClusterState, clock: Clock) -> Action | None
 
 
 def is_new(job: MediaJob) -> bool:
-    """Whether it was never admitted, and may be now."""
+    """Whether a job was never admitted and can be admitted now."""
     status = job.status
     held = job.unwanted or job.spec.suspend or _spent(job)
     return not held and (
@@ -59,14 +59,12 @@ def is_new(job: MediaJob) -> bool:
 
 
 def _spent(job: MediaJob) -> bool:
-    """Whether no attempt is left to number: its status, which others may write, is at the end of
-    it.
-    """
+    """Whether the attempt number has reached its maximum. Others can write the status, too."""
     return job.status.attempt >= MOST_ATTEMPTS
 
 
 def suspend(job: MediaJob) -> WriteStatus:
-    """Out of the queue, or out of its pod's hands: a pod that holds it is told to stop."""
+    """Take a job out of its queue or away from its pod; the pod is then told to stop."""
     event = f"Suspended in attempt {job.status.attempt}." if job.status.attempt else None
     return WriteStatus(
         uid=job.uid, version=job.version, changes={"phase": Phase.SUSPENDED}, event=event
@@ -74,17 +72,15 @@ def suspend(job: MediaJob) -> WriteStatus:
 
 
 def overdue(job: MediaJob, state: ClusterState, clock: Clock) -> bool:
-    """Whether it waited longer than it may, over every return to the queue that cost it no failure.
-    By our own monotonic clock, from when we first saw it wait: a wrong wall clock ends nothing
-    early, and a new leader gives the time anew.
+    """Whether a job has waited longer than `maxQueueSeconds`, including earlier waits that ended
+    without a failure. The time counts on our monotonic clock from when we first saw the job wait:
+    a wrong wall clock ends no job early, and a new leader starts counting again.
     """
     return clock.now > queue_deadline(job, state) and not state.handing(job)
 
 
 def queue_deadline(job: MediaJob, state: ClusterState) -> float:
-    """When (monotonic seconds) a job will have waited as long as it may; infinite for one not
-    seen.
-    """
+    """When (monotonic seconds) a job becomes overdue; infinity for a job that we have not seen."""
     since = state.since.get(job.uid, math.inf)
     return since + job.spec.max_queue_seconds - state.waited.get(job.uid, 0.0)
 
@@ -97,12 +93,12 @@ def _running(job: MediaJob, state: ClusterState, clock: Clock) -> Action | None:
     if pod is None or pod.phase is PodPhase.ENDED or clock.silent(pod):
         return lost(job, state, clock)
     if pod.heard_at is None:
-        return None  # a new leader has not heard it yet
+        return None  # a new leader has not heard from the pod yet
     held = pod.held.get(key)
     if held is None:
         if pod.mute:
-            return None  # when it is heard again we know more
-        # written, but the pod does not have it: we died in between, or the order was lost
+            return None  # we will know more when the pod is heard again
+        # the status says so, but the pod does not: we died in between, or the order was lost
         return Order(uid=job.uid, pod=pod.name, attempt=job.status.attempt)
     if (
         held.age_seconds > attempt_seconds(job, state) + OVERTIME
@@ -113,8 +109,9 @@ def _running(job: MediaJob, state: ClusterState, clock: Clock) -> Action | None:
 
 
 def lost(job: MediaJob, state: ClusterState, clock: Clock) -> WriteStatus:
-    """Its pod is gone. Who shared the pod may be innocent: that costs no failure, but the next
-    attempt is alone in a pod (`waiting.alone`), so that who kills pods pays for it then.
+    """The pod of a running job is gone. If other jobs ran in that pod, this one may not be to
+    blame: it costs no failure, but the next attempt runs alone in a pod (`pending.alone`), so that
+    a job that kills pods is found out.
     """
     if not _shared(job, state):
         return failed(job, FailureReason.WORKER_LOST, None, clock.wall)
@@ -133,14 +130,14 @@ def lost(job: MediaJob, state: ClusterState, clock: Clock) -> WriteStatus:
 
 
 def _shared(job: MediaJob, state: ClusterState) -> bool:
-    """Whether another job was in the same pod: it runs there, or was just found lost with it."""
+    """Whether another job runs in the same pod, or was lost together with it."""
     pod = job.status.worker or ""
     beside = chain(state.by_worker.get(pod, ()), state.lost_with.get(pod, ()))
     return any(uid != job.uid for uid in beside)
 
 
 def attempt_seconds(job: MediaJob, state: ClusterState) -> int:
-    """The smaller of the job's and its pool's."""
+    """How long an attempt may take: the smaller of the job's limit and its pool's."""
     pool = state.pools.get(job.spec.pool)
     longest = pool.spec.max_attempt_seconds if pool else job.spec.attempt_seconds
     return min(job.spec.attempt_seconds, longest)
@@ -155,8 +152,8 @@ def failed(
     retry_after: float | None = None,
     offered: Mapping[str, Any] | None = None,
 ) -> WriteStatus:
-    """After a failed attempt: another one within `backoffLimit` where the table allows, or the
-    end.
+    """After a failed attempt, retry within `backoffLimit` if the table of reasons allows it, else
+    end the job.
     """
     failures = min(job.status.failures + 1, MOST_ATTEMPTS)
     asked = math.ceil(retry_after or 0) if reason is FailureReason.THROTTLED else 0
@@ -192,7 +189,7 @@ def failed(
 
 
 def requeue(job: MediaJob, wall: float) -> WriteStatus:
-    """Back in the queue at no cost: the pod refused, did not answer, or handed it back."""
+    """Put a job back into its queue without counting a failure."""
     return WriteStatus(
         uid=job.uid, version=job.version, changes={"phase": Phase.QUEUED, "queuedTime": stamp(wall)}
     )
@@ -208,8 +205,8 @@ def end(
     failures: int | None = None,
     offered: Mapping[str, Any] | None = None,
 ) -> WriteStatus:
-    """A terminal phase other than Succeeded; `offered`: what there is instead, as fields of the
-    status.
+    """End a job in a terminal phase other than Succeeded. `offered`: status fields that say what
+    could be had instead.
     """
     sentence = message or FAILURES[reason].sentence
     changes: dict[str, Any] = {
@@ -231,7 +228,7 @@ def end(
 
 
 def start(job: MediaJob, *, pod: str, attempt: int, wall: float) -> WriteStatus:
-    """The write-ahead of a dispatch: whoever reads it knows which pod was given which attempt."""
+    """The write-ahead of a dispatch: it says which pod gets which attempt."""
     return WriteStatus(
         uid=job.uid,
         version=job.version,
@@ -246,7 +243,7 @@ def start(job: MediaJob, *, pod: str, attempt: int, wall: float) -> WriteStatus:
 
 
 def is_current_attempt(job: MediaJob | None, *, pod: str, attempt: int) -> bool:
-    """Whether a report is about the attempt that runs: the fence is (uid, attempt)."""
+    """Whether a report is about the running attempt. The fence is (uid, attempt)."""
     return (
         job is not None
         and job.status.phase is Phase.RUNNING
@@ -256,7 +253,7 @@ def is_current_attempt(job: MediaJob | None, *, pod: str, attempt: int) -> bool:
 
 
 def apply_result(job: MediaJob, result: Result, wall: float) -> WriteStatus:
-    """What a pod's result means, once the objects it names were seen."""
+    """The status that follows from a pod's result, after its objects were found in the store."""
     decided = _decide(job, result, wall)
     if not result.attempts:
         return decided
@@ -265,7 +262,7 @@ def apply_result(job: MediaJob, result: Result, wall: float) -> WriteStatus:
 
 
 def _attempts(job: MediaJob, new: list[EngineAttempt]) -> list[dict[str, Any]]:
-    """What engines made of it before, and in this attempt: the newest ones."""
+    """The newest engine attempts, of this attempt and earlier ones."""
     mine = [each.model_copy(update={"attempt": job.status.attempt}) for each in new]
     return [each.wire() for each in [*(job.status.attempts or ()), *mine][-MOST_ENGINE_ATTEMPTS:]]
 
@@ -308,15 +305,16 @@ def _decide(job: MediaJob, result: Result, wall: float) -> WriteStatus:
 
 
 def within_limits(job: MediaJob, sizes: list[int]) -> bool:
-    """Whether so many files of such sizes are what this job may store."""
+    """Whether the job's limits allow this many files of these sizes."""
     limits = job.spec.limits
     return 0 < len(sizes) <= limits.max_files and sum(sizes) <= limits.max_bytes
 
 
 def orphaned_attempts(state: ClusterState, clock: Clock) -> list[Cancel]:
-    """What pods hold and should not: level-based, so a lost cancel is said again. Who only reports
-    any more is told *stale* when it does; a pod that is ending takes all it holds along, and one
-    that has not been heard for a whole lease is told when it is heard again.
+    """Attempts that pods hold and should not. Level-based, so a lost cancel is sent again. Three
+    kinds are left out: an attempt that is only reporting gets the answer *stale*; a pod that is
+    ending takes its attempts with it; a pod that has been silent for a whole lease is told when it
+    is heard again.
     """
     return [
         Cancel(pod=pod.name, uid=uid, attempt=attempt)

@@ -1,4 +1,4 @@
-"""What a forked job process does: try the engines, prove what came, write events to its pipe."""
+"""What a job process does: try the engines, validate the files, write events to its pipe."""
 
 import json
 import os
@@ -23,13 +23,13 @@ from trawler_worker.fetcher.validation import validate_all
 from trawler_worker.protocol import Done, Event, Fault, Fetch, Timing
 
 MOST_SAID: Final = 200
-"""Characters that the status says of one engine's turn."""
+"""Characters that the status holds about one engine."""
 REPORT_EVERY: Final = 0.25
 """Seconds between two reports of progress."""
 
 
 class Pipe:
-    """The process' only way to speak. A parent that is gone ends it (SIGPIPE)."""
+    """The only output of a job process. If its parent is gone, SIGPIPE ends it."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -44,19 +44,19 @@ class Pipe:
         self.write(Event.MOVED, {"stage": stage, "bytes": done, "total": total})
 
     def told(self, title: str | None, thumbnail: str | None, age_limit: int | None) -> None:
-        """For people to look at while they wait."""
+        """Report what people see while they wait."""
         self.write(Event.TOLD, {"title": title, "thumbnail": thumbnail, "ageLimit": age_limit})
 
     def asking(self) -> None:
-        """A site was asked, and has said nothing yet."""
+        """Report that a site was asked and has not answered yet."""
         self.write(Event.ASKING, None)
 
     def answered(self) -> None:
-        """It did, or was given up."""
+        """Report that the site answered, or that nobody waits for it any more."""
         self.write(Event.ANSWERED, None)
 
     def __call__(self, done: int, total: int | None, /) -> None:
-        """Progress of the fetch; most calls do nothing."""
+        """Report progress of the fetch, at most four times a second."""
         now = time.monotonic()
         if now - self._reported >= REPORT_EVERY:
             self._reported = now
@@ -73,7 +73,7 @@ class Pipe:
 
     @contextmanager
     def tried(self, engine: EngineName) -> Iterator[None]:
-        """One engine's turn, of which the status tells."""
+        """Record one engine's turn for the status."""
         self.write(Event.TRYING, engine)
         begun = time.monotonic()
         failure: FetchError | None = None
@@ -100,35 +100,35 @@ class Pipe:
 
 
 def run(order: Fetch, *, scratch: Path, engines: Mapping[EngineName, Engine], pipe: Pipe) -> None:
-    """Fetch and prove; whatever happens, write one outcome."""
+    """Fetch and validate; write exactly one outcome, whatever happens."""
     try:
         pipe.outcome(_work(order, scratch, engines, pipe))
     except FetchError as error:
         pipe.outcome(Done(job=order.job, fault=error.fault()))
     except MemoryError:
         pipe.outcome(Done(job=order.job, fault=Fault(reason=FailureReason.OUT_OF_MEMORY)))
-    except Exception as error:  # noqa: BLE001 - whatever it is, the attempt has an outcome
+    except Exception as error:  # noqa: BLE001 - every attempt has an outcome
         reason = FailureReason.TOO_LARGE if is_full(error) else FailureReason.INTERNAL
         fault = Fault(reason=reason, detail=place(error))
         pipe.outcome(Done(job=order.job, fault=fault))
 
 
 def _noted(failure: FetchError) -> str:
-    """Our sentence, and the engine's own code."""
+    """Our sentence followed by the engine's own code."""
     note = f" ({failure.note})" if failure.note else ""
     return (failure.message[: MOST_SAID - len(note)] + note)[:MOST_SAID]
 
 
 def place(error: BaseException) -> str:
-    """An exception's type and where it was raised."""
+    """The type of an exception and where it was raised."""
     frames = traceback.extract_tb(error.__traceback__)[-3:]
     where = " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames))
     return f"{type(error).__name__} at {where}"[:300]
 
 
 def _work(order: Fetch, scratch: Path, engines: Mapping[EngineName, Engine], pipe: Pipe) -> Done:
-    """The first engine that brings files which pass every check. Raises FetchError: of several
-    failures the one that says most.
+    """The files of the first engine whose files pass validation. Raises FetchError: of several
+    failures, the most specific one.
     """
     failures: list[FetchError] = []
     for name in route(order, engines):
@@ -140,12 +140,12 @@ def _work(order: Fetch, scratch: Path, engines: Mapping[EngineName, Engine], pip
             if not error.elsewhere:
                 raise
             failures.append(error)
-            empty(scratch)  # else the next engine's first byte would seem to be there
+            empty(scratch)  # otherwise the next engine would find these bytes
     raise most_telling(failures)
 
 
 def _tried(order: Fetch, scratch: Path, engine: Engine, pipe: Pipe) -> Done:
-    """Fetch with one engine, and prove what it brought."""
+    """Fetch with one engine and validate its files."""
     with pipe.timed(f"fetch {engine.name}"):
         found = engine.fetch(order, scratch, pipe)
     pipe.moved(Stage.PROVING, 0, None)
@@ -162,7 +162,7 @@ def _tried(order: Fetch, scratch: Path, engine: Engine, pipe: Pipe) -> Done:
 
 
 def empty(folder: Path) -> None:
-    """Remove all that is in it."""
+    """Remove everything in a folder."""
     for entry in list(folder.iterdir()):
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
