@@ -1,7 +1,6 @@
-"""Wires settings, clients and tasks; nothing else decides what exists."""
+"""Starts the operator, waits for its election, and stops it."""
 
 import asyncio
-import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -13,28 +12,19 @@ from trawler_common import health, lifecycle, logs, telemetry
 from trawler_common.backoff import Backoff
 from trawler_common.bus import Bus
 from trawler_common.kube import ApiUnavailable, Conflict, NotFound, Rejected, WatchExpired
-from trawler_common.store import Store, StoreRefused, StoreSettings, StoreUnavailable
-from trawler_crds import addresses, subjects
+from trawler_common.store import Store, StoreRefused, StoreUnavailable
+from trawler_crds import subjects
 from trawler_crds.messages import Presence, Result, UploadRequest
 from trawler_operator import incremental_gc
-from trawler_operator.bus.presence import PresenceHandler
-from trawler_operator.bus.queue_reports import QueueReporter, restore
-from trawler_operator.bus.results import ResultHandler
-from trawler_operator.bus.uploads import UploadHandler
-from trawler_operator.control.canary_runner import CanaryRunner
-from trawler_operator.control.executor import ActionExecutor
-from trawler_operator.control.garbage_collector import GarbageCollector
+from trawler_operator.bus.queue_reports import restore
+from trawler_operator.composition import Parts, compose
 from trawler_operator.control.metrics import Metrics
-from trawler_operator.control.ownership import Ownership
 from trawler_operator.control.reconciler import Reconciler
 from trawler_operator.control.scaling_page import ScalingPage
 from trawler_operator.kube import declared_pools, handlers
 from trawler_operator.kube.client import ClusterClient
 from trawler_operator.kube.informers import Informers
 from trawler_operator.kube.leader import Leader, NotLeader
-from trawler_operator.planning.gc_rules import Pins
-from trawler_operator.planning.pod_manifest import CobaltPod, PodSettings
-from trawler_operator.planning.scheduling import Scheduler
 from trawler_operator.settings import Settings
 from trawler_operator.state.cluster_state import ClusterState
 
@@ -58,17 +48,11 @@ class _Ended(Exception):
 
 
 async def serve(stop: asyncio.Event, settings: Settings) -> None:
-    """Lead when elected; any doubt about that ends the process."""
+    """Lead while elected. Any doubt about the election ends the process."""
     incremental_gc.collect_in_pieces()
-    pools = declared_pools.read(settings.pools)
     tracing = telemetry.setup(
         "trawler-operator", endpoint=settings.otlp_endpoint, install=settings.install
     )
-    state = ClusterState(
-        time.monotonic, reuse_seconds=settings.reuse_seconds, refusals=settings.refusals
-    )
-    metrics = Metrics(state)
-    memo = handlers.Memo(state=state, pulse=handlers.Pulse())
     try:
         async with AsyncExitStack() as stack:
             client = await ClusterClient.connect(settings.install, connections=CONNECTIONS)
@@ -77,10 +61,32 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
             leases = await ClusterClient.connect(settings.install, connections=2)
             stack.push_async_callback(leases.close)
             leader = Leader(leases, settings.identity)
-            metrics.leading.set_function(leader.valid)
-            metrics.renewal_gap.set_function(lambda: leader.longest_gap)
             client.fence = leader.remaining
-            checks = _Checks(leader, memo)
+            await _run(stop, settings, client, leader)
+            await leader.release()  # all effects of this process have ended
+    finally:
+        tracing.shutdown()
+
+
+async def _run(
+    stop: asyncio.Event, settings: Settings, client: ClusterClient, leader: Leader
+) -> None:
+    """Run every part until the process is told to stop."""
+    pools = declared_pools.read(settings.pools)
+    state = ClusterState(
+        time.monotonic, reuse_seconds=settings.reuse_seconds, refusals=settings.refusals
+    )
+    metrics = Metrics(state)
+    metrics.leading.set_function(leader.valid)
+    metrics.renewal_gap.set_function(lambda: leader.longest_gap)
+    memo = handlers.Memo(state=state, pulse=handlers.Pulse())
+    try:
+        async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
+            parts = compose(
+                settings, client=client, leader=leader, state=state, metrics=metrics, tasks=tasks
+            )
+            _count(metrics, parts.bus, parts.store, parts.informers)
+            checks = _Checks(leader, memo, parts)
             await stack.enter_async_context(
                 health.serve(
                     port=settings.health_port,
@@ -94,25 +100,18 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
                     documents={"/scaling": ScalingPage(client).read},
                 )
             )
-            try:
-                async with asyncio.TaskGroup() as tasks:
-                    parts = _Parts(tasks, metrics)
-                    parts.start("stalls", metrics.watch_the_loop)
-                    lead = _lead(
-                        settings, pools, client, leader, state, metrics, memo, checks, parts, stop
-                    )
-                    await lifecycle.unless_stopped(stop, lead)
-                    raise _Ended
-            except* (_Ended, lifecycle.Stopped):
-                log.info("operator_ended")
-            await leader.release()  # whose effects have all ended
-    finally:
-        tracing.shutdown()
+            loops = _Loops(tasks, metrics)
+            loops.start("stalls", metrics.watch_the_loop)
+            operator = _Operator(settings, client, leader, state, memo, parts, loops, checks)
+            await lifecycle.unless_stopped(stop, operator.lead(pools, stop))
+            raise _Ended
+    except* (_Ended, lifecycle.Stopped):
+        log.info("operator_ended")
 
 
-class _Parts:
-    """What goes on for ever. A fault ends none of it for good; the loss of the Lease ends
-    everything.
+class _Loops:
+    """Loops that run for ever. A fault restarts one of them; the loss of the Lease ends the
+    process.
     """
 
     def __init__(self, tasks: asyncio.TaskGroup, metrics: Metrics) -> None:
@@ -127,152 +126,105 @@ class _Parts:
 
 
 class _Checks:
-    """What the probes ask about."""
+    """What the probes ask."""
 
-    def __init__(self, leader: Leader, memo: handlers.Memo) -> None:
+    def __init__(self, leader: Leader, memo: handlers.Memo, parts: Parts) -> None:
         self._leader = leader
         self._memo = memo
-        self.bus: Bus | None = None
-        self.reconciler: Reconciler | None = None
-        self.ownership: Ownership | None = None
+        self._parts = parts
+        self.leading_since: float | None = None
+        """Monotonic seconds since when the reconciler and kopf's watches run."""
 
     def prefix_free(self) -> bool:
-        return self.ownership is None or self.ownership.free()
+        return self._parts.ownership.free()
 
     def bus_ready(self) -> bool:
-        return self.bus is not None and self.bus.connected
+        return self._parts.bus.connected
 
     def serving(self) -> bool:
         return self._leader.valid() or self._leader.standing_by()
 
     def alive(self) -> bool:
-        """Our loops turn, and the watch shows what we write; dependencies do not count."""
+        """Whether our loops turn and the watch shows what we write. Dependencies do not count."""
         now = time.monotonic()
-        if self.reconciler is None:
+        if self.leading_since is None:
             return True
         watching = now - self._memo.pulse.seen_at < WATCH_SILENCE
         answered = now - self._leader.answered < WATCH_SILENCE / 2
-        return now - self.reconciler.turned_at < LOOP_SILENCE and (watching or not answered)
+        turned = max(self._parts.reconciler.turned_at, self.leading_since)
+        turning = now - turned < LOOP_SILENCE
+        return turning and (watching or not answered)
 
 
-async def _lead(
-    settings: Settings,
-    pools: declared_pools.DeclaredPools,
-    client: ClusterClient,
-    leader: Leader,
-    state: ClusterState,
-    metrics: Metrics,
-    memo: handlers.Memo,
-    checks: _Checks,
-    parts: _Parts,
-    stop: asyncio.Event,
-) -> None:
-    """Watch, be elected, look once more, listen, and only then act. Pools are configured first,
-    where that takes no longer than a moment: a webhook that hangs over them keeps nobody from
-    leading.
-    """
-    tasks = parts.tasks
-    # what needs no pod goes on without it: admission, cancelling, expiry, scaling
-    bus = checks.bus = Bus.opening(
-        settings.nats_url, name=f"operator-{settings.identity}", tasks=tasks
-    )
-    store = _store(settings)
-    informers = Informers(client, state, resync=settings.resync_seconds)
-    for name, informer in informers.all().items():
-        parts.start(f"mirror {name}", informer.run)
-    _count(metrics, bus, store, informers)
-    # whoever leads knows everything already, but for what happened in the last moment
-    for informer in informers.all().values():
-        await informer.synced.wait()
-    await leader.acquire()
-    tasks.create_task(leader.hold(), name="hold the lease")
-    # a store that is away delays uploads, not admission
-    ownership = checks.ownership = Ownership(store, client)
+class _Operator:
+    """The order in which the parts start."""
 
-    async def own_the_prefix() -> None:
-        await _patiently(store.ensure_bucket, StoreUnavailable, StoreRefused)
-        await ownership.run()
+    def __init__(
+        self,
+        settings: Settings,
+        client: ClusterClient,
+        leader: Leader,
+        state: ClusterState,
+        memo: handlers.Memo,
+        parts: Parts,
+        loops: _Loops,
+        checks: _Checks,
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self._leader = leader
+        self._state = state
+        self._memo = memo
+        self._parts = parts
+        self._loops = loops
+        self._checks = checks
 
-    parts.start("own the prefix", own_the_prefix)
-    pins = Pins()
-    executor = ActionExecutor(
-        client=client,
-        bus=bus,
-        store=store,
-        state=state,
-        pins=pins,
-        leader=leader,
-        pods=_pod_settings(settings),
-        metrics=metrics,
-        tasks=tasks,
-    )
-    scheduler = Scheduler()
-    canary_runner = CanaryRunner(
-        state=state, client=client, leader=leader, release=settings.worker_image
-    )
-    reconciler = Reconciler(
-        state=state,
-        bus=bus,
-        leader=leader,
-        executor=executor,
-        scheduler=scheduler,
-        pod_settings=_pod_settings(settings),
-        canary_runner=canary_runner,
-        metrics=metrics,
-        tasks=tasks,
-    )
-    await _configure(client, pools, settings.deployment, reconciler, parts)
-    await _patiently(informers.catch_up, *PASSING)
-    restore(state, time.time())
-    queues = QueueReporter(
-        state=state,
-        client=client,
-        bus=bus,
-        leader=leader,
-        scheduler=scheduler,
-        install=settings.install,
-    )
-    results = ResultHandler(
-        state=state,
-        client=client,
-        store=store,
-        leader=leader,
-        executor=executor,
-        reconciler=reconciler,
-        pins=pins,
-        metrics=metrics,
-    )
-    install = settings.install
-    uploads = UploadHandler(state, pins, store, leader, ownership)
+    async def lead(self, pools: declared_pools.DeclaredPools, stop: asyncio.Event) -> None:
+        """Watch, be elected, look once more, listen, and only then act. Pools are configured first,
+        if that takes only a moment: a webhook that hangs must not keep an operator from leading.
+        """
+        parts = self._parts
+        await self._stand_by()
+        self._loops.tasks.create_task(self._leader.hold(), name="hold the lease")
+        # a store that is away delays uploads, not admission
+        self._loops.start("own the prefix", self._own_the_prefix)
+        await _configure(
+            self._client, pools, self._settings.deployment, parts.reconciler, self._loops
+        )
+        await _patiently(parts.informers.catch_up, *PASSING)
+        restore(self._state, time.time())
+        self._loops.start("listen", self._listen)
+        self._checks.leading_since = self._memo.pulse.seen_at = time.monotonic()
+        names = self._settings.install, self._settings.identity
+        self._loops.start("watch", lambda: _watch(*names, self._memo, stop))
+        log.info("leading")
+        self._loops.start("review pools", parts.informers.review_pools)
+        self._loops.start("canaries", parts.canary_runner.run)
+        self._loops.start("places", parts.queue_reporter.tell)
+        self._loops.start("checkpoints", parts.queue_reporter.keep)
+        self._loops.start("sweep", parts.garbage_collector.run)
+        await asyncio.wait({self._loops.start("reconcile", parts.reconciler.run)})
 
-    async def listen() -> None:
-        # who is heard is sent orders, and what comes of them must find us listening: presence is
-        # last
-        await bus.serve(subjects.results(install, "*", "*"), Result, results.record)
-        await bus.serve(subjects.uploads(install, "*", "*"), UploadRequest, uploads.grant)
-        await bus.serve(subjects.presence(install, "*"), Presence, PresenceHandler(state).hear)
+    async def _stand_by(self) -> None:
+        """Know everything, then wait for the election: a new leader lacks only the last moment."""
+        informers = self._parts.informers.all()
+        for name, informer in informers.items():
+            self._loops.start(f"mirror {name}", informer.run)
+        for informer in informers.values():
+            await informer.synced.wait()
+        await self._leader.acquire()
 
-    parts.start("listen", listen)
-    checks.reconciler = reconciler
-    memo.pulse.seen_at = time.monotonic()
-    parts.start("watch", lambda: _watch(settings.install, settings.identity, memo, stop))
-    log.info("leading")
-    parts.start("review pools", informers.review_pools)
-    parts.start("canaries", canary_runner.run)
-    parts.start("places", queues.tell)
-    parts.start("checkpoints", queues.keep)
-    garbage_collector = GarbageCollector(
-        state=state,
-        pins=pins,
-        store=store,
-        owned=lambda: ownership.ours,
-        exclusive=settings.s3_exclusive,
-        leader=leader,
-        metrics=metrics,
-        pause=settings.sweep_pause,
-    )
-    parts.start("sweep", garbage_collector.run)
-    await asyncio.wait({parts.start("reconcile", reconciler.run)})
+    async def _own_the_prefix(self) -> None:
+        await _patiently(self._parts.store.ensure_bucket, StoreUnavailable, StoreRefused)
+        await self._parts.ownership.run()
+
+    async def _listen(self) -> None:
+        # a pod that is heard gets orders, and its results must find us listening: presence is last
+        parts, install = self._parts, self._settings.install
+        results, uploads = subjects.results(install, "*", "*"), subjects.uploads(install, "*", "*")
+        await parts.bus.serve(results, Result, parts.results.record)
+        await parts.bus.serve(uploads, UploadRequest, parts.uploads.grant)
+        await parts.bus.serve(subjects.presence(install, "*"), Presence, parts.presence.hear)
 
 
 async def _configure(
@@ -280,7 +232,7 @@ async def _configure(
     pools: declared_pools.DeclaredPools,
     deployment: str,
     reconciler: Reconciler,
-    parts: _Parts,
+    loops: _Loops,
 ) -> None:
     """Begin to apply the configured pools, and wait a moment for it: else pods of the old shape are
     made.
@@ -291,7 +243,7 @@ async def _configure(
         reconciler.note_faults(faults)
         answered.set()
 
-    parts.start(
+    loops.start(
         "configure pools",
         lambda: declared_pools.apply_all(client, pools, deployment=deployment, tell=tell),
     )
@@ -361,47 +313,6 @@ async def _patiently(step: Callable[[], Awaitable[Done]], *passing: type[Excepti
         except passing as error:
             log.warning("start_waits", extra={"error": str(error)})
             await pause.pause()
-
-
-def _store(settings: Settings) -> Store:
-    known = StoreSettings.read(
-        settings.s3_credentials,
-        endpoint=settings.s3_endpoint,
-        bucket=settings.s3_bucket,
-        region=settings.s3_region,
-        prefix=settings.s3_prefix,
-    )
-    return Store(known)
-
-
-def _pod_settings(settings: Settings) -> PodSettings:
-    return PodSettings(
-        install=settings.install,
-        image=settings.worker_image,
-        pull_policy=settings.worker_pull_policy,
-        pull_secrets=tuple(filter(None, settings.worker_pull_secrets.split(","))),
-        nats_url=settings.nats_url,
-        egress_allow=settings.egress_allow,
-        egress_proxy=settings.egress_proxy,
-        otlp_endpoint=settings.otlp_endpoint,
-        log_level=settings.log_level,
-        cobalt=_cobalt(settings),
-    )
-
-
-def _cobalt(settings: Settings) -> CobaltPod:
-    """Workers go on without one where its address is none."""
-    url = settings.cobalt_url
-    if url and (why := addresses.fault(url)) is not None:
-        log.error("cobalt_url_unusable", extra={"why": why})
-        url = ""
-    return CobaltPod(
-        image=settings.cobalt_image,
-        resources=json.loads(settings.cobalt_resources),
-        url=url,
-        key_secret=settings.cobalt_key_secret,
-        options=json.loads(settings.cobalt_options),
-    )
 
 
 def main() -> None:

@@ -327,7 +327,7 @@ class ActionExecutor:
             await self.write(lifecycle.requeue(now, time.time()))
 
     async def _copy(self, action: Copy) -> None:
-        """Give a job the stored files of another, once the objects were found in the store: a result
+        """Give a job the stored files of another, if their objects are still in the store. A result
         without its objects is never used again.
         """
         job = self._known(action.uid, action.version)
