@@ -1,4 +1,4 @@
-"""MediaJobs created and watched without kubectl: a measurement should not measure that."""
+"""Creates and watches MediaJobs without kubectl, whose own cost would distort a measurement."""
 
 import contextlib
 import json
@@ -12,14 +12,14 @@ import httpx
 
 
 class Jobs:
-    """Creates MediaJobs and notes when each phase was seen in a watch."""
+    """Creates MediaJobs and records when a watch first reports each phase."""
 
     def __init__(self, http: httpx.Client, namespace: str) -> None:
         self._http = http
         self._pods = f"/api/v1/namespaces/{namespace}/pods"
         self._path = f"/apis/trawler.dev/v1alpha1/namespaces/{namespace}/mediajobs"
         self.seen: dict[str, dict[str, float]] = {}
-        """name → phase → monotonic seconds of its first sight."""
+        """name → phase → monotonic seconds of the first event with it."""
         self._changed = threading.Condition()
         self._stop = False
 
@@ -32,7 +32,7 @@ class Jobs:
         self._stop = True
 
     def _watch(self, version: str) -> None:
-        """Watch until told to stop; the API server ends each watch after some minutes."""
+        """Watch until stopped. The API server ends each watch after some minutes."""
         while not self._stop:
             with contextlib.suppress(httpx.HTTPError):
                 version = self._watch_once(version)
@@ -54,7 +54,7 @@ class Jobs:
         return version
 
     def create(self, name: str, url: str, **spec: Any) -> float:
-        """Create one; answers with when that began."""
+        """Create one MediaJob. Returns the monotonic time before the request."""
         body = {
             "apiVersion": "trawler.dev/v1alpha1",
             "kind": "MediaJob",
@@ -67,7 +67,7 @@ class Jobs:
         return begun
 
     def wait(self, names: list[str], phase: str, *, timeout: float) -> dict[str, float]:
-        """When each was first seen in a phase."""
+        """When each job was first seen in a phase."""
         end = time.monotonic() + timeout
         with self._changed:
             while True:
@@ -81,7 +81,7 @@ class Jobs:
                 self._changed.wait(left)
 
     def wait_for_pods(self, pool: str, count: int, *, timeout: float) -> float:
-        """When a pool was first seen to have so many pods."""
+        """Wait until a pool has `count` pods. Returns the monotonic time."""
         end = time.monotonic() + timeout
         query = {"labelSelector": f"trawler.dev/pool={pool}"}
         while len(self._http.get(self._pods, params=query).json()["items"]) != count:
@@ -90,7 +90,7 @@ class Jobs:
         return time.monotonic()
 
     def status_writes(self) -> float:
-        """Status patches of MediaJobs that the API server counted so far."""
+        """Status patches of MediaJobs that the API server has counted so far."""
         total = 0.0
         for line in self._http.get("/metrics").text.splitlines():
             if (

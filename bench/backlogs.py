@@ -1,9 +1,9 @@
-"""A hundred thousand finished MediaJobs, ten thousand queues, thirty thousand jobs in one go: what
-an operator needs for them, and whether it still turns.
+"""Measures an operator with a hundred thousand finished MediaJobs, with ten thousand queues, and
+with thirty thousand jobs created at once: its memory, and whether its event loop stays responsive.
 
-The API server would take an hour to be told of them, so they are put into its etcd as it writes
-them itself: one of each is made through the API server, and the others are copies with names of
-their own.
+Creating them through the API server would take an hour. Instead, they are written to its etcd in
+the format that the API server itself writes: one object of each kind is created through the API
+server, and the others are copies with names of their own.
 """
 
 import asyncio
@@ -42,9 +42,9 @@ QUEUES: Final = 10_000
 WAITING: Final = 5_000
 AT_ONCE: Final = 30_000
 WRITERS: Final = 8
-"""Requests to etcd under way together."""
+"""Concurrent requests to etcd."""
 CALM: Final = 60.0
-"""Seconds that are watched after everything has settled."""
+"""Seconds to observe after everything has settled."""
 MEMORY: Final = 400
 TURN: Final = 0.1
 GAP: Final = 3.0
@@ -53,7 +53,7 @@ Show = Callable[..., None]
 
 
 class Etcd:
-    """Writes objects where the API server keeps them, by etcd's JSON gateway."""
+    """Writes objects into the API server's storage, through etcd's JSON gateway."""
 
     def __init__(self, address: str, session: aiohttp.ClientSession) -> None:
         self._address = address
@@ -71,8 +71,8 @@ class Etcd:
         return value
 
     async def write(self, prefix: str, objects: Iterable[dict[str, Any]]) -> None:
-        """Each by itself: two objects of one transaction would have one version, which no watch can
-        tell apart, and which the API server never makes.
+        """Put each object in its own request. Two objects of one transaction would share a
+        resourceVersion, which no watch can tell apart and the API server never produces.
         """
         waiting = iter(objects)
 
@@ -91,7 +91,7 @@ def _b64(text: str) -> str:
 def copies(
     one: dict[str, Any], count: int, change: Callable[[dict[str, Any], int], None]
 ) -> Iterator[dict[str, Any]]:
-    """As many objects like one of them, each with a name and uid of its own."""
+    """Copies of an object, each with its own name and uid."""
     text = json.dumps(one)
     for number in range(count):
         made = json.loads(text)
@@ -112,7 +112,7 @@ def _wish(made: dict[str, Any], number: int) -> None:
 
 
 class Scene:
-    """One namespace with an operator of its own and no pod that works."""
+    """One namespace with its own operator and no worker pod."""
 
     def __init__(
         self, api: ApiServer, name: str, operator: Operator, client: Client, etcd: Etcd
@@ -135,13 +135,15 @@ class Scene:
         )
 
     def figures(self, show: Show, what: str) -> None:
-        """Memory, the longest turn, and the longest time between two renewals of the Lease."""
+        """Show the memory, the longest turn, and the longest time between two renewals of the
+        Lease.
+        """
         size = usage.pss_mib([self.operator.pid()])
         show(f"{what}: operator, PSS", f"{size:.0f} MiB", f"<= {MEMORY} MiB", met=size <= MEMORY)
         longest = self.operator.counted("trawler_operator_longest_turn_seconds")
         bar = f"<= {TURN * 1000:.0f} ms"
         show(f"{what}: longest turn", f"{longest * 1000:.0f} ms", bar, met=longest <= TURN)
-        # of the clock: API server, etcd and this bench want the same two processors
+        # Wall-clock time: the API server, etcd and this benchmark share the same two processors.
         late = self.operator.counted("trawler_operator_longest_loop_stall_seconds")
         show(f"{what}: longest wait for the event loop", f"{late * 1000:.0f} ms")
         gap = self.operator.counted("trawler_operator_longest_lease_renewal_gap_seconds")

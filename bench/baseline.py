@@ -1,9 +1,9 @@
-"""What Trawler is measured against, run inside a pod of the worker image: same lock, same Python,
-same bytecode, same side of the network.
+"""Baselines that Trawler is measured against. Runs inside a pod of the worker image: same lock
+file, same Python, same bytecode, same side of the network.
 
-    python - plain URL...       one `yt-dlp URL` process after another; seconds of each
-    python - xargs URL...       two at a time
-    python - fork URL...        a bare fork server, warmed once: each address a fork, two at a time
+    python - plain URL...       run one `yt-dlp URL` process after another; seconds of each
+    python - xargs URL...       run two processes at a time
+    python - fork URL...        run a bare fork server, warmed once: one fork per URL, two at a time
 """
 
 import json
@@ -55,7 +55,8 @@ def fork(urls: list[str]) -> list[float]:
     with tempfile.TemporaryDirectory(dir="/scratch") as folder:
         options = {"quiet": True, "noprogress": True, "no_warnings": True, "cachedir": False}
         ydl = yt_dlp.YoutubeDL({**options, "outtmpl": folder + "/w-%(epoch)s.%(ext)s"})
-        zygote.warm(_Warm(ydl, folder))  # type: ignore[arg-type]  # as ours is; its site leaves no connection open to share
+        # warmed as our own is; the site leaves no connection open that the forks would share
+        zygote.warm(_Warm(ydl, folder))  # type: ignore[arg-type]
         begun = time.monotonic()
         running: set[int] = set()
         for number, url in enumerate(urls):

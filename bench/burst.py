@@ -1,8 +1,8 @@
-"""Two thousand MediaJobs over fifty queues, to see the operator and not the download.
+"""Measures the operator, not the downloads, with two thousand MediaJobs in fifty queues.
 
-An API server with etcd, a bus, a store and one operator, all real, and stand-in pods that speak the
-real bus and finish as soon as they may. What the API server can do at all is measured in the same
-run, by a bare client that creates as many MediaJobs and patches their status once, and twice.
+The API server with etcd, the bus, the store and the operator are real. Stand-in pods use the real
+bus and finish as soon as they may. The same run measures the limit of the API server with a bare
+client, which creates as many MediaJobs and patches their status once, and twice.
 """
 
 import asyncio
@@ -51,9 +51,9 @@ def _queue(number: int) -> str:
 async def _dispatched(
     api: Client, show: Show, seen: Seen, pods: list[StandIn], once: float
 ) -> None:
-    """What is created, admitted and begun costs one write each to create and to begin, so it is
-    compared with a client that does just these. There is a slot for everybody, and who has one runs
-    until the last has begun: what ends meanwhile would be measured too.
+    """Measure creation, admission and dispatch. They cost one write to create a job and one to
+    begin it, so the baseline is a client that does just these. Every job has a slot and keeps
+    running until the last has begun: jobs that end earlier would be measured too.
     """
     names = fresh_names("begun", JOBS)
     await offer(pods, JOBS // PODS + 1)
@@ -80,8 +80,8 @@ async def _burst(
     pods: list[StandIn],
     operator: Operator,
 ) -> None:
-    """Everything at once: created while it is admitted, dispatched and ended, each end freeing the
-    slot of another. The bare client works in a namespace without an operator.
+    """Measure everything at once: jobs are created while others are admitted, dispatched and ended,
+    and each end frees a slot. The bare client works in a namespace without an operator.
     """
     raw = await jobs_per_second(bare, JOBS, started=True)
     names = fresh_names("burst", JOBS)
@@ -115,7 +115,9 @@ async def _create(api: Client, names: list[str]) -> None:
 
 
 async def _shares(api: Client, show: Show, seen: Seen, pods: list[StandIn]) -> None:
-    """A backlog in every queue, weights 1 and 2, then slots: who had how many turns meanwhile."""
+    """Fill every queue, with weights 1 and 2, then offer slots: count the turns of each queue while
+    all of them still have a backlog.
+    """
     await offer(pods, 0)
     queues = [_queue(number) for number in range(QUEUES)]
     weights = {queue: 1 + number % 2 for number, queue in enumerate(queues)}
@@ -152,7 +154,9 @@ async def _shares(api: Client, show: Show, seen: Seen, pods: list[StandIn]) -> N
 
 
 async def _restart(api: Client, operator: Operator, show: Show) -> None:
-    """With ten thousand finished jobs: memory, writes and time of another life."""
+    """Restart the operator with ten thousand finished jobs: measure its memory, its writes and the
+    time to its first effect.
+    """
     await asyncio.to_thread(operator.kill)
     await jobs_per_second(api, FINISHED - 3 * JOBS)
     operator.start()

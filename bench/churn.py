@@ -1,6 +1,6 @@
-"""`make churn`: 50 MediaJobs a second for five minutes, ten lists, two changes of the leader,
-cancels and deletions; on an API server of its own. Exits 1 where one is lost, ends twice, or is
-counted wrongly.
+"""`make churn`: creates 50 MediaJobs a second for five minutes, with ten full lists per operator,
+two leader changes, cancels and deletions, on its own API server. Exits 1 if a job is lost, ends
+twice, or is counted wrongly.
 """
 
 import asyncio

@@ -1,11 +1,12 @@
-"""Runs inside a pod: people with clients of their own at the Discord in a box. Prints one JSON
-line.
+"""Simulates people, each with their own client, on the Discord in a box. Runs inside a pod and
+prints one JSON line.
 
     crowd.py PEOPLE CHANNELS BYTES TOGETHER|TURNS [RATE]
 
-So many people, spread over so many channels, each ask for a file of their own: all at once, or one
-when the one before has his; sent at so many bytes a second, where that is given. Through a
-port-forward the API server would carry every byte of it.
+The given number of people, spread over the given number of channels, each request a file of their
+own: all at once (TOGETHER), or one after the previous has received theirs (TURNS). With RATE, the
+site sends that many bytes per second. It runs in a pod because the API server would carry every
+byte of a port-forward.
 """
 
 import asyncio
@@ -23,27 +24,27 @@ PATIENCE = 240.0
 
 
 class Ear:
-    """One gateway connection for all: fifty that hear of everything would load this machine with
-    what in truth is Discord's work.
+    """One gateway connection for everybody. Fifty connections that each receive every event would
+    load this machine with work that is really Discord's.
     """
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
         self._waiting: dict[str, asyncio.Future[float]] = {}
         self._said: dict[str, float] = {}
-        """Seed → when (monotonic) a message that shows progress got its words."""
+        """Seed → when (monotonic) a message with progress last changed."""
         self.first: dict[str, float] = {}
-        """Seed → when (monotonic) the first figures were shown."""
+        """Seed → when (monotonic) progress was first shown."""
         self.oldest: dict[str, float] = {}
-        """Seed → the longest time for which it showed the same ones, in seconds."""
+        """Seed → the longest time in seconds for which the same progress was shown."""
 
     def expect(self, seed: str) -> asyncio.Future[float]:
-        """When (monotonic) a message about this seed had its file."""
+        """A future of the time (monotonic) when a message about this seed has its file."""
         future = self._waiting[seed] = asyncio.get_running_loop().create_future()
         return future
 
     async def run(self) -> None:
-        """Hear until hung up."""
+        """Receive events until the connection closes."""
         async for frame in self._socket:
             said = json.loads(frame.data)
             if said.get("t") not in {"MESSAGE_CREATE", "MESSAGE_UPDATE"}:
@@ -72,7 +73,7 @@ async def ask(
     size: int,
     rate: int,
 ) -> float:
-    """One `/download` by one person; seconds from the click to the file."""
+    """Send one `/download` as one person. Returns the seconds from the click to the file."""
     seed = secrets.token_hex(6)
     slowly = f"&rate={rate}" if rate else ""
     link = f"http://site:8080/video/{seed}.mp4?bytes={size}{slowly}"

@@ -1,8 +1,8 @@
-"""Figures, printed as they come, each beside its bar."""
+"""Prints figures as they are measured, each beside its bar."""
 
 
 class Figures:
-    """What is measured, printed as it comes."""
+    """Prints figures and counts the bars that were missed."""
 
     def __init__(self) -> None:
         self.missed = 0

@@ -1,8 +1,8 @@
-"""Large files and the proof: Direct against curl to the same disk, what a pod's memory grows by,
-and what proving costs.
+"""Measures large files and validation: Direct against curl on the same disk, the growth of a pod's
+memory, and the cost of validation.
 
-The first and the last run on this machine, side by side, against a site in a process of its own;
-the second in a pod.
+The first and the last run on this machine, side by side, against a site in a separate process. The
+second runs in a pod.
 """
 
 import secrets
@@ -77,7 +77,7 @@ def run(show: Show, found: Installed, jobs: api.Jobs) -> None:
 
 
 def _against_curl(show: Show, site: str, folder: Path) -> None:
-    """Each fetches a file and takes its SHA-256, in turn; files differ."""
+    """Fetch a file and compute its SHA-256, by each side in turn. Every file is different."""
     engine = Direct()
     limits = Limits.model_validate({"maxBytes": 2 * LARGE})
     ours: list[float] = []
@@ -88,7 +88,7 @@ def _against_curl(show: Show, site: str, folder: Path) -> None:
             (ours, lambda url, to: _direct(engine, url, to, limits)),
         ):
             url = f"{site}/video/{secrets.token_hex(6)}.mp4?bytes={LARGE}"
-            # the first answer for an address makes its noise
+            # the first request for a URL generates its noise
             urllib.request.urlopen(urllib.request.Request(url, method="HEAD")).close()
             begun = time.monotonic()
             path = fetch(url, folder)
@@ -115,7 +115,7 @@ def _direct(engine: Direct, url: str, folder: Path, limits: Limits) -> Path:
 
 
 def _proof(show: Show, site: str, folder: Path) -> None:
-    """Of a file of a megabyte."""
+    """Measure the validation of a file of one megabyte."""
     url = f"{site}/video/{secrets.token_hex(6)}.mp4?bytes={SMALL}"
     found = Direct().fetch(order(url), folder, Quiet())
     (file,) = found.files
@@ -133,7 +133,7 @@ def _prove(file: Fetched, folder: Path, url: str) -> None:
 
 
 def _memory(show: Show, found: Installed, jobs: api.Jobs) -> None:
-    """Of the worker's pod, while one file of 500 MB goes through it."""
+    """Measure the memory of the worker pod while it downloads one file of 500 MB."""
     pods = [p for p in found.pods("worker") if "deletionTimestamp" not in p["metadata"]]
     uids = [pod["metadata"]["uid"] for pod in pods]
 

@@ -1,7 +1,7 @@
-"""`make bench`: each figure beside its bar; exit code 1 when one is missed.
+"""`make bench`: prints each figure beside its bar; exits 1 if a bar is missed.
 
-One install in a namespace of its own on the local cluster. Baselines and our own runs alternate
-in the same run, over pages, bytes and addresses that differ from job to job.
+It measures one installation in its own namespace on the local cluster. Baselines and our own runs
+alternate within the same run, and every job has a different page, URL and bytes.
 """
 
 import json
@@ -47,7 +47,7 @@ def page(kind: str = "page") -> str:
 
 @contextmanager
 def bench_pod(kubectl: Kubectl) -> Iterator[Any]:
-    """A pod of the worker image that only waits; answers with a way to run a script in it."""
+    """Start a pod of the worker image that only waits. Yields a function to run scripts in it."""
     secure = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     pod = {
         "apiVersion": "v1",
@@ -97,7 +97,7 @@ def bench_pod(kubectl: Kubectl) -> Iterator[Any]:
 
 
 def latency(figures: Figures, jobs: api.Jobs, baseline: Any) -> int:
-    """One at a time on a warm pod, against one plain process."""
+    """Measure one job at a time on a warm pod, against one plain yt-dlp process."""
     made = 0
     for kind, engine in (("page", "YtDlp"), ("file", "Direct")):
         ours: list[float] = []
@@ -121,7 +121,9 @@ def latency(figures: Figures, jobs: api.Jobs, baseline: Any) -> int:
 
 
 def throughput(figures: Figures, found: Installed, jobs: api.Jobs, baseline: Any) -> int:
-    """A hundred waiting jobs, two slots, by YtDlp; against a bare fork server and xargs."""
+    """Measure a hundred waiting jobs with two slots, by YtDlp, against a bare fork server and
+    xargs.
+    """
     kubectl = found.kubectl
     ours, bare = [], []
     made = 0
@@ -150,7 +152,9 @@ def throughput(figures: Figures, found: Installed, jobs: api.Jobs, baseline: Any
 
 
 def from_zero(figures: Figures, found: Installed, jobs: api.Jobs) -> int:
-    """A pool that has gone to nothing: until its pod is there, and until the file is."""
+    """Measure a pool scaled to zero: the time until its pod is created, and until the file is
+    there.
+    """
     spec = {"scaling": "Auto", "replicas": 0, "maxReplicas": 1, "idleSeconds": 1}
     pool = {"apiVersion": "trawler.dev/v1alpha1", "kind": "WorkerPool"}
     found.kubectl.run(
@@ -174,7 +178,7 @@ def from_zero(figures: Figures, found: Installed, jobs: api.Jobs) -> int:
 
 
 def pods(kubectl: Kubectl) -> dict[str, list[int]]:
-    """The processes of every pod of the install, by component."""
+    """The processes of every pod of the installation, by component."""
     found: dict[str, list[int]] = {}
     for pod in kubectl.json("get", "pods")["items"]:
         meta = pod["metadata"]
@@ -231,7 +235,7 @@ def measure(found: Installed, figures: Figures) -> None:
 
 
 def _memory(found: Installed, jobs: api.Jobs, figures: Figures, idle: dict[str, float]) -> None:
-    """PSS of every pod, idle and while two downloads run."""
+    """PSS of every pod, idle and during two downloads."""
     names = [f"slow-{secrets.token_hex(4)}" for _ in range(2)]
     for name in names:
         jobs.create(name, page() + "&rate=200000")
@@ -252,7 +256,7 @@ def main() -> int:
     kubectl = Kubectl(provider)
     there = kubectl.run("get", "crd", "mediajobs.trawler.dev", check=False).returncode == 0
     namespace = f"trawler-bench-{secrets.token_hex(3)}"
-    roomy = ("sandbox.resources.limits.memory=3Gi",)  # the site makes files of 100 MB
+    roomy = ("sandbox.resources.limits.memory=3Gi",)  # the site creates files of 100 MB
     with installed(provider, namespace=namespace, crds=not there, values=roomy) as found:
         shell.say("\nMeasuring; about six minutes.\n")
         measure(found, figures)

@@ -1,5 +1,5 @@
-"""What making media playable costs, against ffmpeg by hand; how good it is when it has to fit; and
-what a Cobalt between costs. All in turn on this machine.
+"""Measures the cost of conversion against ffmpeg by hand, the quality of a video that is encoded to
+a size limit, and the cost of going through Cobalt. All runs alternate on this machine.
 """
 
 import re
@@ -51,8 +51,8 @@ def _ffmpeg(*words: str) -> bytes:
 
 
 def _filmed(folder: Path) -> Path:
-    """A minute of 1080p with 30 pictures a second and sound, some 80 MB: a picture that moves, with
-    grain.
+    """Create one minute of 1080p at 30 frames per second with sound, about 80 MB: a moving picture
+    with grain.
     """
     path = folder / "source.mp4"
     _ffmpeg(
@@ -66,7 +66,7 @@ def _filmed(folder: Path) -> Path:
 
 
 def _made(source: Path, folder: Path, *, fit: int | None = None) -> tuple[float, ValidFile, Path]:
-    """By the worker's own code: seconds, and what came of it."""
+    """Convert with the worker's own code. Returns the seconds and the result."""
     scratch = Path(tempfile.mkdtemp(dir=folder))
     path = scratch / "job-1"
     shutil.copyfile(source, path)
@@ -99,7 +99,7 @@ def _timed(*words: str) -> float:
 
 
 def _remux(show: Show, source: Path, folder: Path) -> None:
-    """Matroska to MP4, with its proof before and after."""
+    """Measure Matroska to MP4, including validation before and after."""
     large = folder / "large.mkv"
     _ffmpeg("-i", str(source), "-c", "copy", str(large))
     size = large.stat().st_size / 1e6
@@ -115,7 +115,7 @@ def _remux(show: Show, source: Path, folder: Path) -> None:
 
 
 def _encode(show: Show, source: Path, folder: Path) -> None:
-    """Eight seconds of HEVC, by the same command."""
+    """Measure eight seconds of HEVC, against the same command."""
     hevc = folder / "hevc.mp4"
     _ffmpeg(
         *("-i", str(source), "-t", "8", "-c:v", "libx265", "-preset", "ultrafast"),
@@ -139,7 +139,7 @@ def _encode(show: Show, source: Path, folder: Path) -> None:
 
 
 def _fit(show: Show, source: Path, folder: Path) -> None:
-    """Eighty megabytes to ten, and how like the source they still are; against two plain passes to
+    """Measure 80 MB encoded to 10 MB and its similarity to the source, against two plain passes to
     the same size.
     """
     seconds, file, path = _made(source, folder, fit=FIT)
@@ -165,8 +165,8 @@ def _ssim(path: Path, source: Path) -> float:
 
 
 def _cobalt(show: Show, jobs: api.Jobs) -> None:
-    """20 MB at 10 MB/s by Cobalt through the cluster, stored and recorded, against its API and curl
-    from here.
+    """Measure 20 MB at 10 MB/s by Cobalt through the cluster, stored and recorded, against its API
+    and curl from here.
     """
     ours, theirs = [], []
     with tempfile.TemporaryDirectory(prefix="trawler-bench-") as name, Serving() as serving:
@@ -191,7 +191,7 @@ def _link() -> str:
 
 
 def _by_hand(at: str, folder: Path) -> float:
-    """As a script would."""
+    """Download as a script would."""
     script = (
         f"curl -s -X POST {at}/ -H 'Accept: application/json' -H 'Content-Type: application/json'"
         f' -d \'{{"url": "{_link()}"}}\' | python3 -c \'import json,sys;'
@@ -204,7 +204,7 @@ def _by_hand(at: str, folder: Path) -> float:
 
 
 def alone() -> Any:
-    """What needs no cluster, by itself: `python bench/media.py`."""
+    """Run the measurements that need no cluster: `python bench/media.py`."""
     with tempfile.TemporaryDirectory(prefix="trawler-bench-") as name:
         folder = Path(name)
         source = _filmed(folder)

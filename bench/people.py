@@ -1,6 +1,6 @@
-"""What people in Discord notice: until the files are there, until they are answered when fifty ask
-at once; and what four large deliveries cost the bot. Against the Discord in a box of the same
-install.
+"""Measures what people in Discord notice: the time until their files arrive, and the time until a
+reply when fifty ask at once; also how four large deliveries load the bot. Uses the Discord in a box
+of the same installation.
 """
 
 import json
@@ -19,13 +19,13 @@ CROWD = 50
 LARGE = 100_000_000
 EACH = 4
 SLOW = 30
-"""Seconds that each of fifty downloads takes."""
+"""Seconds that each of the fifty downloads takes."""
 RATE = 20_000
-"""Bytes a second of each."""
+"""Bytes per second of each download."""
 
 Show = Callable[..., None]
 Within = Callable[..., Any]
-"""Runs a script in a pod beside; answers with what it found."""
+"""Runs a script in a pod and returns its output."""
 
 
 def run(show: Show, found: Installed, within: Within) -> None:
@@ -34,7 +34,7 @@ def run(show: Show, found: Installed, within: Within) -> None:
         found.kubectl.forwarded("service/discord", 8091) as port,
         SandboxClient.entered(f"http://127.0.0.1:{port}") as sandbox,
     ):
-        sandbox.command("download")  # the bot is there
+        sandbox.command("download")  # waits until the bot is there
         _click(show, within)
         _figures(show, within)
         sandbox.control("limits", buckets={"enabled": True})
@@ -48,7 +48,7 @@ def run(show: Show, found: Installed, within: Within) -> None:
 
 
 def _click(show: Show, within: Within) -> None:
-    """One after the other, each by somebody else: nobody has to wait for a cooldown."""
+    """Measure consecutive requests, each by a different person, so that no cooldown applies."""
     seconds = within("crowd.py", str(ROUNDS), "1", "1000000", "TURNS")["seconds"]
     middle = statistics.median(seconds)
     name = f"click → files in the channel, 1 MB, p50 of {ROUNDS}"
@@ -56,7 +56,7 @@ def _click(show: Show, within: Within) -> None:
 
 
 def _figures(show: Show, within: Within) -> None:
-    """One who waits for a slow site: from the click to the first figures in the message."""
+    """Measure a download from a slow site: from the click to the first progress in the message."""
     seen = within("crowd.py", "5", "1", str(5 * RATE), "TURNS", str(RATE))["first"]
     slowest = max(seen, default=float("inf")) if len(seen) == 5 else float("inf")
     name = "click → the first figures of a slow download, the slowest of 5"
@@ -64,7 +64,7 @@ def _figures(show: Show, within: Within) -> None:
 
 
 def _crowd(show: Show, within: Within, channels: int) -> None:
-    """Everybody at once; answers as the Discord in the box saw them."""
+    """Measure everybody at once. The Discord in a box reports the response times."""
     seen = within("crowd.py", str(CROWD), str(channels), "20000", "TOGETHER")
     answers = sorted(seen["answers"])
     tail = answers[int(0.95 * len(answers))]
@@ -80,7 +80,7 @@ def _crowd(show: Show, within: Within, channels: int) -> None:
 
 @contextmanager
 def slots(found: Installed, count: int) -> Iterator[None]:
-    """One pod that takes so many at a time, for the length of a block."""
+    """Run one pod with `count` slots for the duration of the block."""
     before = found.pool()["spec"]
 
     def shape(spec: dict[str, Any]) -> None:
@@ -95,10 +95,10 @@ def slots(found: Installed, count: int) -> Iterator[None]:
 
 
 def _words(show: Show, within: Within) -> None:
-    """Half a minute each, all in one channel: for how long the same words stand in a message while
-    it downloads.
+    """Measure downloads of half a minute in one channel: how long a message shows the same text
+    while it downloads.
     """
-    within("crowd.py", str(CROWD), "1", "20000", "TOGETHER")  # until the large pod is there
+    within("crowd.py", str(CROWD), "1", "20000", "TOGETHER")  # wait until the large pod is ready
     size = str(SLOW * RATE)
     seen = within("crowd.py", str(CROWD), "1", size, "TOGETHER", str(RATE))
     answers = sorted(seen["answers"])
@@ -112,7 +112,7 @@ def _words(show: Show, within: Within) -> None:
 
 
 def _large(show: Show, found: Installed, within: Within) -> None:
-    """Four files of 100 MB on their way at once: what the bot's memory grows by at most."""
+    """Measure how much the bot's memory grows while it delivers four files of 100 MB at once."""
     (pod,) = [p for p in found.pods("bot") if "deletionTimestamp" not in p["metadata"]]
     pids = usage.of_pod(pod["metadata"]["uid"])
     idle = most = usage.pss_mib(pids)

@@ -1,10 +1,10 @@
-"""`make soak`: an hour of half the load that the cluster bears, while its parts are killed; then
-whether everything ended once, and whether any process grows. Exits 1 where not.
+"""`make soak`: runs for an hour at half the cluster's capacity while its parts are killed, then
+checks that every job ended once and that no process grows. Exits 1 otherwise.
 
-In the first quarter of an hour anything dies, every 45 seconds; then for a while only what operator
-and bot lean on, so that their memory is seen while that comes and goes; then nothing, so that every
-process is seen under an even load; and in the last minutes everything once more, after the memory
-was judged.
+In the first quarter of an hour, a random component is killed every 45 seconds. Then for a while
+only the dependencies of operator and bot are killed, to observe their memory while those come and
+go. Then nothing is killed, to observe every process under an even load. In the last minutes,
+everything is killed once more, after the memory was judged.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from trawler_cluster.kubectl import Kubectl
 HOUR: Final = 3600.0
 SHARE: Final = 0.5
 PEOPLE: Final = 0.5
-"""Requests in Discord per second, as part of the load."""
+"""Discord requests per second, as part of the load."""
 EVERY: Final = 45.0
 GROWTH: Final = 1.0
 """MiB per hour."""
@@ -35,13 +35,13 @@ VALUES: Final = (
     "sandbox.resources.limits.memory=3Gi",
     "pools.default.maxAttemptSeconds=120",
 )
-"""Objects are swept some longest attempts after their jobs are gone: with short ones that is seen,
-and what is remembered of them stops growing within the hour.
+"""Objects are swept a few maximum attempt times after their jobs are gone. With short attempts, the
+sweep happens within the hour, and the memory of them stops growing.
 """
 
 
 def capacity(found: Installed, *, count: int = 200) -> float:
-    """Jobs per second that all slots together bear."""
+    """Jobs per second at which all slots together are busy."""
     with apiclient.client(found.kubectl.provider.config.kubeconfig) as http:
         jobs = api.Jobs(http, found.namespace)
         with jobs.watching():
@@ -55,7 +55,7 @@ def capacity(found: Installed, *, count: int = 200) -> float:
 
 
 def plan(seconds: float, most: float) -> Plan:
-    """So long, at half of what can be borne."""
+    """A plan for this duration, at half the capacity."""
     spans = (
         (0, min(seconds, HOUR) / 4, OURS),
         (min(seconds, HOUR) / 4, min(seconds, HOUR) / 3, LEANED_ON),
@@ -70,8 +70,8 @@ def plan(seconds: float, most: float) -> Plan:
 
 
 def show(found: Found, *, judged: bool) -> bool:
-    """Print it; answers with whether all is as it should be. Growth is `judged` only in a whole
-    hour.
+    """Print the results. Returns whether all is well. Growth is judged only in a full hour
+    (`judged`).
     """
     print(f"{found.seconds:.0f} s; jobs made {found.made}, ends {dict(found.ends)}")
     print(f"people asked {found.asked}, told at once that nothing came {found.unanswered}")
@@ -111,7 +111,7 @@ def main() -> int:
             flush=True,
         )
         found = asyncio.run(soak(install, wanted))
-        # before all is removed again: that may fail, and the figures would be lost
+        # print before the uninstall: it may fail, and the figures would be lost
         good = show(found, judged=seconds >= HOUR)
     return 0 if good else 1
 

@@ -1,4 +1,4 @@
-"""How long one turn of the operator takes with much to look at, decided purely: no API server, no
+"""Measures how long one turn of the operator takes with many objects, in memory: no API server, no
 pods.
 """
 
@@ -19,7 +19,7 @@ MANY: Final = 30_000
 POOLS: Final = 50
 TURNS: Final = 9
 BAR: Final = 0.05
-"""Seconds of processor time: what a turn may take at most."""
+"""Maximum processor time of one turn, in seconds."""
 SPENT: Final = 0.03
 Show = Callable[..., None]
 
@@ -30,7 +30,7 @@ def _queued(number: int, **more: object) -> MediaJob:
 
 
 def _scenes() -> Iterator[tuple[str, float, ClusterState]]:
-    """What is looked at, from when (monotonic seconds) on, and how it stands."""
+    """The name of each scene, its start (monotonic seconds) and its cluster state."""
     failed = {"status_failures": 3, "status_queuedTime": formatting.stamp(NOON)}
     same: dict[str, Any] = {"url": "http://site:8080/same.mp4"}
     resting = [_queued(n, **failed) for n in range(MANY)]
@@ -59,7 +59,7 @@ def _scenes() -> Iterator[tuple[str, float, ClusterState]]:
 
 
 def _turn(state: ClusterState, decider: Planner, scaler: Scaler, at: float) -> float:
-    """Seconds of processor time of what the reconciler does in one turn, but for beginning it."""
+    """Processor time in seconds of one turn of the reconciler, without starting effects."""
     begun = time.thread_time()
     now = clock(at)
     next_wake(state, now)
@@ -72,7 +72,7 @@ def _turn(state: ClusterState, decider: Planner, scaler: Scaler, at: float) -> f
 
 
 def run(show: Show) -> None:
-    """Print the median of some turns of each scene beside the bar."""
+    """Print the median of several turns of each scene beside the bar."""
     for what, at, state in _scenes():
         state.dirty.clear()
         decider, scaler = Planner(Scheduler()), Scaler()

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # ruff: noqa: INP001, ANN001, ANN201, ANN204, ARG002 - its interface has no types
-"""An extractor for the sandbox's own site, in gallery-dl's documented form: a post with captions,
-and a list of posts.
+"""gallery-dl extractors for the sandbox's media site, in gallery-dl's documented form: a post with
+captions, and a list of posts.
 
-It is read by gallery-dl alone (`--extractors`), which is why it stands here and not among the
-packages.
+Only gallery-dl loads this file (`--extractors`), so it is here and not in a package.
 """
 
 from gallery_dl import text, util
@@ -14,7 +13,7 @@ BASE = r"(?:https?://)?(site(?:\.[\w.-]+)?(?::\d+)?|127\.\d+\.\d+\.\d+(?::\d+)?)
 
 
 class TrawlerPostExtractor(GalleryExtractor):
-    """One post."""
+    """The pictures of one post."""
 
     category = "trawler"
     subcategory = "post"
@@ -45,7 +44,7 @@ class TrawlerPostExtractor(GalleryExtractor):
 
 
 class TrawlerUserExtractor(Extractor):
-    """All posts of somebody."""
+    """All posts of a user."""
 
     category = "trawler"
     subcategory = "user"

@@ -1,1 +1,1 @@
-"""The bot: everything that a person in Discord sees."""
+"""The Discord bot: everything that a person in Discord sees."""

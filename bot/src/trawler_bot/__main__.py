@@ -1,4 +1,4 @@
-"""Wires settings, clients and tasks; nothing else decides what exists."""
+"""Entry point of the bot: wires settings, clients and tasks. Nothing else decides what exists."""
 
 import asyncio
 import logging
@@ -40,17 +40,18 @@ from trawler_crds.messages import Positions, Progress
 log = logs.get("main")
 
 CONNECTIONS: Final = 8
-"""To the API server; one of them watches. Many who ask at once wait for its processors anyway, and
-after a pause each further connection costs both sides a handshake first (docs/bench.md).
+"""Connections to the API server; one of them watches. Many concurrent requests wait for its
+processors anyway, and after a pause each further connection first costs both sides a handshake
+(docs/bench.md).
 """
 
 
 class _Ended(Exception):
-    """The way out of the task group."""
+    """Ends the task group."""
 
 
 async def serve(stop: asyncio.Event, settings: Settings) -> None:
-    """Answer people until told to stop."""
+    """Run the bot until it is told to stop."""
     address.point(
         api=settings.discord_api_base,
         gateway=settings.discord_gateway_url,
@@ -84,7 +85,7 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
             _offer(bot, tracker, services, settings)
 
             def served(guild: int) -> bool:
-                busy = tracker.index.of_guild(guild)  # people bring the bot along to any server
+                busy = tracker.index.of_guild(guild)  # user installs work in any server
                 return bot.stays(guild) or bool(busy) or not share.owns(guild)
 
             left = LeftGuilds(services.jobs, served)
@@ -105,7 +106,9 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
 
 
 async def _hear(settings: Settings, tracker: JobTracker, tasks: asyncio.TaskGroup) -> None:
-    """The bus, as soon as it is there: without it there is no progress, and all else works."""
+    """Subscribe to the bus as soon as it is available: without it there is no progress, but
+    everything else works.
+    """
     bus = await Bus.connect(settings.nats_url, name="bot", tasks=tasks, patience=math.inf)
     install = settings.install
     while True:
@@ -120,7 +123,7 @@ async def _hear(settings: Settings, tracker: JobTracker, tasks: asyncio.TaskGrou
 
 
 def _services(settings: Settings, kube: Kube) -> Services:
-    """What every part has at hand."""
+    """Create the services that every part of the bot uses."""
     store = Store(
         StoreSettings.read(
             settings.s3_credentials,
@@ -152,7 +155,7 @@ def _services(settings: Settings, kube: Kube) -> Services:
 
 
 def _offer(bot: Bot, tracker: JobTracker, services: Services, settings: Settings) -> None:
-    """Commands and buttons."""
+    """Add commands and buttons to the bot."""
     rules = Rules(
         egress=AllowList.parse(filter(None, settings.egress_allow.split(","))),
         guilds=settings.guilds(),
@@ -177,7 +180,7 @@ def _offer(bot: Bot, tracker: JobTracker, services: Services, settings: Settings
 def main() -> None:
     settings = Settings()
     logs.setup("bot", settings.log_level)
-    # below that it writes addresses and events with the tokens of interactions in them
+    # below that level it logs addresses and events that contain tokens of interactions
     logging.getLogger("discord").setLevel(logging.INFO)
     lifecycle.run(lambda stop: serve(stop, settings))
 

@@ -1,4 +1,4 @@
-"""Where Discord is. The only place in which anything but the real Discord can be meant."""
+"""Sets the addresses of Discord. Only here can they be anything but the real Discord."""
 
 import ipaddress
 from typing import Final
@@ -11,8 +11,8 @@ _INSIDE: Final = (".svc", ".svc.cluster.local")
 
 
 def point(*, api: str, gateway: str, cdn: str) -> None:
-    """Send discord.py elsewhere where an address is given. Raises ValueError for plain text over a
-    network that is neither loopback nor inside the cluster: a token would be read on its way.
+    """Point discord.py to other addresses, if any are given. Raises ValueError for plain text over
+    a network that is neither loopback nor inside the cluster: the token could be read in transit.
     """
     for address in filter(None, (api, gateway, cdn)):
         _require_safe(address)

@@ -1,4 +1,4 @@
-"""The client: connects, registers commands, and hands everything on."""
+"""The Discord client: connects, registers commands, and dispatches events."""
 
 import asyncio
 import sys
@@ -24,32 +24,32 @@ from trawler_common import logs
 log = logs.get("bot")
 
 BETWEEN: Final = 5.0
-"""Seconds between two IDENTIFYs (docs, Gateway, Rate Limiting)."""
+"""Minimum seconds between two IDENTIFYs (docs, Gateway, Rate Limiting)."""
 
 
 @dataclass(frozen=True)
 class ShardAssignment:
-    """Which shards are this process's."""
+    """The shards of this process."""
 
     shards: int
-    """Of the whole bot."""
+    """Number of shards of the whole bot."""
     replicas: int
     ordinal: int
-    """Which of the replicas this is, from 0."""
+    """The index of this replica, from 0."""
 
     def mine(self) -> list[int]:
         return [shard for shard in range(self.shards) if shard % self.replicas == self.ordinal]
 
     def owns(self, guild_id: int) -> bool:
-        """Whether a server is on a shard of ours (docs, Sharding); direct messages are on the
-        first.
+        """Whether a server belongs to a shard of this process (docs, Sharding); direct messages
+        belong to the first shard.
         """
         return (guild_id >> 22) % self.shards in self.mine()
 
 
 class Bot(discord.AutoShardedClient):
-    """No privileged intent: commands and presses need none. That of messages tells when one of ours
-    is deleted; what others write comes without its content.
+    """The client, without privileged intents: commands and buttons need none. The intents for
+    messages report when one of ours is deleted; messages of others arrive without their content.
     """
 
     def __init__(
@@ -71,32 +71,32 @@ class Bot(discord.AutoShardedClient):
     def serve(
         self, requests: RequestService, tracker: JobTracker, offered: Commands, presses: Presses
     ) -> None:
-        """What people get; before the client is started."""
+        """Set what the bot offers, before the client is started."""
         self._requests, self._tracker = requests, tracker
         offered.add_to(self.tree)
         self.add_dynamic_items(*presses.items())
 
     def serves(self, interaction: discord.Interaction) -> bool:
-        """Whether this install answers there."""
+        """Whether this install answers where the interaction comes from."""
         return self._requests is not None and self._requests.serves(interaction.guild_id)
 
     def stays(self, guild_id: int) -> bool:
-        """Whether we are in a server, one that is away just now included."""
+        """Whether the bot is in a server, including one that is unavailable at the moment."""
         return self.get_guild(guild_id) is not None
 
     async def setup_hook(self) -> None:
-        """Before the gateway."""
+        """Set up commands before the gateway connects."""
         await self.tree.set_translator(CatalogueTranslator())
         await self._register()
 
     async def _register(self) -> None:
-        """Our commands, where they are not those that we registered last or Discord has lost them:
-        the creations of a day are counted.
+        """Register our commands if they differ from the last registered ones, or if Discord has
+        lost them: Discord counts the creations of a day.
         """
         try:
             await self._register_ours()
         except (discord.HTTPException, app_commands.AppCommandError, *UNSURE) as error:
-            # those of before are still there, and the next session looks again
+            # the earlier commands still exist, and the next session tries again
             log.error("commands_not_registered", extra={"error": repr(error)})
 
     async def _register_ours(self) -> None:
@@ -116,8 +116,8 @@ class Bot(discord.AutoShardedClient):
         await self._database.note_commands(self.application_id, digest)
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
-        """Discord resets the token of whoever asks too often: not before it says that it is
-        granted.
+        """Wait until an IDENTIFY is allowed: Discord resets the token of a bot that identifies too
+        often.
         """
         limits = await self.fetch_session_start_limits()
         if limits.remaining <= 0:
@@ -128,43 +128,45 @@ class Bot(discord.AutoShardedClient):
             await asyncio.sleep(BETWEEN * (self._turn if initial else self._turns))
 
     async def on_ready(self) -> None:
-        """Again after each new session; harmless."""
+        """Note that the bot is connected. A repeated call after each new session is harmless."""
         assert self._tracker is not None
         if self._tracker.connected.is_set():
             await self._register()
         self._tracker.connected.set()
 
     async def on_raw_message_delete(self, event: discord.RawMessageDeleteEvent) -> None:
-        """Perhaps one of ours."""
+        """Handle a deleted message, which may be one of ours."""
         assert self._tracker is not None
         self._tracker.message_deleted(event.message_id)
 
     async def on_raw_bulk_message_delete(self, event: discord.RawBulkMessageDeleteEvent) -> None:
-        """Perhaps some of ours."""
+        """Handle deleted messages, some of which may be ours."""
         assert self._tracker is not None
         for message_id in event.message_ids:
             self._tracker.message_deleted(message_id)
 
     async def on_raw_thread_delete(self, event: discord.RawThreadDeleteEvent) -> None:
-        """With all that was in it."""
+        """Handle a deleted thread, with all its messages."""
         assert self._tracker is not None
         self._tracker.channel_deleted(event.thread_id)
 
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
-        """With all that was in it."""
+        """Handle a deleted channel, with all its messages."""
         assert self._tracker is not None
         self._tracker.channel_deleted(channel.id)
 
     async def on_error(self, event_method: str, /, *_: Any, **__: Any) -> None:
-        """Said once, and the client goes on."""
+        """Log the error once; the client continues."""
         log.error("event_failed", extra={"on": event_method}, exc_info=sys.exception())
 
 
 class Tree(app_commands.CommandTree[Bot]):
-    """Commands of strangers are answered in private, faults too."""
+    """The command tree. Commands from servers that are not served, and errors, get ephemeral
+    replies.
+    """
 
     async def interaction_check(self, interaction: discord.Interaction[Bot], /) -> bool:
-        """Whether this server is served."""
+        """Whether this server is served; otherwise reply so."""
         if interaction.client.serves(interaction):
             return True
         if interaction.type is discord.InteractionType.autocomplete:
@@ -178,7 +180,7 @@ class Tree(app_commands.CommandTree[Bot]):
     async def on_error(
         self, interaction: discord.Interaction[Bot], error: app_commands.AppCommandError, /
     ) -> None:
-        """A fault of ours; the number of the interaction finds it in the log."""
+        """Log a bug of ours; the interaction id in the reply finds it in the log."""
         if isinstance(error.__cause__, RetrySuppressed):
             return
         log.error(

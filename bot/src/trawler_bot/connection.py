@@ -1,5 +1,5 @@
-"""Being connected to Discord, with the token in its file. One that Discord refuses is said once and
-not asked about again until the file is another: ten thousand refusals are a ban.
+"""Keeps the bot connected to Discord with the token from its file. A token that Discord refuses is
+logged once and not tried again until the file changes: ten thousand refusals lead to a ban.
 """
 
 import asyncio
@@ -17,19 +17,22 @@ from trawler_common import logs
 log = logs.get("connection")
 
 LOOK_EVERY: Final = 5.0
-"""Seconds between two looks at a token that Discord refused."""
+"""Seconds between two checks of a refused token's file."""
 DATABASE: Final = 3.0
-"""Seconds that the database has to say what it knows before we begin without."""
+"""Seconds for which the start waits for the database; after that the bot starts without its data.
+"""
 REFUSED: Final = 4004
 """Close code: authentication failed."""
 
 
 class TokenChanged(Exception):
-    """A client that was refused cannot begin again: the process does, with the new token."""
+    """The token was refused and has changed. A refused client cannot start again, so the process
+    restarts with the new token.
+    """
 
 
 class Connection:
-    """Of one client; it is started once."""
+    """The connection of one client, which is started once."""
 
     def __init__(self, bot: Bot, token_file: Path, stop: asyncio.Event) -> None:
         self._stop = stop
@@ -38,11 +41,13 @@ class Connection:
         self._refused = False
 
     def ready(self) -> bool:
-        """Whether people are answered."""
+        """Whether the bot answers people."""
         return self._bot.is_ready() and not self._refused
 
     async def run(self, database: Database, limits: UploadLimits) -> None:
-        """Stay connected; that it ends untold is a reason to end. Raises TokenChanged."""
+        """Stay connected until told to stop. Raises TokenChanged, and RuntimeError if the client
+        ends by itself.
+        """
         token = await self._accepted()
         await database.settled(DATABASE)
         await limits.load()
@@ -63,7 +68,7 @@ class Connection:
         raise TokenChanged(str(self._file))
 
     async def _accepted(self) -> str:
-        """The token in its file, once Discord takes it."""
+        """The token from its file, once Discord accepts it."""
         while True:
             token = self._file.read_text().strip()
             async with discord.Client(intents=discord.Intents(guilds=True)) as asking:
@@ -80,7 +85,7 @@ class Connection:
             await self._another(token)
 
     async def _another(self, token: str) -> None:
-        """Until the file holds another one."""
+        """Wait until the file holds another token."""
         while True:
             await asyncio.sleep(LOOK_EVERY)
             if self._file.read_text().strip() != token:

@@ -1,4 +1,4 @@
-"""What every part of the bot has at hand."""
+"""The services that every part of the bot uses."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from trawler_bot.storage.database import Database
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
-    """One per process."""
+    """One instance of each per process."""
 
     jobs: Jobs
     attachments: Attachments

@@ -11,88 +11,92 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TRAWLER_BOT_", frozen=True)
 
     install: str
-    """The namespace: everything of an install lives in one."""
+    """The namespace: everything that belongs to an install is in one."""
 
     token_file: Path
-    """A file with the bot's token, and nothing else."""
+    """A file that contains only the bot's token."""
 
     key_file: Path
-    """A file with the key by which interaction tokens are encrypted: 32 bytes in URL-safe base64.
-    """
+    """A file with the key that encrypts interaction tokens: 32 bytes in URL-safe base64."""
 
     postgres_file: Path
     """A file with the address of the database: postgresql://user:password@host:5432/name."""
 
     pod: str = "trawler-bot-0"
-    """Its last number says which part of the shards is ours."""
+    """The name of the pod; the number at its end selects its share of the shards."""
 
     shards: int = 1
-    """Of the whole bot. Fixed, so that the owner of a job follows from its server."""
+    """Number of shards of the whole bot. It is fixed, so that the owner of a job follows from its
+    server.
+    """
 
     replicas: int = 1
-    """Pods that share the shards."""
+    """Number of pods that share the shards."""
 
     discord_api_base: str = ""
-    """REST, with its version; empty: Discord."""
+    """Address of the REST API, with its version; empty: Discord."""
 
     discord_gateway_url: str = ""
-    """The gateway; empty: Discord."""
+    """Address of the gateway; empty: Discord."""
 
     discord_cdn_base: str = ""
-    """Avatars; empty: Discord."""
+    """Address of the CDN, which serves avatars; empty: Discord."""
 
     allowed_guilds: str = ""
     """Ids of servers, comma-separated; empty: all."""
 
     user_install: bool = False
-    """Commands also for who installed the bot for themselves, and in direct messages."""
+    """Also offer commands to people who installed the bot for themselves, and in direct messages.
+    """
 
     nats_url: str
-    """Where the bus is."""
+    """Address of the bus."""
 
     s3_endpoint: str
-    """Where the object store is."""
+    """Address of the object store."""
 
     s3_bucket: str = "trawler"
     s3_region: str = "us-east-1"
 
     s3_prefix: str = "trawler"
-    """What the keys of this install's objects begin with."""
+    """Prefix of the keys of this install's objects."""
 
     s3_credentials: Path = Path("/etc/trawler/store")
-    """A folder with the files `accessKey` and `secretKey`."""
+    """A directory with the files `accessKey` and `secretKey`."""
 
     egress_allow: str = ""
-    """host:port entries, comma-separated, that may lie on a private network."""
+    """host:port entries, comma-separated, that may be on a private network."""
 
     cooldown_seconds: float = 10
-    """Between two requests of one person in one server."""
+    """Minimum seconds between two requests of one person in one server."""
 
     requests_per_minute: int = 5
-    """Of one person in one server."""
+    """Maximum requests per minute of one person in one server."""
 
     queue: MediaQueueSpec = MediaQueueSpec()
-    """Of a server that is new to us."""
+    """The spec of the MediaQueue of a new server."""
 
     reuse_seconds: float = 3600
-    """For which the operator answers from the store."""
+    """Seconds for which the operator answers from the store."""
 
     shrink: bool = True
-    """Code smaller what is larger than Discord takes, as long as it stays worth watching."""
+    """Encode files smaller that are larger than Discord allows, as long as the result stays worth
+    watching.
+    """
 
     links_public_url: str = ""
-    """Under which people reach `links_port`; empty: no file is ever public."""
+    """Public address of `links_port`; empty: no file is ever public."""
 
     links_seconds: float = 86_400
-    """For which such a link works, at most as long as its MediaJob is kept."""
+    """Seconds for which such a link works, at most as long as its MediaJob is kept."""
 
     links_port: int = 8090
 
     scratch: Path = Path("/tmp")  # noqa: S108 - the pod's only writable folder
-    """Where files lie on their way from the store to Discord."""
+    """Directory for files on their way from the store to Discord."""
 
     scratch_bytes: int = 3 * 1024**3
-    """As many of them at a time."""
+    """Maximum bytes of such files at a time."""
 
     otlp_endpoint: str = ""
     """OTLP over HTTP; empty: no spans are sent."""
@@ -101,9 +105,9 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
 
     def ordinal(self) -> int:
-        """Which of the replicas this is. Raises ValueError for a pod without a number."""
+        """The index of this replica. Raises ValueError for a pod without a number."""
         return int(self.pod.rpartition("-")[2])
 
     def guilds(self) -> frozenset[int]:
-        """Servers in which we answer; empty: all."""
+        """Servers in which the bot answers; empty: all."""
         return frozenset(int(each) for each in self.allowed_guilds.split(",") if each.strip())

@@ -91,7 +91,7 @@ def _config(options: argparse.Namespace) -> ClusterConfig:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Every command with its help."""
+    """The argument parser, with every command and its help."""
     top = argparse.ArgumentParser(
         prog="trawler-cluster",
         description="A local Kubernetes cluster for Trawler: kind where Docker is, else plain"
@@ -137,7 +137,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command. 0: done. 2: something the person can mend, said in one sentence."""
+    """Run one command. Exit code 0: success; 2: an error that the user can fix, printed as one
+    sentence; 130: interrupted.
+    """
     options = parser().parse_args(arguments)
     try:
         options.act(options)

@@ -1,4 +1,4 @@
-"""Every program of the local cluster, built once from its Go module into the cache."""
+"""Build every program of the local cluster from its Go module, once, into the cache."""
 
 import fcntl
 import hashlib
@@ -21,7 +21,7 @@ _VERSION_PACKAGE: Final = "k8s.io/component-base/version"
 
 @dataclass(frozen=True, kw_only=True)
 class Module:
-    """One go.mod of ours whose `tool` lines are what we build."""
+    """One of our Go modules. The `tool` lines of its go.mod are the programs that we build."""
 
     name: str
     programs: tuple[str, ...]
@@ -30,7 +30,7 @@ class Module:
     rename: tuple[tuple[str, str], ...] = ()
 
     def digest(self) -> str:
-        """Changes whenever what we build, or how, changes."""
+        """A hash that changes with what we build and how we build it."""
         made_of = hashlib.sha256(repr(self).encode())
         for file in sorted((GO / self.name).iterdir()):
             made_of.update(file.name.encode() + file.read_bytes())
@@ -66,7 +66,7 @@ MODULES: Final = (
     ),
 )
 METRICS_SERVER: Final = Module(name="metrics-server", programs=("metrics-server",))
-"""Only the tests of autoscaling need it: 4.5 minutes on two cores where nothing is built yet."""
+"""Only the autoscaling tests need it: a build from scratch takes 4.5 minutes on two cores."""
 KIND: Final = Module(name="kind", programs=("kind",))
 WITH_KIND: Final = (KIND, *(m for m in MODULES if m.name in {"helm", "kubernetes"}))
 
@@ -80,9 +80,9 @@ def _built(module: Module) -> bool:
 
 
 def ensure(modules: tuple[Module, ...] = MODULES) -> Path:
-    """Build what is missing; answer with one folder that links to every program.
+    """Build missing programs and return one folder with links to every program.
 
-    Raises UserError where Go or disk is missing, CommandFailed where a build fails.
+    Raises UserError if Go or disk space is missing, CommandFailed if a build fails.
     """
     missing = [module for module in modules if not _built(module)]
     if missing:
@@ -138,7 +138,7 @@ def _install(module: Module, *, work: Path, label: str) -> None:
 
 
 def _remove(work: Path) -> None:
-    """Empty the build caches; Go marks its modules read-only, so open them first."""
+    """Delete the build caches. Go marks its modules read-only, so make them writable first."""
     for folder, _, _ in os.walk(work):
         Path(folder).chmod(stat.S_IRWXU)
     shutil.rmtree(work, ignore_errors=True)
@@ -167,7 +167,7 @@ def _toolbox(modules: tuple[Module, ...]) -> Path:
 
 
 def program(name: str) -> Path:
-    """Where one program lies, built if it is not there yet."""
+    """The path of one program, which is built if it does not exist yet."""
     for module in (*MODULES, METRICS_SERVER, KIND):
         if name in module.programs:
             return ensure((module,)) / name

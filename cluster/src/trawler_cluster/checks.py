@@ -1,4 +1,4 @@
-"""Whether this machine can do it: each question asked early, each answer one sentence."""
+"""Check early whether this machine can run a cluster. Each error is one sentence."""
 
 import os
 import platform
@@ -17,7 +17,7 @@ RUNNING_NEEDS: Final = 8 * GB
 
 
 def docker_answers() -> bool:
-    """Whether a Docker daemon (not only its client) is here."""
+    """Whether a Docker daemon answers, not only whether its client is installed."""
     if shutil.which("docker") is None:
         return False
     try:
@@ -33,7 +33,7 @@ def docker_answers() -> bool:
 
 
 def require_linux_root() -> None:
-    """Raises UserError where the native provider cannot work."""
+    """Raises UserError if the native provider cannot work on this machine."""
     if platform.system() != "Linux" or not Path("/etc/debian_version").exists():
         raise UserError(
             "This machine is neither Debian-like Linux nor running Docker. Start Docker (then"
@@ -47,7 +47,7 @@ def require_linux_root() -> None:
 
 
 def parse_go_version(text: str) -> tuple[int, int, int] | None:
-    """The numbers in `go version go1.26.8 linux/amd64`."""
+    """Parse the version in `go version go1.26.8 linux/amd64`."""
     found = re.search(r"go(\d+)\.(\d+)(?:\.(\d+))?", text)
     if found is None:
         return None
@@ -55,7 +55,7 @@ def parse_go_version(text: str) -> tuple[int, int, int] | None:
 
 
 def require_go() -> None:
-    """Raises UserError where Go is missing or too old to build the components."""
+    """Raises UserError if Go is missing or too old to build the components."""
     wanted = ".".join(map(str, GO_AT_LEAST))
     go = shutil.which("go")
     if go is None:
@@ -73,7 +73,7 @@ def require_go() -> None:
 
 
 def require_disk(folder: Path, needed: int, why: str) -> None:
-    """Raises UserError where less than `needed` bytes are free."""
+    """Raises UserError if fewer than `needed` bytes are free."""
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free

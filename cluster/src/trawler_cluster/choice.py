@@ -1,4 +1,4 @@
-"""Which provider a machine gets."""
+"""Select the cluster provider for this machine."""
 
 from trawler_cluster import checks
 from trawler_cluster.cluster_config import ClusterConfig
@@ -8,5 +8,5 @@ from trawler_cluster.provider import Provider
 
 
 def choose(config: ClusterConfig) -> Provider:
-    """Kind where a Docker daemon answers, else plain processes on Linux."""
+    """Return `Kind` if a Docker daemon answers, otherwise `Native` (plain processes on Linux)."""
     return Kind(config) if checks.docker_answers() else Native(config)

@@ -1,4 +1,4 @@
-"""Names, folders and address ranges of one local cluster. Pure: nothing here touches anything."""
+"""Names, folders and address ranges of one local cluster. Pure: nothing here has side effects."""
 
 import os
 from dataclasses import dataclass
@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import Final
 
 MAIN: Final = "trawler-dev"
-"""The cluster of `make up`, and the name of its context."""
+"""The name of the cluster that `make up` starts, and of its kubeconfig context."""
 
 REPOSITORY: Final = Path(__file__).resolve().parents[3]
 
 
 def cache() -> Path:
-    """Where everything that was built or downloaded is kept between clusters."""
+    """The folder that keeps everything built or downloaded, across clusters."""
     return Path(os.environ.get("TRAWLER_CACHE") or Path.home() / ".cache" / "trawler")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterConfig:
-    """One cluster. `number` keeps the address ranges of several clusters apart (0 to 9)."""
+    """One cluster. `number` (0 to 9) keeps the address ranges of several clusters apart."""
 
     name: str = MAIN
     number: int = 0
@@ -51,7 +51,7 @@ class ClusterConfig:
 
     @property
     def link(self) -> str:
-        """The outside end of the veth pair; Linux allows 15 characters."""
+        """The name of the outer end of the veth pair; Linux allows 15 characters."""
         return f"trawler{self.number}"
 
     @property
@@ -84,12 +84,12 @@ class ClusterConfig:
 
     @property
     def site_port(self) -> int:
-        """Where the sandbox site answers on 127.0.0.1."""
+        """The port of the sandbox site on 127.0.0.1."""
         return 18080 + self.number
 
     @property
     def discord_port(self) -> int:
-        """Where the page of the Discord in a box answers on 127.0.0.1."""
+        """The port of the Discord emulator's page on 127.0.0.1."""
         return 18090 + self.number
 
     @property

@@ -1,5 +1,5 @@
-"""`make demo`: `/download` in a Discord in a box, from a person's link to the files in the channel,
-by each engine that reads pages, on a real cluster.
+"""`make demo`: run `/download` on a real cluster with the Discord emulator, from a user's link to
+the files in the channel, once for each engine that reads pages.
 """
 
 import hashlib
@@ -18,25 +18,27 @@ from trawler_cluster.sandbox_client import SandboxClient
 
 PATIENCE: Final = 120.0
 SHORT: Final = 110
-"""Characters of a line that shows a message."""
+"""Maximum number of characters of a message that is printed."""
 TRYING: Final = ("bot.cooldownSeconds=1", "bot.requestsPerMinute=60")
-"""Who tries things in the box, or runs this again, shall not have to wait between two commands."""
+"""Relaxed rate limits: people who try the emulator, or run the demo again, should not have to wait
+between two commands.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """What a person asks for, and what must come of it."""
+    """A user's request and its expected result."""
 
     what: str
     url: str
     engine: str
     files: int
     same: dict[int, str] = field(default_factory=dict)
-    """Place of a file → the name under which the site stands for its bytes."""
+    """Index of a file → the name under which the site records its bytes."""
 
 
 def wishes(seed: str) -> list[Wish]:
-    """One for each engine that reads pages, of things that never were before."""
+    """One request for each engine that reads pages, for media that no earlier run fetched."""
     pictures = {n - 1: f"{seed}-{n}.{'mp4' if n % 3 == 0 else 'jpg'}" for n in (1, 2, 3)}
     return [
         Wish(
@@ -63,7 +65,9 @@ def wishes(seed: str) -> list[Wish]:
 
 
 def run(provider: Provider) -> None:
-    """Up, build, load, install, ask, follow, compare. Raises CommandFailed on any difference."""
+    """Start the cluster, install Trawler, send the commands, follow the messages and compare the
+    files. Raises CommandFailed on any difference.
+    """
     provider.up()
     forwarder.ensure(provider)
     kubectl = install.install(provider, install.Release(values=TRYING))
@@ -89,7 +93,7 @@ def run(provider: Provider) -> None:
 
 
 def _delivered(harbour: SandboxClient, command: dict[str, Any], wish: Wish) -> list[bytes]:
-    """The files of the one message that answers a command."""
+    """Send a command and return the files of the message that answers it."""
     shell.say(f"\n  {wish.what}.\n  ben: /download url: {wish.url}")
     harbour.use(command, url=wish.url)
     message = _follow(harbour, wish.url)
@@ -100,7 +104,7 @@ def _delivered(harbour: SandboxClient, command: dict[str, Any], wish: Wish) -> l
 
 
 def _follow(harbour: SandboxClient, url: str) -> dict[str, Any]:
-    """Print the message whenever it is another, until it has its files."""
+    """Print the message whenever it changes, until it has its files; return it."""
     shown = ""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
@@ -126,7 +130,9 @@ def _follow(harbour: SandboxClient, url: str) -> dict[str, Any]:
 
 
 def _show_jobs(kubectl: Kubectl, seed: str) -> None:
-    """The MediaJobs behind the messages, as whoever runs the cluster sees them."""
+    """Print the MediaJobs behind the messages, as a cluster administrator sees them, and check
+    which engines fetched them.
+    """
     jobs = kubectl.json("get", "mediajobs")["items"]
     mine = [job for job in jobs if seed in job["spec"]["url"]]
     names = [job["metadata"]["name"] for job in mine]
@@ -138,7 +144,7 @@ def _show_jobs(kubectl: Kubectl, seed: str) -> None:
 
 
 def _compare(site: str, wish: Wish, files: list[bytes]) -> None:
-    """What lies in the channel must be what the site stands for, in its order."""
+    """Check that the files in the channel are the site's, in the site's order."""
     for place, name in wish.same.items():
         found = hashlib.sha256(files[place]).hexdigest()
         truth = _record(site, name)

@@ -1,9 +1,9 @@
-"""What can go wrong here, each as one sentence a person can act on."""
+"""Errors of the local cluster. Each message is one sentence that the user can act on."""
 
 
 class UserError(Exception):
-    """Something the person at the keyboard can mend. Printed alone; exit code 2."""
+    """An error that the user can fix. Only its message is printed; the exit code is 2."""
 
 
 class CommandFailed(UserError):
-    """A program we ran ended badly; its last lines say why."""
+    """A program that we ran failed. The message holds the last lines of its output, if any."""

@@ -1,4 +1,4 @@
-"""The files of a finished MediaJob, from the store to a folder."""
+"""Download the files of a finished MediaJob from the object store to a folder."""
 
 import base64
 import hashlib
@@ -17,7 +17,9 @@ from trawler_crds.media_job import MediaFile, MediaJob, Phase
 
 
 def fetch(provider: Provider, *, name: str, namespace: str, folder: Path) -> list[Path]:
-    """Fetch every file and check its hash. Raises UserError where there is none to fetch."""
+    """Fetch every file and check its hash. Raises UserError if there is nothing to fetch or a hash
+    differs.
+    """
     kubectl = Kubectl(provider, namespace)
     found = kubectl.run("get", "mediajob", name, "-o", "json", check=False)
     if found.returncode != 0:
@@ -45,7 +47,7 @@ def fetch(provider: Provider, *, name: str, namespace: str, folder: Path) -> lis
 
 
 def _prefix(kubectl: Kubectl, namespace: str) -> str:
-    """Where this install's objects are, as its operator was told."""
+    """The key prefix of this install's objects, as configured for its operator."""
     spec = kubectl.json("get", "deployment", "trawler-operator")["spec"]["template"]["spec"]
     given = {each["name"]: each.get("value") for each in spec["containers"][0]["env"]}
     return given.get("TRAWLER_OPERATOR_S3_PREFIX") or namespace

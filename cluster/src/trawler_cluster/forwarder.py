@@ -1,9 +1,9 @@
-"""Keeps the sandbox answering at fixed ports of 127.0.0.1 while the cluster is up: the media site,
-and the Discord in a box with its page.
+"""Forward fixed ports of 127.0.0.1 to the sandbox while the cluster is up: to the media site, and
+to the Discord emulator with its page.
 
 Run as `python -m trawler_cluster.forwarder KUBECTL KUBECONFIG NAMESPACE SERVICE PORT:PORT`:
-forwards to a Service, anew whenever the pod behind it changes, and takes the child along when it
-ends.
+forwards to a Service, reconnects when the pod behind it changes, and ends its child process when it
+ends itself.
 """
 
 import signal
@@ -19,7 +19,7 @@ NAMES: Final = ("forwarder", "forwarder-discord")
 
 
 def components(provider: Provider, *, namespace: str = "trawler") -> list[Component]:
-    """The forwarders as processes that `down` ends."""
+    """The forwarders as components, which `down` stops."""
     config = provider.config
     ports = (("site", f"{config.site_port}:8080"), ("discord", f"{config.discord_port}:8091"))
     return [
@@ -38,13 +38,13 @@ def components(provider: Provider, *, namespace: str = "trawler") -> list[Compon
 
 
 def ensure(provider: Provider) -> None:
-    """Start them unless they run."""
+    """Start the forwarders that do not run."""
     for component in components(provider):
         component.start()
 
 
 def forward(kubectl: str, kubeconfig: str, namespace: str, service: str, ports: str) -> None:
-    """Forward for ever; a second between tries."""
+    """Forward forever, with a pause of one second between attempts."""
     child: subprocess.Popen[bytes] | None = None
 
     def leave(*_: object) -> None:

@@ -1,5 +1,5 @@
-"""Images: our own from their Dockerfiles, and stand-ins under the official names where no
-registry is at hand. Tags of our own images are the hash of what is in them.
+"""Build container images: our own from their Dockerfiles, and stand-ins with the official names for
+machines without a registry. The tag of one of our own images is a hash of its content.
 """
 
 import functools
@@ -23,22 +23,22 @@ CA_BUNDLES: Final = (
 )
 
 BASE_PACKAGES: Final = "ca-certificates,python3,python3-venv"
-"""What a bare Debian needs to serve as the official Python image does."""
+"""Packages that a bare Debian needs to replace the official Python image."""
 BASE_APT: Final = """\
 DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb /var/cache/apt/*.bin || true"; };
 Dir::Cache::pkgcache "";
 Dir::Cache::srcpkgcache "";
 """
-"""What apt fetched is not kept, as in the official images: it would be half of each image."""
+"""Delete what apt downloaded, as the official images do: it would be half of each image."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """Something a node can run."""
+    """A container image that a node can run."""
 
     reference: str
     digest: str
-    """Changes whenever its content does; names the archive in the cache."""
+    """Changes with the image's content; names the archive in the cache."""
     build: Callable[[str], None]
 
     @property
@@ -47,7 +47,7 @@ class Image:
 
 
 def ca_bundle() -> Path | None:
-    """The host's certificates, for builds behind a TLS-inspecting proxy."""
+    """The host's CA certificates, for builds behind a TLS-inspecting proxy."""
     named = os.environ.get("SSL_CERT_FILE")
     for candidate in (*((named,) if named else ()), *CA_BUNDLES):
         if Path(candidate).is_file():
@@ -70,7 +70,7 @@ def _secret() -> list[str]:
 
 
 def build_command(*, docker: bool, reference: str, dockerfile: Path, context: Path) -> list[str]:
-    """The words that build one image with whichever builder is here."""
+    """The command that builds an image with Docker or Buildah."""
     common = ["-t", reference, "-f", str(dockerfile), *_secret(), str(context)]
     if docker:
         return ["docker", "build", *common]
@@ -78,17 +78,17 @@ def build_command(*, docker: bool, reference: str, dockerfile: Path, context: Pa
 
 
 def save_command(*, docker: bool, reference: str, archive: Path) -> list[str]:
-    """The words that write one image to a file a node can import."""
+    """The command that writes an image to an archive that a node can import."""
     if docker:
         return ["docker", "save", "-o", str(archive), reference]
-    # packing costs more time than reading what is not packed, here and at each node that loads it
+    # compression takes more time than it saves, here and on each node that loads the archive
     return _buildah(
         *("push", "--disable-compression", reference, f"oci-archive:{archive}:{reference}")
     )
 
 
 def dockerfile(folder: Path, context: Path) -> Callable[[str], None]:
-    """A way to build the image of a folder's Dockerfile."""
+    """Return a function that builds the image of a folder's Dockerfile."""
 
     def build(reference: str) -> None:
         docker = checks.docker_answers()
@@ -108,7 +108,7 @@ def dockerfile(folder: Path, context: Path) -> Callable[[str], None]:
 
 
 def _stand_in(program: str, folder: str) -> Callable[[str], None]:
-    """An image of one static program from the cache, under an official name."""
+    """Return a function that builds an image of one static program from the cache."""
 
     def build(reference: str) -> None:
         with tempfile.TemporaryDirectory(prefix="trawler-image-") as context:
@@ -119,7 +119,7 @@ def _stand_in(program: str, folder: str) -> Callable[[str], None]:
 
 
 def _build_base(reference: str) -> None:
-    """Debian's own packages in place of the official Python image."""
+    """Build a base image from Debian's own packages in place of the official Python image."""
     with tempfile.TemporaryDirectory(prefix="trawler-base-") as folder:
         tree, apt = Path(folder) / "base.tar", Path(folder) / "docker-clean"
         apt.write_text(BASE_APT)
@@ -169,7 +169,7 @@ STORE: Final = _program_image("ghcr.io/versity/versitygw:v1.8.0", "versitygw", "
 METRICS_SERVER: Final = _program_image(
     references.METRICS_SERVER, "metrics-server", "metrics-server"
 )
-"""Only for the tests of autoscaling."""
+"""Used only by the autoscaling tests."""
 BASE: Final = Image(
     reference=references.BASE,
     digest=_fingerprint(references.BASE, BASE_PACKAGES, BASE_APT),
@@ -184,9 +184,9 @@ POSTGRES: Final = Image(
 )
 
 
-@functools.cache  # one run speaks of one content, whatever is edited meanwhile
+@functools.cache  # one content per run, even if files are edited meanwhile
 def service(name: str) -> Image:
-    """One of our own (`SERVICES`), tagged by its content."""
+    """The image of one of our services (`SERVICES`), tagged with a hash of its content."""
     root = cluster_config.REPOSITORY
     parts: list[str | Path] = [root / "uv.lock", root / name, BASE.digest]
     if name != "sandbox":
@@ -204,13 +204,13 @@ SERVICES: Final = ("operator", "worker", "bot", "sandbox")
 
 
 def everything() -> list[Image]:
-    """All that an install with the sandbox needs."""
+    """Every image that an install with the sandbox needs."""
     ours = [service(name) for name in SERVICES]
     return ours if checks.docker_answers() else [NATS, STORE, POSTGRES, *ours]
 
 
 def load(provider: Provider, images: Iterable[Image], *, quiet: bool = False) -> None:
-    """Build what is missing, give the node what it lacks."""
+    """Load images into the node if it lacks them, and build those that are missing."""
     for image in images:
         if provider.has_image(image.reference):
             continue
@@ -223,7 +223,7 @@ def load(provider: Provider, images: Iterable[Image], *, quiet: bool = False) ->
 
 
 def ensure_archive(image: Image) -> None:
-    """Build an image into the cache, unless this very content is there."""
+    """Build an image into the cache, unless an archive with the same content exists."""
     if image.archive.exists():
         return
     on_base = image is POSTGRES or image.digest.startswith(SERVICES)
@@ -247,8 +247,9 @@ def ensure_archive(image: Image) -> None:
 
 
 def _ensure_built(base: Image) -> None:
-    """A FROM line needs the base in the builder's store, not only as an archive. It has the
-    official name there, whatever is in it; a second name says what.
+    """Build the base image into the builder's store if it is missing: a `FROM` line cannot use an
+    archive. The image has the official name there regardless of its content; a second name
+    identifies the content.
     """
     content = f"localhost/trawler-base:{base.digest}"
     known = shell.run(_buildah("images", "-q", content), env=_ENV, check=False)
@@ -258,7 +259,7 @@ def _ensure_built(base: Image) -> None:
 
 
 def _forget_older(image: Image) -> None:
-    """Keep the two newest archives of a service; content tags would fill the disk."""
+    """Keep only the two newest archives of a service: one per content tag would fill the disk."""
     service_name = image.digest.partition("-")[0]
     if service_name in SERVICES:
         same = sorted(

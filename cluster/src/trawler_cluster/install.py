@@ -1,4 +1,4 @@
-"""Trawler from this checkout into a local cluster."""
+"""Install Trawler from this checkout into a local cluster."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,19 +15,19 @@ CHART: Final = cluster_config.REPOSITORY / "charts" / "trawler"
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """One install."""
+    """One Helm release of Trawler."""
 
     name: str = "trawler"
     namespace: str = "trawler"
     values: tuple[str, ...] = ()
-    """Words for `--set`."""
+    """Additional values for `--set`."""
     sandbox: bool = True
     chart: Path | None = None
-    """Another one than this checkout's."""
+    """A chart other than that of this checkout."""
 
 
 def values(release: Release) -> list[str]:
-    """The words after `helm upgrade --install`."""
+    """The `--set` arguments of `helm upgrade --install`."""
     known = yaml.safe_load(((release.chart or CHART) / "values.yaml").read_text())["image"]["tags"]
     found = [
         f"image.tags.{name}={images.service(name).reference.rpartition(':')[2]}"
@@ -40,7 +40,9 @@ def values(release: Release) -> list[str]:
 
 
 def install(provider: Provider, release: Release) -> Kubectl:
-    """Build, load and install (or upgrade); waits until everything is ready."""
+    """Build and load the images, install or upgrade the release, and wait until everything is
+    ready.
+    """
     images.load(provider, images.everything())
     kubectl = Kubectl(provider, release.namespace)
     ensure_namespace(kubectl)
@@ -60,8 +62,8 @@ def install(provider: Provider, release: Release) -> Kubectl:
 
 
 def adopt_kinds(kubectl: Kubectl, release: Release) -> None:
-    """Kinds stay when a release goes, and Helm leaves alone what says that it is another's: those
-    of a release whose namespace is gone are ours now.
+    """Take over the CRDs of a release whose namespace is gone. CRDs outlive their release, and Helm
+    leaves objects alone that are annotated as another release's.
     """
     for path in sorted((CHART / "files" / "crds").glob("*.yaml")):
         name = yaml.safe_load(path.read_text())["metadata"]["name"]
@@ -79,7 +81,7 @@ def adopt_kinds(kubectl: Kubectl, release: Release) -> None:
 
 
 def ensure_namespace(kubectl: Kubectl) -> None:
-    """A namespace in which only pods that satisfy Pod Security `restricted` may run."""
+    """Create the namespace, in which only pods that satisfy Pod Security `restricted` may run."""
     kubectl.run("create", "namespace", kubectl.namespace, check=False)
     kubectl.run(
         *("label", "--overwrite", "namespace", kubectl.namespace),

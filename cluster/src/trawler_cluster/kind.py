@@ -1,4 +1,6 @@
-"""A cluster by kind, where Docker is. Thin: all after "there is a kubeconfig" is shared."""
+"""The cluster provider for machines with Docker: kind. Thin: once a kubeconfig exists, all further
+code is shared.
+"""
 
 from pathlib import Path
 
@@ -7,7 +9,7 @@ from trawler_cluster.cluster_config import ClusterConfig
 
 
 class Kind:
-    """Never run by the project's own tests, which have no Docker; its command lines are."""
+    """A kind cluster. The project's own tests have no Docker and check only its command lines."""
 
     def __init__(self, config: ClusterConfig) -> None:
         self.config = config

@@ -1,4 +1,4 @@
-"""kubectl and helm against one cluster of ours, and no other."""
+"""Run kubectl and helm against one local cluster, and no other."""
 
 import contextlib
 import json
@@ -13,7 +13,7 @@ from trawler_cluster.provider import Provider
 
 
 class Kubectl:
-    """The tools of a cluster, with its kubeconfig."""
+    """kubectl and helm of one cluster, with its kubeconfig."""
 
     def __init__(self, provider: Provider, namespace: str = "default") -> None:
         self.provider = provider
@@ -41,7 +41,9 @@ class Kubectl:
 
     @contextlib.contextmanager
     def forwarded(self, target: str, port: int) -> Iterator[int]:
-        """A local port that leads to a pod or service. Raises CommandFailed where none opens."""
+        """Forward a local port to a pod or Service and yield it. Raises CommandFailed if none
+        opens.
+        """
         process = subprocess.Popen(
             self.argv("port-forward", "--address", "127.0.0.1", target, f":{port}"),
             stdout=subprocess.PIPE,

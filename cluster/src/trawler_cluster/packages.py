@@ -1,4 +1,4 @@
-"""The Debian packages a bare machine lacks: one list, installed without questions."""
+"""Install the Debian packages that a bare machine lacks, without prompts."""
 
 import shutil
 from collections.abc import Iterator
@@ -11,29 +11,29 @@ from trawler_cluster import shell
 PACKAGES: Final = {
     "runc": "runc",  # starts containers
     "buildah": "buildah",  # builds images without a daemon
-    "mmdebstrap": "mmdebstrap",  # the base image's file system
+    "mmdebstrap": "mmdebstrap",  # creates the base image's file system
     "nft": "nftables",  # kube-proxy's rules, NAT of `up --internet`
     "conntrack": "conntrack",  # kube-proxy clears stale flows
     "ip": "iproute2",  # links, routes, namespaces
     "nsenter": "util-linux",
     "mount": "mount",
-    "ffprobe": "ffmpeg",  # tests make and read media
-    "fc-list": "fontconfig",  # and draw subtitles: with it come letters
+    "ffprobe": "ffmpeg",  # tests create and inspect media
+    "fc-list": "fontconfig",  # tests render subtitles: it installs fonts
     "sysctl": "procps",
 }
-"""Program that must be there → package that brings it."""
+"""Required program → the package that provides it."""
 FOR_TESTS: Final = {
-    "openssl": "openssl",  # keys for the API server of the integration shelf
-    "curl": "curl",  # what Direct is measured against
-    "faketime": "faketime",  # a wrong clock for the operator there
+    "openssl": "openssl",  # keys for the API server of the integration tests
+    "curl": "curl",  # the reference that Direct is measured against
+    "faketime": "faketime",  # a wrong clock for the operator in these tests
     "pg_ctlcluster": "postgresql",  # the bot's database, as a process
-    "chromium": "chromium",  # looks at the page of the Discord emulator
+    "chromium": "chromium",  # opens the page of the Discord emulator
 }
-"""What only `make test` needs besides."""
+"""Additional programs that only `make test` needs."""
 
 
 def ensure(*, for_tests: bool = False) -> None:
-    """Install what is missing. Raises CommandFailed where apt does."""
+    """Install missing packages. Raises CommandFailed if apt fails."""
     wanted = {**PACKAGES, **(FOR_TESTS if for_tests else {})}
     missing = sorted({package for tool, package in wanted.items() if not shutil.which(tool)})
     if not missing:

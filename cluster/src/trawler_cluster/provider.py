@@ -1,4 +1,4 @@
-"""What a local cluster is able to do, whoever provides it."""
+"""The interface that every provider of a local cluster implements."""
 
 from pathlib import Path
 from typing import Protocol
@@ -7,27 +7,27 @@ from trawler_cluster.cluster_config import ClusterConfig
 
 
 class Provider(Protocol):
-    """All that differs between kind and bare Linux."""
+    """Everything that differs between kind and bare Linux."""
 
     config: ClusterConfig
 
     def up(self) -> None:
-        """Make the cluster, or mend it. Harmless when it is healthy."""
+        """Create the cluster, or repair it. Safe to call on a healthy cluster."""
 
     def down(self) -> None:
-        """Leave nothing behind. Harmless when nothing is there."""
+        """Remove the cluster and everything it created. Safe to call if nothing exists."""
 
     def healthy(self) -> bool:
         """Whether the API server answers and the node is ready."""
 
     def status(self) -> list[tuple[str, str]]:
-        """(part, how it is), for a person."""
+        """Rows of (part, state), for people."""
 
     def tools(self) -> Path:
-        """The folder with kubectl, helm and, natively, ctr."""
+        """The folder with kubectl, helm and, for the native provider, ctr."""
 
     def has_image(self, reference: str) -> bool:
         """Whether the node has this image."""
 
     def load(self, archive: Path) -> None:
-        """Give the node the image in an OCI archive."""
+        """Import an image into the node from an OCI archive."""

@@ -1,4 +1,4 @@
-"""Names of the images that a local cluster itself needs, as its manifests call them."""
+"""References of the images that a local cluster itself needs, as in its manifests."""
 
 from typing import Final
 

@@ -1,5 +1,5 @@
-"""The Discord in a box, as a person with a client of his own uses it: `POST /interactions`,
-messages read, attachments fetched. Nothing here knows the bot.
+"""A client of the Discord emulator that acts as a user: it posts to `/interactions`, reads messages
+and downloads attachments. Nothing here depends on the bot.
 """
 
 import itertools
@@ -20,7 +20,7 @@ PATIENCE: Final = 60.0
 
 @dataclass
 class SandboxClient:
-    """One person in the first channel of the first guild."""
+    """A user in the first channel of the first guild."""
 
     address: str
     client: httpx.Client
@@ -32,7 +32,9 @@ class SandboxClient:
     @classmethod
     @contextmanager
     def entered(cls, address: str, *, name: str = "ben") -> Iterator["SandboxClient"]:
-        """Once it answers, for the length of a block. Raises CommandFailed after a minute."""
+        """Wait until the emulator answers, then act as a user within a block. Raises CommandFailed
+        after a minute.
+        """
         with httpx.Client(timeout=20, trust_env=False) as client:
             found = cls(address, client)
             found._enter(name)
@@ -56,7 +58,7 @@ class SandboxClient:
         self.token = next(p["token"] for p in known[0]["people"] if p["name"] == name)
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """Raises CommandFailed with what was refused."""
+        """Send a request to the REST API. Raises CommandFailed with the answer if refused."""
         answer = self.client.request(
             method, self.address + API + path, json=body, headers={"Authorization": self.token}
         )
@@ -65,7 +67,9 @@ class SandboxClient:
         return answer.json() if answer.content else None
 
     def command(self, name: str) -> dict[str, Any]:
-        """A command of any bot here, once one has registered it."""
+        """Wait until a bot has registered a command, and return it. Raises CommandFailed after a
+        minute.
+        """
         found: list[dict[str, Any]] = []
 
         def registered() -> bool:
@@ -77,13 +81,13 @@ class SandboxClient:
         return found[0]
 
     def control(self, path: str, **body: Any) -> Any:
-        """The hidden side of the box: what no person can do."""
+        """Call the emulator's control API, which can do what no user can."""
         if not body:
             return self.client.get(f"{self.address}/_control/{path}").json()
         return self.client.post(f"{self.address}/_control/{path}", json=body).json()
 
     def use(self, command: dict[str, Any], **options: Any) -> None:
-        """Type a slash command, its options as text."""
+        """Send a slash command; all its options are strings."""
         given = [{"type": 3, "name": name, "value": value} for name, value in options.items()]
         body = {
             "type": SLASH,
@@ -97,12 +101,14 @@ class SandboxClient:
         self.ask("POST", "/interactions", body)
 
     def messages(self) -> list[dict[str, Any]]:
-        """The newest of the channel, the newest first."""
+        """The channel's latest messages, newest first."""
         found: list[dict[str, Any]] = self.ask("GET", f"/channels/{self.channel}/messages?limit=50")
         return found
 
     def attachment(self, of: dict[str, Any]) -> bytes:
-        """The bytes of one; its address is the cluster's, ours is another."""
+        """Download an attachment. Only the path of its URL is used: the host is valid only in the
+        cluster.
+        """
         answer = self.client.get(self.address + httpx.URL(of["url"]).path)
         answer.raise_for_status()
         return answer.content

@@ -1,4 +1,4 @@
-"""Running other programs: argument lists, deadlines, and errors that show the last lines."""
+"""Run other programs with argument lists and timeouts. Errors show the last lines of output."""
 
 import contextlib
 import os
@@ -19,7 +19,9 @@ def run(
     timeout: float = 120,
     check: bool = True,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end. Raises CommandFailed with its last lines when it fails."""
+    """Run a program until it ends. Raises CommandFailed, with its last lines of output, if it
+    fails.
+    """
     words = [str(word) for word in argv]
     text = stdin.decode() if isinstance(stdin, bytes) else stdin
     try:
@@ -44,7 +46,7 @@ def run(
 
 
 def output(argv: Sequence[str | Path], **more: object) -> str:
-    """What a program printed, stripped."""
+    """The output of a program, stripped."""
     return run(argv, **more).stdout.strip()  # type: ignore[arg-type]
 
 
@@ -57,7 +59,9 @@ def run_with_progress(
     cwd: Path | None = None,
     timeout: float = 1800,
 ) -> None:
-    """Run something long; say every ten seconds that it still runs, and at the end how long."""
+    """Run a long program. Print a line every ten seconds while it runs, and the duration at the
+    end.
+    """
     words = [str(word) for word in argv]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as sink:
@@ -86,13 +90,13 @@ def run_with_progress(
 
 
 def say(text: str) -> None:
-    """One line for the person who waits."""
+    """Print one line for the user."""
     print(text, flush=True)
 
 
 @contextlib.contextmanager
 def timed(label: str) -> Iterator[Callable[[], float]]:
-    """Announce a step, and at its end how long it took."""
+    """Print a line when a step starts, and its duration when it ends."""
     begun = time.monotonic()
     say(f"{label} …")
     yield lambda: time.monotonic() - begun
@@ -102,7 +106,7 @@ def timed(label: str) -> Iterator[Callable[[], float]]:
 def wait_until(
     condition: Callable[[], bool], *, what: str, timeout: float, pause: float = 0.2
 ) -> None:
-    """Wait for a condition. Raises CommandFailed when it does not come true in time."""
+    """Wait for a condition. Raises CommandFailed if it does not become true in time."""
     end = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > end:

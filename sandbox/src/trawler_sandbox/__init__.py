@@ -1,1 +1,3 @@
-"""The outside world in a box, for tests and the demo. Never runs in production."""
+"""An emulation of the outside world (media sites, Cobalt, Discord) for tests and the demo. Never
+runs in production.
+"""

@@ -1,4 +1,4 @@
-"""`python -m trawler_sandbox [PORT]`: the site as a process or a pod."""
+"""`python -m trawler_sandbox [PORT]`: run the media site as a process or in a pod."""
 
 import sys
 import tempfile

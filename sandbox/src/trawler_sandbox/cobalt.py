@@ -1,15 +1,27 @@
-"""A stand-in for Cobalt's API, as strict as the real one (versions 10 and 11, as published). What
-it answers is said by the link: the last part of its path is CASE_SEED, for example
+"""An emulator of Cobalt's API, as strict as the real one (versions 10 and 11, as published).
+
+The link determines the answer: the last part of its path is CASE_SEED, for example
 https://www.instagram.com/p/album3_abc.
 
-video    a tunnel with a length            merge    a tunnel without one     redirect  the site's
-own address, no name albumN   N pictures and videos             slidesN  N pictures and their sound
-local-merge  local-mute  local-audio  local-remux  local-proxy  local-odd    parts, to be put
-together by who asks pacedN   N MB in a tunnel, 10 MB a second empty    a tunnel of 0 bytes
-half     one that ends cleanly in the middle broken   one that is shorter than it says  late     one
-that is gone the first time   foreign  401 for ever page     HTML that is called video
-script, inward   addresses that nobody may follow slow     30 s of thinking                  odd,
-nonsense    what is no answer         limited  429 e.CODE   error.api.CODE, 400
+video            a tunnel with a length
+merge            a tunnel without a length
+redirect         the site's own URL, without a file name
+albumN           N pictures and videos
+slidesN          N pictures and their audio
+local-merge, local-mute, local-audio, local-remux, local-proxy, local-odd
+                 parts that the client must put together
+pacedN           a tunnel of N MB at 10 MB per second
+empty            a tunnel of 0 bytes
+half             a tunnel that ends cleanly in the middle
+broken           a tunnel that sends less than its length
+late             a tunnel that has expired the first time
+foreign          a tunnel that always answers 401
+page             HTML that is named as a video
+script, inward   URLs that no client may follow
+slow             an answer after 30 s
+odd, nonsense    invalid answers
+limited          429
+e.CODE           400 with error.api.CODE
 """
 
 import asyncio
@@ -46,7 +58,7 @@ MAX_BODY: Final = 1024
 LIFESPAN: Final = 90.0
 BLOCK: Final = 256 * 1024
 PACE: Final = 10_000_000
-"""Bytes a second of a paced tunnel."""
+"""Bytes per second of a paced tunnel."""
 
 _QUALITY: Final = ("max", "4320", "2160", "1440", "1080", "720", "480", "360", "240", "144")
 _BOOLEAN: Final = (True, False)
@@ -76,7 +88,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Refused(Exception):
-    """An error in the API's own words."""
+    """An error with one of the API's codes."""
 
     def __init__(self, code: str, status: int = 400, **context: Any) -> None:
         super().__init__(code)
@@ -87,12 +99,12 @@ class Refused(Exception):
 
 @dataclass
 class _Stream:
-    """What one tunnel passes on."""
+    """The content of one tunnel."""
 
     body: Body
     type: str
     length: bool = True
-    """Whether it says how long it is: Cobalt's program says nothing, and takes no Range."""
+    """Whether it sends its length. Tunnels that Cobalt encodes itself do not, and ignore Range."""
     upto: int | None = None
     status: int = 200
     rate: int | None = None
@@ -100,7 +112,7 @@ class _Stream:
 
 
 class CobaltApi:
-    """One process: its tunnels work nowhere else, and are gone when it is."""
+    """One Cobalt process: its tunnels work nowhere else and end with it."""
 
     def __init__(
         self,
@@ -119,7 +131,7 @@ class CobaltApi:
         self._tunnels: dict[str, _Stream] = {}
         self._late: set[str] = set()
         self.asked: list[dict[str, Any]] = []
-        """Bodies of requests that were taken, the newest last."""
+        """Bodies of accepted requests, newest last."""
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=64 * 1024)
@@ -139,7 +151,7 @@ class CobaltApi:
         git = {"branch": "main", "commit": "0" * 40, "remote": "imputnet/cobalt"}
         return web.json_response({"cobalt": cobalt, "git": git})
 
-    # asking -----------------------------------------------------------------------------------
+    # requests ---------------------------------------------------------------------------------
 
     async def _ask(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -154,7 +166,7 @@ class CobaltApi:
             return web.json_response(body, status=error.status, headers=retry)
 
     async def _wanted(self, request: web.Request) -> dict[str, Any]:
-        """The request as it must be. Raises Rejected."""
+        """Validate a request and return its body. Raises Refused."""
         if request.headers.get("Accept") not in _TYPES:
             raise Refused("header.accept")
         if request.headers.get("Content-Type") not in _TYPES:
@@ -237,7 +249,7 @@ class CobaltApi:
         return {"status": "tunnel", "url": await self._bad(case, asked), "filename": name}
 
     async def _bad(self, case: str, asked: "_Asked") -> str:
-        """A tunnel, good or bad."""
+        """The URL of a tunnel, valid or faulty."""
         ending = "mp3" if asked.sound else "fragmented.mp4" if case in {"merge", "half"} else "mp4"
         paced = int(case[5:] or 1) if case.startswith("paced") else 0
         body = await asyncio.to_thread(self._studio.body, ending, asked.seed, paced * 1_000_000)
@@ -317,7 +329,7 @@ class CobaltApi:
 
 @dataclass(frozen=True)
 class _Asked:
-    """What an answer is made of."""
+    """The parts of a request that determine its answer."""
 
     seed: str
     sound: bool
@@ -328,7 +340,7 @@ class _Asked:
         return f"{self.site}/image/{self.seed}-{number}.jpg"
 
     def album(self, count: int) -> Iterator[dict[str, str]]:
-        """Every third one is a video. None of them has a name or a size."""
+        """The items of an album. Every third one is a video; none has a file name or a size."""
         for n in range(1, count + 1):
             video = f"{self.site}/video/{self.seed}-{n}.mp4"
             yield (
@@ -339,7 +351,7 @@ class _Asked:
 
 
 async def _elsewhere(request: web.Request) -> web.StreamResponse:
-    """As Express says it."""
+    """Answer unknown paths as Express does."""
     if request.method == "GET":
         raise web.HTTPFound("/")
     text = f"<!DOCTYPE html><pre>Cannot {request.method} {request.path}</pre>"
@@ -347,7 +359,7 @@ async def _elsewhere(request: web.Request) -> web.StreamResponse:
 
 
 def main() -> None:
-    """`python -m trawler_sandbox.cobalt PORT SITE`: as a process or a pod."""
+    """`python -m trawler_sandbox.cobalt PORT SITE`: run the emulator as a process or in a pod."""
     with tempfile.TemporaryDirectory(prefix="cobalt-") as folder:
         api = CobaltApi(Studio(Path(folder)), site=sys.argv[2])
         web.run_app(

@@ -1,4 +1,4 @@
-"""What was asked of the site and how much of it was sent; tests read it."""
+"""A journal of the requests to the site and of how many bytes were sent; tests read it."""
 
 import time
 from dataclasses import asdict, dataclass, field
@@ -10,20 +10,20 @@ class Entry:
     """One request for media."""
 
     path: str
-    """With its query."""
+    """The path, with its query."""
     method: str
     begin: int
-    """First byte of the file that was asked for."""
+    """Offset of the first byte that was requested."""
     size: int
-    """Bytes of the whole file."""
+    """Size of the whole file in bytes."""
     sent: int = 0
     complete: bool = False
-    """Everything up to the end was sent."""
+    """Whether the file was sent up to its end."""
     time: float = field(default_factory=time.time)
 
 
 class Journal:
-    """Newest last; bounded."""
+    """All entries, newest last; bounded."""
 
     def __init__(self, most: int = 50_000) -> None:
         self._entries: list[Entry] = []
@@ -39,7 +39,7 @@ class Journal:
         return [entry for entry in self._entries if containing in entry.path]
 
     def downloads(self, containing: str = "") -> list[Entry]:
-        """GETs that began at the first byte and were sent to the end."""
+        """GET requests that began at the first byte and were sent to the end."""
         return [
             entry
             for entry in self.entries(containing)

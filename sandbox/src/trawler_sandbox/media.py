@@ -1,7 +1,7 @@
-"""Media from a seed: one clip per kind by ffmpeg, then bytes that only this seed has.
+"""Generate media from a seed: one clip per kind by ffmpeg, plus bytes that are unique to the seed.
 
-The seed's bytes go where each container allows padding, so every file stays whole and playable:
-another seed, other bytes, another hash, at any wanted size.
+The seed's bytes go where each container allows padding, so every file stays complete and playable.
+Another seed gives other bytes and another hash, at any size.
 """
 
 import functools
@@ -72,7 +72,7 @@ _RECIPES: Final = {
     "moving.webp": (*_VIDEO, "-c:v", "libwebp_anim"),
     "avif": (*_VIDEO, *_ONE, "-c:v", "libaom-av1", "-still-picture", "1", "-cpu-used", "8"),
 }
-"""The last part of a name is the ending; what stands before it says what is special."""
+"""The last part of a name is the file extension; the part before it names the variant."""
 KINDS: Final = tuple(_RECIPES)
 SECONDS: Final = 4.0
 TYPES: Final = {
@@ -101,23 +101,21 @@ TYPES: Final = {
     "heic": "image/heic",
     "svg": "image/svg+xml",
 }
-"""By ending."""
+"""File extension → content type."""
 _NOISE: Final = 1024 * 1024
-"""Bytes that only a seed has; a larger file has them again and again."""
+"""Number of bytes that are unique to a seed; a larger file repeats them."""
 
 
 @dataclass(frozen=True)
 class Body:
-    """A file that is not built before somebody reads it: some bytes, then noise up to its
-    length.
-    """
+    """A file that is generated only as it is read: first bytes, then noise up to its length."""
 
     begin: bytes
     noise: bytes
     length: int
 
     def part(self, begin: int, end: int) -> bytes:
-        """Bytes from one place to another, as `[begin:end]` says it."""
+        """The bytes from `begin` to `end`, as in the slice `[begin:end]`."""
         begin, end = max(0, begin), min(end, self.length)
         found = [self.begin[begin:end]]
         at = max(begin, len(self.begin))
@@ -129,24 +127,24 @@ class Body:
 
 
 class Studio:
-    """Makes each clip once, in a folder of its own."""
+    """Generates each clip once, in a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._alone = threading.Lock()
 
     def clip(self, extension: str) -> bytes:
-        """The clip without a seed. Raises KeyError for a kind that is not made here."""
+        """The clip without the bytes of a seed. Raises KeyError for an unknown kind."""
         path = self._folder / f"clip.{extension}"
         if path.exists():
             return path.read_bytes()
         if extension in odd_media.DRAWN:
             return self._draw(path, odd_media.DRAWN[extension])
         recipe = _RECIPES.get(extension) or odd_media.RECIPES[extension]
-        for word in recipe:  # what it is made of
+        for word in recipe:  # generate its sources first
             if word.startswith("{folder}/clip."):
                 self.clip(word.removeprefix("{folder}/clip."))
-        with self._alone:  # many may ask for the first one at once
+        with self._alone:  # several requests may need the first one at once
             self._ensure(path, [word.replace("{folder}", str(self._folder)) for word in recipe])
         return path.read_bytes()
 
@@ -166,12 +164,12 @@ class Studio:
             fresh.rename(path)
 
     def make(self, extension: str, seed: str, size: int = 0) -> bytes:
-        """A file of this kind that only this seed has, of about `size` bytes or more."""
+        """A file of this kind that is unique to the seed, of about `size` bytes or more."""
         body = self.body(extension, seed, size)
         return body.part(0, body.length)
 
     def body(self, extension: str, seed: str, size: int = 0) -> Body:
-        """The same, to be read in parts."""
+        """The same file as from `make`, to be read in parts."""
         return _body(self.clip(extension), extension, seed, size)
 
 
@@ -188,18 +186,18 @@ def _body(clip: bytes, extension: str, seed: str, size: int) -> Body:
 
 
 def _pad_behind(clip: bytes, noise: bytes) -> bytes:
-    """What stands behind a file's end belongs to nobody."""
+    """Append bytes after the file's end, which no reader interprets."""
     return clip + noise
 
 
 def _pad_ts(clip: bytes, noise: bytes) -> bytes:
-    """ISO/IEC 13818-1: null packets (PID 0x1FFF) are to be ignored."""
+    """Append null packets (PID 0x1FFF), which readers must ignore (ISO/IEC 13818-1)."""
     parts = [noise[at : at + 184].ljust(184, b"\xff") for at in range(0, len(noise), 184)]
     return clip + b"".join(b"\x47\x1f\xff\x10" + part for part in parts)
 
 
 def _pad_mp3(clip: bytes, noise: bytes) -> bytes:
-    """ID3v2.3: a private frame before the sound; lengths in seven-bit bytes."""
+    """Prepend an ID3v2.3 tag with a private frame; its length has seven bits per byte."""
     frame = b"PRIV" + struct.pack(">I", len(noise) + 2) + b"\0\0" + b"t\0" + noise
     length = len(frame)
     seven = bytes((length >> shift) & 0x7F for shift in (21, 14, 7, 0))
@@ -207,21 +205,21 @@ def _pad_mp3(clip: bytes, noise: bytes) -> bytes:
 
 
 def _pad_jpg(clip: bytes, noise: bytes) -> bytes:
-    """ITU T.81 B.2.4.5: comment segments after the first marker."""
+    """Insert comment segments after the first marker (ITU T.81 B.2.4.5)."""
     parts = [noise[at : at + 60_000] for at in range(0, len(noise), 60_000)]
     comments = b"".join(b"\xff\xfe" + struct.pack(">H", len(part) + 2) + part for part in parts)
     return clip[:2] + comments + clip[2:]
 
 
 def _pad_png(clip: bytes, noise: bytes) -> bytes:
-    """PNG 11.2: an ancillary private chunk before the end."""
+    """Insert an ancillary private chunk before the end chunk (PNG 11.2)."""
     body = b"trWl" + noise
     chunk = struct.pack(">I", len(noise)) + body + struct.pack(">I", zlib.crc32(body))
     return clip[:-12] + chunk + clip[-12:]
 
 
 def _pad_gif(clip: bytes, noise: bytes) -> bytes:
-    """GIF89a 24: a comment extension before the trailer."""
+    """Insert a comment extension before the trailer (GIF89a 24)."""
     parts = [noise[at : at + 255] for at in range(0, len(noise), 255)]
     comment = b"\x21\xfe" + b"".join(bytes([len(part)]) + part for part in parts) + b"\0"
     return clip[:-1] + comment + clip[-1:]

@@ -1,7 +1,7 @@
-"""Media that few players play, or that look otherwise than they are coded: what people post all the
-same.
+"""Generate media that few players support, or that are displayed differently from how they are
+encoded. People post them all the same.
 
-`{folder}` in a recipe is where plain clips lie, of which some are made.
+`{folder}` in a recipe is the folder of plain clips, from which some recipes are built.
 """
 
 import io
@@ -111,7 +111,7 @@ RECIPES: Final[dict[str, tuple[str, ...]]] = {
 
 
 def _shown(number: int = 0, size: tuple[int, int] = (640, 480)) -> Image.Image:
-    """A picture with an upper left corner that is unlike the others."""
+    """A picture whose upper left corner differs from the others."""
     picture = Image.new("RGB", size, (40, 90, 160))
     drawing = ImageDraw.Draw(picture)
     drawing.rectangle((0, 0, size[0] // 4, size[1] // 4), fill=(240, 200, 40))
@@ -133,7 +133,7 @@ def _moving(kind: str) -> bytes:
 
 
 def _phone(tile: int) -> bytes:
-    """As phones take them: tiles of one picture."""
+    """A HEIF picture as phones save it. `tile`: size of its grid tiles in pixels; 0: no grid."""
     pillow_heif.register_heif_opener()
     usual, pillow_heif.options.GRID_TILE_SIZE = pillow_heif.options.GRID_TILE_SIZE, tile
     try:
@@ -149,7 +149,7 @@ def _cmyk() -> bytes:
 
 
 def _on_its_side(kind: str) -> bytes:
-    """Its Exif says that it is shown turned by a quarter."""
+    """A picture whose Exif orientation turns it by 90 degrees."""
     exif = Image.Exif()
     exif[0x0112] = 6
     return _saved(kind, exif=exif)
@@ -193,5 +193,5 @@ DRAWN: Final[dict[str, Callable[[], bytes]]] = {
     "chapters.txt": lambda: _CHAPTERS,
     **{name: _text(name) for name in _TEXTS},
 }
-"""What ffmpeg does not write, or not so."""
+"""Files that ffmpeg cannot write, or not in this form."""
 ODD: Final = (*RECIPES, *DRAWN)

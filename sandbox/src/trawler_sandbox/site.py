@@ -1,22 +1,39 @@
-"""A media site that behaves well or badly, by its address. Every address carries a seed.
+"""A media site that behaves well or badly, depending on the path. Every path contains a seed.
 
-/video/SEED.mp4  /audio/SEED.mp3  /image/SEED.jpg|png|gif     the file itself; Range works
-/page/SEED       a page with <video>; ?title= ?times= ?subtitles=en,de,fr ?about ?cover
-/hls/SEED.m3u8   three segments; more streams: streams.py      /feed/SEED?count=30  RSS, each entry
-a page /subtitles/LANGUAGE/SEED.srt|vtt|ass                           in en, de and fr
-/odd/KIND/SEED.EXT  media that few play (odd_media.py): /odd/hevc/SEED.mp4, /odd/tiled/SEED.heic
-/text/SEED       a page without media                         /album/SEED?count=3  a page with
-several /gallery/SEED?count=4  a page of pictures, an icon and a broken link among them
-/post/SEED?count=3  a post with captions, as JSON at /api/post/SEED          /user/NAME  a list of
-posts /html/SEED.mp4   HTML called video      /cut/SEED.mp4         breaks off in the middle, always
-/healing/SEED.mp4  breaks off once      /slow/SEED.mp4        100 bytes a second /stalled/SEED.mp4
-silence in the middle  /endless/SEED.mp4   never ends /larger/SEED.mp4 announces 10 GB
-/shorter/SEED.mp4     announces half of the file /truncated/SEED.mp4  half a file, no length
-/empty/SEED.mp4 /status/CODE/SEED.mp4                   /redirect/N/SEED.mp4  N redirects, then the
-video /inward/SEED.mp4 redirects to a private address /moody/SEED.mp4  a video; 503 from
-/_/mood?bad=1 until /_/mood?bad=0 ?bytes=N  size of the file   ?rate=N  bytes a second
+/video/SEED.mp4             the file itself; supports Range
+/audio/SEED.mp3             likewise
+/image/SEED.jpg|png|gif     likewise
+/odd/KIND/SEED.EXT          media that few players support (odd_media.py): /odd/hevc/SEED.mp4,
+                            /odd/tiled/SEED.heic
+/page/SEED                  a page with <video>; ?title= ?times= ?subtitles=en,de,fr ?about ?cover
+/text/SEED                  a page without media
+/album/SEED?count=3         a page with several videos
+/gallery/SEED?count=4       a page of pictures, with an icon and a broken link among them
+/post/SEED?count=3          a post with captions, as JSON at /api/post/SEED
+/user/NAME                  a list of posts, as JSON at /api/user/NAME
+/feed/SEED?count=30         RSS; each entry links to a page
+/hls/SEED.m3u8              three segments; for more streams see streams.py
+/subtitles/LANGUAGE/SEED.srt|vtt|ass  in en, de and fr
 
-/_/log?containing=  what was asked      /_/record?path=  bytes and sha256 of a file
+/html/SEED.mp4              HTML with the content type of a video
+/cut/SEED.mp4               always breaks off in the middle
+/healing/SEED.mp4           breaks off once
+/slow/SEED.mp4              sends 100 bytes per second
+/stalled/SEED.mp4           stops sending in the middle
+/endless/SEED.mp4           never ends
+/larger/SEED.mp4            announces 10 GB
+/shorter/SEED.mp4           announces half of the file
+/truncated/SEED.mp4         sends half of the file, without a length
+/empty/SEED.mp4             0 bytes
+/status/CODE/SEED.mp4       answers with this status
+/redirect/N/SEED.mp4        N redirects, then the video
+/inward/SEED.mp4            redirects to a private address
+/moody/SEED.mp4             a video; 503 from /_/mood?bad=1 until /_/mood?bad=0
+
+?bytes=N                    size of the file in bytes
+?rate=N                     bytes per second
+/_/log?containing=          the requests so far
+/_/record?path=             size in bytes and SHA-256 of a file
 """
 
 import asyncio
@@ -43,7 +60,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Site:
-    """The site and its journal."""
+    """The media site and its journal."""
 
     def __init__(self, folder: Path) -> None:
         self._studio = Studio(folder)
@@ -98,7 +115,7 @@ class Site:
         get("/", self._home)
         return app
 
-    # what a file is ---------------------------------------------------------------------------
+    # files ------------------------------------------------------------------------------------
 
     async def _body(self, request: web.Request) -> Body:
         extension, seed = request.match_info["ext"], request.match_info["seed"]
@@ -120,7 +137,9 @@ class Site:
         status: int = 200,
         ranges: bool = True,
     ) -> web.StreamResponse:
-        """Stream `body` from `begin` up to `upto` at a pace, and note how far it went."""
+        """Stream `body` from `begin` to `upto` at `rate` bytes per second, and record how much was
+        sent.
+        """
         size = announced if announced is not None else body.length
         entry = self.journal.open(request.path_qs, request.method, begin=begin, size=body.length)
         answer = web.StreamResponse(status=status)
@@ -142,7 +161,7 @@ class Site:
         await _stream(answer, body, entry, rate, begin=begin, end=end)
         entry.complete = end >= body.length
         if not entry.complete and length and request.transport is not None:
-            request.transport.close()  # breaks off
+            request.transport.close()  # break off
         return answer
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
@@ -160,7 +179,7 @@ class Site:
             raise web.HTTPNotFound
         return await self._file(request)
 
-    # what misbehaves --------------------------------------------------------------------------
+    # faulty answers ---------------------------------------------------------------------------
 
     async def _html(self, request: web.Request) -> web.StreamResponse:
         self.journal.open(request.path_qs, request.method, begin=0, size=0)
@@ -172,7 +191,7 @@ class Site:
         return await self._send(request, body, upto=body.length // 2, ranges=False)
 
     async def _healing(self, request: web.Request) -> web.StreamResponse:
-        """Breaks off the first time; a Range request then brings the rest."""
+        """Break off the first time. A Range request then returns the rest."""
         if request.path_qs in self._broken:
             return await self._file(request)
         self._broken.add(request.path_qs)
@@ -259,7 +278,7 @@ class Site:
         )
         shown = f'<meta property="og:image" content="{_here(request)}/image/{seed}.png">'
         cover = shown if "cover" in request.query else ""
-        if "about" in request.query:  # a reader of pages takes either this or the tag
+        if "about" in request.query:  # page extractors use either this or the tag
             return _html_page(html.escape(title), f"{adult}{cover}{_json_ld(_here(request), seed)}")
         return _html_page(
             html.escape(title),
@@ -272,7 +291,7 @@ class Site:
         return _html_page(f"Album {seed}", "".join(videos))
 
     async def _gallery(self, request: web.Request) -> web.StreamResponse:
-        """As such pages are: decoration beside what is shown, and a picture that is gone."""
+        """A typical gallery page: decoration beside the pictures, and one picture that is gone."""
         seed, count = request.match_info["seed"], int(request.query.get("count", "4"))
         shown = (f'<img src="/image/{seed}-{n}.jpg" alt="">' for n in range(1, count + 1))
         return _html_page(
@@ -283,7 +302,7 @@ class Site:
         )
 
     async def _post(self, request: web.Request) -> web.StreamResponse:
-        """What a site's own program would be told."""
+        """The JSON that the site's own client would get."""
         seed, count = request.match_info["seed"], int(request.query.get("count", "3"))
         if seed.startswith("private"):
             raise web.HTTPForbidden
@@ -310,7 +329,7 @@ class Site:
         return _html_page("Words", f"<p>Nothing to see, {request.match_info['seed']}.</p>")
 
     async def _feed(self, request: web.Request) -> web.StreamResponse:
-        """RSS 2.0, as podcasts and channels have it: each entry leads to a page."""
+        """An RSS 2.0 feed, as for podcasts and channels: each entry links to a page."""
         seed, count = request.match_info["seed"], int(request.query.get("count", "30"))
         self.journal.open(request.path_qs, request.method, begin=0, size=0)
         here = _here(request)
@@ -345,7 +364,7 @@ class Site:
         return web.json_response(entries, dumps=json.dumps)
 
     async def _record(self, request: web.Request) -> web.StreamResponse:
-        """The bytes this site stands for, whoever fetched them."""
+        """The size and SHA-256 of a file as this site generates it, to compare with a download."""
         name = request.query["path"].partition("?")[0].rsplit("/", 1)[-1]
         seed, _, extension = name.rpartition(".")
         size = int(request.query.get("bytes", "0"))
@@ -363,19 +382,21 @@ async def _stream(
     begin: int = 0,
     end: int | None = None,
 ) -> None:
-    """Send at `rate` bytes a second, ten times a second; as fast as it goes without one."""
+    """Send at `rate` bytes per second, in ten blocks per second; without a rate, as fast as
+    possible.
+    """
     end = min(body.length, body.length if end is None else end)
     block = BLOCK if rate is None else max(1, int(rate / 10))
     for at in range(begin, end, block):
         part = body.part(at, min(at + block, end))
         await answer.write(part)
         entry.sent += len(part)
-        if rate is not None and at + block < end:  # who has it all waits for nothing
+        if rate is not None and at + block < end:  # no pause after the last block
             await asyncio.sleep(0.1)
 
 
 def _mark(body: Body) -> str:
-    """What tells its version from another one."""
+    """A hash that identifies this version of a file, for its ETag."""
     return hashlib.md5(body.part(body.length - 4096, body.length)).hexdigest()  # noqa: S324
 
 
@@ -391,7 +412,7 @@ def _here(request: web.Request) -> str:
 
 
 def _json_ld(here: str, seed: str) -> str:
-    """What pages tell search engines of a video (schema.org)."""
+    """The JSON-LD with which pages describe a video to search engines (schema.org)."""
     said = {
         "@context": "https://schema.org",
         "@type": "VideoObject",

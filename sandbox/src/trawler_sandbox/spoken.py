@@ -1,4 +1,4 @@
-"""Subtitles of the clip that is made here: in three languages, each written in another way."""
+"""Subtitles of the generated clip, in three languages, each in a different format."""
 
 from typing import Final
 
@@ -8,10 +8,10 @@ WORDS: Final = {
     "de": ("Eins & einzig", "Zwei", "Drei"),
     "fr": ("Un & unique", "Deux", "Trois"),
 }
-"""What is said in each second from the first on."""
+"""The text of each second, from the first on."""
 TYPES: Final = {"srt": "application/x-subrip", "vtt": "text/vtt", "ass": "text/x-ssa"}
 ENDINGS: Final = {"en": "srt", "de": "vtt", "fr": "ass"}
-"""How a site has each language."""
+"""The format in which the site offers each language."""
 _STYLES: Final = """[Script Info]
 ScriptType: v4.00+
 PlayResX: 320
@@ -30,7 +30,9 @@ Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 
 
 def subtitles(language: str, ending: str) -> str:
-    """Each line lasts eight tenths of a second. Raises KeyError for what nobody speaks."""
+    """The subtitles of one language; each line lasts 0.8 seconds. Raises KeyError for an unknown
+    language.
+    """
     lines = list(enumerate(WORDS[language]))
     if ending == "ass":
         return _STYLES + "".join(

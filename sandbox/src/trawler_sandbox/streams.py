@@ -1,10 +1,10 @@
-"""Streams: HLS (RFC 8216) in the shapes that sites use, and DASH with its sound apart.
+"""Serve HLS streams (RFC 8216) in the variants that sites use, and DASH with separate audio.
 
-/hls/SEED.m3u8             three segments, a discontinuity before each but the first
-/hls/encrypted/SEED.m3u8   AES-128, its key at /key/SEED, an IV of its own for each segment
-/hls/ranges/SEED.m3u8      parts of one file
-/hls/map/SEED.m3u8         fragments of an MP4, and what they begin with by itself (EXT-X-MAP)
-/dash/SEED.mpd             two sizes of a video, and its sound by itself
+/hls/SEED.m3u8             three segments, with a discontinuity before each but the first
+/hls/encrypted/SEED.m3u8   AES-128, with the key at /key/SEED and a separate IV per segment
+/hls/ranges/SEED.m3u8      byte ranges of one file
+/hls/map/SEED.m3u8         fragments of an MP4, with a separate init segment (EXT-X-MAP)
+/dash/SEED.mpd             two sizes of a video, and its audio as a separate file
 """
 
 import asyncio
@@ -28,7 +28,7 @@ def _key(seed: str) -> bytes:
 
 
 class Streams:
-    """Their playlists, and what only they have."""
+    """Handlers for the playlists and manifests, and for files that only streams use."""
 
     def __init__(self, studio: Studio, journal: Journal) -> None:
         self._studio = studio
@@ -104,7 +104,7 @@ class Streams:
         return _playlist(lines, version=7)
 
     async def _whole(self, request: web.Request) -> web.StreamResponse:
-        """A file of which parts are asked for, by their first and last byte."""
+        """A file that clients request in byte ranges."""
         kind = {"ts": "ts", "m4s": "fragmented.mp4"}[request.match_info["ext"]]
         clip = await asyncio.to_thread(self._studio.clip, kind)
         asked = request.http_range
@@ -116,7 +116,7 @@ class Streams:
         return web.Response(status=206, body=clip[begin:end], headers=headers)
 
     async def _dash(self, request: web.Request) -> web.StreamResponse:
-        """ISO/IEC 23009-1, the on-demand profile: each representation is one file."""
+        """A DASH manifest (ISO/IEC 23009-1, on-demand profile): each representation is one file."""
         seed = request.match_info["seed"]
         sizes = (("silent", 320, 240, 200_000), ("small", 160, 120, 80_000))
         videos = "".join(

@@ -1,1 +1,1 @@
-"""The two containers of a worker pod: `agent` talks, `fetcher` touches what is hostile."""
+"""The two containers of a worker pod: `agent` communicates, `fetcher` handles hostile input."""

@@ -1,4 +1,4 @@
-"""What a file is called for people. Pure. On disk, files are named by the job."""
+"""Builds the file names that people see. Pure. On disk, files are named by the job."""
 
 import re
 from typing import Final
@@ -30,13 +30,13 @@ FILE_ENDINGS: Final = frozenset(
         *IMAGE_ENDINGS,
     ]
 )
-"""What media files end in."""
+"""Extensions of media files."""
 _FORBIDDEN: Final = re.compile(r'[\\/:*?"<>|`]+')
 
 
 def file_name(*, called: str | None, url: str, extension: str, number: int, count: int) -> str:
-    """A name of at most 80 bytes: what the file or the page is called, else the address' last word,
-    then the true type, once.
+    """A name of at most 80 bytes, from the title of the file or page, otherwise from the last
+    segment of the URL. The extension is the true type and appears once.
     """
     stem = _stem(called or "") or _stem(_last_word(url)) or "media"
     tail = (f" {number}" if count > 1 else "") + f".{extension}"
@@ -51,6 +51,6 @@ def _stem(text: str) -> str:
 
 
 def _last_word(url: str) -> str:
-    """Of the address' path. Raises BadAddress; whoever fetched something had an address."""
+    """The last segment of the URL's path. Raises BadAddress, which no fetched URL can cause."""
     word = unquote(addresses.parse(url).path.rsplit("/", 1)[-1], errors="replace")
     return word.rpartition(".")[0] or word

@@ -1,8 +1,8 @@
-"""A job's files as both containers look at them: plain files, where they are said to be, and
-unchanged since.
+"""Opens a job's files safely in both containers: only regular files, in the expected folder,
+unchanged since validation.
 
-Job processes run what sites send. What they leave in scratch may be a pipe that nobody writes to, a
-link to somewhere else, or a file that somebody goes on writing.
+Job processes run on what sites send. What they leave in scratch may be a pipe that nobody writes
+to, a link to another place, or a file that another process still writes to.
 """
 
 import os
@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Final, Self
 
 FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-"""How a folder is opened: no link to one."""
+"""Flags for opening a folder. Symbolic links are not followed."""
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class NotPlain(OSError):
-    """There is no plain file of this name, or it is not the one that was there."""
+    """There is no regular file of this name, or it is not the expected one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Identity:
-    """Which file it is, and when it was last changed in any way. Nobody can set that time back."""
+    """The identity of a file and its last change of any kind. No process can set that time back."""
 
     inode: int
     bytes: int
@@ -37,8 +37,8 @@ class Identity:
 
 @contextmanager
 def opened(folder: str | Path, name: str, known: Identity | None = None) -> Iterator[int]:
-    """A descriptor of a plain file directly in a folder; `known`: only if it is this very one.
-    Raises NotPlain, never waits.
+    """A descriptor of a regular file directly in a folder. With `known`, the file must be that one.
+    Never blocks. Raises NotPlain.
     """
     if name in {"", ".", ".."} or "/" in name or "\0" in name:
         raise NotPlain(f"not a name: {name!r}")
@@ -60,11 +60,11 @@ def opened(folder: str | Path, name: str, known: Identity | None = None) -> Iter
 
 
 def is_plain(found: os.stat_result) -> bool:
-    """A file that has one name only."""
+    """Whether it is a regular file with a single link."""
     return stat.S_ISREG(found.st_mode) and found.st_nlink == 1
 
 
 def unchanged(file: int, known: Identity | None) -> None:
-    """Raises NotPlain where the file is not as it is known."""
+    """Raises NotPlain if the file differs from the known identity."""
     if known is not None and Identity.of(os.fstat(file)) != known:
         raise NotPlain("the file has changed")

@@ -1,6 +1,6 @@
-"""What agent and fetcher say to each other over the socket: one JSON object per line.
+"""The protocol between agent and fetcher over the socket: one JSON object per line.
 
-The agent believes nothing in here that it can check itself: hashes and lengths are its own.
+The agent trusts nothing in it that it can check itself: it computes hashes and lengths on its own.
 """
 
 from enum import StrEnum
@@ -26,31 +26,31 @@ from trawler_crds.messages import Stage
 from trawler_crds.sidecar import MOST_CAPTION, About
 
 MAX_LINE: Final = 256 * 1024
-"""Bytes of one line; a longer one ends the conversation."""
+"""Maximum bytes of one line. A longer line closes the connection."""
 
 
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
-"""What fits into a number of the kernel's; a job process writes what it likes."""
+"""A number that fits the kernel's types. A job process can write any number."""
 MAX_FILES: Final = 100
 
 
 class Fetch(Contract):
-    """Agent → fetcher: do this in a process of its own."""
+    """Agent → fetcher: run this job in its own process."""
 
     type: Literal["fetch"] = "fetch"
     job: str
-    """Names the work here and the scratch folder: `<uid>-<attempt>`."""
+    """`<uid>-<attempt>`: names the job here and the scratch folder."""
     url: str
     media: Media
     engines: list[EngineName]
     avoid: list[EngineName] = []
     limits: Limits
     seconds: float
-    """What is left of the attempt."""
+    """Seconds left of the attempt."""
 
 
 class Stop(Contract):
-    """Agent → fetcher: kill it, whatever it does. Answered by Done."""
+    """Agent → fetcher: kill the job, whatever it does. The fetcher replies with Done."""
 
     type: Literal["stop"] = "stop"
     job: str
@@ -64,7 +64,7 @@ class Release(Contract):
 
 
 class Moved(Contract):
-    """Fetcher → agent: how far it is."""
+    """Fetcher → agent: progress of the job."""
 
     type: Literal["moved"] = "moved"
     job: str
@@ -74,7 +74,7 @@ class Moved(Contract):
 
 
 class Told(Contract):
-    """Fetcher → agent: what the site says of it, before the bytes come."""
+    """Fetcher → agent: what the site reports about the media, before the download."""
 
     type: Literal["told"] = "told"
     job: str
@@ -84,7 +84,7 @@ class Told(Contract):
 
 
 class Timing(Contract):
-    """A piece of work that the job process timed, for the trace."""
+    """The time of one step of the job process, for the trace."""
 
     name: Annotated[str, Field(max_length=40)]
     begin_ns: Count
@@ -98,7 +98,9 @@ class ValidFile(Contract):
     """A name in the job's scratch folder."""
     inode: Count
     changed_ns: Count
-    """With `bytes`, which file it is, and that nobody has touched it since it was proved."""
+    """With `inode` and `bytes`, identifies the file and shows that it is unchanged since
+    validation.
+    """
     name: Annotated[str, Field(min_length=1, max_length=80)]
     bytes: Count
     type: Annotated[str, Field(max_length=64)]
@@ -106,38 +108,40 @@ class ValidFile(Contract):
     height: Count | None = None
     seconds: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
     language: LanguageTag | None = None
-    """Of subtitles."""
+    """Language of a subtitle file."""
     caption: Annotated[str | None, Field(max_length=MOST_CAPTION)] = None
-    """What a post says of this file."""
+    """The caption that a post gives this file."""
     verified: Verified
 
 
 class Fault(Contract):
-    """Why there is no file. `message` is a sentence of ours, never the site's."""
+    """Why there is no file. `message` is one of our sentences, never the site's text."""
 
     reason: FailureReason
     message: Annotated[str | None, Field(max_length=300)] = None
     detail: Annotated[str | None, Field(max_length=300)] = None
-    """For our own logs: an exception's type and place, never its text, which may be the site's."""
+    """For our own logs: the type and place of an exception, never its text, which may come from the
+    site.
+    """
     retry_after: Annotated[float | None, Field(ge=0, le=604800)] = None
     """Seconds that the site asked us to wait."""
     offered_height: Annotated[int | None, Field(ge=1, le=100_000)] = None
-    """Quality of the smallest version, where less was asked for."""
+    """Quality of the smallest version, if a smaller one was requested."""
     offered_subtitles: Annotated[list[LanguageTag] | None, Field(max_length=MOST_LANGUAGES)] = None
-    """Languages that there are, where others were asked for."""
+    """The available languages, if others were requested."""
     playlist: Playlist | None = None
-    """What the address lists, where it is no single thing."""
+    """The entries behind the URL, if it is a list."""
 
 
 class Done(Contract):
-    """Fetcher → agent: the process and its whole group are gone."""
+    """Fetcher → agent: the job's process and its whole process group have ended."""
 
     type: Literal["done"] = "done"
     job: str
     files: Annotated[list[ValidFile], Field(max_length=MAX_FILES)] = []
     engine: EngineName | None = None
     attempts: Annotated[list[EngineAttempt], Field(max_length=MOST_ENGINE_ATTEMPTS)] = []
-    """What each engine that was tried made of it."""
+    """The result of each engine that was tried."""
     source: Source | None = None
     about: About | None = None
     fault: Fault | None = None
@@ -145,7 +149,7 @@ class Done(Contract):
 
 
 class Event(StrEnum):
-    """What a job process writes to its pipe."""
+    """An event that a job process writes to its pipe."""
 
     MOVED = "moved"
     TOLD = "told"
@@ -153,13 +157,13 @@ class Event(StrEnum):
     ANSWERED = "answered"
     TIMING = "timing"
     TRYING = "trying"
-    """An engine begins."""
+    """An engine starts."""
     TRIED = "tried"
-    """It ended, however."""
+    """The engine ended, with or without a result."""
     OUTCOME = "outcome"
 
 
-# the setting of the members does not count for a union
+# members of a union do not inherit this setting from their models
 _KEYS_ONLY: Final = ConfigDict(cache_strings="keys")
 ToFetcher: Final[TypeAdapter[Fetch | Stop | Release]] = TypeAdapter(
     Annotated[Fetch | Stop | Release, Field(discriminator="type")], config=_KEYS_ONLY
@@ -170,5 +174,5 @@ ToAgent: Final[TypeAdapter[Moved | Told | Done]] = TypeAdapter(
 
 
 def line(message: Contract) -> bytes:
-    """One message as it goes over the socket."""
+    """Encode one message for the socket."""
     return message.model_dump_json(by_alias=True, exclude_none=True).encode() + b"\n"

@@ -1,1 +1,1 @@
-"""The message of each job, from the progress to the files: edited by one writer."""
+"""Delivery of a job to Discord: one writer edits its message, from the progress to the files."""

@@ -1,4 +1,4 @@
-"""Stored files into Discord messages: as many as go, as large as it takes."""
+"""Provides stored files as Discord attachments, with limited disk space and limited concurrency."""
 
 import asyncio
 import tempfile
@@ -13,17 +13,21 @@ from trawler_common.store import Store
 from trawler_crds.media_job import MediaFile, MediaJob
 
 SLOWEST: Final = 200_000
-"""Bytes a second below which a transfer is given up."""
+"""Minimum rate of a transfer in bytes per second; a slower transfer is aborted."""
 LEAST: Final = 60.0
-"""Seconds that even a small one may take."""
+"""Minimum timeout of a transfer in seconds, for small files."""
 
 
 UPLOADS: Final = 8
-"""Transfers at a time: more would only share one line, and each comes later."""
+"""Maximum number of concurrent transfers: more would share the same bandwidth, and each would
+finish later.
+"""
 
 
 class Attachments:
-    """Fetches from the store to disk and sends from there: memory holds a piece at a time."""
+    """Fetches files from the store to disk and uploads them from there: memory holds one chunk at a
+    time.
+    """
 
     def __init__(self, store: Store, scratch: Path, room: int) -> None:
         self._store = store
@@ -35,8 +39,8 @@ class Attachments:
     async def files(
         self, job: MediaJob, wanted: Sequence[MediaFile], *, plain: bool = False
     ) -> AsyncIterator[list[discord.File]]:
-        """These files, on disk for the length of a block, in which they are sent; nothing waits
-        where there is none. `plain`: without the site's words in their names. Raises
+        """Provide files on disk for the length of the block, in which they are sent. Without files
+        it does not wait. `plain`: file names do not contain text from the site. Raises
         StoreUnavailable, FileNotFoundError.
         """
         if not wanted:
@@ -62,13 +66,15 @@ class Attachments:
 
 
 def plain_name(file: MediaFile, number: int) -> str:
-    """`video-1.mp4`: its kind and its number, in place of what a site called it."""
+    """`video-1.mp4`: a name from the kind and the number of a file, instead of the name that the
+    site gave it.
+    """
     return f"{file.type.partition('/')[0]}-{number + 1}.{file.name.rpartition('.')[2]}"
 
 
 class Room:
-    """Bytes of disk, shared by all deliveries. Who finds too few waits, and those who come later
-    wait behind: else small ones would keep a large one waiting for ever.
+    """Disk space in bytes, shared by all deliveries. Waiters are served in order: otherwise small
+    requests would make a large one wait forever.
     """
 
     def __init__(self, size: int) -> None:
@@ -78,7 +84,7 @@ class Room:
 
     @asynccontextmanager
     async def taken(self, wanted: int) -> AsyncIterator[None]:
-        mine = min(wanted, self._size)  # more than there is goes alone
+        mine = min(wanted, self._size)  # a request above the total takes all of it
         async with self._line, self._changed:
             await self._changed.wait_for(lambda: self._free >= mine)
             self._free -= mine
@@ -91,5 +97,5 @@ class Room:
 
 
 def seconds(size: int) -> float:
-    """How long the transfer of so many bytes may take."""
+    """Timeout in seconds for a transfer of `size` bytes."""
     return LEAST + size / SLOWEST

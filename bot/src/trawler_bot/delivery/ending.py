@@ -1,5 +1,5 @@
-"""The last words of a job: planned, sent, and sent in a lesser way where Discord refuses the better
-one.
+"""The final update of a job's message: planned, sent, and sent in a reduced form if Discord refuses
+the better one.
 """
 
 import asyncio
@@ -30,29 +30,31 @@ from trawler_crds.media_job import DeliveryStatus, MediaFile, MediaJob, Phase
 log = logs.get("ending")
 
 Wording = Callable[[bool], Reply]
-"""What is said, also without a stranger's words."""
+"""Renders a reply; with True, without text from the site."""
 Sending = Callable[[], Awaitable[None]]
 
 UPLOAD_TRIES: Final = 3
-"""How often the upload of one message may run out of time before it goes without its files."""
+"""Number of upload timeouts after which a message is sent without its files."""
 TOO_SLOW: Final = "UploadTooSlow"
 """Reason of the condition Delivered."""
 LINK_TRIES: Final = 5
-"""How often the database is waited for with the link of a file; then it goes without."""
+"""Number of attempts to get links for files from the database; the last one continues without
+links.
+"""
 
 
 @dataclass(frozen=True)
 class Way:
-    """In which way the first message is written; each refusal leads to a lesser one."""
+    """How the first message is written. Each refusal leads to a reduced variant."""
 
     plain: bool = False
-    """Without a stranger's words, in the text and in the names of files."""
+    """Without text from the site, in the message and in file names."""
     files: bool = True
     note: Key | None = None
-    """What a person is told of it."""
+    """The sentence that tells people about it."""
 
     def after(self, error: discord.HTTPException) -> "Way | None":
-        """The next way after a refusal; None where there is none."""
+        """The next variant to try after a refusal; None if there is none."""
         if error.code in AUTOMOD:
             if not self.plain:
                 return replace(self, plain=True, note=self.note or Key.BLOCKED)
@@ -63,7 +65,7 @@ class Way:
 
 
 class Ending:
-    """Of one job. What was done stays done when it is tried again."""
+    """The final update of one job. A retry does not repeat the steps that succeeded."""
 
     def __init__(self, tracked: TrackedJob, message: JobMessage, services: Services) -> None:
         self._tracked = tracked
@@ -71,29 +73,29 @@ class Ending:
         self._services = services
         self._language = language(message.where.locale)
         self.shown = False
-        """The first message was written, with its files."""
+        """Whether the first message was written, with its files."""
         self._put: set[int] = set()
-        """Places of further messages that were written."""
+        """Positions of the further messages that were sent."""
         self._omitted: list[int] = []
-        """Places of files that are not attached."""
+        """Positions of the files that are not attached."""
         self._way = Way()
         self._together: int | None = None
-        """Bytes of one message, where Discord refused more."""
+        """Maximum total bytes of one message, once Discord has refused a larger total."""
         self._taken = 0
-        """The most bytes of one message that it took."""
+        """Largest total bytes of one message that Discord has accepted."""
         self._anew = False
-        """The first message takes no edit any more: what is to come goes into a new one."""
+        """The first message can no longer be edited: a new message replaces it."""
         self._slow = 0
         self._linkless = 0
 
     def noted(self) -> DeliveryStatus:
-        """What is to be written down of it."""
+        """The value for `status.delivery`."""
         return self._message.noted().model_copy(update={"omitted": self._omitted or None})
 
     async def before(self) -> Shown | None:
-        """What the job that this one replaces left in the message; None where there was none, or it
-        is gone. Its files stay in any case: they are not touched. Raises OSError where nobody knows
-        just now.
+        """The result of the job that this job replaces, which the message still shows. None if
+        there is no such job, if it was deleted, or if its media may not be shown here. The files
+        that are attached stay in any case. Raises OSError if the result is unknown at the moment.
         """
         name = self._message.where.replaces
         if name is None:
@@ -120,10 +122,12 @@ class Ending:
         message = self._message
         return self._services.limits.of(message.guild_id, message.route, message.announced)
 
-    # showing it -------------------------------------------------------------------------------
+    # showing the outcome ----------------------------------------------------------------------
 
     async def show(self, job: MediaJob, before: Shown | None) -> str | None:
-        """Why it could not be shown, as a word; None where it was. Raises what may pass."""
+        """Show the outcome. Returns the reason for the condition Delivered if it could not be
+        shown, otherwise None. Raises transient errors.
+        """
         if self._tracked.message_gone:
             return "MessageGone"
         if job.status.phase is not Phase.SUCCEEDED:
@@ -144,7 +148,7 @@ class Ending:
             return "ObjectGone"
 
     async def _words(self, reply: Wording, before: Shown | None) -> str | None:
-        """Only words; the files that are there stay. As `show`."""
+        """Write only text; attached files stay. Returns as `show`."""
         while True:
             words = reply(self._way.plain)
             try:
@@ -167,9 +171,7 @@ class Ending:
             return None
 
     async def _write(self, reply: Reply, files: Sequence[discord.File] | None) -> None:
-        """Into the first message, or as the first where it became a direct one of which nothing is
-        there yet.
-        """
+        """Edit the first message, or send it if it became a direct message that was never sent."""
         if self._message.direct and self._message.message_id is None:
             nonce = ids.nonce(self._tracked.job.uid, "direct")
             await self._message.anew(reply, files or (), nonce)
@@ -177,7 +179,9 @@ class Ending:
             await self._message.edit(reply, files)
 
     async def _go_direct(self) -> str | None:
-        """To the requester alone, with the limits that hold there; the word for why not."""
+        """Switch to a direct message to the requester, with the limits that apply there. Returns
+        the reason if that is impossible.
+        """
         try:
             await self._message.go_direct()
         except discord.HTTPException as error:
@@ -187,7 +191,9 @@ class Ending:
         return None
 
     async def _say_anew(self, words: Reply, before: Shown | None) -> str | None:
-        """Where the message takes no edit: beside it, where it holds files, else in its place."""
+        """Write text when the message can no longer be edited: as a reply if the message holds
+        files, otherwise as a new message in its place. Returns as `show`.
+        """
         nonce = ids.nonce(self._tracked.job.uid, "anew")
         try:
             if not self.shown and before is None and self._message.where.replaces is None:
@@ -201,8 +207,8 @@ class Ending:
         return None
 
     async def _deliver(self, job: MediaJob, before: Shown | None) -> str | None:
-        """Files and words, in the best way that Discord takes. As `show`; raises
-        FileNotFoundError.
+        """Send files and text in the best variant that Discord accepts. Returns as `show`; also
+        raises FileNotFoundError.
         """
         stored = job.status.files or []
         refusals = 0
@@ -223,8 +229,8 @@ class Ending:
                 self._way = replace(self._way, files=False, note=Key.UPLOAD_FAILED)
             except _TooMuch as error:
                 refusals += await self._learn(error)
-                self.shown = False  # what does not fit is named there
-                self._put.clear()  # each may hold other files now
+                self.shown = False  # the message names the files that do not fit
+                self._put.clear()  # each may now hold different files
             except discord.HTTPException as error:
                 if not self._lessen(error):
                     return self._hindrance(error)
@@ -232,7 +238,9 @@ class Ending:
     async def _keep(
         self, job: MediaJob, plan: packing.Plan, limit: int, before: Shown
     ) -> str | None:
-        """Nothing of it can be attached: what an earlier job left stays, with words on this one."""
+        """No file of this job can be attached: keep the result of the earlier job, with a line
+        about this one.
+        """
         links = await self._links(job, plan.too_large) if self._way.files else {}
         too_large = plan.too_large if self._way.files else []
         new = Shown(job, too_large, links, limit)
@@ -243,13 +251,14 @@ class Ending:
         return why or (self._why_without() if not self._way.files else "TooLarge")
 
     def _why_without(self) -> str:
-        """Why a message is without its files, as a word."""
+        """The reason for the condition Delivered if a message has no files."""
         notes = {Key.CANNOT_ATTACH: "NoPermission", Key.UPLOAD_FAILED: TOO_SLOW}
         return notes.get(self._way.note, "BlockedByAutoMod") if self._way.note else "TooLarge"
 
     def _plan(self, stored: Sequence[MediaFile], *, without: bool) -> tuple[packing.Plan, int]:
-        """Which files go, by what was learnt, and the limit of the first message, which is told.
-        Refused too often, all are shown without files: that much always arrives.
+        """Which files to send, by the limits learnt so far, and the limit of the first message,
+        which the text mentions. After too many refusals for size, no files are attached: such a
+        message always goes through.
         """
         limits, guild_id = self._services.limits, self._message.guild_id
         limit = limits.of(guild_id, self._message.route, self._message.announced)
@@ -262,14 +271,16 @@ class Ending:
         return plan, limit
 
     async def _reply(self, job: MediaJob, plan: packing.Plan, limit: int) -> Reply:
-        """What is said of sizes is said where they are the reason."""
+        """Render the final message. It mentions sizes only if they are the reason for missing
+        files.
+        """
         too_large = plan.too_large if self._way.files else []
         shown = Shown(job, too_large, await self._links(job, too_large), limit)
         return rendering.ended(shown, self._language, plain=self._way.plain, note=self._way.note)
 
     async def _links(self, job: MediaJob, files: Sequence[MediaFile]) -> dict[str, str]:
-        """Where each of them can be fetched instead, by its hash. Raises OSError while the database
-        is away, but not for ever.
+        """Links under which files can be fetched instead, by hash. Raises OSError while the
+        database is away, but returns none after `LINK_TRIES` attempts.
         """
         try:
             return await self._links_of(job, files)
@@ -280,14 +291,14 @@ class Ending:
             return {}
 
     async def _links_of(self, job: MediaJob, files: Sequence[MediaFile]) -> dict[str, str]:
-        """Raises Unanswered."""
+        """The links that exist, by hash. Raises Unanswered."""
         found = {file.sha256: await self._services.links.link(job, file) for file in files}
         return {sha256: link for sha256, link in found.items() if link is not None}
 
     # sending ----------------------------------------------------------------------------------
 
     def _lessen(self, error: discord.HTTPException) -> bool:
-        """Whether there is another way to try after a refusal."""
+        """Switch to the next variant after a refusal. Returns False if there is none."""
         way = self._way.after(error)
         if way is not None:
             self._way = way
@@ -297,8 +308,8 @@ class Ending:
         return anew
 
     async def _first(self, job: MediaJob, reply: Reply, plan: packing.Plan) -> str | None:
-        """The last edit of the first message, with the first ten files; or a new one in its place.
-        As `show`.
+        """Make the last edit of the first message, with the first ten files, or send a new message
+        in its place. Returns as `show`.
         """
         own = plan.messages[0] if plan.messages else []
         if self._anew and not own:
@@ -308,7 +319,7 @@ class Ending:
             hit(Failpoint.BOT_ENDING)
             if self._anew:
                 send = functools.partial(self._message.anew, reply, files, nonce)
-            else:  # without files of its own it takes none away: they may be an earlier job's
+            else:  # without own files it keeps the attached ones: they may be an earlier job's
                 send = functools.partial(self._write, reply, files if own else None)
             await self._upload(own, send, beside=self._anew)
             hit(Failpoint.BOT_SHOWN)
@@ -316,8 +327,8 @@ class Ending:
         return None
 
     async def _rest(self, job: MediaJob, plan: packing.Plan) -> str | None:
-        """Ten more each in messages beside, once; those of an earlier result are written anew, or
-        go. As `show`.
+        """Send the remaining files once, up to ten in each further message. Messages of an earlier
+        result are overwritten or deleted. Returns as `show`.
         """
         groups = plan.messages[1:]
         for at, group in enumerate(groups):
@@ -330,7 +341,7 @@ class Ending:
                 return await self._rest_left(job, plan, at, self._hindrance(error))
             except _TooSlow:
                 return await self._rest_left(job, plan, at, TOO_SLOW)
-            if self._tracked.message_gone:  # somebody removed it meanwhile
+            if self._tracked.message_gone:  # it was deleted meanwhile
                 await self._message.trim(0)
                 return "MessageGone"
             self._put.add(at)
@@ -339,7 +350,9 @@ class Ending:
         return None if self._way.files else self._why_without()
 
     async def _rest_left(self, job: MediaJob, plan: packing.Plan, at: int, why: str) -> str | None:
-        """What is missing is said in the first message, which keeps its files."""
+        """State in the first message, which keeps its files, how many files are missing. Returns as
+        `show`.
+        """
         stored = job.status.files or []
         left = [file for group in plan.messages[1 + at :] for file in group]
         missing = {id(file) for file in [*left, *plan.too_large]}
@@ -355,14 +368,14 @@ class Ending:
             await self._upload(group, lambda: self._message.put(at, files, nonce), beside=True)
         try:
             await self._services.jobs.note_messages(job, self.noted())
-        except (Transient, Permanent) as error:  # it is noted once more at the end
+        except (Transient, Permanent) as error:  # the last status write repeats it
             log.info("message_not_noted", extra={"job": job.uid, "error": str(error)})
 
     async def _upload(
         self, group: Sequence[MediaFile], send: Sending, *, beside: bool = False
     ) -> None:
-        """Raises _TooMuch, _TooSlow where it is tried often enough, TimeoutError,
-        discord.HTTPException.
+        """Send one message, with a timeout that fits its size. Raises _TooMuch, _TooSlow after
+        `UPLOAD_TRIES` timeouts, TimeoutError, discord.HTTPException.
         """
         size = sum(file.bytes for file in group)
         try:
@@ -380,8 +393,9 @@ class Ending:
             raise
 
     async def _learn(self, refused: "_TooMuch") -> bool:
-        """Of one file we know that it is too large; several may be too much together: False, and
-        nothing is learnt of one.
+        """Learn from a refusal for size. A single refused file is too large, which lowers the limit
+        for one file. Several files may only be too large together: then only the limit for one
+        message is lowered, and the result is False.
         """
         group = refused.group
         together = sum(file.bytes for file in group)
@@ -397,7 +411,7 @@ class Ending:
         return True
 
     def _hindrance(self, error: discord.HTTPException) -> str:
-        """The word for what no repetition changes. Raises what may pass."""
+        """The reason for a refusal that no retry resolves. Raises transient errors."""
         word = reason_of(error)
         if word is None:
             log.error("edit_refused", extra={"job": self._tracked.job.uid, "error": str(error)})
@@ -405,7 +419,7 @@ class Ending:
 
 
 class _TooMuch(Exception):
-    """Discord refused what one message holds as too large."""
+    """Discord refused the files of one message as too large."""
 
     def __init__(self, group: Sequence[MediaFile], *, beside: bool) -> None:
         super().__init__(len(group))
@@ -414,4 +428,4 @@ class _TooMuch(Exception):
 
 
 class _TooSlow(Exception):
-    """The upload ran out of time too often."""
+    """The upload timed out too often."""

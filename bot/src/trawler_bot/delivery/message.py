@@ -1,5 +1,5 @@
-"""The messages of one job, and by which right they are written: the interaction's token while it
-lives, else the bot's own. Nothing else edits a message.
+"""The messages of one job. They are written with the interaction's token while it is valid,
+otherwise with the bot's own permissions. Nothing else edits a message.
 """
 
 import time
@@ -17,28 +17,29 @@ from trawler_bot.storage.database import InteractionToken
 from trawler_crds.media_job import DeliveryStatus, DiscordDelivery
 
 ORIGINAL: Final = cast("int", "@original")
-"""In place of a message's id: what the interaction answered with, or the message that was pressed.
+"""In place of a message id: the response to the interaction, or the message whose button was
+pressed.
 """
 EXPIRED: Final = {50027, 10015}
-"""Codes of a token that is too old, or that Discord does not know."""
+"""Error codes for a token that has expired or that Discord does not know."""
 
 UNSURE: Final = (OSError, aiohttp.ClientError)
-"""The network ended a request: whether it was done nobody knows."""
+"""Network errors that ended a request: it is unknown whether Discord carried it out."""
 DELETIONS: Final = 10_000
 _QUIET: Final = discord.AllowedMentions.none()
 
 
 class Unreachable(Exception):
-    """An ephemeral message, and no token any more: nobody can write it."""
+    """Only a token can write the message, for example an ephemeral one, and there is none left."""
 
 
 class TokenEnded(Exception):
-    """Earlier than its age said."""
+    """The token expired earlier than its age suggested."""
 
 
 class OwnDeletions:
-    """Messages that we delete ourselves, so that their events are not taken for a moderator's.
-    Bounded.
+    """Ids of messages that we delete ourselves, so that their events are not mistaken for a
+    moderator's deletions. Bounded.
     """
 
     def __init__(self) -> None:
@@ -54,8 +55,8 @@ class OwnDeletions:
 
 
 class JobMessage:
-    """The first message of a job, which is edited, and those beside it. Edits are whole: each may
-    be repeated.
+    """The first message of a job, which is edited, and its further messages. An edit sends the
+    whole content, so each edit can be repeated.
     """
 
     def __init__(
@@ -75,26 +76,28 @@ class JobMessage:
         self.message_id = int(noted.message_id) if noted.message_id else None
         self.channel_id = int(noted.channel_id or where.channel_id)
         self.direct = noted.channel_id is not None
-        """It became a direct message because nothing else could be written any more."""
+        """Whether it became a direct message because nothing else could be written any more."""
         self.further = [int(each) for each in noted.further_message_ids or ()]
-        """Messages with further files, in their order."""
+        """Messages with further files, in order."""
         self.call = int(noted.call_message_id) if noted.call_message_id else None
-        """The reply that called the requester."""
+        """The reply that notified the requester."""
         self._token = token
         self._own = own
-        """Nobody sees in Discord who asked for it."""
+        """Whether Discord does not show who requested it, because the message is no response to an
+        interaction.
+        """
         self._sees: bool | None = None
 
     @property
     def guild(self) -> discord.Guild | None:
-        """None for direct messages too, wherever they were asked for."""
+        """The server of the message; None for direct messages, wherever they were requested."""
         guild_id = None if self.direct else self.where.guild_id
         return self._client.get_guild(int(guild_id)) if guild_id else None
 
     @property
     def by_token_only(self) -> bool:
-        """Whether the bot's own right writes nothing there: the requester alone sees it, or the bot
-        is not there.
+        """Whether only a token can write the message: it is ephemeral, or the bot is not in the
+        channel.
         """
         return (self.where.private or self.where.external) and not self.direct
 
@@ -109,28 +112,28 @@ class JobMessage:
 
     @property
     def route(self) -> Route:
-        """Asked anew before each edit: a token ends in between."""
+        """How the message is written now. Read it before each edit: a token expires in between."""
         alive = self._token is not None and self._token.alive(time.time())
         return Route.TOKEN if alive else Route.CHANNEL
 
     @property
     def bucket(self) -> str:
-        """As `rate_limits` names it."""
+        """The rate limit bucket of the message, as `rate_limits` names it."""
         if self.route is Route.TOKEN and self._token is not None:
             return f"webhooks/{self._client.application_id}/{self._token.token}"
         return f"channels/{self.channel_id}"
 
     @property
     def announced(self) -> int:
-        """Bytes of one file as Discord says."""
+        """Maximum bytes of one file, as Discord announces it."""
         if self.route is Route.TOKEN and self._token is not None:
             return self._token.most_bytes
         return self._of_channel()
 
     @property
     def beside(self) -> tuple[Route, int]:
-        """By which right a further message goes, and how large a file of it may be as Discord
-        says.
+        """The route of a further message, and the maximum bytes of one file there, as Discord
+        announces it.
         """
         if self.by_token_only:
             return self.route, self.announced
@@ -141,7 +144,7 @@ class JobMessage:
         return guild.filesize_limit if guild else discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
 
     def noted(self) -> DeliveryStatus:
-        """All of it, as it is written down."""
+        """The value for `status.delivery`."""
         return DeliveryStatus(
             message_id=str(self.message_id) if self.message_id else None,
             channel_id=str(self.channel_id) if self.direct else None,
@@ -149,11 +152,11 @@ class JobMessage:
             call_message_id=str(self.call) if self.call else None,
         )
 
-    # the first one ----------------------------------------------------------------------------
+    # the first message ------------------------------------------------------------------------
 
     async def edit(self, reply: Reply, files: Sequence[discord.File] | None) -> None:
-        """The first message; its files stay where none are given. Raises TokenEnded (ask again: it
-        is by another right then, with another limit), Unreachable, discord.HTTPException.
+        """Edit the first message. Without `files` the attached files stay. Raises TokenEnded (a
+        retry uses another route, with another limit), Unreachable, discord.HTTPException.
         """
         content = self._content(reply)
         if files is not None:
@@ -172,8 +175,8 @@ class JobMessage:
         await self.channel.get_partial_message(self.message_id).edit(**content)
 
     async def go_direct(self) -> None:
-        """From now on it is a direct message to the requester, of which nothing is there yet.
-        Raises discord.HTTPException.
+        """Turn it into a direct message to the requester, which is not sent yet. Raises
+        discord.HTTPException.
         """
         person = await self._client.fetch_user(int(self.where.requester_id))
         self.channel_id = (await person.create_dm()).id
@@ -181,8 +184,8 @@ class JobMessage:
         self.message_id, self.further, self.call = None, [], None
 
     async def anew(self, reply: Reply, files: Sequence[discord.File], nonce: str) -> None:
-        """The same as a message of its own, from now on in place of the first one, which goes if
-        there is one. Raises discord.HTTPException.
+        """Send the reply as a new message, which replaces the first one. The old message is deleted
+        if there is one. Raises discord.HTTPException.
         """
         before = self.message_id
         self._own = not self.direct
@@ -198,17 +201,17 @@ class JobMessage:
         if before is not None and before != sent.id and not self.by_token_only:
             await self._delete(before)
 
-    # those beside it --------------------------------------------------------------------------
+    # further messages -------------------------------------------------------------------------
 
     async def put(self, at: int, files: Sequence[discord.File], nonce: str) -> None:
-        """Further files into the message at this place: an edit where there is one, else it is
-        sent, seen by whoever sees the first. Raises discord.HTTPException, Unreachable.
+        """Write files to the further message at this position: edit it if it exists, otherwise send
+        it, with the visibility of the first message. Raises discord.HTTPException, Unreachable.
         """
         if at < len(self.further):
             try:
                 await self._edit_beside(self.further[at], files)
                 return
-            except discord.NotFound:  # deleted, or sent by an earlier interaction
+            except discord.NotFound:  # it was deleted, or an earlier interaction sent it
                 del self.further[at]
         self.further.insert(at, await self._send(files, nonce))
 
@@ -234,8 +237,8 @@ class JobMessage:
         return made.id
 
     async def trim(self, kept: int) -> None:
-        """Delete further messages behind so many, and the call that was about an earlier result.
-        What cannot be deleted stays.
+        """Delete all but the first `kept` further messages, and the reply that notified about an
+        earlier result. Messages that cannot be deleted stay.
         """
         beyond, self.further = self.further[kept:], self.further[:kept]
         if self.call is not None:
@@ -245,7 +248,7 @@ class JobMessage:
             await self._delete(message_id)
 
     async def remove_beside(self) -> None:
-        """Everything but the first message, as far as that goes."""
+        """Delete all messages but the first, as far as possible."""
         await self.trim(0)
 
     async def _delete(self, message_id: int) -> None:
@@ -257,8 +260,8 @@ class JobMessage:
                 await self.channel.get_partial_message(message_id).delete()
 
     async def ring(self, words: str, nonce: str, *, calling: bool = True) -> None:
-        """A short answer to the message, in place of an earlier one; it may call the requester.
-        Raises discord.HTTPException.
+        """Send a short reply to the message, in place of an earlier reply; it may notify the
+        requester. Raises discord.HTTPException.
         """
         assert self.message_id is not None
         message = self.channel.get_partial_message(self.message_id)
@@ -276,11 +279,11 @@ class JobMessage:
         if before is not None and before != sent.id:
             await self._delete(before)
 
-    # looking for it ---------------------------------------------------------------------------
+    # finding the message ----------------------------------------------------------------------
 
     async def look(self) -> int | None:
-        """The id of the message as the token knows it; None where there is none, or no token: then
-        the token is of no use. Raises discord.HTTPException.
+        """The id of the message, read with the token. None if there is no message or no valid
+        token; a token that finds no message is dropped. Raises discord.HTTPException.
         """
         if self._token is None or self.route is not Route.TOKEN:
             return None
@@ -293,12 +296,13 @@ class JobMessage:
         return self.message_id
 
     def hold(self, token: InteractionToken | None) -> None:
-        """What was found out of its token."""
+        """Set the token that was found for the message."""
         self._token = token
 
     async def sees(self) -> bool:
-        """Whether the bot sees the channel by its own right, which it does not in those of others.
-        Asked once: refusals are counted by Discord. Raises discord.HTTPException for what may pass.
+        """Whether the bot sees the channel with its own permissions; it does not see channels
+        between other people. The answer is cached: Discord counts refused requests. Raises
+        discord.HTTPException for transient errors.
         """
         if self._sees is None:
             try:
@@ -306,7 +310,7 @@ class JobMessage:
                 self._sees = True
             except (discord.Forbidden, discord.NotFound):
                 self._sees = False
-            except discord.InvalidData:  # of a kind that the library does not know: it is there
+            except discord.InvalidData:  # the library does not know this kind of channel: it exists
                 self._sees = True
         return self._sees
 
@@ -315,7 +319,7 @@ class JobMessage:
         found = discord.Webhook.partial(
             self._client.application_id, token.token, client=self._client
         )
-        found.type = discord.WebhookType.application  # else the library refuses ephemeral messages
+        found.type = discord.WebhookType.application  # or the library refuses ephemeral messages
         return found
 
     def _content(self, reply: Reply) -> dict[str, Any]:
@@ -329,12 +333,12 @@ class JobMessage:
 
 
 def thumbnail(reply: Reply) -> discord.Embed:
-    """A small picture of what is being fetched; Discord's own proxy gets it."""
+    """A thumbnail of the media; Discord's own proxy fetches it."""
     return discord.Embed().set_thumbnail(url=reply.thumbnail)
 
 
 def view(reply: Reply) -> discord.ui.View | None:
-    """Buttons that only carry their custom_id: who presses is answered by `components`."""
+    """Components that only carry their custom_id; `components` handles the presses."""
     if not reply.buttons and reply.menu is None:
         return None
     found = discord.ui.View(timeout=None)
@@ -353,5 +357,5 @@ def view(reply: Reply) -> discord.ui.View | None:
         )
     for button in reply.buttons:
         found.add_item(discord.ui.Button(label=button.label, custom_id=button.custom_id))
-    found.stop()  # it listens to nothing itself
+    found.stop()  # the view itself handles no interactions
     return found

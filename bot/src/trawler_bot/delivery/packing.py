@@ -1,4 +1,4 @@
-"""Which files go into which message, and which go into none. Pure."""
+"""Packs files into messages within Discord's limits, and decides which files are left out. Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,17 +7,17 @@ from typing import Final
 from trawler_crds.media_job import MediaFile
 
 PER_MESSAGE: Final = 10
-"""Files that one message takes (OpenAPI, maxItems)."""
+"""Maximum number of files in one message (OpenAPI, maxItems)."""
 STEPS: Final = 3
-"""How often a refusal for size is answered with less."""
+"""Number of refusals for size that are answered with a lower limit."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What becomes of a job's files."""
+    """Which files go into which message."""
 
     messages: list[list[MediaFile]]
-    """The first is the job's own message; the others are further ones."""
+    """The first entry is the job's own message, the others are further messages."""
     too_large: list[MediaFile]
 
 
@@ -28,9 +28,9 @@ def fit(
     *,
     together: int | None = None,
 ) -> Plan:
-    """Ten to a message in their order; what is over the limit of one file stays out. Further
-    messages than the first may have a limit of their own. `together`: bytes that one message may
-    have, where that was refused.
+    """Pack files in order, ten to a message, and leave out files above the limit of one file.
+    `others`: the limit for further messages, if it differs. `together`: maximum total bytes of one
+    message, once Discord has refused a larger total.
     """
     small: list[MediaFile] = []
     large: list[MediaFile] = []
@@ -54,8 +54,8 @@ def _groups(files: Iterable[MediaFile], together: int | None) -> list[list[Media
 
 
 def step_down(limit: int, refused: Sequence[MediaFile]) -> int:
-    """The limit to believe in after files were refused though they were within it: just below the
-    largest of them, and never more than three quarters of what was believed.
+    """The limit to assume after Discord refused files that were within the limit: just below the
+    largest of them, and at most three quarters of the old limit.
     """
     largest = max((file.bytes for file in refused), default=limit)
     return min(largest - 1, limit * 3 // 4)

@@ -1,5 +1,5 @@
-"""Files too large for Discord, under addresses that nobody can guess: a small route that streams
-with Range, for as long as a link is neither old nor revoked.
+"""Serves files that are too large for Discord under unguessable addresses. A small route streams
+them, with support for Range, until the link expires or is revoked.
 """
 
 import asyncio
@@ -16,23 +16,25 @@ from trawler_crds.media_job import MediaFile, MediaJob
 
 PATH: Final = "/f/{id:[A-Za-z0-9_-]{24}}/{name}"
 PLAYED: Final = ("video/", "audio/", "image/")
-"""Types that a browser may show itself; the rest is saved."""
+"""Media types that a browser may display itself; it saves all others."""
 NEVER_SHOWN: Final = frozenset({"image/svg+xml"})
 STREAMS: Final = 64
-"""Files that are sent at the same time: each holds a piece in memory."""
+"""Maximum number of concurrent transfers: each holds a chunk in memory."""
 STREAMS_OF_LINK: Final = 4
-"""Of one link: a player asks for several parts at once, and one link shall not take all that there
-is.
+"""Maximum number of concurrent transfers of one link: a player requests several ranges at once, and
+one link must not take all transfers.
 """
 SLOWEST: Final = 16 * 1024
-"""Bytes a second below which a client is hung up on, so that it does not keep others out."""
+"""Minimum rate of a client in bytes per second: a slower client is disconnected, so that it does
+not keep others out.
+"""
 PATIENCE: Final = 20.0
-"""Seconds of which that is the mean: a phone may lose its network for a moment."""
+"""Seconds added to the timeout of each chunk: a phone may lose its network for a moment."""
 _RANGE: Final = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
 
 
 class PublicLinks:
-    """Makes links and answers them. Without a public address there are none."""
+    """Creates links and serves their files. Without a public address there are no links."""
 
     def __init__(
         self, database: Database, store: Store, *, public_url: str, seconds: float
@@ -42,16 +44,16 @@ class PublicLinks:
         self._public = public_url.rstrip("/")
         self._seconds = seconds
         self._streams: Counter[str] = Counter()
-        """Link → how many fetch it just now."""
+        """Link → number of current transfers."""
 
     @property
     def on(self) -> bool:
-        """Whether any file is ever public."""
+        """Whether files can have public links at all."""
         return bool(self._public)
 
     async def link(self, job: MediaJob, file: MediaFile) -> str | None:
-        """Where one stored file can be fetched; None where it cannot. Not for longer than its job
-        is kept: by then nothing holds the object any more. Raises Unanswered.
+        """The address of one stored file; None if it has none. The link does not outlive its job,
+        because nothing keeps the object after that. Raises Unanswered.
         """
         if not self._public:
             return None
@@ -60,7 +62,7 @@ class PublicLinks:
         return f"{self._public}/f/{number}/{quote(file.name)}" if number else None
 
     def app(self) -> web.Application:
-        """For a listener of its own: what strangers reach has no other route."""
+        """The application for a separate listener: strangers can reach no other route."""
         app = web.Application()
         app.router.add_get(PATH, self._answer)
         return app
@@ -91,7 +93,7 @@ class PublicLinks:
             await self._stream(request, answer, link, begin, end)
         finally:
             self._streams[link.id] -= 1
-            self._streams += Counter()  # forgets those that nobody fetches
+            self._streams += Counter()  # drops links without transfers
         return answer
 
     async def _stream(
@@ -110,13 +112,13 @@ class PublicLinks:
                 request.transport.abort()
         except StoreUnavailable as error:
             if answer.prepared:
-                raise  # the connection ends: whoever fetches sees that it is not whole
+                raise  # the connection ends: the client sees that the file is incomplete
             raise web.HTTPServiceUnavailable(headers={"Retry-After": "10"}) from error
 
 
 def part(header: str | None, size: int) -> tuple[int, int] | None:
-    """Begin and end of what is asked for; all of it where no single range is; None where there is
-    nothing (RFC 9110, 14). Pure.
+    """Begin and end of the requested range. The whole file if the header is not a single range;
+    None if the range is not satisfiable (RFC 9110, 14). Pure.
     """
     found = _RANGE.fullmatch(header.strip()) if header else None
     if found is None or not (found[1] or found[2]):
@@ -129,7 +131,7 @@ def part(header: str | None, size: int) -> tuple[int, int] | None:
 
 
 def _headers(link: Link) -> dict[str, str]:
-    """Nothing that came from a site runs in a browser here."""
+    """Response headers that keep content from a site from running in a browser."""
     shown = link.kind.startswith(PLAYED) and link.kind not in NEVER_SHOWN
     way = "inline" if shown else "attachment"
     return {

@@ -1,8 +1,9 @@
-"""What Discord's answers say of its rate limits, and requests that are made once or not at all.
+"""Tracks Discord's rate limits from its responses, and makes requests that are never retried.
 
-discord.py repeats what a server error met, up to five times within half a minute, and keeps what a
-bucket has left to itself (read in its source, 2.7.1). Progress must neither hold up the result nor
-eat what the result needs: aiohttp's tracing, which the library passes on, shows each answer first.
+discord.py retries after a server error, up to five times within half a minute, and does not expose
+how many requests a bucket has left (read in its source, 2.7.1). Progress edits must neither delay
+the result nor use up the requests that it needs. aiohttp's tracing, which the library passes on,
+shows us each response first.
 """
 
 import json
@@ -20,11 +21,11 @@ import aiohttp
 import discord
 
 ENOUGH: Final = 2
-"""Requests that a bucket must have left for progress to take one."""
+"""Requests that a bucket must have left before a progress edit takes one."""
 BUCKETS: Final = 10_000
 LASTING: Final = frozenset({30046})
-"""Codes of a 429 that stays: a message older than an hour was edited too often (docs, JSON Error
-Codes).
+"""Error codes of a 429 that waiting does not resolve: a message older than an hour was edited too
+often (docs, JSON Error Codes).
 """
 _EDIT: Final = re.compile(r"/(channels/\d+|webhooks/\d+/[^/]+)/messages/")
 
@@ -32,13 +33,13 @@ _once: ContextVar[bool] = ContextVar("once", default=False)
 
 
 class RetrySuppressed(Exception):
-    """The one try was not granted."""
+    """The only attempt failed with a 429 or a 5xx."""
 
 
 @contextmanager
 def once() -> Iterator[None]:
-    """What is asked within is not asked again after a 429 or a 5xx. Raises RetrySuppressed in their
-    place.
+    """Requests in this block are not retried after a 429 or a 5xx: they raise RetrySuppressed
+    instead.
     """
     token = _once.set(True)
     try:
@@ -48,18 +49,20 @@ def once() -> Iterator[None]:
 
 
 class RateLimitMonitor:
-    """Buckets of message edits as the answers tell of them."""
+    """Rate limit buckets of message edits, as reported by the responses."""
 
     def __init__(self) -> None:
         self._left: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     def low(self, where: str) -> bool:
-        """Whether a bucket (`channels/1`, `webhooks/1/token`) has too little left for progress."""
+        """Whether a bucket (`channels/1`, `webhooks/1/token`) has too few requests left for a
+        progress edit.
+        """
         left, until = self._left.get(where, (ENOUGH, 0.0))
         return left < ENOUGH and time.monotonic() < until
 
     def trace(self) -> aiohttp.TraceConfig:
-        """For the client's `http_trace`."""
+        """The trace configuration for the client's `http_trace`."""
         config = aiohttp.TraceConfig()
         config.on_request_end.append(self._ended)
         return config
@@ -92,15 +95,15 @@ class RateLimitMonitor:
             self._left.popitem(last=False)
 
     def _oldest(self) -> float:
-        """When (monotonic) the bucket that was noted first is full again; infinite where none is
-        known.
+        """When (monotonic seconds) the least recently updated bucket is full again; infinity if
+        none is known.
         """
         return next(iter(self._left.values()), (0, math.inf))[1]
 
 
 async def _require_passing(answer: aiohttp.ClientResponse) -> None:
-    """Raises discord.HTTPException for a 429 that no waiting changes: the library would wait and
-    ask again, five times.
+    """Raises discord.HTTPException for a 429 that waiting does not resolve: the library would wait
+    and retry five times.
     """
     try:
         said = json.loads(await answer.read())

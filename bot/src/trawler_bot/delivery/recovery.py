@@ -1,4 +1,6 @@
-"""The message of a job of which we do not know one: looked for first, then made."""
+"""Recovers the message of a job if its id is unknown: searches for it, and sends a new one if there
+is none.
+"""
 
 from typing import Final
 
@@ -11,23 +13,24 @@ from trawler_bot.presentation.i18n import language
 from trawler_crds.media_job import MediaJob
 
 LOOK_BACK: Final = 100
-"""Messages of a channel among which one of ours is looked for."""
+"""Number of messages in a channel that are searched for one of ours."""
 
 
 class Lost(Exception):
-    """There is no message and there can be none."""
+    """The job has no message and cannot get one."""
 
     def __init__(self, reason: str, said: str) -> None:
         super().__init__(said)
         self.reason = reason
-        """Of the condition Delivered."""
+        """The reason for the condition Delivered."""
 
 
 async def recover(client: discord.Client, job: MediaJob, shown: JobMessage) -> None:
-    """Give the job its message: the interaction's own as its token knows it, else one of ours in
-    the channel that names the job, or the one whose message it takes over, in a button, else a new
-    one with a nonce. A private one is only looked for: it may stay without. Raises Lost, and
-    discord.HTTPException for what may pass.
+    """Find or send the message of a job. The order: the response to its interaction, if the token
+    finds it; a message of ours in the channel with a button that names the job, or the job whose
+    message it takes over; a new message, with a nonce. A message that only a token can write is
+    only searched for: the job may stay without one. Raises Lost, and discord.HTTPException for
+    transient errors.
     """
     try:
         if await shown.look() is not None or shown.by_token_only:
@@ -45,7 +48,9 @@ async def recover(client: discord.Client, job: MediaJob, shown: JobMessage) -> N
 
 
 async def _find(client: discord.Client, job: MediaJob, shown: JobMessage) -> int | None:
-    """Our own message in that channel with this job's name in a button."""
+    """The id of our message in that channel that has a button with this job's name, or the name of
+    the job before it.
+    """
     async for message in shown.channel.history(limit=LOOK_BACK):
         if client.user is None or message.author.id != client.user.id:
             continue

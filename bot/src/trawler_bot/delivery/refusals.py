@@ -1,4 +1,4 @@
-"""What Discord's refusals mean for a message that is to be written. Pure but for the library's
+"""Classifies the errors with which Discord refuses to write a message. Pure but for the library's
 exceptions.
 """
 
@@ -7,7 +7,7 @@ from typing import Final
 import discord
 
 DELETED: Final = {10003: "ChannelGone", 10008: "MessageGone"}
-"""Nobody sees the message any more → reason of the condition Delivered."""
+"""Error codes of a message that no longer exists → reason of the condition Delivered."""
 AUTOMOD: Final = frozenset({200000, 200001})
 NO_PERMISSION: Final = 50013
 HINDERED: Final = {
@@ -20,22 +20,25 @@ HINDERED: Final = {
     200000: "BlockedByAutoMod",
     200001: "BlockedByAutoMod",
 }
-"""Refusals that no repetition changes → reason of the condition Delivered."""
+"""Error codes of refusals that no retry resolves → reason of the condition Delivered."""
 PASSING: Final = frozenset({401, 408, 429})
-"""Of what Discord refuses, what another time may grant: a token that is being changed, a limit."""
+"""HTTP statuses of refusals that may be transient: a token that is being rotated, a rate limit."""
 ANEW: Final = frozenset({30046, 50083})
-"""Refusals of an edit after which a new message may go: an old message, an archived thread (which a
-message opens again, unless it is locked)."""
+"""Error codes of an edit after which a new message may succeed: an old message, or an archived
+thread (which a message reopens, unless it is locked).
+"""
 
 
 def is_too_large(error: discord.HTTPException) -> bool:
-    """413 in any form: Discord's own, or a page of what stands before it."""
+    """Whether the error is a 413 in any form: from Discord itself, or a page of a proxy in front of
+    it.
+    """
     return error.status == 413 or error.code == 40005
 
 
 def reason_of(error: discord.HTTPException) -> str | None:
-    """The word for what no repetition changes; None where it is of no kind that we know. Raises
-    OSError for what may pass.
+    """The reason for a refusal that no retry resolves; None for an unknown kind of refusal. Raises
+    OSError for transient errors.
     """
     word = DELETED.get(error.code) or HINDERED.get(error.code)
     if word is not None:

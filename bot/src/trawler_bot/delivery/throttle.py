@@ -1,5 +1,5 @@
-"""Who may edit next: progress never crowds out what matters, and nobody's words grow old because
-others edit more often.
+"""Decides which message is edited next: progress edits never crowd out more important requests, and
+no message becomes stale because others are edited more often.
 """
 
 import asyncio
@@ -11,55 +11,55 @@ from dataclasses import dataclass, field
 from typing import Final
 
 APART: Final = 2.0
-"""Seconds between two progress edits of one message."""
+"""Minimum seconds between two progress edits of one message."""
 BUCKET_APART: Final = 1.0
-"""Seconds between two progress edits in one bucket of Discord: a channel's is shared by all its
-messages, a token's by one.
+"""Minimum seconds between two progress edits in one rate limit bucket: all messages of a channel
+share one, a token has its own.
 """
 PER_SECOND: Final = 25
-"""Progress edits of the whole process. Discord lets a bot make 50 requests a second (docs, Rate
-Limits).
+"""Progress edits per second of the whole process. Discord allows a bot 50 requests per second
+(docs, Rate Limits).
 """
 BUCKETS: Final = 10_000
 HELD: Final = 1.0
-"""Seconds between two progress edits of the whole process while somebody waits for an answer."""
+"""Seconds between two progress edits of the whole process while a person waits for an answer."""
 
 
 @dataclass(eq=False)
 class Turn:
-    """One message that has something to say."""
+    """A message that waits for a progress edit."""
 
     bucket: str
     since: float
-    """When (monotonic) what it says now became old."""
+    """When (monotonic seconds) the shown text became outdated."""
     weight: float
-    """How much more its words changed than by a figure."""
+    """How much the text changed, relative to a changed figure."""
     granted: "asyncio.Future[None]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
 
 
 class EditThrottle:
-    """Grants progress edits one by one: of those whose bucket is free, to the one whose words are
-    the oldest.
+    """Grants progress edits one by one: of the messages whose bucket is free, the one with the
+    oldest text comes first.
     """
 
     def __init__(
         self, low: Callable[[str], bool], *, now: Callable[[], float] = time.monotonic
     ) -> None:
         self._low = low
-        """Whether Discord said that a bucket has too little left."""
+        """Whether a bucket has too few requests left, according to Discord."""
         self._now = now
         self._waiting: list[Turn] = []
         self._used: OrderedDict[str, float] = OrderedDict()
-        """Bucket → when it was used last for progress."""
+        """Bucket → time of its last progress edit."""
         self._next = 0.0
         self._unanswered = 0
-        """People who wait for their answer just now."""
+        """Number of people who are waiting for an answer."""
         self._timer: asyncio.TimerHandle | None = None
 
     async def turn(self, bucket: str, *, since: float, weight: float = 1.0) -> None:
-        """Wait for the turn of one message. Cancelled: it was not taken."""
+        """Wait for the turn of one message. A cancelled wait uses no turn."""
         mine = Turn(bucket, since, weight)
         self._waiting.append(mine)
         self._grant()
@@ -71,7 +71,7 @@ class EditThrottle:
 
     @contextmanager
     def answers_first(self) -> Iterator[None]:
-        """For the length of a block somebody waits for an answer: figures wait, but not for
+        """A person waits for an answer during this block: progress edits are delayed, but not for
         long.
         """
         self._unanswered += 1
@@ -83,7 +83,7 @@ class EditThrottle:
                 self._grant()
 
     def _grant(self) -> None:
-        """To whom it is due; then again, as soon as another one may be."""
+        """Grant the turns that are due, and check again as soon as the next one can be."""
         now = self._now()
         if self._unanswered:
             held = self._next + HELD

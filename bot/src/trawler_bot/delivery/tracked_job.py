@@ -1,4 +1,4 @@
-"""What is known of one job: heard, and not asked for. Pure."""
+"""The known state of one job, as received from the watch and the bus. Pure."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from trawler_crds.messages import Place, Progress
 
 @dataclass
 class TrackedJob:
-    """What was heard of a job last."""
+    """The last received state of a job."""
 
     job: MediaJob
     place: Place | None = None
@@ -18,13 +18,13 @@ class TrackedJob:
     gone: bool = False
     """The MediaJob was deleted."""
     message: JobMessage | None = None
-    """Where it is shown, once that is known."""
+    """The message that shows the job, once it is known."""
     message_gone: bool = False
-    """Somebody deleted the message: nobody sees what is written there."""
+    """The message was deleted: nobody sees further edits."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def see(self, job: MediaJob) -> None:
-        """Older sights change nothing."""
+        """Update to this version of the job; an older version is ignored."""
         if int(job.version or 0) >= int(self.job.version or 0):
             self.job = job
             self.changed.set()

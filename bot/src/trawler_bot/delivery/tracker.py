@@ -1,4 +1,6 @@
-"""Every job that a message shows: heard of, told, and found again after a restart."""
+"""Tracks every job that a message shows: receives its events, runs its updater, and recovers its
+message after a restart.
+"""
 
 import asyncio
 import time
@@ -30,15 +32,15 @@ log = logs.get("following")
 
 PAUSE: Final = 1.0
 MOMENT: Final = 5.0
-"""Seconds between the deletion of a message and the end of its job: somebody else may come to wait
-for it.
+"""Seconds between the deletion of a message and the cancellation of its job: another job may start
+to wait for its files.
 """
 DISOWNED: Final = 10_000
 REMOVED_AT_ONCE: Final = 8
 
 
 class JobTracker:
-    """An updater per job. What is only heard on the bus is put where its updater looks."""
+    """Runs one updater per job. Bus messages only change the state that the updater reads."""
 
     def __init__(
         self,
@@ -54,35 +56,37 @@ class JobTracker:
         self._known: dict[str, TrackedJob] = {}
         self.index = JobIndex()
         self._sights = Replica[MediaJob | None](self._take, self._lose, time.monotonic)
-        """Every sight of a job passes here: the list's, the watch's, and the answers to our own
-        writes. A job of which no message is to tell is known by its version alone.
+        """Every observed version of a job passes through here: from the list, from the watch, and
+        from the responses to our own writes. A job that no message of ours shows is stored by its
+        version alone.
         """
         self._removing = asyncio.Semaphore(REMOVED_AT_ONCE)
         self._answers: Counter[str] = Counter()
-        """How many presses are just being answered about a job of this name."""
+        """Job name → number of interactions about it that are being answered."""
         self._answering: dict[str, MediaJob | None] = {}
-        """Names of jobs whose interaction is just being answered → their newest sight."""
+        """Names of jobs whose interaction is being answered → the newest observed version."""
         self._asking = asyncio.Semaphore(CONNECTIONS)
-        """Who asks the database after a start, when all jobs do: more would only wait, and give up.
+        """Limits the concurrent database queries after a start, when all jobs query it: more would
+        only wait, and time out.
         """
         self.connected = asyncio.Event()
-        """Set once Discord has told us which guilds there are."""
+        """Set once Discord has reported the bot's servers."""
         self._abandoned: set[str] = set()
         """Names of jobs that are being cancelled because nobody sees their message."""
         self._disowned: dict[str, bool] = {}
-        """Names of jobs that must not be → whether they are being cancelled already."""
+        """Names of jobs that must not exist → whether their cancellation has started."""
 
     async def run(self) -> None:
-        """Follow for ever."""
+        """Watch the jobs forever."""
         await self._services.jobs.mirror(_Sink(self._sights, self.see)).run()
 
     def see(self, job: MediaJob, *, as_of: int | None = None) -> None:
-        """A job as it is at its version; older sights change nothing, whoever brings them."""
+        """Process a version of a job; older versions are ignored, whatever their source."""
         told = job if is_ours(job) and self._owns(int(where_of(job).guild_id or 0)) else None
         self._sights.see(job.uid, int(job.version or 0), told, as_of=as_of)
 
     def _lose(self, uid: str) -> None:
-        """It was deleted."""
+        """Process the deletion of a job."""
         self.index.forget(uid)
         known = self._known.pop(uid, None)
         if known is not None:
@@ -90,7 +94,7 @@ class JobTracker:
             known.changed.set()
 
     def _take(self, uid: str, job: MediaJob | None) -> None:
-        """What is news of a job."""
+        """Process a new version of a job."""
         if job is None:
             return
         self.index.see(job, where_of(job))
@@ -106,13 +110,14 @@ class JobTracker:
             self.recover(job)
 
     def place(self, uid: str) -> Place | None:
-        """Where a job stands in line, as was heard last."""
+        """The last received queue position of a job."""
         known = self._known.get(uid)
         return known.place if known is not None else None
 
     def follow(self, job: MediaJob, token: InteractionToken | None, *, gone: bool = False) -> None:
-        """Tell of a job in the messages that its status names; or, where it was deleted meanwhile,
-        of that. `gone`: the API server said so, which no watch need ever do if it broke meanwhile.
+        """Show a job in the messages that its status names, or show that it was deleted meanwhile.
+        `gone`: the API server reported the deletion, which the watch may never do if it broke
+        meanwhile.
         """
         if job.uid in self._known:
             return
@@ -122,13 +127,15 @@ class JobTracker:
         self._start(known, self._updater(known, message).run())
 
     def recover(self, job: MediaJob, token: InteractionToken | None = None) -> None:
-        """Find or make the message of a job whose answer was lost, and tell of it there."""
+        """Find or send the message of a job whose answer was lost, and show the job there."""
         if job.uid not in self._known:
             known = self._know(job)
             self._start(known, self._recover(known, token))
 
     def _know(self, job: MediaJob) -> TrackedJob:
-        """From the newest sight on, which may have waited while its interaction was answered."""
+        """Track a job from its newest observed version, which may have waited while its interaction
+        was answered.
+        """
         newer = self._answering.get(job.name)
         known = self._known[job.uid] = TrackedJob(job)
         if newer is not None and newer.uid == job.uid:
@@ -138,8 +145,8 @@ class JobTracker:
 
     @contextmanager
     def answering(self, name: str) -> Iterator[None]:
-        """While inside, the message of this job is just being made: nobody looks for it. Where the
-        API server said nothing and the job is there all the same, it is found as after a restart.
+        """In this block the message of the job is being sent, so nothing searches for it. If the
+        API server did not answer but the job exists, its message is recovered as after a restart.
         """
         self._answering.setdefault(name, None)
         self._answers[name] += 1
@@ -152,13 +159,13 @@ class JobTracker:
             raise
         finally:
             self._answers[name] -= 1
-            if not self._answers[name]:  # two presses at once are answered together
+            if not self._answers[name]:  # two concurrent presses share the entry
                 del self._answers[name]
                 self._answering.pop(name, None)
 
     def disown(self, name: str) -> None:
-        """Somebody was told that nothing was begun: if it was all the same, it is cancelled,
-        whether the watch has told of it already or does so later.
+        """Cancel a job if it exists, because its requester was told that nothing was started. It
+        does not matter whether the watch has reported the job already or does so later.
         """
         self._disowned[name] = False
         if len(self._disowned) > DISOWNED:
@@ -186,7 +193,7 @@ class JobTracker:
         return job.status.delivery or DeliveryStatus()
 
     async def _insist(self, job: MediaJob, write: Callable[[], Awaitable[object]]) -> None:
-        """Until it is written, or there is nothing any more to write it to."""
+        """Retry a write until it succeeds or the object no longer exists."""
         pause = Backoff(longest=LONGEST_PAUSE)
         while True:
             try:
@@ -217,8 +224,8 @@ class JobTracker:
         return JobMessage(self._client, where_of(job), noted, token, deletions, own=own)
 
     def _left_by(self, job: MediaJob) -> DeliveryStatus | None:
-        """What the job before it left in the messages that this one goes on in, where that was not
-        noted yet.
+        """What the previous job left in the messages that this job takes over, if that was not
+        recorded yet.
         """
         name = ids.before(job.name)
         before = self.index.named(name) if name != job.name else None
@@ -256,8 +263,8 @@ class JobTracker:
         await self._updater(known, message).run()
 
     async def _token_of(self, job: MediaJob) -> tuple[InteractionToken | None, bool]:
-        """What was written down of it, and whether that is still unknown: the database did not
-        answer, and a token may still live.
+        """The stored token of a job, and whether it is still unknown: the database did not answer,
+        and the token may still be valid.
         """
         async with self._asking:
             try:
@@ -266,8 +273,8 @@ class JobTracker:
                 return None, age(job) < TOKEN_SECONDS
 
     async def _find(self, known: TrackedJob, message: JobMessage, *, unknown: bool) -> bool:
-        """Whether all is there that is needed to tell of the job: its message, and where the bot
-        cannot write that by its own right, the answer whether there is a token. Raises Lost.
+        """Whether everything that is needed to show the job is known: its message and, if the bot
+        cannot write that with its own permissions, whether there is a token. Raises Lost.
         """
         job = known.job
         if unknown and message.by_token_only:
@@ -278,19 +285,19 @@ class JobTracker:
             await recover(self._client, job, message)
             if message.message_id is not None:
                 self.see(await self._services.jobs.note_messages(job, message.noted()))
-            # else: nobody but the requester may see it, and nothing of it is there
-        except NotFound:  # its message is there by now, and shall not wait for ever
+            # else: only the requester may see the message, and it does not exist
+        except NotFound:  # its message exists by now and must not wait forever
             known.gone = True
         except (Transient, Permanent, discord.HTTPException, *UNSURE) as error:
             log.warning("recovery_waits", extra={"job": job.uid, "error": repr(error)})
             return False
         return True
 
-    # messages that are deleted ----------------------------------------------------------------
+    # deleted messages -------------------------------------------------------------------------
 
     def abandon(self, job: MediaJob) -> None:
-        """Nobody sees its message any more: it is cancelled after a moment, unless others wait for
-        its files.
+        """Nobody sees the message of a job any more: cancel the job after a moment, unless other
+        jobs wait for its files.
         """
         if job.name not in self._abandoned and job.status.phase not in TERMINAL:
             self._abandoned.add(job.name)
@@ -308,8 +315,8 @@ class JobTracker:
             self._abandoned.discard(job.name)
 
     def message_deleted(self, message_id: int) -> None:
-        """Somebody deleted a message: that of a job takes with it those beside it, its links, and
-        the job. What we delete ourselves is no such thing.
+        """Process the deletion of a message. If it showed a job, its further messages, its links
+        and the job are removed too. Our own deletions are ignored.
         """
         if message_id in self._services.deletions:
             return
@@ -324,21 +331,22 @@ class JobTracker:
                 self._tasks.create_task(self._remove_rest(chain), name=f"remove rest of {first}")
 
     def _shown_in(self, job: JobSummary) -> int | None:
-        """The message that shows a job, as far as anybody knows."""
+        """The id of the message that shows a job, if it is known."""
         known = self._known.get(job.uid)
         if known is not None and known.message is not None:
             return known.message.message_id
         return job.message_id
 
     def channel_deleted(self, channel_id: int) -> None:
-        """A channel or thread is gone, and all messages in it."""
+        """Process the deletion of a channel or thread, with all its messages."""
         for message_id in {job.message_id for job in self.index.in_channel(channel_id)}:
             if message_id is not None:
                 self.message_deleted(message_id)
 
     async def _remove_rest(self, chain: list[JobSummary]) -> None:
-        """Of all jobs that one message showed, one after the other. A whole channel's come here at
-        once: a few are worked on, the others wait.
+        """Delete the further messages of all jobs that one message showed, one after the other, and
+        revoke their links. A deleted channel brings many such chains at once: a few are processed,
+        the others wait.
         """
         pause = Backoff(longest=LONGEST_PAUSE)
         async with self._removing:
@@ -352,20 +360,20 @@ class JobTracker:
                 if await self._services.database.revoke(ids.first(chain[0].name)):
                     return
             if not self._services.links.on or not any(self.index.get(job.uid) for job in chain):
-                return  # links end with their job
+                return  # links expire with their job
             await pause.pause()
 
-    # what the bus says ------------------------------------------------------------------------
+    # messages from the bus --------------------------------------------------------------------
 
     async def hear_progress(self, _: str, progress: Progress) -> None:
-        """How far a pod is."""
+        """Process progress from a pod."""
         known = self._known.get(progress.uid)
         if known is not None and progress.attempt >= known.job.status.attempt:
             known.progress = progress
             known.changed.set()
 
     async def hear_positions(self, _: str, positions: Positions) -> None:
-        """Who waits where."""
+        """Process queue positions."""
         for place in positions.places:
             known = self._known.get(place.uid)
             if known is not None:
@@ -374,7 +382,7 @@ class JobTracker:
 
 
 class _Sink:
-    """What the watch of MediaJobs tells."""
+    """Receives the MediaJobs from the reflector."""
 
     def __init__(self, replica: Replica[MediaJob | None], see: Callable[..., None]) -> None:
         self.replica = replica
@@ -387,13 +395,13 @@ class _Sink:
         job = parse_or_none(MediaJob, manifest)
         if job is not None:
             self._see(job, as_of=as_of)
-        else:  # its version is known, so that it is not read again
+        else:  # record its version, so that it is not parsed again
             version = int(manifest["metadata"]["resourceVersion"])
             self.replica.see(self.key(manifest), version, None, as_of=as_of)
 
 
 def where_of(job: MediaJob) -> DiscordDelivery:
-    """Of a job of ours: `jobs` tells of no other."""
+    """The Discord delivery of a job of ours (`jobs.client.is_ours`): no other job gets here."""
     delivery = job.spec.delivery
     assert delivery is not None
     assert delivery.discord is not None

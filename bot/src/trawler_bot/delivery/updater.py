@@ -1,4 +1,4 @@
-"""The one writer of a job's messages: what is known of the job goes in, edits come out."""
+"""The only writer of a job's messages: turns the known state of the job into edits."""
 
 import asyncio
 import time
@@ -33,35 +33,35 @@ from trawler_crds.messages import Stage
 log = logs.get("updater")
 
 LOOK_EVERY: Final = 1.0
-"""Seconds after which a message is looked at again though nothing new was heard."""
+"""Seconds after which a message is checked again without new events."""
 FIRST_AFTER: Final = 2.0
-"""Seconds of a message's life in which it is not edited for progress, unless there are figures to
-show.
+"""Seconds after the start in which a message is not edited for progress, unless there are figures
+to show.
 """
 FIGURES_AFTER: Final = 0.6
-"""And in which it is not edited for the first figures either: what is done by then needs none."""
-PAUSE: Final = 2.0
-"""Seconds before the same thing is tried again."""
-LONGEST_PAUSE: Final = 60.0
-"""The pause doubles up to this."""
-LAST_TRIES: Final = 4
-"""How often the end of a job is tried again whose MediaJob was deleted: its files may still be
-there.
+"""Seconds after the start in which the first figures are not shown either: a job that ends by then
+needs none.
 """
+PAUSE: Final = 2.0
+"""Seconds before a retry."""
+LONGEST_PAUSE: Final = 60.0
+"""Maximum seconds before a retry; the pause doubles up to this."""
+LAST_TRIES: Final = 4
+"""Number of retries of the final update if the MediaJob was deleted: its files may still exist."""
 REFUSED: Final = 900.0
-"""Seconds without an edit of progress where Discord refuses what no repetition changes: somebody
-may.
+"""Seconds without a progress edit after a refusal that no retry resolves: a person may remove the
+cause.
 """
 BEFORE_TRIES: Final = 8
-"""How often it is asked what an earlier job left in the message, within some minutes."""
+"""Number of attempts to read what an earlier job left in the message, within some minutes."""
 LATE: Final = 60.0
-"""Seconds after which the requester is called when it is done."""
+"""Age of a job in seconds from which the requester is notified when it is done."""
 NEWS: Final = 3.0
-"""How much more it matters that a job moved on than that a figure did."""
+"""How much more a change of state matters than a changed figure."""
 
 
 class MessageUpdater:
-    """Edits until the end; nothing is written after the last edit."""
+    """Edits a job's message until the job ends; nothing is written after the final edit."""
 
     def __init__(
         self,
@@ -75,33 +75,33 @@ class MessageUpdater:
         self._message = message
         self._services = services
         self._abandon = abandon
-        """To be told that nobody sees the message of a job any more."""
+        """Called when nobody sees the message of a job any more."""
         self._ending = Ending(tracked, message, services)
         self._born = time.monotonic()
         self._shown: Reply | None = None
         self._shown_at = self._born
         self._shown_state: tuple[Phase, Stage | None] | None = None
         self._before: Shown | None = None
-        """What an earlier job left in the message, which stays until there is something better."""
+        """The result of an earlier job in the message, which stays until there is a better one."""
         self._refused = Backoff(first=PAUSE, longest=LONGEST_PAUSE)
-        again = message.where.replaces is not None  # somebody pressed, and waits for a sign
+        again = message.where.replaces is not None  # a person pressed a button and waits
         self._not_before = self._born + (0.0 if again else FIRST_AFTER)
-        """When (monotonic) the next edit of progress may go."""
+        """When (monotonic seconds) the next progress edit is allowed."""
         self._figures_from = self._born + FIGURES_AFTER
-        """When the first figures may go, though it is not time for another edit; for them people
-        wait.
+        """When (monotonic seconds) the first figures are allowed even if no other edit is: people
+        wait for them.
         """
         self._figured = False
         self._over = False
-        """All of it was shown, or cannot be; only the note is missing."""
+        """Whether everything was shown, or cannot be; then only the status write is missing."""
         self._why_not: str | None = None
         self._language = language(message.where.locale)
 
     async def run(self) -> None:
-        """Show how it goes, then how it went."""
+        """Show the progress, then the outcome."""
         self._before = await self._know_before()
         while not self.tracked.over:
-            self.tracked.changed.clear()  # first: what changes meanwhile is looked at at once
+            self.tracked.changed.clear()  # first: a change during the edit is processed at once
             await self._progress()
             await self._news(self._until_figures() or LOOK_EVERY)
         if self.tracked.job.status.phase not in TERMINAL:
@@ -112,7 +112,7 @@ class MessageUpdater:
             if await self._end():
                 return
             tries += self.tracked.gone
-            if tries > LAST_TRIES:  # nothing of it is kept any more
+            if tries > LAST_TRIES:  # its files are no longer kept
                 if not (self._over or self._ending.shown):
                     await self._show_gone()
                 return
@@ -120,8 +120,8 @@ class MessageUpdater:
             pause = min(pause * 2, LONGEST_PAUSE)
 
     async def _know_before(self) -> Shown | None:
-        """Nothing is written before it is known what stands there; where it cannot be had, the
-        files stay at least.
+        """Read what an earlier job left in the message, before anything is written. If that cannot
+        be read, at least the attached files stay.
         """
         pause = Backoff(longest=LONGEST_PAUSE)
         for _ in range(BEFORE_TRIES):
@@ -138,14 +138,14 @@ class MessageUpdater:
                 await self.tracked.changed.wait()
 
     async def _show_gone(self) -> None:
-        """The MediaJob was deleted: nobody goes on with it."""
+        """Show that the MediaJob was deleted: it makes no further progress."""
         reply = rendering.gone(self.tracked.job, self._language, shown=self._before)
         try:
             await self._message.edit(reply, None)
         except (discord.HTTPException, TokenEnded, Unreachable, *UNSURE) as error:
             log.info("end_not_shown", extra={"job": self.tracked.job.uid, "error": repr(error)})
 
-    # while it goes on -------------------------------------------------------------------------
+    # progress ---------------------------------------------------------------------------------
 
     def _words(self) -> Reply:
         tracked, job = self.tracked, self.tracked.job
@@ -154,20 +154,20 @@ class MessageUpdater:
         return rendering.waiting(job, self._language, tracked.place, shown=self._before)
 
     def _state(self) -> tuple[Phase, Stage | None]:
-        """How far it is, without figures."""
+        """The phase and stage of the job, without figures."""
         progress = self.tracked.progress
         return self.tracked.job.status.phase, progress.stage if progress is not None else None
 
     def _has_figures(self) -> bool:
-        """Whether bytes came in the attempt that is shown."""
+        """Whether the attempt that is shown has received bytes."""
         progress, status = self.tracked.progress, self.tracked.job.status
         if progress is None or status.phase is not Phase.RUNNING:
             return False
         return progress.attempt == status.attempt and progress.bytes > 0
 
     def _until_figures(self) -> float | None:
-        """Seconds until the first figures may be shown, where they are known and wait only for
-        that.
+        """Seconds until the first figures may be shown, if they are known and wait only for that;
+        otherwise None.
         """
         if self._figured or not self._has_figures():
             return None
@@ -180,15 +180,15 @@ class MessageUpdater:
         return first or now >= self._not_before
 
     async def _progress(self) -> None:
-        """One edit when it is this message's turn; never repeated, the next one says more
-        anyway.
+        """Make one edit when it is this message's turn. A failed edit is not retried: the next one
+        is newer anyway.
         """
-        # words are made last: each of fifty messages hears of progress every second
+        # rendering comes last: each of fifty messages receives progress every second
         if self.tracked.message_gone or not self._may_edit() or self._words() == self._shown:
             return
         if not await self._turn():
             return
-        # as it is by now, not as it was in the line
+        # render the current state, not the one from before the wait
         reply, state, now = self._words(), self._state(), time.monotonic()
         figured = self._has_figures()
         try:
@@ -205,7 +205,7 @@ class MessageUpdater:
         self._refused.reset()
 
     async def _turn(self) -> bool:
-        """Whether it came before the job ended."""
+        """Wait for the turn of this message. Returns whether it came before the job ended."""
         moved = self._state() != self._shown_state
         turn = asyncio.create_task(
             self._services.throttle.turn(
@@ -220,12 +220,12 @@ class MessageUpdater:
                 self.tracked.changed.clear()
         finally:
             turn.cancel()
-            self.tracked.changed.set()  # what came while it waited is not forgotten
+            self.tracked.changed.set()  # keep what arrived during the wait
         return turn.done() and not self.tracked.over
 
     def _wait_after(self, error: Exception) -> float:
-        """Seconds. Whoever makes ten thousand refused requests in ten minutes is banned (Discord:
-        Rate Limits, Invalid Request Limit).
+        """Seconds to wait after a failed edit. Discord bans clients that make ten thousand refused
+        requests in ten minutes (Rate Limits, Invalid Request Limit).
         """
         if isinstance(error, discord.HTTPException) and error.code in DELETED:
             self.tracked.message_gone = True
@@ -240,8 +240,8 @@ class MessageUpdater:
     # the end ----------------------------------------------------------------------------------
 
     async def _end(self) -> bool:
-        """The last edit, and the note that it was made; False where it is to be tried again. What
-        was shown is not shown again: then only the note is left.
+        """Make the final edit and record it in the status. Returns False if that must be retried. A
+        result that was shown is not shown again: then only the status write is retried.
         """
         job = self.tracked.job
         parent = telemetry.root(job.uid, job.metadata.annotations.get(ANNOTATION_TRACEPARENT))
@@ -268,8 +268,8 @@ class MessageUpdater:
         return True
 
     async def _show(self, job: MediaJob) -> str | None:
-        """A fault of ours ends in a condition too: it would meet the same job again after each
-        restart.
+        """As `Ending.show`, but a bug of ours leads to a reason, too: otherwise the same job would
+        hit it again after each restart.
         """
         try:
             return await self._ending.show(job, self._before)
@@ -280,8 +280,8 @@ class MessageUpdater:
             return "Internal"
 
     async def _ring(self, job: MediaJob) -> None:
-        """Call who has waited long, and not who cancelled it. At most once: a lost call is better
-        than a second one.
+        """Notify a requester who has waited long, unless the job was cancelled. At most once: a
+        lost notification is better than a second one.
         """
         if self._message.where.private or job.status.phase is Phase.CANCELLED:
             return

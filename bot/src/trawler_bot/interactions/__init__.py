@@ -1,1 +1,1 @@
-"""What people do: commands, buttons, menus and links in messages, and what they are answered."""
+"""Handlers for what people do: commands, buttons, menus and links in messages, and the replies."""

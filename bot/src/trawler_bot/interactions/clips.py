@@ -1,4 +1,4 @@
-"""A part of a video as people write it: `1:20-2:05`, `80-125`, `1:02:03-` to its end. Pure."""
+"""Parses part of a video as people write it: `1:20-2:05`, `80-125`, `1:02:03-` to its end. Pure."""
 
 import re
 from typing import Final
@@ -7,12 +7,12 @@ from urllib.parse import parse_qs, urlsplit
 from trawler_crds.media_job import Clip
 
 END: Final = 86_400.0
-"""Seconds: as far as there is anything."""
+"""End of an open part in seconds: later than the end of any media."""
 LEAST: Final = 0.1
 MOST: Final = 40
-"""Characters of what somebody types."""
+"""Maximum characters of the typed text."""
 USUAL: Final = 60.0
-"""Seconds of a part that is offered."""
+"""Length in seconds of a suggested part."""
 _TIME: Final = re.compile(r"(?:(?:(\d{1,2}):)?(\d{1,2}):)?(\d{1,5})(?:[.,](\d{1,3}))?", re.ASCII)
 _SPANS: Final = re.compile(r"\s*(?:-|\u2013|\u2014|\.\.+|to|bis)\s*", re.IGNORECASE)
 _UNITS: Final = re.compile(
@@ -21,11 +21,11 @@ _UNITS: Final = re.compile(
 
 
 class BadClip(ValueError):
-    """What was typed is no part of anything."""
+    """The typed text is not a part of a video."""
 
 
 def parse(text: str) -> Clip:
-    """Raises BadClip."""
+    """Parse a part. Raises BadClip."""
     if len(text) > MOST:
         raise BadClip(text[:MOST])
     parts = _SPANS.split(text.strip(), maxsplit=1)
@@ -46,16 +46,14 @@ def _seconds(text: str) -> float:
 
 
 def written(seconds: float) -> str:
-    """As people write a time: `1:20`."""
+    """Format a time as people write it: `1:20`."""
     whole = int(seconds)
     hours, minutes = whole // 3600, whole // 60 % 60
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
 def start_of(link: str) -> float | None:
-    """Where a link says that one should begin (`t=80`, `t=1m20s`, `start=80`); None where it does
-    not.
-    """
+    """The start time in a link (`t=80`, `t=1m20s`, `start=80`); None if it has none."""
     try:
         parts = urlsplit(link)
         said = parse_qs(parts.query) | parse_qs(parts.fragment)
@@ -72,9 +70,7 @@ def start_of(link: str) -> float | None:
 
 
 def offered(link: str) -> list[str]:
-    """Parts to choose from, where a link says where to begin: from there to the end, and a
-    minute.
-    """
+    """Suggested parts if a link has a start time: from there to the end, and one minute."""
     start = start_of(link)
     if start is None:
         return []

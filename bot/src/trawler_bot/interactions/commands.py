@@ -1,5 +1,5 @@
-"""What one can type and right-click: each a few lines that call one function. What is registered is
-compared by a digest.
+"""Defines the slash commands and the context menu; each is a few lines that call one function. A
+digest shows whether the registered commands are current.
 """
 
 import hashlib
@@ -34,12 +34,12 @@ KINDS: Final = {"video": MediaKind.VIDEO, "audio": MediaKind.AUDIO, "image": Med
 QUALITIES: Final = ("2160", "1440", "1080", "720", "480", "360")
 SOUNDS: Final = ("mp3", "m4a", "opus", "flac", "wav")
 CHOICE: Final = 100
-"""Characters of a completion (docs, Application Command Option Choice)."""
+"""Maximum characters of an autocomplete choice (docs, Application Command Option Choice)."""
 MINE: Final = 10
 
 
 class Commands:
-    """All of them, over what they ask."""
+    """Every command of the bot, with the services that they call."""
 
     def __init__(
         self,
@@ -62,10 +62,10 @@ class Commands:
             ),
             "allowed_installs": app_commands.AppInstallationType(guild=True, user=user_install),
         }
-        """Said explicitly: what Discord assumes has changed before."""
+        """Set explicitly: Discord's defaults have changed before."""
 
     def add_to(self, tree: app_commands.CommandTree[Any]) -> None:
-        """Every command of ours."""
+        """Add every command of ours to a tree."""
         tree.add_command(self._download())
         tree.add_command(self._save())
         tree.add_command(self._queue())
@@ -151,7 +151,7 @@ class Commands:
     async def _complete_subtitles(
         self, interaction: discord.Interaction, current: str
     ) -> list[app_commands.Choice[str]]:
-        """Languages by their names, the person's own first."""
+        """Languages by name, the person's own first."""
         locale = str(interaction.locale)
         found = subtitle_languages.offered(current, locale, language(locale))
         return [
@@ -163,7 +163,7 @@ class Commands:
     async def _complete_clip(
         self, interaction: discord.Interaction, current: str
     ) -> list[app_commands.Choice[str]]:
-        """What is typed, where it is a part; else where the link says that one should begin."""
+        """The typed text if it is a part, and parts from the start time of the link."""
         link = str(getattr(interaction.namespace, "url", None) or "")
         typed = [current.strip()] if current.strip() else []
         parts = dict.fromkeys([*typed, *clips.offered(link)])
@@ -181,7 +181,7 @@ class Commands:
     async def _complete_url(
         self, interaction: discord.Interaction, current: str
     ) -> list[app_commands.Choice[str]]:
-        """One's own recent links; what is typed comes first if it is one."""
+        """The person's own recent links; the typed text comes first if it is a link."""
         guild_id = interaction.guild_id or 0
         found = await self._services.database.recent(interaction.user.id, guild_id, current)
         known = [(each.url, each.id) for each in found] or [
@@ -205,8 +205,8 @@ class Commands:
         return choices[:25]
 
     def _is_here(self, link: str, viewer: visibility.Viewer) -> bool:
-        """Whether its files were stored so recently that they would answer at once, by a request of
-        which this person may know.
+        """Whether files of a link were stored so recently that they would answer at once, for a job
+        that this person may know of.
         """
         try:
             url = urls.normalise(link).url
@@ -218,7 +218,7 @@ class Commands:
             for job in self._tracker.index.stored(url)
         )
 
-    # right click ------------------------------------------------------------------------------
+    # context menu -----------------------------------------------------------------------------
 
     def _save(self) -> app_commands.ContextMenu:
         async def save(interaction: discord.Interaction, message: discord.Message) -> None:
@@ -251,7 +251,7 @@ class Commands:
         return group
 
     def _active(self, interaction: discord.Interaction) -> list[JobSummary]:
-        """What waits or runs here and this person may know of."""
+        """Waiting and running jobs here that this person may know of."""
         viewer = visibility.viewer(interaction)
         there = self._tracker.index.of_guild(interaction.guild_id or 0)
         return [job for job in there if visibility.may_know(viewer, job)]
@@ -309,7 +309,7 @@ class Commands:
 
 
 def _is_link(text: str) -> bool:
-    """Whether what is typed is a whole link already."""
+    """Whether the typed text is already a whole link."""
     try:
         urls.normalise(text)
     except BadLink:
@@ -318,11 +318,11 @@ def _is_link(text: str) -> bool:
 
 
 def rules(apart: float, per_minute: int) -> dict[str, object]:
-    """What `/help` says of the cooldown."""
+    """The values of the cooldown for `/help`."""
     return {"apart": span(apart), "per_minute": per_minute}
 
 
 def digest(commands: Sequence[Any]) -> str:
-    """Changes whenever a command does, also in one of its languages."""
+    """A digest that changes with every change of a command, in any of its languages."""
     text = json.dumps(list(commands), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()

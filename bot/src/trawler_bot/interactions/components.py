@@ -1,4 +1,4 @@
-"""Presses on the buttons of any message, also of those from before a restart."""
+"""Handles presses of buttons and choices in menus, also in messages from before a restart."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -35,7 +35,7 @@ ENTRY_PATTERN: Final = rf"{rendering.CUSTOM_ID}:{rendering.ENTRY}:(?P<job>[a-z0-
 
 
 class Presses:
-    """What each button does."""
+    """Runs the action of each button and menu."""
 
     def __init__(self, requests: RequestService, tracker: JobTracker, services: Services) -> None:
         self._requests = requests
@@ -43,11 +43,11 @@ class Presses:
         self._services = services
 
     def items(self) -> tuple[type[Any], type[Any], type[Any]]:
-        """For the client: every component of ours, by its custom_id."""
+        """Every component of ours for the client, which finds it by its custom_id."""
         return button_of(self.press), picker_of(self._requests.pick), menu_of(self.choose)
 
     async def press(self, interaction: discord.Interaction, act: Act, name: str) -> None:
-        """A press by anybody."""
+        """Handle a press by anybody."""
         if act is Act.ASK:
             await self._requests.ask_again(interaction, int(name) if name.isdecimal() else 0)
             return
@@ -58,7 +58,7 @@ class Presses:
         await self._if_allowed(interaction, name, act_on)
 
     async def choose(self, interaction: discord.Interaction, name: str, chosen: list[int]) -> None:
-        """Some of what a link lists, by anybody."""
+        """Handle a choice among a link's entries, by anybody."""
 
         async def take(job: MediaJob, _: DiscordDelivery) -> None:
             await self._requests.pick_from(interaction, job, chosen)
@@ -86,9 +86,9 @@ class Presses:
     async def _allowed(
         self, interaction: discord.Interaction, job: MediaJob, where: DiscordDelivery
     ) -> bool:
-        """Whether it is the requester, or somebody who may manage messages, in a server that is
-        served; others are told. What came as a direct message belongs to the server where it was
-        asked for.
+        """Whether the person is the requester or may manage messages, in a server that is served;
+        others get an explanation. A direct message counts for the server where the job was
+        requested.
         """
         to = language(str(interaction.locale))
         guild_id = int(where.guild_id) if where.guild_id else None
@@ -116,8 +116,8 @@ class Presses:
             await self._requests.take_over(interaction, job, spec)
 
     async def _before(self, job: MediaJob) -> MediaJob | None:
-        """The job whose files the message shows; None where it shows none, or nobody knows any
-        more.
+        """The job whose files the message shows; None if it shows none, or the job no longer
+        exists.
         """
         name = further.shown_by(job)
         if name is None or name == job.name:
@@ -130,8 +130,8 @@ class Presses:
     async def _remove(
         self, interaction: discord.Interaction, job: MediaJob, where: DiscordDelivery
     ) -> None:
-        """All messages of a job and its links; nothing where the links would be left without
-        anything to press.
+        """Delete all messages of a job and revoke its links. If the links cannot be revoked nothing
+        is deleted, so that the button stays.
         """
         await interaction.response.defer()
         database = self._services.database
@@ -144,7 +144,7 @@ class Presses:
             token = None
         deletions = self._services.deletions
         message = JobMessage(interaction.client, where, job.status.delivery, token, deletions)
-        if interaction.message is not None:  # what is still being sent of it ends too
+        if interaction.message is not None:  # this also ends what is still being sent
             self._tracker.message_deleted(interaction.message.id)
         await message.remove_beside()
         try:
@@ -154,7 +154,7 @@ class Presses:
 
 
 def button_of(press: Press) -> type[discord.ui.DynamicItem[discord.ui.Button[Any]]]:
-    """The one kind of button that there is, answered by `press`."""
+    """The only kind of button, handled by `press`."""
 
     class Pressed(discord.ui.DynamicItem[discord.ui.Button[Any]], template=PATTERN):
         def __init__(self, act: Act, job: str) -> None:
@@ -174,7 +174,7 @@ def button_of(press: Press) -> type[discord.ui.DynamicItem[discord.ui.Button[Any
 
 
 def picker_of(pick: Pick) -> type[discord.ui.DynamicItem[discord.ui.Select[Any]]]:
-    """The list from which links are chosen, answered by `pick`."""
+    """The menu from which links are chosen, handled by `pick`."""
 
     class Picked(discord.ui.DynamicItem[discord.ui.Select[Any]], template=PICK_PATTERN):
         def __init__(self, number: int) -> None:
@@ -194,7 +194,7 @@ def picker_of(pick: Pick) -> type[discord.ui.DynamicItem[discord.ui.Select[Any]]
 
 
 def menu_of(choose: Choose) -> type[discord.ui.DynamicItem[discord.ui.Select[Any]]]:
-    """The menu of what a link lists, answered by `choose`."""
+    """The menu of a link's entries, handled by `choose`."""
 
     class Chosen(discord.ui.DynamicItem[discord.ui.Select[Any]], template=ENTRY_PATTERN):
         def __init__(self, job: str) -> None:
@@ -215,6 +215,6 @@ def menu_of(choose: Choose) -> type[discord.ui.DynamicItem[discord.ui.Select[Any
 
 
 def chosen_in(interaction: discord.Interaction) -> list[int]:
-    """The places of what was chosen in a menu."""
+    """The positions of the chosen options of a menu."""
     data: Any = interaction.data
     return [int(each) for each in data.get("values", []) if str(each).isdecimal()]

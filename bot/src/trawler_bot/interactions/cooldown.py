@@ -1,4 +1,6 @@
-"""How often one person may ask in one server, over all ways in. Pure but for its memory."""
+"""Limits how often one person may make requests in one server, whatever kind they are. Pure but for
+its memory.
+"""
 
 from collections import OrderedDict, deque
 from typing import Final
@@ -8,7 +10,7 @@ PEOPLE: Final = 10_000
 
 
 class Cooldown:
-    """So long between two requests, and so many in a minute."""
+    """A minimum pause between two requests, and a maximum number of requests per minute."""
 
     def __init__(self, *, apart: float, per_minute: int) -> None:
         self._apart = apart
@@ -16,8 +18,8 @@ class Cooldown:
         self._asked: OrderedDict[tuple[int, int], deque[float]] = OrderedDict()
 
     def take(self, person: int, server: int, now: float) -> float:
-        """Seconds to wait (by the monotonic clock); 0.0 where the request is granted and
-        counted.
+        """Seconds to wait (on the monotonic clock); 0.0 if the request is allowed, which then
+        counts.
         """
         asked = self._asked.setdefault((person, server), deque(maxlen=self._per_minute))
         self._asked.move_to_end((person, server))
@@ -32,7 +34,7 @@ class Cooldown:
         return 0.0
 
     def give_back(self, person: int, server: int) -> None:
-        """What was granted last came to nothing."""
+        """Do not count the last allowed request, which had no effect."""
         asked = self._asked.get((person, server))
         if asked:
             asked.pop()

@@ -1,4 +1,4 @@
-"""Answers that one person sees."""
+"""Sends and edits ephemeral replies, which only one person sees."""
 
 import aiohttp
 import discord
@@ -11,7 +11,7 @@ log = logs.get("ephemeral")
 async def reply_ephemeral(
     interaction: discord.Interaction, words: str, *, view: discord.ui.View | None = None
 ) -> None:
-    """An answer for one person; nothing where it cannot be given any more."""
+    """Send an ephemeral reply; do nothing if that is no longer possible."""
     shown = view or discord.utils.MISSING
     quiet = discord.AllowedMentions.none()
     try:
@@ -30,7 +30,7 @@ async def reply_ephemeral(
 async def edit_reply(
     interaction: discord.Interaction, words: str, *, view: discord.ui.View | None = None
 ) -> None:
-    """Other words in the answer that was given; nothing where that cannot be done any more."""
+    """Edit the reply that was sent; do nothing if that is no longer possible."""
     try:
         await interaction.edit_original_response(content=words, view=view)
     except (discord.HTTPException, aiohttp.ClientError, OSError) as error:

@@ -1,4 +1,6 @@
-"""What a press asks for beside what a message shows already. Pure but for the library's types."""
+"""Builds the spec of the job that a button requests in addition to what its message shows. Pure but
+for the library's types.
+"""
 
 from typing import Any
 
@@ -21,7 +23,7 @@ from trawler_crds.media_job import (
 
 
 def shown_by(job: MediaJob) -> str | None:
-    """The name of the job whose files are in the message of this one; None where there are none."""
+    """The name of the job whose files the message of this job shows; None if it shows none."""
     if job.status.phase is Phase.SUCCEEDED and is_shown(job):
         return job.name
     where = job.spec.delivery.discord if job.spec.delivery else None
@@ -31,7 +33,7 @@ def shown_by(job: MediaJob) -> str | None:
 def spec(
     interaction: discord.Interaction, act: Act, job: MediaJob, before: MediaJob | None
 ) -> MediaJobSpec:
-    """Of the job that goes on in the message of `job`, which shows the files of `before`."""
+    """The spec of the job that takes over the message of `job`, which shows files of `before`."""
     where = job.spec.delivery.discord if job.spec.delivery else None
     assert where is not None, "only what is shown in Discord is pressed"
     changes: dict[str, Any] = {
@@ -47,7 +49,9 @@ def spec(
 def _where(
     interaction: discord.Interaction, act: Act, job: MediaJob, where: DiscordDelivery
 ) -> DiscordDelivery:
-    """Still for whoever asked first, in their language; with what is true where it was pressed."""
+    """The delivery of that job: still to the first requester, in their language, with the facts of
+    the place where the button was pressed.
+    """
     from_video = where.from_video if act is Act.RETRY else act is Act.AUDIO
     changes: dict[str, Any] = {
         **request.asked_at(interaction),
@@ -61,7 +65,7 @@ def _where(
 
 
 def _media(act: Act, job: MediaJob, before: MediaJob | None, limit: int) -> Media:
-    """What is wanted; a smaller version of what is shown is one that is expected to fit."""
+    """The requested media. A smaller version is one that is expected to fit `limit` bytes."""
     base = before or job
     media = base.spec.media
     if act is Act.RETRY:

@@ -1,4 +1,4 @@
-"""Names and descriptions of commands, options and choices in every language that has a
+"""Localizes names and descriptions of commands, options and choices, for every language that has a
 catalogue.
 """
 
@@ -24,12 +24,12 @@ def _string(key: str) -> locale_str:
 
 
 class CatalogueTranslator(app_commands.Translator):
-    """Asked by the library for each of Discord's locales."""
+    """Translates command texts; the library calls it for each of Discord's locales."""
 
     async def translate(
         self, string: locale_str, locale: discord.Locale, _: app_commands.TranslationContextTypes
     ) -> str | None:
-        """None where it is what is registered in English anyway."""
+        """The translation of a text; None if it equals the registered English text."""
         key = string.extras.get("key")
         to = language(locale.value)
         if key is None or to == ENGLISH:

@@ -1,5 +1,5 @@
-"""What somebody wants, and what the interaction that says so tells: who, where, by which right. No
-I/O.
+"""Describes a request: what a person wants, and what its interaction tells about person, place and
+permissions. No I/O.
 """
 
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from trawler_crds.media_job import DeliverAs, Delivery, DiscordDelivery, Limits,
 
 @dataclass(frozen=True)
 class DownloadRequest:
-    """What one person wants."""
+    """What one person requests."""
 
     text: str
     """The link as it was typed or found."""
@@ -28,8 +28,8 @@ class DownloadRequest:
 def spec(
     interaction: discord.Interaction, link: Link, wanted: DownloadRequest, *, fit: int | None
 ) -> MediaJobSpec:
-    """Of its MediaJob: what plays in Discord, if possible of at most `fit` bytes. All words are in
-    the language of whoever asked: the reply answers them.
+    """The spec of the MediaJob for a request: media that play in Discord, if possible of at most
+    `fit` bytes. All texts are in the requester's language, because the reply is for them.
     """
     return MediaJobSpec(
         url=link.url,
@@ -52,7 +52,9 @@ def spec(
 
 
 def asked_at(interaction: discord.Interaction) -> dict[str, Any]:
-    """What of a delivery depends on who asks where, and is asked anew with each press."""
+    """The fields of a delivery that depend on who makes a request where; each press determines them
+    anew.
+    """
     return {
         "locale": str(interaction.locale),
         "previews": rights.may_preview(interaction),
@@ -62,7 +64,7 @@ def asked_at(interaction: discord.Interaction) -> dict[str, Any]:
 
 
 def request(interaction: discord.Interaction, name: str, link: str) -> Request:
-    """What is remembered of it."""
+    """What to store about a request."""
     return Request(
         job=name,
         guild_id=interaction.guild_id or 0,
@@ -73,14 +75,14 @@ def request(interaction: discord.Interaction, name: str, link: str) -> Request:
 
 
 def token(interaction: discord.Interaction) -> InteractionToken:
-    """By what right its message is written."""
+    """The token that allows the bot to write the interaction's message."""
     expires = interaction.created_at.timestamp() + TOKEN_SECONDS
     return InteractionToken(interaction.token, interaction.filesize_limit, expires)
 
 
 def found_without_token(interaction: discord.Interaction, wanted: DownloadRequest) -> bool:
-    """Whether the message is found after a restart though its interaction's token was not written
-    down (`recovery`): then nobody waits for the database before the answer.
+    """Whether the message can be found after a restart without a stored token (`recovery`): then
+    the answer does not wait for the database.
     """
     mine = interaction.is_guild_integration() and interaction.app_permissions.read_message_history
     return mine and not wanted.private

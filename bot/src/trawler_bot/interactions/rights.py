@@ -1,5 +1,5 @@
-"""Who may do what in a channel, as Discord tells with each interaction. Pure but for the library's
-types.
+"""Evaluates permissions in a channel, as Discord sends them with each interaction. Pure but for the
+library's types.
 """
 
 from enum import StrEnum
@@ -8,20 +8,20 @@ import discord
 
 
 class Hindrance(StrEnum):
-    """Whose permission is missing for files in a channel."""
+    """Who lacks the permission to post files in a channel."""
 
     BOT = "bot"
     REQUESTER = "requester"
 
 
 def hindrance(interaction: discord.Interaction) -> Hindrance | None:
-    """Who may not post files where this was asked; None where both may. Nothing stands in the way
-    of an answer that one person sees, and of direct messages.
+    """Who may not post files in the channel of an interaction; None if both may. Ephemeral replies
+    and direct messages need no permission.
     """
     if interaction.guild_id is None:
         return None
     app = interaction.app_permissions
-    # where the bot is not there itself, the token posts: of it Discord tells only what it may show
+    # outside of the bot's servers the token posts: Discord only reports what it may attach or embed
     enough = app.attach_files if is_external(interaction) else may_post(interaction, app)
     if not (enough or app.administrator):
         return Hindrance.BOT
@@ -29,14 +29,14 @@ def hindrance(interaction: discord.Interaction) -> Hindrance | None:
 
 
 def may_post(interaction: discord.Interaction, has: discord.Permissions) -> bool:
-    """Whether somebody with these permissions may post files there (docs, Permissions)."""
+    """Whether a member with these permissions may post files there (docs, Permissions)."""
     thread = isinstance(interaction.channel, discord.Thread)
     speaks = has.send_messages_in_threads if thread else has.send_messages
     return has.administrator or (has.view_channel and speaks and has.attach_files)
 
 
 def may_preview(interaction: discord.Interaction) -> bool:
-    """Whether a small picture may be shown: both the requester and the bot may embed links."""
+    """Whether a thumbnail may be shown: both the requester and the bot may embed links."""
     if interaction.guild_id is None:
         return True
     return all(
@@ -46,8 +46,8 @@ def may_preview(interaction: discord.Interaction) -> bool:
 
 
 def is_forced_private(interaction: discord.Interaction) -> bool:
-    """Whether Discord shows every answer to the requester alone: in servers that do not have the
-    bot, where the requester may not use external apps (docs, User-Installed Apps).
+    """Whether Discord shows every reply to the requester alone: in servers without the bot where
+    the requester may not use external apps (docs, User-Installed Apps).
     """
     if interaction.guild_id is None or not is_external(interaction):
         return False
@@ -56,8 +56,8 @@ def is_forced_private(interaction: discord.Interaction) -> bool:
 
 
 def is_external(interaction: discord.Interaction) -> bool:
-    """Whether the bot is not there itself, but only because somebody has it for themselves: in
-    servers that do not have it, and in the direct messages of others.
+    """Whether the bot itself is not there, but a person has installed it for themselves: in servers
+    without the bot, and in direct messages between other people.
     """
     if interaction.guild_id is None:
         return interaction.context.private_channel is True
@@ -65,8 +65,8 @@ def is_external(interaction: discord.Interaction) -> bool:
 
 
 def is_age_restricted(interaction: discord.Interaction) -> bool:
-    """Whether media with an age limit may be shown: in channels for that, and in direct messages
-    with the bot, where one asked for it oneself.
+    """Whether media with an age limit may be shown: in age-restricted channels, and in direct
+    messages with the bot, where the person made the request themselves.
     """
     channel = interaction.channel
     if interaction.guild_id is None:

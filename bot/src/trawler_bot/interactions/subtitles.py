@@ -1,4 +1,4 @@
-"""Languages of subtitles, as people type them: en, pt-BR, German, or several. Pure."""
+"""Parses languages of subtitles as people type them: en, pt-BR, German, or several. Pure."""
 
 import re
 from typing import Final
@@ -7,22 +7,22 @@ from trawler_bot.presentation import i18n
 from trawler_bot.presentation.i18n import CATALOGUES, Language
 
 MOST: Final = 8
-"""Languages of one request, as MediaJob has it."""
+"""Maximum number of languages in one request, as in a MediaJob."""
 COMMON: Final = (
     *("en", "de", "es", "fr", "pt", "it", "nl", "pl", "sv", "da", "nb", "fi", "cs", "hu", "ro"),
     *("bg", "hr", "el", "tr", "ru", "uk", "ar", "he", "hi", "id", "th", "vi", "ja", "ko", "zh"),
 )
-"""What is offered; any other tag may be typed."""
+"""Suggested languages; any other tag may be typed."""
 _BETWEEN: Final = frozenset(["and", "und", "+", "&"])
 _TAG: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,3}")
 
 
 class BadLanguage(ValueError):
-    """Neither a tag nor the name of a language."""
+    """The text is neither a tag nor the name of a language."""
 
 
 def parse(text: str) -> list[str]:
-    """Tags, in their order. Raises BadLanguage."""
+    """The tags in a text, in order. Raises BadLanguage."""
     parts = [part.strip() for part in re.split(r"[,;/]+", text) if part.strip()]
     words = [
         word
@@ -49,8 +49,8 @@ def _tag(word: str) -> str:
 
 
 def offered(typed: str, locale: str, to: Language) -> list[tuple[str, str]]:
-    """(what is shown, value): what was typed, where it can be read; else the person's own language
-    first.
+    """Suggestions as (label, value): the typed text first if it can be parsed, then matching
+    languages, the person's own first.
     """
     begun = typed.strip().casefold()
     own = locale.partition("-")[0]
@@ -70,7 +70,7 @@ def offered(typed: str, locale: str, to: Language) -> list[tuple[str, str]]:
 
 
 def _every_name() -> dict[str, str]:
-    """In each language that we speak, and in its own."""
+    """Names of the languages, in each language that has a catalogue and in their own."""
     named = {
         i18n.language_name(to, tag).casefold(): tag
         for tag in COMMON

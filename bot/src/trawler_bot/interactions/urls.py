@@ -1,9 +1,9 @@
-"""Links as people write them: found in texts, normalised to the one grammar of
-`trawler_crds.addresses`, and judged as far as that needs no network. Pure.
+"""Parses links as people write them: finds them in texts, normalises them to the one grammar of
+`trawler_crds.addresses`, and checks them as far as that needs no network. Pure.
 
-A browser's address bar is the model (WHATWG URL, basic URL parser): international host names become
-their xn-- form (UTS 46), other letters become %XX, a missing scheme is https. What was printable
-ASCII stays as it was.
+The model is a browser's address bar (WHATWG URL, basic URL parser): international host names become
+their xn-- form (UTS 46), other letters become %XX, a missing scheme becomes https. Printable ASCII
+stays as it was.
 """
 
 import ipaddress
@@ -21,9 +21,9 @@ from trawler_common.text import sanitize
 from trawler_crds.addresses import MAX_URL, BadAddress, parse
 
 MOST: Final = 5
-"""Links of one message that are offered."""
+"""Maximum number of links of one message that are offered."""
 LONGEST: Final = 8000
-"""Characters that are looked at: far more than Discord lets anybody write in one place."""
+"""Maximum characters that are searched: far more than Discord allows in one place."""
 _FOUND: Final = re.compile(r"https?://[^\s<>]+", re.IGNORECASE)
 _SCHEME: Final = re.compile(r"(https?):[/\\]*", re.IGNORECASE)
 _OTHER_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*:(?!\d)", re.IGNORECASE)
@@ -34,8 +34,8 @@ _BARE: Final = re.compile(
 _PARTS: Final = re.compile(r"([^/\\?#]*)([^?#]*)(.*)", re.DOTALL)
 _PORT: Final = re.compile(r":(\d*)$")
 _FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f#/:<>?@\[\\\]^|%]")
-"""What no host may hold once it is decoded (WHATWG URL, forbidden domain code points): it would end
-there.
+"""What a decoded host must not contain (WHATWG URL, forbidden domain code points): the host would
+end there.
 """
 _CLOSING: Final = {
     ")": "(",
@@ -45,19 +45,19 @@ _CLOSING: Final = {
     "\u300d": "\u300c",
     "\u3011": "\u3010",
 }
-"""Brackets, also those of Chinese and Japanese."""
+"""Closing brackets → opening brackets, also Chinese and Japanese ones."""
 _SENTENCE: Final = ".,;:!?'\"*_~|`"
-"""What a sentence or markdown puts behind a link."""
+"""Characters that a sentence or markdown puts after a link."""
 _TYPED: Final = ".,;'\""
-"""What is not meant even where somebody types a link alone."""
+"""Characters that do not belong to a link even if somebody types only a link."""
 _PUNCTUATION: Final = frozenset({"Po", "Pf", "Pe"})
-"""Unicode categories of what other scripts put there."""
+"""Unicode categories of the characters that other scripts put there."""
 _INSIDE: Final = frozenset({"localhost", "localhost.localdomain"})
 _INSIDE_ENDS: Final = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
 
 
 class Objection(StrEnum):
-    """Why a link is refused before anything is done."""
+    """Why a link is refused before anything else happens."""
 
     NOT_A_LINK = "not-a-link"
     MALFORMED = "malformed"
@@ -67,28 +67,28 @@ class Objection(StrEnum):
 
 
 class BadLink(ValueError):
-    """The text is no link that may be asked for."""
+    """The text is not a link that may be requested."""
 
     def __init__(self, objection: Objection, *, length: int = 0) -> None:
         super().__init__(objection.value)
         self.objection = objection
         self.length = length
-        """Characters of one that is too long."""
+        """Number of characters if the link is too long."""
 
 
 @dataclass(frozen=True)
 class Link:
-    """One link, in two spellings."""
+    """One link in two spellings."""
 
     url: str
-    """As a client asks for it: `addresses.parse` takes it."""
+    """The form that a client requests; `addresses.parse` accepts it."""
     written: str
-    """As the person wrote it, whole and harmless between `<` and `>`."""
+    """The form that the person wrote, complete and safe between `<` and `>`."""
 
 
 def find(text: str) -> list[Link]:
-    """Different links of a text in their order, without what the sentence or markdown puts
-    around.
+    """The distinct links of a text in order, without the characters that the sentence or markdown
+    puts around them.
     """
     found: dict[str, Link] = {}
     for match in _FOUND.finditer(text[:LONGEST]):
@@ -101,7 +101,7 @@ def find(text: str) -> list[Link]:
 
 
 def normalise(text: str) -> Link:
-    """What somebody typed as the link it means. Raises BadLink."""
+    """The link that a person meant with the typed text. Raises BadLink."""
     if len(text) > LONGEST:
         raise BadLink(Objection.TOO_LONG, length=len(text))
     meant = _trimmed(_unwrapped(text.strip()), _TYPED)
@@ -114,7 +114,7 @@ def normalise(text: str) -> Link:
 
 
 def _within(text: str) -> Link:
-    """The one link of a text that is more than a link. Raises BadLink."""
+    """The only link in a longer text. Raises BadLink."""
     found = find(text)
     if len(found) != 1 or (_OTHER_SCHEME.match(text) and " " not in text):
         raise BadLink(Objection.NOT_A_LINK)
@@ -142,8 +142,8 @@ def _built(scheme: str, rest: str) -> Link:
 
 
 def _written(text: str, url: str) -> str:
-    """As the person wrote it, whole and harmless; where that would lead elsewhere, as it is asked
-    for.
+    """The form that the person wrote, complete and safe. If it would lead elsewhere, the form that
+    a client requests.
     """
     shown, asked = _bracketed(sanitize(text, limit=4 * MAX_URL)), _bracketed(url)
     parts = _PARTS.match(shown.partition("://")[2])
@@ -153,12 +153,12 @@ def _written(text: str, url: str) -> str:
 
 
 def _bracketed(text: str) -> str:
-    """As it may stand between `<` and `>`."""
+    """Encode what must not stand between `<` and `>`."""
     return text.replace(" ", "%20").replace("<", "%3C").replace(">", "%3E")
 
 
 def _ascii_host(host: str) -> str:
-    """International names in their xn-- form, as browsers write them. Raises BadLink."""
+    """Convert an international name to its xn-- form, as browsers do. Raises BadLink."""
     if host.isascii() and "%" not in host:
         return host
     try:
@@ -177,27 +177,27 @@ def _ascii_label(label: str) -> str:
         return idna.alabel(label).decode()
     except (
         idna.InvalidCodepoint
-    ):  # a heart, say: IDNA 2008 knows no such names, registries and browsers do
+    ):  # a heart, for example: IDNA 2008 has no such names, registries and browsers do
         if not any(unicodedata.category(each) == "So" for each in label):
             raise
         return f"xn--{label.encode('punycode').decode()}"
 
 
 def _encoded(text: str) -> str:
-    """Everything but printable ASCII as %XX, once: what was encoded stays. Of ASCII what a browser
-    encodes in a query too, and would end an address in Discord.
+    """Encode everything but printable ASCII as %XX, once: encoded text stays. Of ASCII, also encode
+    what a browser encodes in a query and what would end an address in Discord.
     """
     kept = (c for c in text if c not in "\t\r\n")
     return "".join(c if "!" <= c <= "~" and c not in "\\<>" else quote(c, safe="") for c in kept)
 
 
 def _unwrapped(text: str) -> str:
-    """Without the brackets that keep Discord from showing a preview."""
+    """Remove the brackets that keep Discord from showing a preview."""
     return text[1:-1].strip() if text.startswith("<") and text.endswith(">") else text
 
 
 def _trimmed(link: str, ends: str) -> str:
-    """Without a full stop or a bracket that belongs to the sentence; `…/a_(b)` keeps its own."""
+    """Remove a full stop or a bracket that belongs to the sentence; `…/a_(b)` keeps its own."""
     while link:
         last = link[-1]
         opening = _CLOSING.get(last)
@@ -213,8 +213,8 @@ def _trimmed(link: str, ends: str) -> str:
 
 
 def require_public(link: Link, allowed: AllowList) -> None:
-    """Raises BadLink for an address that is not public by its name alone. Where it leads in truth
-    is judged again when a connection is made.
+    """Raises BadLink for an address whose name alone shows that it is not public. The address that
+    it resolves to is checked when a connection is made.
     """
     address = parse(link.url)
     if not allowed.names(address.hostname, address.port) and _is_inside(address.hostname):

@@ -1,4 +1,4 @@
-"""Who may know of a job: one rule for lists, completions, presses and links."""
+"""Decides who may know of a job: one rule for lists, autocompletion, buttons and links."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,32 +10,32 @@ from trawler_bot.jobs.index import JobSummary
 
 @dataclass(frozen=True)
 class Viewer:
-    """Somebody who asks, somewhere."""
+    """A person, and the place of their interaction."""
 
     user_id: int
     guild_id: int
-    """0: in a direct message."""
+    """0 in a direct message."""
     channel_id: int
-    """Where it is asked: what is there they see."""
+    """The channel of the interaction, which the person can see."""
     rights: Callable[[int], "Sight"]
-    """What they may do in another channel of that server."""
+    """Their permissions in another channel of that server."""
 
 
 @dataclass(frozen=True)
 class Sight:
-    """What somebody may do in one channel."""
+    """What a person may do in one channel."""
 
     sees: bool = False
     manages: bool = False
-    """Messages of others."""
+    """Whether they may manage messages of others."""
 
 
 NOTHING = Sight()
 
 
 def may_know(viewer: Viewer, job: JobSummary) -> bool:
-    """Whether somebody may be told that there is this job: it is their own; or it is not private,
-    in their server, and in a channel that they see.
+    """Whether a person may know that a job exists: it is their own, or it is not private, in their
+    server, and in a channel that they can see.
     """
     if job.requester_id == viewer.user_id:
         return True
@@ -45,15 +45,17 @@ def may_know(viewer: Viewer, job: JobSummary) -> bool:
 
 
 def may_manage(viewer: Viewer, job: JobSummary) -> bool:
-    """Whether somebody may cancel it: who asked for it, and who may manage messages there."""
+    """Whether a person may cancel a job: the requester may, and anybody who may manage messages
+    there.
+    """
     if job.requester_id == viewer.user_id:
         return True
     return may_know(viewer, job) and viewer.rights(job.channel_id).manages
 
 
 def viewer(interaction: discord.Interaction) -> Viewer:
-    """Whoever asks, with the permissions that Discord tells, and for other channels those that
-    follow from roles.
+    """The person of an interaction, with the permissions that Discord sends; those for other
+    channels follow from roles.
     """
     return Viewer(
         user_id=interaction.user.id,
@@ -76,9 +78,10 @@ def _sight(interaction: discord.Interaction, channel_id: int) -> Sight:
 
 
 def _sees(channel: "discord.abc.GuildChannel | discord.Thread", has: discord.Permissions) -> bool:
-    """Viewing, and what else one kind of channel or another asks for (docs, Permissions and
-    Threads): a private thread is seen by its members, whom we do not know, and by who manages
-    threads; what is written in a voice channel by who may join it.
+    """Whether a person sees a channel: they may view it and meet the rules of its kind (docs,
+    Permissions and Threads). A private thread is visible to its members, whom we do not know, and
+    to those who may manage threads; the text of a voice channel is visible to those who may join
+    it.
     """
     if not has.view_channel:
         return False

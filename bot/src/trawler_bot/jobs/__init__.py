@@ -1,1 +1,1 @@
-"""MediaJobs and MediaQueues, as the bot makes, finds and names them."""
+"""MediaJobs and MediaQueues: how the bot creates, finds and names them."""

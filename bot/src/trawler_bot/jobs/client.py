@@ -1,5 +1,5 @@
-"""MediaJobs as the bot needs them: made, cancelled, watched, and noted as delivered; and the
-MediaQueues in which they wait.
+"""Client for MediaJobs and MediaQueues: creates, cancels and watches jobs, records their delivery,
+and manages the queues in which they wait.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -25,15 +25,19 @@ from trawler_crds.media_queue import MediaQueue, MediaQueueSpec
 log = logs.get("jobs")
 
 CREATE: Final = 1.8
-"""Seconds that making one may take: the person must have an answer within three."""
+"""Timeout in seconds for creating a job: the person must get an answer within three seconds."""
 PRESS: Final = 1.5
-"""Seconds that a look at one, or its cancelling, may take: somebody pressed a button."""
+"""Timeout in seconds for reading or cancelling a job: a person has pressed a button."""
 LOOK: Final = 0.5
-"""Seconds that a look before it may take."""
+"""Timeout in seconds for each request about a queue, before the job is created."""
 SAMPLED: Final = 1
-"""Of a traceparent's last two digits: somebody records it (W3C Trace Context, trace-flags)."""
+"""Flag in the last two digits of a traceparent: the trace is recorded (W3C Trace Context,
+trace-flags).
+"""
 TRIES: Final = 5
-"""Status writes against the operator's, which writes the same object."""
+"""Number of attempts for a status write that conflicts with the operator, which writes the same
+object.
+"""
 
 
 class Jobs:
@@ -45,8 +49,8 @@ class Jobs:
         self._path, self._queues = f"{base}/mediajobs", f"{base}/mediaqueues"
 
     async def create(self, name: str, spec: MediaJobSpec) -> MediaJob:
-        """Make it, or find it made: a name follows from what was asked. Raises ApiUnavailable,
-        Rejected.
+        """Create a job, or return the existing one: its name follows from the request. Raises
+        ApiUnavailable, Rejected.
         """
         trace = telemetry.headers().get("traceparent", "00")
         sampled = int(trace[-2:], 16) & SAMPLED
@@ -64,8 +68,8 @@ class Jobs:
         return MediaJob.model_validate(made)
 
     async def queue(self, name: str, spec: dict[str, Any]) -> MediaQueueSpec:
-        """What a MediaQueue allows. It is made with this spec unless it is there: one that is there
-        is its owner's. Raises ApiUnavailable, Rejected.
+        """The spec of a MediaQueue. A missing queue is created with the given spec; an existing one
+        belongs to its owner and stays as it is. Raises ApiUnavailable, Rejected.
         """
         kind = f"{API_GROUP}/{API_VERSION}"
         meta = {"name": name, "labels": {LABEL_MANAGED_BY: MANAGED_BY_BOT}}
@@ -75,12 +79,12 @@ class Jobs:
         except NotFound:
             try:
                 found = await self._kube.call("POST", self._queues, body, timeout=LOOK)
-            except Conflict:  # another made it just now
+            except Conflict:  # another process has just created it
                 return MediaQueueSpec()
         return MediaQueueSpec.model_validate(found.get("spec") or {})
 
     async def queues(self) -> AsyncIterator[MediaQueue]:
-        """Every MediaQueue that can be read, page by page. Raises ApiUnavailable, Rejected,
+        """Every MediaQueue that can be parsed, page by page. Raises ApiUnavailable, Rejected,
         WatchExpired.
         """
         async for page in self._kube.pages(self._queues):
@@ -90,33 +94,33 @@ class Jobs:
                     yield queue
 
     async def delete_queue(self, queue: MediaQueue) -> None:
-        """Delete exactly what was seen. Raises NotFound, ApiUnavailable, Conflict where it changed
-        since.
+        """Delete exactly the observed version of a queue. Raises NotFound, ApiUnavailable, and
+        Conflict if it has changed since.
         """
         meta = queue.metadata
         known = {"uid": meta.uid, "resourceVersion": meta.resource_version}
         await self._kube.call("DELETE", f"{self._queues}/{queue.name}", {"preconditions": known})
 
     async def get(self, name: str) -> MediaJob:
-        """Raises NotFound, ApiUnavailable."""
+        """Read a job. Raises NotFound, ApiUnavailable."""
         found = await self._kube.call("GET", f"{self._path}/{name}", timeout=PRESS)
         return MediaJob.model_validate(found)
 
     async def cancel(self, name: str) -> None:
-        """One way. Raises NotFound, ApiUnavailable."""
+        """Cancel a job, which cannot be undone. Raises NotFound, ApiUnavailable."""
         body = {"spec": {"cancel": True}}
         await self._kube.call("PATCH", f"{self._path}/{name}", body, content=MERGE, timeout=PRESS)
 
     async def note_messages(self, job: MediaJob, shown: DeliveryStatus) -> MediaJob:
-        """Write down which messages show it: a field of ours alone, whatever the operator has
-        written meanwhile. Raises NotFound, ApiUnavailable, Conflict, Rejected.
+        """Record which messages show a job. This patches only a field of ours, whatever the
+        operator has written meanwhile. Raises NotFound, ApiUnavailable, Conflict, Rejected.
         """
         return await self._patch(job, {"uid": job.uid}, {"delivery": _whole(shown)})
 
     async def note_delivered(
         self, job: MediaJob, shown: DeliveryStatus, *, why_not: str | None = None
     ) -> MediaJob:
-        """The end of a delivery, also of one that could not be. Raises NotFound, ApiUnavailable,
+        """Record the end of a delivery, also of one that failed. Raises NotFound, ApiUnavailable,
         Conflict, Rejected.
         """
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -137,7 +141,7 @@ class Jobs:
     async def _write(
         self, job: MediaJob, changes: Callable[[MediaJob], dict[str, Any]]
     ) -> MediaJob:
-        """Of exactly the version that is known: conditions are a list that two write."""
+        """Patch exactly the known version: conditions are a list that two processes write."""
         for _ in range(TRIES):
             known = {"uid": job.uid, "resourceVersion": job.version}
             try:
@@ -154,33 +158,35 @@ class Jobs:
         return MediaJob.model_validate(await self._kube.call("PATCH", path, body, content=MERGE))
 
     def mirror(self, sink: Sink) -> Reflector:
-        """Lists and watches all MediaJobs of the namespace into a sink, once it runs."""
+        """A reflector that lists and watches all MediaJobs of the namespace into a sink, once it
+        runs.
+        """
         return Reflector(self._kube, self._path, sink)
 
 
 def _whole(shown: DeliveryStatus) -> dict[str, Any]:
-    """For a merge patch: what is not there any more is taken away."""
+    """The complete value for a merge patch: a field without a value is removed."""
     return shown.model_dump(mode="json", by_alias=True)
 
 
 def is_ours(job: MediaJob) -> bool:
-    """Whether a message in Discord shows it."""
+    """Whether the job is delivered to Discord."""
     return job.spec.delivery is not None and job.spec.delivery.discord is not None
 
 
 def age(job: MediaJob) -> float:
-    """Seconds since it was asked for, by the clock of the day."""
+    """Seconds since the job was created, by the wall clock."""
     made = job.metadata.creation_timestamp
     return (datetime.now(UTC) - datetime.fromisoformat(made)).total_seconds() if made else 0.0
 
 
 def delivered(job: MediaJob) -> bool:
-    """Whether its delivery is over, however it went."""
+    """Whether the delivery of a job has ended, successfully or not."""
     return any(each.type == DELIVERED for each in job.status.conditions or ())
 
 
 def is_shown(job: MediaJob) -> bool:
-    """Whether its files are in its messages, or at least some of them."""
+    """Whether the messages of a job have its files, or at least some of them."""
     omitted = (job.status.delivery.omitted if job.status.delivery else None) or ()
     partly = delivered(job) and 0 < len(omitted) < len(job.status.files or ())
     return partly or any(

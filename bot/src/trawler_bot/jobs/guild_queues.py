@@ -1,4 +1,6 @@
-"""The MediaQueue of each server: made where it is not there, and how many may wait in it."""
+"""Looks up the MediaQueue of each server: creates a missing one, and tells how many jobs may wait
+in it.
+"""
 
 import asyncio
 import time
@@ -13,30 +15,30 @@ from trawler_common.kube import ApiUnavailable, Rejected
 log = logs.get("queues")
 
 KNOWN: Final = 60.0
-"""Seconds for which a server's MediaQueue is not looked at again."""
+"""Seconds for which the limit of a server's MediaQueue is cached."""
 UNKNOWN: Final = 2.0
-"""The same after nobody answered: whoever asks next must not wait for it too."""
+"""The same after a failed lookup: the next request must not wait for the API server, too."""
 LOOK: Final = 0.7
-"""Seconds that this look may take, making it included."""
+"""Timeout in seconds for a lookup, including the creation."""
 SERVERS: Final = 10_000
 
 
 class GuildQueues:
-    """What was seen of them last."""
+    """Caches the limits of the servers' MediaQueues."""
 
     def __init__(self, jobs: Jobs, spec: dict[str, Any]) -> None:
         self._jobs = jobs
         self._spec = spec
         self._looking: dict[int, asyncio.Task[int | None]] = {}
-        """Server → the look at its queue that is under way: of many who ask there one looks, and
-        nobody waits for the look at another's.
+        """Server → its lookup in progress. Concurrent requests from one server share a lookup, and
+        no request waits for another server's lookup.
         """
         self._seen: OrderedDict[int, tuple[float, int | None]] = OrderedDict()
-        """Server → until when it is not looked at again, and how many may wait."""
+        """Server → when (monotonic seconds) the entry expires, and how many jobs may wait."""
 
     async def most(self, guild_id: int | None) -> int | None:
-        """How many may wait in a server's queue; None where nothing bounds them, or nobody
-        answers.
+        """How many jobs may wait in a server's queue; None if there is no limit, or if it is
+        unknown.
         """
         if guild_id is None:
             return None

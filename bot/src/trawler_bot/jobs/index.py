@@ -1,4 +1,4 @@
-"""What was asked for lately, as the watch of MediaJobs tells: for lists and completions. Pure but
+"""An index of recent jobs, filled by the watch of MediaJobs, for lists and autocompletion. Pure but
 for its memory.
 """
 
@@ -25,7 +25,7 @@ MOST: Final = 20_000
 
 @dataclass(frozen=True)
 class JobSummary:
-    """One job, as far as lists, completions and what is asked about messages need it."""
+    """One job, with the fields that lists, autocompletion and message lookups need."""
 
     name: str
     uid: str
@@ -33,26 +33,26 @@ class JobSummary:
     channel_id: int
     requester_id: int
     message_id: int | None
-    """Of its first message, where that is known."""
+    """The id of its first message, if it is known."""
     message_channel_id: int
-    """Where its messages are."""
+    """The channel of its messages."""
     further: tuple[int, ...]
     """Its messages with further files."""
     call: int | None
-    """The reply that called the requester."""
+    """The reply that notified the requester."""
     private: bool
     url: str
     link: str
-    """The same as the person wrote it."""
+    """The same link as the person wrote it."""
     title: str | None
     phase: Phase
     reason: FailureReason | None
     asked: float
     stored: float
     follows: str | None
-    """The name of the job that fetches for this one too."""
+    """The name of the job whose files this job waits for."""
     reusable: bool
-    """Its files would answer a plain request for the same address."""
+    """Whether its files can answer a plain request for the same address."""
 
     @property
     def waits(self) -> bool:
@@ -60,7 +60,7 @@ class JobSummary:
 
     @property
     def beside(self) -> tuple[int, ...]:
-        """All its messages but the first."""
+        """All its messages except the first."""
         return (*self.further, *([self.call] if self.call else []))
 
     @property
@@ -69,11 +69,11 @@ class JobSummary:
 
 
 PLAIN: Final = Media(deliver_as=DeliverAs.PLAYABLE)
-"""What somebody wants who says nothing but a link."""
+"""The media of a request that contains only a link."""
 
 
 def summarize(job: MediaJob, where: DiscordDelivery) -> JobSummary:
-    """What is worth keeping of a job."""
+    """The index entry of a job."""
     status = job.status
     noted = status.delivery or DeliveryStatus()
     return JobSummary(
@@ -104,25 +104,25 @@ def summarize(job: MediaJob, where: DiscordDelivery) -> JobSummary:
 
 
 class JobIndex:
-    """By uid, the oldest first; bounded."""
+    """Jobs by uid, oldest first; bounded."""
 
     def __init__(self) -> None:
         self._jobs: OrderedDict[str, JobSummary] = OrderedDict()
         self._open: dict[int, dict[str, JobSummary]] = {}
-        """Server → what is not over there, by uid: each who asks is judged by it, so it is not
-        sought.
+        """Server → its unfinished jobs, by uid: every request is checked against them, so they are
+        not searched for.
         """
         self._of_person: dict[tuple[int, int], dict[str, JobSummary]] = {}
-        """(server, person) → what was asked for, by uid."""
+        """(server, person) → the jobs that this person requested, by uid."""
         self._by_message: dict[int, dict[str, JobSummary]] = {}
-        """First message → jobs that it shows or showed: each further try has one."""
+        """First message → jobs that it shows or showed: each further try is a job of its own."""
         self._by_chain: dict[str, dict[str, JobSummary]] = {}
-        """Job with which a message began → all that went on in it."""
+        """Job for which a message was first sent → all jobs that the message has shown."""
         self._here: dict[str, dict[str, JobSummary]] = {}
-        """Address → jobs whose files would answer a plain request for it."""
+        """Address → jobs whose files can answer a plain request for it."""
 
     def see(self, job: MediaJob, where: DiscordDelivery) -> None:
-        """As it is now."""
+        """Add or update a job."""
         before = self._jobs.get(job.uid)
         if before is not None:
             self._file(before, away=True)
@@ -132,13 +132,13 @@ class JobIndex:
             self.forget(next(iter(self._jobs)))
 
     def forget(self, uid: str) -> None:
-        """It was deleted."""
+        """Remove a deleted job."""
         known = self._jobs.pop(uid, None)
         if known is not None:
             self._file(known, away=True)
 
     def _file(self, known: JobSummary, *, away: bool = False) -> None:
-        """Into every list in which it is sought, or out of them."""
+        """Add a job to every lookup table that it belongs to, or remove it from them."""
         change = _take_out if away else _put_in
         if not known.over:
             change(self._open, known.guild_id, known)
@@ -156,11 +156,11 @@ class JobIndex:
         return self._jobs.get(uid)
 
     def of_guild(self, guild_id: int) -> list[JobSummary]:
-        """What waits or runs in a server, the oldest first."""
+        """Waiting and running jobs of a server, oldest first."""
         return sorted(self._open.get(guild_id, {}).values(), key=lambda job: job.asked)
 
     def of_person(self, guild_id: int, person: int, most: int) -> list[JobSummary]:
-        """What somebody asked for in a server, the newest first."""
+        """Jobs that a person requested in a server, newest first."""
         mine = self._of_person.get((guild_id, person), {}).values()
         return sorted(mine, key=lambda job: job.asked, reverse=True)[:most]
 
@@ -172,7 +172,7 @@ class JobIndex:
         return next((job for job in self.of_chain(ids.first(name)) if job.name == name), None)
 
     def of_chain(self, first: str) -> list[JobSummary]:
-        """The job with which a message began, and those that went on in it."""
+        """The job for which a message was first sent, and the jobs that took the message over."""
         return list(self._by_chain.get(first, {}).values())
 
     def in_channel(self, channel_id: int) -> list[JobSummary]:
@@ -180,11 +180,11 @@ class JobIndex:
         return [job for job in self._jobs.values() if job.message_channel_id == channel_id]
 
     def followed(self, name: str) -> bool:
-        """Whether another job, not over, waits for the files of this one."""
+        """Whether another unfinished job waits for the files of this one."""
         return any(job.follows == name for jobs in self._open.values() for job in jobs.values())
 
     def stored(self, url: str) -> list[JobSummary]:
-        """Jobs whose files would answer a plain request for an address."""
+        """Jobs whose files can answer a plain request for an address."""
         return list(self._here.get(url, {}).values())
 
 
@@ -200,7 +200,7 @@ def _take_out(lists: dict[Any, dict[str, JobSummary]], key: Any, job: JobSummary
 
 
 def _unix(time: str | None) -> float:
-    """Unix seconds; 0 for what is no time, which a status may hold all the same."""
+    """Unix seconds; 0 for text that is not a time, which a status may contain."""
     try:
         return datetime.fromisoformat((time or "").upper().replace("Z", "+00:00")).timestamp()
     except (ValueError, OverflowError):

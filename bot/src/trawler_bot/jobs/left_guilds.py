@@ -1,6 +1,4 @@
-"""The MediaQueues of servers that the bot has left: deleted, once nothing would be lost with
-them.
-"""
+"""Deletes the MediaQueues of servers that the bot has left, once nothing is lost with them."""
 
 import asyncio
 import time
@@ -18,16 +16,16 @@ from trawler_crds.media_queue import MediaQueue
 log = logs.get("left_guilds")
 
 EVERY: Final = 3600.0
-"""Seconds between two looks at all queues."""
+"""Seconds between two checks of all queues."""
 AT_ONCE: Final = 100
-"""Queues that one look deletes at most: the next one goes on."""
+"""Maximum number of queues that one check deletes: the next check continues."""
 
 
 def deletable(queue: MediaQueue, served: Callable[[int], bool], today: str) -> bool:
-    """Whether a queue is the bot's own, as the bot made it, idle, and of a server that is not
-    `served`. Its status is up to 30 s old, so `served` also knows what is under way. What was
-    stored today counts until the day (UTC) is over: else whoever has used up a day's share would
-    send the bot away and invite it again.
+    """Whether a queue was created by the bot, is unchanged and idle, and belongs to a server that
+    is not `served`. Its status is up to 30 s old, so `served` also considers current jobs. A queue
+    that stored bytes today stays until the day (UTC) is over: otherwise people who have used up the
+    daily share could remove the bot and invite it again.
     """
     guild = ids.guild_of(queue.name)
     labels, status = queue.metadata.labels, queue.status
@@ -42,22 +40,23 @@ def deletable(queue: MediaQueue, served: Callable[[int], bool], today: str) -> b
 
 
 class LeftGuilds:
-    """Looks now and then."""
+    """Deletes such queues periodically."""
 
     def __init__(self, jobs: Jobs, served: Callable[[int], bool]) -> None:
         self._jobs = jobs
         self._served = served
-        """Whether the bot is in a server, works for it, or leaves it to another process."""
+        """Whether the bot is in a server or works for it, or another process is responsible for it.
+        """
 
     async def run(self, connected: asyncio.Event) -> None:
-        """Look for ever; first when Discord has told of all servers."""
+        """Check forever; the first check waits until Discord has reported all servers."""
         await connected.wait()
         while True:
             await self.look()
             await asyncio.sleep(EVERY)
 
     async def look(self) -> None:
-        """One look. What cannot be had is left for the next."""
+        """Make one check. A failure is left for the next check."""
         today = time.strftime("%Y-%m-%d", time.gmtime())
         deleted = 0
         try:
@@ -71,8 +70,8 @@ class LeftGuilds:
         try:
             await self._jobs.delete_queue(queue)
         except (Conflict, NotFound):
-            return False  # it changed meanwhile: the next look decides
-        except Rejected as error:  # of this one; the others go on
+            return False  # it changed meanwhile: the next check decides
+        except Rejected as error:  # only this queue is affected
             log.warning("queue_not_deleted", extra={"queue": queue.name, "error": str(error)})
             return False
         log.info("queue_deleted", extra={"queue": queue.name})

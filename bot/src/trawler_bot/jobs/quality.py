@@ -1,5 +1,5 @@
-"""Which quality of a video is asked for next: pixels of the shorter side, as people call it.
-Pure.
+"""Chooses the video quality to request next. A quality is the number of pixels of the shorter side,
+as people name it. Pure.
 """
 
 from collections.abc import Iterable
@@ -10,20 +10,20 @@ from trawler_crds.media_job import MediaFile
 HEIGHTS: Final = (2160, 1440, 1080, 720, 480, 360, 240, 144)
 """Qualities that sites offer, in pixels of the shorter side."""
 MIDDLING: Final = 480
-"""Where nothing is known of what there is: what is seldom the largest, and seldom too small to
-watch.
+"""The quality to request if nothing is known about the video: seldom the largest, and seldom too
+small to watch.
 """
 GROWTH: Final = 1.5
-"""By which power of its quality a video's bytes grow: sites give 1080p some 3.2 times the bits of
-480p.
+"""Exponent by which the bytes of a video grow with its quality: sites give 1080p some 3.2 times the
+bits of 480p.
 """
 MARGIN: Final = 0.9
-"""Of a limit that is aimed at: one bit rate is not another's exact multiple."""
+"""Share of a size limit to aim at: bit rates are not exact multiples of each other."""
 
 
 def smaller_than(files: Iterable[MediaFile], asked: int | None) -> int | None:
-    """The next lower quality (pixels of the shorter side) to ask for than files have, or than was
-    asked for. Where neither is known a middling one; None where there is nothing lower.
+    """The next quality (pixels of the shorter side) below that of the files and below the requested
+    one. A medium quality if neither is known; None if there is no lower one.
     """
     videos = (file for file in files if file.type.startswith("video/"))
     seen = [quality for file in videos if (quality := quality_of(file))]
@@ -34,8 +34,8 @@ def smaller_than(files: Iterable[MediaFile], asked: int | None) -> int | None:
 
 
 def smaller_to_fit(files: Iterable[MediaFile], asked: int | None, limit: int) -> int | None:
-    """The highest quality that is expected to fit the limit, and lower than what there is; as
-    `smaller_than`.
+    """The highest quality that is expected to fit the limit and is lower than the current one; None
+    as in `smaller_than`.
     """
     videos = [file for file in files if file.type.startswith("video/")]
     lower = smaller_than(videos, asked)
@@ -51,6 +51,6 @@ def smaller_to_fit(files: Iterable[MediaFile], asked: int | None, limit: int) ->
 
 
 def quality_of(file: MediaFile) -> int | None:
-    """As people call it: pixels of the shorter side."""
+    """The quality as people name it: pixels of the shorter side."""
     sides = [side for side in (file.width, file.height) if side]
     return min(sides, default=None)

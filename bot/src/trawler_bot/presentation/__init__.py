@@ -1,1 +1,1 @@
-"""Every sentence and its shape, in each language."""
+"""Everything that people read, in each language: texts, messages, buttons and menus."""

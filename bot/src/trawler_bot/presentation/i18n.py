@@ -1,6 +1,6 @@
-"""Every sentence that a person reads, in every language. A language is a file: `locales/<tag>.po`,
-a gettext catalogue whose keys are those of `Key`; the comment of each says where it appears. Pure
-but for reading them once.
+"""Every sentence that a person reads, in every language. A language is a file, `locales/<tag>.po`:
+a gettext catalogue with the keys of `Key`. The comment of each entry says where it appears. Pure
+but for reading the files once.
 """
 
 from collections.abc import Mapping
@@ -23,12 +23,12 @@ Language = NewType("Language", str)
 """The name of a catalogue: a language tag as Discord writes it (docs, Locales)."""
 
 ENGLISH: Final = Language("en")
-"""What is spoken to whoever speaks none of our languages."""
+"""The language for people who speak none of the others."""
 
 
 class Key(StrEnum):
-    """What is to be said. Commands, choices and failures have keys of their own kind, made by
-    name.
+    """Keys of the sentences. Commands, choices and failures have keys of their own kind, derived
+    from their names.
     """
 
     WAITING = "waiting"
@@ -132,13 +132,13 @@ STAGES: Final[Mapping[Stage, Key]] = {
     Stage.REPORTING: Key.STORING,
 }
 NAMED: Final = ("name-", "button-")
-"""What sentences may mention: `{name_download}` is the name of a command in the language of the
-sentence.
+"""Entries that sentences may mention: `{name_download}` is the name of a command in the language of
+the sentence.
 """
 
 
 class Catalogue:
-    """One language."""
+    """The catalogue of one language."""
 
     def __init__(self, tag: str, po: bytes) -> None:
         found = read_po(BytesIO(po), locale=tag.replace("-", "_"))
@@ -155,7 +155,7 @@ class Catalogue:
         }
 
     def sentence(self, key: str, count: object = None) -> str:
-        """As it stands in the catalogue; in the right plural form where it has several."""
+        """The text of an entry, in the right plural form if it has several."""
         if self.entries[key].pluralizable and isinstance(count, int):
             return self._translations.ngettext(key, key, count)
         return self._translations.gettext(key)
@@ -178,20 +178,22 @@ CATALOGUES: Final[Mapping[Language, Catalogue]] = _read_all()
 
 
 def language(locale: str | None) -> Language:
-    """What we speak of what Discord's `locale` asks for: that, else its language in general."""
+    """The catalogue for Discord's `locale`: the locale itself, otherwise its base language,
+    otherwise English.
+    """
     wanted = (locale or "").lower()
     known = {each.lower(): each for each in CATALOGUES}
     return known.get(wanted) or known.get(wanted.partition("-")[0]) or ENGLISH
 
 
 def say(to: Language, key: str, **values: object) -> str:
-    """One sentence with its values; `count` chooses the plural form."""
+    """Format one sentence with its values; `count` chooses the plural form."""
     catalogue = CATALOGUES[to]
     return catalogue.sentence(key, values.get("count")).format(**catalogue.names, **values)
 
 
 def failed(to: Language, reason: FailureReason) -> str:
-    """What happened, without advice."""
+    """What went wrong, without advice."""
     return say(to, f"failed-{_kebab(reason)}")
 
 
@@ -205,7 +207,7 @@ def _kebab(reason: FailureReason) -> str:
 
 
 def language_name(to: Language, tag: str) -> str:
-    """What a language is called: German; its tag where nobody here knows it."""
+    """The display name of a language, for example German; its tag if the name is unknown."""
     try:
         spoken = CATALOGUES[to].locale if to in CATALOGUES else Locale.parse(to, sep="-")
         return Locale.parse(tag, sep="-").get_display_name(spoken) or tag
@@ -214,12 +216,12 @@ def language_name(to: Language, tag: str) -> str:
 
 
 def is_language(tag: str) -> bool:
-    """Whether there is a language with this code."""
+    """Whether a language with this code exists."""
     return tag.lower() in CATALOGUES[ENGLISH].locale.languages
 
 
 def size(to: Language, count: int) -> str:
-    """Bytes for a person, in Discord's units, whose MB are 1,048,576 bytes: 842 B, 7.4 MB, 10
+    """Format bytes for people, in Discord's units, whose MB are 1,048,576 bytes: 842 B, 7.4 MB, 10
     MB.
     """
     units = ("B", "KB", "MB", "GB", "TB")
@@ -231,7 +233,7 @@ def size(to: Language, count: int) -> str:
 
 
 def span(seconds: float) -> str:
-    """A time for a person: 8 s, 3 min, 2 h."""
+    """Format a duration for people: 8 s, 3 min, 2 h."""
     if seconds < 60:
         return f"{max(1, round(seconds))} s"
     if seconds < 3600:

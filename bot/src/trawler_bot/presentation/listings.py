@@ -1,4 +1,4 @@
-"""Lists of jobs as one person sees them. Pure."""
+"""Renders lists of jobs as one person sees them. Pure."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -11,9 +11,9 @@ from trawler_crds.media_job import Phase
 from trawler_crds.messages import Place
 
 MOST: Final = 15
-"""Lines of one list."""
+"""Maximum lines of one list."""
 ROOM: Final = 1900
-"""Characters of a list, below a message's 2,000."""
+"""Maximum characters of a list, below a message's 2,000."""
 PHASES: Final = {
     Phase.PENDING: Key.LIST_WAITING,
     Phase.QUEUED: Key.LIST_WAITING,
@@ -25,12 +25,12 @@ PHASES: Final = {
 
 
 def label(job: JobSummary) -> str:
-    """One job in a line of plain text."""
+    """One job as a line of plain text."""
     return job.title or job.link.partition("://")[2]
 
 
 def queue(jobs: Iterable[tuple[JobSummary, Place | None]], to: Language) -> str:
-    """What waits and runs in a server, in the order in which it was asked for."""
+    """Waiting and running jobs of a server, in the order of their requests."""
     lines = []
     for job, place in jobs:
         state = say(to, PHASES[job.phase])
@@ -43,7 +43,7 @@ def queue(jobs: Iterable[tuple[JobSummary, Place | None]], to: Language) -> str:
 
 
 def mine(jobs: Iterable[JobSummary], to: Language, *, now: float) -> str:
-    """What somebody asked for last, each with how it ended and where it is."""
+    """The last requests of a person, each with its outcome and the link to its message."""
     lines = []
     for job in jobs:
         state = say(to, PHASES[job.phase]) if job.phase in PHASES else failed(to, _reason(job))
@@ -57,7 +57,7 @@ def _reason(job: JobSummary) -> FailureReason:
 
 
 def _address(job: JobSummary) -> str:
-    """Of the message, where there is one that lasts."""
+    """The link to the message of a job, if it has one that lasts."""
     if job.message_id is None or job.private or not job.guild_id:
         return ""
     return f" · https://discord.com/channels/{job.guild_id}/{job.channel_id}/{job.message_id}"

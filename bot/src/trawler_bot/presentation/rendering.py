@@ -1,4 +1,4 @@
-"""What the first message of a job says at each moment, and what is offered to press. Pure."""
+"""Renders the first message of a job in each state: its text, its buttons and its menu. Pure."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -26,35 +26,37 @@ from trawler_crds.media_job import (
 from trawler_crds.messages import Place, Progress, Stage
 
 TITLE: Final = 200
-"""Bytes of a title that are shown."""
+"""Maximum bytes of a shown title."""
 CONTENT: Final = 1900
-"""Characters that we say: a message may have 2,000 (docs, Create Message), and the credit comes on
-top.
+"""Maximum characters of our text: a message may have 2,000 (docs, Create Message), and the credit
+is added to it.
 """
 LEFT_OUT: Final = 40
-"""Characters for how many lines are left out."""
+"""Characters reserved for the line that counts omitted lines."""
 LINK: Final = 1000
-"""Characters of an address that are shown; longer ones are mostly tokens."""
+"""Maximum characters of a shown address; longer ones are mostly tokens."""
 ADULT: Final = 18
-"""Age limit from which media belong in age-restricted channels (docs, Age-Restricted Channels)."""
+"""Age limit from which media are restricted to age-restricted channels (docs, Age-Restricted
+Channels).
+"""
 CUSTOM_ID: Final = "trawler"
 ENTRY: Final = "entry"
-"""In the custom_id of a menu of what a link lists."""
+"""Marks the menu of a link's entries in its custom_id."""
 LABEL: Final = 100
-"""Characters of an option (docs, String Select)."""
+"""Maximum characters of an option (docs, String Select)."""
 MOST_AT_ONCE: Final = 5
-"""Downloads that one choice begins."""
+"""Maximum number of downloads that one choice starts."""
 LANGUAGES: Final = 15
-"""Of subtitles that are named."""
+"""Maximum number of subtitle languages that are named."""
 _MARKDOWN: Final = re.compile(r"([\\*_~|`>\[\]])|(?<=:)(?=//)|(?<=discord)(?=\.)", re.IGNORECASE)
-"""What Discord's markdown would read as markup, a link or an invite; the rest stays as it is, and
-what means something at the beginning of a line never stands there.
+"""What Discord's markdown would parse as markup, a link or an invite. Other text stays as it is:
+characters with a meaning at the beginning of a line never stand there.
 """
 _PINGS: Final = re.compile(r"@(?=everyone|here)|<(?=[@#!/:a-zA-Z])")
 
 
 class Act(StrEnum):
-    """What a button does; the word in its custom_id."""
+    """What a button does; the value is the word in its custom_id."""
 
     CANCEL = "cancel"
     RETRY = "retry"
@@ -63,9 +65,11 @@ class Act(StrEnum):
     VIDEO = "video"
     REMOVE = "remove"
     FIRST = "first"
-    """The first of what a link lists."""
+    """Download the first entry that a link lists."""
     ASK = "ask"
-    """Again what could not be taken; the number of the first try in place of a job."""
+    """Repeat a request that could not be accepted; the number of the first try takes the place of a
+    job.
+    """
 
 
 LABELS: Final = {
@@ -85,12 +89,12 @@ TRIES: Final = {
     Act.VIDEO: Key.TRY_VIDEO,
 }
 LESS_HELPS: Final = {FailureReason.TOO_LARGE, FailureReason.TOO_LONG, FailureReason.OUT_OF_MEMORY}
-"""Failures that a smaller version may not meet."""
+"""Failures that a smaller version may avoid."""
 
 
 @dataclass(frozen=True)
 class Button:
-    """A press is told by its custom_id alone, so that it survives every restart."""
+    """A button. A press is identified by its custom_id alone, so it works after every restart."""
 
     label: str
     custom_id: str
@@ -98,7 +102,7 @@ class Button:
 
 @dataclass(frozen=True)
 class Option:
-    """One line of a menu; its value is its place."""
+    """One line of a menu; its value is its position."""
 
     label: str
     description: str | None = None
@@ -106,7 +110,9 @@ class Option:
 
 @dataclass(frozen=True)
 class Menu:
-    """A list of which up to `most` can be chosen; told by its custom_id, as buttons are."""
+    """A menu from which up to `most` options can be chosen; identified by its custom_id, as buttons
+    are.
+    """
 
     custom_id: str
     placeholder: str
@@ -116,36 +122,36 @@ class Menu:
 
 @dataclass(frozen=True)
 class Reply:
-    """Text and buttons; files are sent beside it."""
+    """The text and components of a message; files are sent separately."""
 
     content: str
     buttons: tuple[Button, ...] = ()
     menu: Menu | None = None
     thumbnail: str | None = None
     credit: str = ""
-    """Who asked, for a message of which Discord does not say so."""
+    """Names the requester in a message for which Discord does not."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What a job that has ended well left in its message."""
+    """The result of a successful job, as its message shows it."""
 
     job: MediaJob
     too_large: Sequence[MediaFile] = ()
     """Files that are not attached."""
     links: Mapping[str, str] | None = None
-    """Where those can be fetched, by their hashes."""
+    """Links to those files, by hash."""
     limit: int = 0
-    """Bytes of one file here."""
+    """Maximum bytes of one file here."""
 
 
 def custom_id(act: Act, job: str) -> str:
-    """`trawler:cancel:d-123`: at most a hundred characters."""
+    """A custom_id such as `trawler:cancel:d-123`, of at most a hundred characters."""
     return f"{CUSTOM_ID}:{act}:{job}"
 
 
 def parse(text: str) -> tuple[Act, str] | None:
-    """The act and the MediaJob's name of a press; None where it is not ours."""
+    """The act and the MediaJob's name in a custom_id; None if it is not ours."""
     words = text.split(":", 2)
     if len(words) != 3 or words[0] != CUSTOM_ID or words[1] not in set(Act):
         return None
@@ -153,18 +159,20 @@ def parse(text: str) -> tuple[Act, str] | None:
 
 
 def harmless(text: str, limit: int = TITLE) -> str:
-    """A stranger's words as words: no markup, no ping, no line break, no more than fits."""
+    """Make text from others safe to show: without markup, pings or line breaks, and cut to the
+    limit.
+    """
     escaped = _MARKDOWN.sub(lambda found: f"\\{found.group()}", sanitize(text, limit=limit))
     return _PINGS.sub(lambda found: found.group() + "\u200b", escaped)
 
 
-# while it goes on -------------------------------------------------------------------------------
+# in progress ------------------------------------------------------------------------------------
 
 
 def waiting(
     job: MediaJob, to: Language, place: Place | None = None, *, shown: Shown | None = None
 ) -> Reply:
-    """Not begun yet."""
+    """The message of a job that has not started."""
     if job.status.reason is FailureReason.THROTTLED and job.status.host:
         site = sanitize(job.status.host, limit=100).replace("`", "")
         state = say(to, Key.SITE_REFUSES, site=f"`{site}`")
@@ -180,7 +188,7 @@ def waiting(
 def running(
     job: MediaJob, to: Language, progress: Progress | None = None, *, shown: Shown | None = None
 ) -> Reply:
-    """A pod has it. Progress of an earlier attempt says nothing any more."""
+    """The message of a job that runs in a pod. Progress of an earlier attempt is ignored."""
     if progress is None or progress.attempt != job.status.attempt:
         return _going(job, to, say(to, Key.STARTING), shown)
     state = say(to, i18n.STAGES[progress.stage])
@@ -197,26 +205,26 @@ def running(
 
 
 def _going(job: MediaJob, to: Language, state: str, shown: Shown | None) -> Reply:
-    """A first try has the message to itself; a further one has a line below what was delivered."""
+    """The first try has the message to itself; a further try adds a line below that result."""
     if shown is None:
         return _reply(job, to, [state], (Act.CANCEL,))
     return _beside(shown, job, to, state, (Act.CANCEL,))
 
 
 def may_show(job: MediaJob, age_limit: int | None) -> bool:
-    """Whether media with this age limit belong where this job was asked for."""
+    """Whether media with this age limit may be shown where the job was requested."""
     where = _where(job)
     return (age_limit or 0) < ADULT or where is None or where.age_restricted
 
 
 def _picture(address: str | None) -> str | None:
-    """Only what Discord takes as a picture's address."""
+    """The address of a thumbnail, if Discord accepts it as one."""
     fitting = address and address.startswith("https://") and not addresses.fault(address)
     return address if fitting else None
 
 
 def _figures(progress: Progress, to: Language) -> list[str]:
-    """Percent, size, speed and time left, as far as each is known."""
+    """Percent, size, rate and time left, as far as each is known."""
     done, total, rate = progress.bytes, progress.total, progress.rate
     found = []
     if total:
@@ -231,14 +239,15 @@ def _figures(progress: Progress, to: Language) -> list[str]:
     return found
 
 
-# when it has ended ------------------------------------------------------------------------------
+# ended ------------------------------------------------------------------------------------------
 
 
 def ended(
     shown: Shown, to: Language, *, plain: bool = False, note: Key | None = None, more: str = ""
 ) -> Reply:
-    """What was delivered. What does not fit becomes a link, else it is named with its size and what
-    can be done about it. `plain`: without a stranger's words; `note`, `more`: one more sentence.
+    """The message of a successful job. A file that does not fit becomes a link; without a link, its
+    name, its size and the alternatives are shown. `plain`: without text from the site. `note`,
+    `more`: one more sentence.
     """
     acts = (*acts_after(shown.job), Act.REMOVE)
     lines = [*filter(None, [more]), *_ended(shown, to, plain=plain, note=note)]
@@ -246,8 +255,8 @@ def ended(
 
 
 def kept(before: Shown, new: Shown, to: Language, *, note: Key | None = None) -> Reply:
-    """A further try that ended well, and of which nothing could be attached: what was there
-    stays.
+    """The message after a further try that succeeded without any file that could be attached: the
+    earlier result stays.
     """
     state = " ".join(_ended(new, to, plain=False, note=note)) or say(to, Key.DONE_WITHOUT_FILES)
     acts = (*acts_after(before.job), Act.REMOVE)
@@ -263,7 +272,7 @@ def _ended(shown: Shown, to: Language, *, plain: bool, note: Key | None) -> list
 
 
 def _left_out(shown: Shown) -> bool:
-    """Whether a file is here in no form at all."""
+    """Whether a file is neither attached nor linked."""
     return any(file.sha256 not in (shown.links or {}) for file in shown.too_large)
 
 
@@ -286,7 +295,7 @@ def _hint(acts: Sequence[Act], to: Language) -> str:
 
 
 def acts_after(job: MediaJob) -> list[Act]:
-    """What can be asked for beside what a job delivered: only what can come of it."""
+    """What can be requested in addition to what a job delivered: only what can succeed."""
     files = job.status.files or ()
     media, where = job.spec.media, _where(job)
     acts = [Act.RETRY]
@@ -305,7 +314,7 @@ def acts_after(job: MediaJob) -> list[Act]:
 
 
 def age_restricted(job: MediaJob, to: Language, *, shown: Shown | None = None) -> Reply:
-    """It was fetched, and does not belong here."""
+    """The message of a job whose media may not be shown here."""
     words = say(to, Key.AGE_RESTRICTED)
     if shown is not None:
         return _beside(shown, job, to, words, (*acts_after(shown.job), Act.REMOVE))
@@ -313,13 +322,13 @@ def age_restricted(job: MediaJob, to: Language, *, shown: Shown | None = None) -
 
 
 def lost(job: MediaJob, to: Language, *, shown: Shown | None = None) -> Reply:
-    """Its files are no longer in the store."""
+    """The message of a job whose files are no longer in the store."""
     words, acts = i18n.why(to, FailureReason.STORAGE_ERROR), (Act.RETRY, Act.REMOVE)
     return _reply(job, to, [words], acts) if shown is None else _beside(shown, job, to, words, acts)
 
 
 def gone(job: MediaJob, to: Language, *, shown: Shown | None = None) -> Reply:
-    """Deleted by whoever runs the cluster: nothing can be pressed any more."""
+    """The message of a job that a cluster administrator has deleted, without buttons."""
     state = say(to, Key.DELETED)
     return _reply(job, to, [state], ()) if shown is None else _beside(shown, job, to, state, ())
 
@@ -327,8 +336,8 @@ def gone(job: MediaJob, to: Language, *, shown: Shown | None = None) -> Reply:
 def failed(
     job: MediaJob, to: Language, *, shown: Shown | None = None, plain: bool = False
 ) -> Reply:
-    """Why, and what to do next; never an exception's text. What an earlier try delivered stays,
-    with one line more.
+    """The message of a failed job: the reason and what to do next, never the text of an exception.
+    The result of an earlier try stays, with one more line.
     """
     if job.status.phase is Phase.CANCELLED:
         words, acts = say(to, Key.CANCELLED), [Act.RETRY]
@@ -347,7 +356,7 @@ def failed(
 
 
 def _listed(job: MediaJob, playlist: Playlist, to: Language, *, plain: bool) -> Reply:
-    """A link to many things: what it is, and which of them to begin with."""
+    """The message for a link with many entries: what it is, and a menu of its entries."""
     lines = [i18n.failed(to, FailureReason.PLAYLIST)]
     if playlist.count:
         lines = [say(to, Key.PLAYLIST_COUNT, count=playlist.count)]
@@ -368,20 +377,20 @@ def _listed(job: MediaJob, playlist: Playlist, to: Language, *, plain: bool) -> 
 
 
 def _option(entry: PlaylistEntry, *, plain: bool) -> Option:
-    """What it is called, and how long it lasts."""
+    """The title and the duration of an entry."""
     called = "" if plain else label(entry.title or "")
     lasts = None if entry.seconds is None else _clock(entry.seconds)
     return Option(called or label(entry.url.partition("://")[2]), lasts)
 
 
 def label(text: str) -> str:
-    """A stranger's words as a line of a menu, which is never markup."""
+    """Text from others as an option of a menu, which is never parsed as markup."""
     shown = sanitize(text, limit=4 * LABEL)
     return shown if len(shown) <= LABEL else shown[: LABEL - 1] + "…"
 
 
 def _clock(seconds: float) -> str:
-    """0:07, 3:25, 1:02:03."""
+    """Format a duration: 0:07, 3:25, 1:02:03."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
@@ -398,7 +407,7 @@ def _why(job: MediaJob, to: Language) -> str:
     if reason in LESS_HELPS and Act.SMALLER not in _acts_after_failure(job):
         hint = _hint(_acts_after_failure(job), to)
         words = " ".join(filter(None, [i18n.failed(to, reason), hint]))
-    if reason is FailureReason.INTERNAL:  # by it whoever runs the bot finds job, logs and trace
+    if reason is FailureReason.INTERNAL:  # the administrator finds job, logs and trace by it
         words += "\n" + say(to, Key.REFERENCE, name=job.name)
     return words
 
@@ -411,7 +420,7 @@ def _acts_after_failure(job: MediaJob) -> list[Act]:
     return [*acts, Act.SMALLER, Act.AUDIO] if lower else [*acts, Act.AUDIO]
 
 
-# the parts --------------------------------------------------------------------------------------
+# parts ------------------------------------------------------------------------------------------
 
 
 def _where(job: MediaJob) -> DiscordDelivery | None:
@@ -427,7 +436,7 @@ def _beside(
     *,
     plain: bool = False,
 ) -> Reply:
-    """What was delivered, with a line for a further try; buttons are about that try."""
+    """The earlier result with a line about a further try; the buttons are for that try."""
     line = say(to, Key.FURTHER, what=say(to, TRIES[tried(shown.job, job)]), state=state)[:CONTENT]
     before = _head(shown.job, None) if not plain else ""
     lines = _ended(shown, to, plain=plain, note=None)
@@ -437,7 +446,7 @@ def _beside(
 
 
 def tried(before: MediaJob, job: MediaJob) -> Act:
-    """By which button a job asks for more than the one before it."""
+    """The button that requested a job after the one before it."""
     old, new = before.spec.media, job.spec.media
     if new.kind is MediaKind.AUDIO:
         return Act.RETRY if old.kind is MediaKind.AUDIO else Act.AUDIO
@@ -447,12 +456,12 @@ def tried(before: MediaJob, job: MediaJob) -> Act:
 
 
 def _source(job: MediaJob) -> str:
-    """The link as it was written, without a preview; of one that would fill the message only where
-    it leads.
+    """The link as it was written, without a preview. If it would fill the message, only its host is
+    shown.
     """
     where = _where(job)
     link = (where.link if where is not None else None) or job.spec.url
-    # within the brackets an address must not hold one: what follows would be markup of ours
+    # an address in brackets must not contain one: the rest would be parsed as markup
     plain = (
         sanitize(link, limit=4 * LINK).replace(" ", "%20").replace("<", "%3C").replace(">", "%3E")
     )
@@ -460,7 +469,7 @@ def _source(job: MediaJob) -> str:
         return f"<{plain}>"
     try:
         return harmless(addresses.parse(job.spec.url).authority)
-    except addresses.BadAddress:  # somebody with kubectl asked for it; the operator refuses it
+    except addresses.BadAddress:  # it was created with kubectl, and the operator rejects it
         return harmless(job.spec.url[:LINK])
 
 
@@ -479,8 +488,8 @@ def _reply(
 def _with(
     head: str, lines: Sequence[str], last: str, job: MediaJob, to: Language, acts: tuple[Act, ...]
 ) -> Reply:
-    """Whole lines, as many as fit between the first and the last one; a link that is cut leads
-    nowhere.
+    """Keep as many whole lines as fit between the first and the last one: a truncated link does not
+    work.
     """
     room = CONTENT - len(head) - len(last) - LEFT_OUT
     kept: list[str] = []

@@ -1,4 +1,4 @@
-"""Writes `docs/texts.md`: every sentence in every language beside the place where it appears.
+"""Writes `docs/texts.md`: every sentence in every language, with the place where it appears.
 
 python -m trawler_bot.presentation.texts_page docs/texts.md
 """

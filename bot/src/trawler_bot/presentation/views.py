@@ -1,4 +1,4 @@
-"""What is offered to one person to press, beside words."""
+"""Menus and buttons in replies to one person."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from trawler_bot.presentation.rendering import CUSTOM_ID, Act
 
 
 def picker(number: int, links: Sequence[str], to: Language, *, most: int) -> discord.ui.View:
-    """A list of links, of which so many can be chosen; its answer is told by its custom_id."""
+    """A menu of links of which up to `most` can be chosen; its custom_id identifies the choice."""
     options = [
         discord.SelectOption(label=rendering.label(link.partition("://")[2]), value=str(at))
         for at, link in enumerate(links)
@@ -24,12 +24,12 @@ def picker(number: int, links: Sequence[str], to: Language, *, most: int) -> dis
             options=options,
         )
     )
-    found.stop()  # it listens to nothing itself
+    found.stop()  # the view itself handles no interactions
     return found
 
 
 def try_again(number: int, to: Language) -> discord.ui.View:
-    """For a wish that could not be taken."""
+    """A button that repeats a request that could not be accepted."""
     found = discord.ui.View(timeout=None)
     label = say(to, rendering.LABELS[Act.ASK])
     custom_id = rendering.custom_id(Act.ASK, str(number))

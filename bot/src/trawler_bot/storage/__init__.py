@@ -1,1 +1,1 @@
-"""PostgreSQL: what has to outlive the process."""
+"""PostgreSQL storage for everything that must outlive the process."""

@@ -1,5 +1,5 @@
-"""What the bot writes down in PostgreSQL. Nothing in it is needed for a job to end: while the
-database is away every question has a plain answer, and what was to be noted is not.
+"""Stores the bot's data in PostgreSQL. No job needs it to end: while the database is away, every
+query has a default answer, and writes are kept in memory.
 """
 
 import asyncio
@@ -24,45 +24,46 @@ from trawler_common import logs
 from trawler_crds.media_job import MediaFile
 
 log = logs.get("records")
-logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # each try of each worker; we say it once
+logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # each worker logs each try; we do once
 
 Connection = AsyncConnection[TupleRow]
 Found = TypeVar("Found")
 
 CONNECTIONS: Final = 4
-"""Opened beforehand: each costs the server a process."""
+"""Connections that are opened in advance: each costs the server a process."""
 DEADLINE: Final = 0.4
-"""Seconds that a person's answer waits for the database."""
+"""Seconds for which the answer to a person waits for the database."""
 PATIENCE: Final = 5.0
-"""Seconds that what nobody waits for may take: of many who ask at once, the last note comes late.
+"""Timeout in seconds for statements that no person waits for: with many at once, the last one
+finishes late.
 """
 AGAIN: Final = 2.0
-"""Seconds after a failure in which it is not asked at all."""
+"""Seconds after a failure in which no queries are sent."""
 LOOKING: Final = 2
-"""Connections for completions, which may be slow and which nobody misses: they keep nothing else
-waiting.
+"""Connections for autocompletion, which may be slow and is not essential: it must not delay
+anything else.
 """
 FAILURES: Final = 3
-"""Statements in a row that ran out of time before the database counts as away: one may be slow by
+"""Consecutive timeouts after which the database counts as away: a single statement may be slow by
 itself.
 """
 LATER: Final = 10_000
-"""Notes that are kept in memory while it is away."""
+"""Maximum number of writes kept in memory while the database is away."""
 KEPT: Final = timedelta(days=30)
-"""How long it is remembered who asked for what, for completions."""
+"""How long requests are stored, for autocompletion."""
 LIMIT_KEPT: Final = timedelta(days=1)
-"""How long a learnt limit is believed; Discord has changed them three times since 2023."""
+"""How long a learnt limit is trusted; Discord has changed them three times since 2023."""
 SWEEP_EVERY: Final = 3600.0
 RECENT: Final = 25
-"""Completions that Discord takes."""
+"""Maximum number of autocomplete choices that Discord accepts."""
 
 PASSING: Final = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, TimeoutError)
-"""The database is away, or took too long; any other error is about the statement alone."""
+"""Errors of a database that is away or too slow; any other error is about the statement alone."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """Who asked for what, where."""
+    """Who requested what, and where."""
 
     job: str
     guild_id: int
@@ -73,18 +74,18 @@ class Request:
 
 
 TOKEN_SECONDS: Final = 840.0
-"""For which we use an interaction's token: Discord's fifteen minutes, less one."""
+"""Seconds for which we use an interaction's token: Discord's fifteen minutes, less one."""
 
 
 @dataclass(frozen=True)
 class InteractionToken:
-    """The right to write its message, for a quarter of an hour."""
+    """Allows the bot to write an interaction's message, for a quarter of an hour."""
 
     token: str
     most_bytes: int
-    """Of one file, as this interaction was told."""
+    """Maximum bytes of one file, as announced with this interaction."""
     expires: float
-    """Unix seconds from which we do not use it any more."""
+    """Unix seconds from which we no longer use it."""
 
     def alive(self, now: float) -> bool:
         return now < self.expires
@@ -92,7 +93,7 @@ class InteractionToken:
 
 @dataclass(frozen=True)
 class Link:
-    """A stored file that somebody with this address may fetch."""
+    """A stored file that anyone with this address may fetch."""
 
     id: str
     sha256: str
@@ -115,15 +116,15 @@ _ASKED_AND_HELD: Final = (
 
 
 class Unanswered(Exception):
-    """The database did not answer: what it holds is not known."""
+    """The database did not answer: its content is unknown."""
 
 
 class StatementRefused(Unanswered):
-    """The database answered, and does not take this: asked again it would say the same."""
+    """The database refused the statement: a retry would fail in the same way."""
 
 
 class Lane:
-    """Connections for one kind of question, and whether those were answered lately."""
+    """Connections for one kind of query, and whether the database has answered them lately."""
 
     def __init__(self, url: str, size: int) -> None:
         self._silent_until = 0.0
@@ -134,8 +135,8 @@ class Lane:
             max_size=size,
             open=False,
             timeout=DEADLINE,
-            reconnect_timeout=0,  # whoever asks again begins anew
-            # each statement is a transaction: a person waits for no further way there and back
+            reconnect_timeout=0,  # the next query starts a new attempt
+            # each statement is a transaction: a person waits for no further round trip
             kwargs={
                 "connect_timeout": 2,
                 "options": "-c statement_timeout=5000",
@@ -144,13 +145,13 @@ class Lane:
         )
 
     def ready(self) -> bool:
-        """Whether it answers, as far as is known."""
+        """Whether the database answers, as far as is known."""
         return time.monotonic() >= self._silent_until
 
     async def ask(
         self, what: str, work: Callable[[Connection], Awaitable[Found]], patience: float
     ) -> Found:
-        """Raises Unanswered."""
+        """Run a query. Raises Unanswered."""
         if not self.ready():
             raise Unanswered(what)
 
@@ -158,7 +159,7 @@ class Lane:
             async with self.pool.connection(timeout=patience) as connection:
                 return await work(connection)
 
-        # a server that is frozen holds up even the cancelling: whoever asked goes on without it
+        # a frozen server delays even the cancellation: the caller continues without it
         asked = asyncio.create_task(run(), name=f"ask {what}")
         done, _ = await asyncio.wait({asked}, timeout=patience)
         if done and asked.exception() is None:
@@ -184,7 +185,7 @@ class Lane:
 
 
 class Database:
-    """All statements that there are."""
+    """Runs all statements of the bot."""
 
     def __init__(self, url: str, key: bytes) -> None:
         self._box = Fernet(key)
@@ -195,10 +196,12 @@ class Database:
         self._later: deque[tuple[str, Callable[[Connection], Awaitable[None]]]] = deque(
             maxlen=LATER
         )
-        """What was to be noted while it was away, the oldest first."""
+        """Writes that were not possible while the database was away, oldest first."""
 
     async def run(self) -> None:
-        """Make the tables as soon as the database answers, then forget what is old, for ever."""
+        """Create the tables as soon as the database answers, then delete old rows periodically,
+        forever.
+        """
         for lane in (self._lane, self._looking):
             await lane.pool.open(wait=False)
         try:
@@ -220,25 +223,25 @@ class Database:
                 await lane.pool.close()
 
     async def _catch_up(self) -> None:
-        """Note what could not be noted before. Raises Unanswered."""
+        """Repeat the writes that were not possible before. Raises Unanswered."""
         while self._later:
             what, work = self._later.popleft()
             try:
                 await self._lane.ask(what, work, PATIENCE)
             except StatementRefused:
-                continue  # it would keep all others waiting for ever
+                continue  # a retry would block all others forever
             except Unanswered:
                 self._later.appendleft((what, work))
                 raise
 
     async def settled(self, seconds: float) -> None:
-        """Until it answered for the first time, or for so long."""
+        """Wait until the database has answered for the first time, for `seconds` at most."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._settled.wait()
 
     def ready(self) -> bool:
-        """Whether it answered last time."""
+        """Whether the database answered the last time."""
         return self._ready and self._lane.ready()
 
     async def _ask(
@@ -263,7 +266,7 @@ class Database:
         patience: float = DEADLINE,
         lane: Lane | None = None,
     ) -> Found:
-        """Raises Unanswered."""
+        """Run a query that has no default answer. Raises Unanswered."""
         if not self._ready:
             raise Unanswered(what)
         return await (lane or self._lane).ask(what, work, patience)
@@ -275,8 +278,8 @@ class Database:
         *,
         patience: float = DEADLINE,
     ) -> None:
-        """Now, or as soon as the database answers again in this life; behind what waits for that
-        already, which is older.
+        """Write now, or as soon as the database answers again while this process lives. Older
+        writes that are still waiting come first.
         """
         if self._later:
             self._later.append((what, work))
@@ -293,8 +296,8 @@ class Database:
     async def note(
         self, request: Request, held: InteractionToken | None, *, patience: float = DEADLINE
     ) -> None:
-        """Who asked for what and, with a pass, how its message is found and written after a
-        restart. `patience`: seconds that it may take.
+        """Store who requested what and, with a token, how its message is found and written after a
+        restart. `patience`: timeout in seconds.
         """
 
         async def work(connection: Connection) -> None:
@@ -312,8 +315,8 @@ class Database:
         await self._note("note", work, patience=patience)
 
     async def token(self, job: str) -> InteractionToken | None:
-        """The token of a job's interaction, if it still lives. Raises Unanswered: then nobody
-        knows.
+        """The token of a job's interaction, if it is still valid. Raises Unanswered if that is
+        unknown.
         """
 
         async def work(connection: Connection) -> InteractionToken | None:
@@ -326,14 +329,14 @@ class Database:
                 return None
             try:
                 token = self._box.decrypt(bytes(row[0])).decode()
-            except InvalidToken:  # the key was changed: as if it were not there
+            except InvalidToken:  # the key was changed: the token counts as missing
                 return None
             return InteractionToken(token, row[1], row[2].timestamp())
 
         return await self._insist("token", work)
 
     async def recent(self, requester_id: int, guild_id: int, containing: str) -> list[Request]:
-        """What somebody asked for last in one server, each address once, the newest first."""
+        """The last requests of a person in one server, each address once, newest first."""
 
         async def work(connection: Connection) -> list[Request]:
             cursor = await connection.execute(
@@ -350,7 +353,7 @@ class Database:
         return await self._ask("recent", work, [], lane=self._looking)
 
     async def request(self, number: int, requester_id: int) -> Request | None:
-        """One of one's own by its number."""
+        """A request by its number, if it is this person's own."""
 
         async def work(connection: Connection) -> Request | None:
             cursor = await connection.execute(
@@ -366,7 +369,7 @@ class Database:
     # limits -----------------------------------------------------------------------------------
 
     async def limits(self) -> dict[tuple[int, str], tuple[int, float]]:
-        """(server, route) → bytes that were too many, and the Unix second of that."""
+        """(server, route) → the learnt limit in bytes, and when (Unix seconds) it was learnt."""
 
         async def work(connection: Connection) -> dict[tuple[int, str], tuple[int, float]]:
             cursor = await connection.execute(
@@ -378,7 +381,7 @@ class Database:
         return await self._ask("limits", work, {})
 
     async def learn(self, guild_id: int, route: str, most_bytes: int) -> None:
-        """Discord refused more than this."""
+        """Record that Discord refused more than this."""
 
         async def work(connection: Connection) -> None:
             await connection.execute(
@@ -393,7 +396,7 @@ class Database:
     # links ------------------------------------------------------------------------------------
 
     async def publish(self, job: str, file: MediaFile, seconds: float) -> str | None:
-        """The id under which a file can be fetched; asked again it is the same one. Raises
+        """The id under which a file can be fetched; a repeated call returns the same id. Raises
         Unanswered.
         """
 
@@ -414,7 +417,7 @@ class Database:
         return await self._insist("publish", work, patience=PATIENCE)
 
     async def link(self, number: str) -> Link | None:
-        """A link that is neither too old nor revoked."""
+        """A link that has neither expired nor been revoked."""
 
         async def work(connection: Connection) -> Link | None:
             cursor = await connection.execute(
@@ -428,8 +431,8 @@ class Database:
         return await self._ask("link", work, None)
 
     async def revoke(self, first: str) -> bool:
-        """No link of a message works any more: of the job with which it began, and of those that
-        went on in it. False: nothing was changed, the database is away.
+        """Revoke all links of a message: those of the job for which it was first sent, and of the
+        jobs that took it over. Returns False if nothing changed because the database is away.
         """
 
         async def work(connection: Connection) -> bool:
@@ -456,7 +459,7 @@ class Database:
         return await self._ask("commands", work, None)
 
     async def note_commands(self, application_id: int, digest: str) -> None:
-        """They are registered now."""
+        """Record that these commands are registered."""
 
         async def work(connection: Connection) -> None:
             await connection.execute(
@@ -469,13 +472,13 @@ class Database:
 
 
 def _look_away(asked: "asyncio.Task[Any]") -> None:
-    """Nobody waits for it any more, and nobody shall complain of its end."""
+    """Retrieve the outcome of an abandoned query, so that asyncio does not report its exception."""
     if not asked.cancelled():
         asked.exception()
 
 
 async def _migrate(connection: Connection) -> None:
-    """Make the steps that are missing, in one transaction; another bot waits meanwhile."""
+    """Run the missing migration steps in one transaction; another bot waits meanwhile."""
     async with connection.transaction():
         await connection.execute("select pg_advisory_xact_lock(%s)", (LOCK,))
         await connection.execute("create table if not exists steps (number int primary key)")
@@ -489,7 +492,7 @@ async def _migrate(connection: Connection) -> None:
 
 
 async def _forget(connection: Connection) -> None:
-    """What is too old to be of use."""
+    """Delete what is too old to be of use."""
     await connection.execute("delete from passes where expires < now()")
     await connection.execute("delete from links where expires < now()")
     await connection.execute(

@@ -1,11 +1,11 @@
-"""The tables, in the order in which they came to be. A step is never changed once it was
+"""Migration steps that create the database tables, in order. A step never changes once it is
 released.
 """
 
 from typing import Final, LiteralString
 
 LOCK: Final = 0x74_72_61_77_6C_65_72
-"""Of the advisory lock under which one of several bots makes the steps: `trawler` in ASCII."""
+"""Key of the advisory lock under which one of several bots runs the steps: `trawler` in ASCII."""
 
 STEPS: Final[tuple[LiteralString, ...]] = (
     """

@@ -1,4 +1,4 @@
-"""A cluster of the real components as plain processes on bare Linux."""
+"""The provider that runs the real Kubernetes components as plain processes on bare Linux."""
 
 import json
 import math
@@ -54,7 +54,7 @@ class Native:
             control = ("kube-controller-manager", "kube-scheduler")
             self._wait("a ready containerd", self._containerd_ready, "containerd", *control)
             self._load_base_images()
-            # kube-proxy ends when the address that it found first is not the node's
+            # kube-proxy exits if the first address that it finds is not the node's
             self._wait("a registered node", self._node_has_address, "kubelet")
             self._apply_addons()
             everything = (component.name for component in self.components())
@@ -77,7 +77,7 @@ class Native:
         config.state.mkdir(parents=True, exist_ok=True, mode=0o755)
         for path, text in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            # kube-proxy ends when its file is written, even with the same words
+            # kube-proxy exits when its file is written, even with the same content
             if not path.exists() or path.read_text() != text:
                 path.write_text(text)
 
@@ -119,8 +119,8 @@ class Native:
         return shell.run([*argv, "get", "--raw", "/readyz"], check=False).returncode == 0
 
     def _wait(self, what: str, condition: Callable[[], bool], *needed: str) -> None:
-        """Wait for something that needs these components, which are started as often as they end:
-        one that was killed a moment ago may still seem to run.
+        """Wait for a condition that needs these components, and restart those that exit. A
+        component that was killed a moment ago may still seem to run.
         """
         components = [found for found in self.components() if found.name in needed]
 
@@ -135,7 +135,9 @@ class Native:
         )
 
     def _bind_roles(self) -> None:
-        """What `kubeadm init` does later, in phases that need its own way of starting."""
+        """Create the role bindings that `kubeadm init` creates in later phases, which need a
+        cluster that kubeadm itself started.
+        """
         for name, role, who in (
             ("kubeadm:cluster-admins", "cluster-admin", "--group=kubeadm:cluster-admins"),
             (
@@ -178,8 +180,8 @@ class Native:
         return self._kubectl(*words, check=False).strip() == self.config.node_ip
 
     def _node_ready(self) -> bool:
-        """By what this very kubelet said, and by asking for a name: the API server also remembers
-        what kubelets said that are dead.
+        """Whether the running kubelet reported the node as ready and DNS answers. A report must be
+        newer than the kubelet: the API server also keeps reports of kubelets that have died.
         """
         kubelet = next(found for found in self.components() if found.name == "kubelet")
         pid = kubelet.pid()
@@ -191,10 +193,10 @@ class Native:
         if began is None or len(words) != 2:
             return False
         said = datetime.fromisoformat(words[1].replace("Z", "+00:00")).timestamp()
-        fresh = said >= math.floor(began) - 1  # the one has whole seconds, the other a boot time
+        fresh = said >= math.floor(began) - 1  # a heartbeat has whole seconds, `began` a boot time
         return words[0] == "True" and fresh and network.answers_names(self.config)
 
-    # down and all between ---------------------------------------------------------------------
+    # down, status and images ------------------------------------------------------------------
 
     def down(self) -> None:
         checks.require_linux_root()
@@ -202,7 +204,7 @@ class Native:
             teardown.remove(self.config, self._recorded())
 
     def _recorded(self) -> list[processes.Component]:
-        """What runs by our records; works where the programs themselves were deleted."""
+        """The components with pid files. Works even if the programs themselves were deleted."""
         folder = self.config.state / "pids"
         records = sorted(folder.glob("*.pid"), key=lambda path: path.stat().st_mtime)
         return [
@@ -233,7 +235,7 @@ class Native:
         return reference in self._ctr("images", "ls", "-q").split()
 
     def load(self, archive: Path) -> None:
-        # the transfer service, the default, takes two to three times as long for the same
+        # the default, the transfer service, takes two to three times as long
         self._ctr("images", "import", "--local", archive)
 
 

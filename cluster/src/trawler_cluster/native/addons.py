@@ -1,4 +1,6 @@
-"""What a cluster needs to be usable: names (CoreDNS) and volumes (local-path-provisioner)."""
+"""Manifests of the cluster's add-ons: DNS (CoreDNS), volumes (local-path-provisioner) and, for
+tests, metrics (metrics-server).
+"""
 
 from typing import Any, Final
 
@@ -67,7 +69,9 @@ def _config(name: str, namespace: str, data: dict[str, str]) -> dict[str, Any]:
 
 
 def coredns(config: ClusterConfig, nameservers: list[str]) -> list[dict[str, Any]]:
-    """Answers for the cluster's own names; asks others only where `nameservers` are given."""
+    """CoreDNS, which resolves the cluster's own names. It forwards other names only if
+    `nameservers` are given.
+    """
     space = "kube-system"
     reads = ["list", "watch"]
     return [
@@ -139,7 +143,7 @@ spec:
 
 
 def local_path(config: ClusterConfig) -> list[dict[str, Any]]:
-    """The default StorageClass: folders below the cluster's state."""
+    """The default StorageClass, whose volumes are folders below the cluster's state folder."""
     space = "kube-system"
     name = "local-path-provisioner"
     return [
@@ -222,9 +226,9 @@ def local_path(config: ClusterConfig) -> list[dict[str, Any]]:
 
 
 def metrics_server() -> list[dict[str, Any]]:
-    """What an HPA reads: each pod's processor time and memory, as the kubelet measures them. Only
-    for the tests of autoscaling; its own release manifest, with a kubelet certificate that nobody
-    signed.
+    """metrics-server, from which an HPA reads each pod's CPU time and memory, as measured by the
+    kubelet. Used only by the autoscaling tests. This is its own release manifest, adapted to a
+    kubelet certificate that no CA signed.
     """
     name, space, port = "metrics-server", "kube-system", 10250
     labels = {"k8s-app": name}

@@ -1,4 +1,4 @@
-"""The cluster's own branch of every cgroup hierarchy (v1, hybrid or v2)."""
+"""Manage the cluster's own branch of every cgroup hierarchy (v1, hybrid or v2)."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ ROOT = Path("/sys/fs/cgroup")
 
 
 def hierarchies() -> list[Path]:
-    """Every mounted hierarchy."""
+    """The mount points of every cgroup hierarchy."""
     found = [
         Path(line.split()[1])
         for line in Path("/proc/mounts").read_text().splitlines()
@@ -21,7 +21,7 @@ def hierarchies() -> list[Path]:
 
 
 def create(branch: str) -> None:
-    """Make the branch; cpuset's must name its processors before it takes a process."""
+    """Create the branch. A cpuset cgroup must list its CPUs before it accepts a process."""
     for hierarchy in hierarchies():
         folder = hierarchy / branch.strip("/")
         folder.mkdir(exist_ok=True)
@@ -45,7 +45,7 @@ def folders(branch: str) -> Iterator[Path]:
 
 
 def pids(branch: str) -> set[int]:
-    """Every process in the branch."""
+    """The ids of every process in the branch."""
     found: set[int] = set()
     for folder in folders(branch):
         with contextlib.suppress(OSError):
@@ -54,7 +54,7 @@ def pids(branch: str) -> set[int]:
 
 
 def kill(branch: str, *, patience: float = 15) -> None:
-    """Kill every process in the branch, again until none is left."""
+    """Kill every process in the branch until none is left or `patience` seconds have passed."""
     end = time.monotonic() + patience
     while (left := pids(branch)) and time.monotonic() < end:
         for pid in left:

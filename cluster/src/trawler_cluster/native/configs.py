@@ -1,4 +1,4 @@
-"""Configuration files and command lines of every component. Pure: plan in, text out."""
+"""Configuration files and command lines of every component. Pure: config in, text out."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from trawler_cluster.cluster_config import ClusterConfig
 
 
 def kubeadm(config: ClusterConfig) -> str:
-    """For the certificate and kubeconfig phases, the only parts of kubeadm used."""
+    """Configure kubeadm for its certificate and kubeconfig phases, the only ones used."""
     return yaml.safe_dump_all(
         [
             {
@@ -41,7 +41,7 @@ def kubeadm(config: ClusterConfig) -> str:
 
 
 def cni(config: ClusterConfig) -> str:
-    """`ptp`: every packet between pods is routed, so rules can see it."""
+    """The CNI configuration. `ptp` routes every packet between pods, so nftables rules see it."""
     return yaml.safe_dump(
         {
             "cniVersion": "1.0.0",
@@ -64,7 +64,7 @@ def cni(config: ClusterConfig) -> str:
 
 
 def containerd(config: ClusterConfig, tools: Path) -> str:
-    """Version 3 of its configuration; no AppArmor and no CAP_SYS_RESOURCE are assumed."""
+    """Configuration of containerd (version 3). It needs neither AppArmor nor CAP_SYS_RESOURCE."""
     return f"""version = 3
 root = "{config.state}/containerd"
 state = "{config.run}/containerd"
@@ -135,7 +135,7 @@ def kube_proxy(config: ClusterConfig) -> dict[str, Any]:
 def etcd_command(
     data: Path, *, host: str = "127.0.0.1", client: int = 2379, peer: int = 2380
 ) -> list[str]:
-    """No fsync: a throw-away cluster trades power-failure safety for speed."""
+    """Arguments of etcd. No fsync: a throw-away cluster trades power-failure safety for speed."""
     return [
         *("--data-dir", str(data)),
         *("--listen-client-urls", f"http://{host}:{client}"),
@@ -149,7 +149,7 @@ def etcd_command(
 
 
 def commands(config: ClusterConfig, tools: Path) -> dict[str, list[str]]:
-    """Every component, in the order in which they start."""
+    """The command lines of every component, in the order in which they start."""
     state, conf, pki = config.state, config.state / "conf", config.state / "pki"
     return {
         "etcd": [str(tools / "etcd"), *etcd_command(state / "etcd")],

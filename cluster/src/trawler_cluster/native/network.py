@@ -1,4 +1,6 @@
-"""The cluster's own network namespace: reachable from this machine, with no way out by default."""
+"""The cluster's own network namespace: reachable from this machine, without outside access by
+default.
+"""
 
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ NAMESPACES: Final = Path("/run/netns")
 
 
 def inside(config: ClusterConfig) -> list[str]:
-    """The words before a command that runs in the namespace.
+    """The command prefix that runs a command in the namespace.
 
     `ip netns exec` would also remount /sys, which hides the cgroups from the kubelet.
     """
@@ -19,9 +21,10 @@ def inside(config: ClusterConfig) -> list[str]:
 
 
 def answers_names(config: ClusterConfig) -> bool:
-    """Whether the cluster's name server, asked by its Service address, knows the API server.
+    """Whether the cluster's DNS server, at its Service address, resolves the API server's name.
 
-    Asked for real: what the API server says of pods and nodes is as old as the kubelet's last word.
+    Sends a real query: what the API server reports about pods and nodes is only as recent as the
+    kubelet's last report.
     """
     name = b"".join(
         bytes([len(w)]) + w for w in b"kubernetes.default.svc.cluster.local".split(b".")
@@ -40,7 +43,7 @@ def answers_names(config: ClusterConfig) -> bool:
 
 
 def ensure(config: ClusterConfig) -> None:
-    """Make namespace, link and routes; harmless where they are."""
+    """Create the namespace, the link and the routes. Safe to repeat."""
     if not (NAMESPACES / config.namespace).exists():
         shell.run(["ip", "netns", "add", config.namespace])
     if shell.run(["ip", "link", "show", config.link], check=False).returncode != 0:
@@ -65,7 +68,7 @@ def nat_table(config: ClusterConfig) -> str:
 
 
 def _open(config: ClusterConfig) -> None:
-    """Let pods out: forwarding and address translation in a table of our own."""
+    """Give pods outside access: IP forwarding, and NAT in a table of our own."""
     table = nat_table(config)
     shell.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"])
     ours = f"{config.pod_range}, {config.node_ip}"
@@ -83,7 +86,9 @@ def _open(config: ClusterConfig) -> None:
 
 
 def remove(config: ClusterConfig) -> None:
-    """Take all of it away. Every process inside must be gone, or the link stays alive."""
+    """Remove the namespace, link, routes and table. Every process inside must have ended, otherwise
+    the link stays alive.
+    """
     table = nat_table(config)
     if table in shell.run(["nft", "list", "tables"], check=False).stdout.split():
         shell.run(["nft", "delete", "table", "ip", table])
@@ -95,7 +100,7 @@ def remove(config: ClusterConfig) -> None:
 
 
 def pids(config: ClusterConfig) -> set[int]:
-    """Every process in the namespace."""
+    """The ids of every process in the namespace."""
     if not (NAMESPACES / config.namespace).exists():
         return set()
     found = shell.run(["ip", "netns", "pids", config.namespace], check=False).stdout.split()

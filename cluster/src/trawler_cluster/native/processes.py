@@ -1,4 +1,6 @@
-"""Components as plain processes: started once, found again by id and start time, ended for sure."""
+"""Run components as plain processes: start each once, find it again by id and start time, end it
+reliably.
+"""
 
 import contextlib
 import os
@@ -12,11 +14,11 @@ from pathlib import Path
 from trawler_cluster import shell
 
 _started: list[subprocess.Popen[bytes]] = []
-"""Handles of what this very process started: it leaves them running on purpose."""
+"""Handles of the processes that we started. We leave them running on purpose."""
 
 
 def start_time(pid: int) -> str | None:
-    """When a process began, in clock ticks since boot; None where it is gone or a zombie."""
+    """The start time of a process in clock ticks since boot; None if it is gone or a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -25,7 +27,7 @@ def start_time(pid: int) -> str | None:
 
 
 def began(pid: int) -> float | None:
-    """When a process began, in Unix seconds; None where it is gone."""
+    """The start time of a process in Unix seconds; None if it is gone."""
     ticks = start_time(pid)
     if ticks is None:
         return None
@@ -44,7 +46,7 @@ class Component:
     name: str
     argv: Sequence[str]
     folder: Path
-    """Holds `<name>.pid`."""
+    """The folder with `<name>.pid`."""
     logs: Path
 
     @property
@@ -52,7 +54,7 @@ class Component:
         return self.folder / f"{self.name}.pid"
 
     def pid(self) -> int | None:
-        """Its process id, if it is the very process we started."""
+        """The process id, if the process that we started still runs."""
         try:
             pid, begun = self.record.read_text().split()
         except (OSError, ValueError):
@@ -60,7 +62,7 @@ class Component:
         return int(pid) if start_time(int(pid)) == begun else None
 
     def start(self) -> bool:
-        """Start it unless it runs. True where it was started now."""
+        """Start the component unless it runs. Returns whether it was started now."""
         if self.pid() is not None:
             return False
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -79,7 +81,7 @@ class Component:
         return True
 
     def stop(self, grace: float = 5) -> None:
-        """End it: SIGTERM, then SIGKILL."""
+        """End the component: SIGTERM, then SIGKILL."""
         pid = self.pid()
         if pid is not None:
             end([pid], grace=grace)
@@ -87,7 +89,7 @@ class Component:
 
 
 def end(pids: Iterable[int], *, grace: float) -> None:
-    """End processes; those that stay after `grace` seconds are killed."""
+    """End processes. Those that remain after `grace` seconds are killed."""
     alive = {pid: start_time(pid) for pid in pids}
     for signum, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, 10)):
         for pid in alive:
@@ -105,7 +107,7 @@ def end(pids: Iterable[int], *, grace: float) -> None:
 
 
 def _reap() -> None:
-    """Collect children of this very process, so that they do not count as alive."""
+    """Reap our own child processes, so that they do not count as alive."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

@@ -1,5 +1,5 @@
-"""How a native cluster ends: containers first, then components, then all they left in the
-kernel.
+"""Tear down a native cluster: first its containers, then its components, then everything that they
+left in the kernel.
 """
 
 import shutil
@@ -12,13 +12,13 @@ from trawler_cluster.native import cgroups, network, processes
 
 
 def remove(config: ClusterConfig, components: Iterable[processes.Component]) -> None:
-    """Leave no process, mount, namespace, cgroup, link or nft table. Harmless when repeated."""
+    """Remove every process, mount, namespace, cgroup, link and nft table. Safe to repeat."""
     by_name = {component.name: component for component in components}
     for name in (
         "forwarder",
         "forwarder-discord",
         "kubelet",
-    ):  # else it would start containers anew
+    ):  # otherwise the kubelet would restart containers
         if name in by_name:
             by_name[name].stop()
     cgroups.kill(config.cgroup)
@@ -34,7 +34,9 @@ def remove(config: ClusterConfig, components: Iterable[processes.Component]) -> 
 
 
 def shims(config: ClusterConfig) -> list[int]:
-    """Containerd's shims outlive it; each names our socket in its command line."""
+    """The process ids of containerd's shims. They outlive it; each has our socket in its command
+    line.
+    """
     wanted = str(config.containerd_socket)
     found = []
     for folder in Path("/proc").iterdir():
@@ -57,7 +59,7 @@ def mounts(config: ClusterConfig) -> list[str]:
 
 
 def unmount(config: ClusterConfig) -> None:
-    """Unmount all of it, lazily where something still holds on."""
+    """Unmount every mount point, lazily if it is still in use."""
     for point in mounts(config):
         if shell.run(["umount", point], check=False).returncode != 0:
             shell.run(["umount", "-l", point], check=False)

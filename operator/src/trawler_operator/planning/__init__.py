@@ -1,1 +1,1 @@
-"""What follows from what the operator knows. Pure: no I/O, no clock, no asyncio."""
+"""Decisions of the operator, derived from what it knows. Pure: no I/O, no clock, no asyncio."""

@@ -1,4 +1,4 @@
-"""What can be done, decided purely and performed elsewhere."""
+"""The actions that the planner decides on. Pure code decides; the executor performs them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,22 +10,27 @@ from trawler_crds.worker_pool import WorkerPoolStatus
 
 @dataclass(frozen=True, kw_only=True)
 class WriteStatus:
-    """Change fields of a MediaJob's status (None removes one), if nobody else changed it since."""
+    """Change fields of a MediaJob's status (None removes a field), unless the job has changed since
+    the decision.
+    """
 
     uid: str
     version: str = field(compare=False)
-    """The resourceVersion that it was decided on; of a newer one it may be wrong."""
+    """The resourceVersion on which the decision is based. The decision may be wrong for a newer
+    one.
+    """
     changes: Mapping[str, Any] = field(hash=False)
     event: str | None = None
-    """A line for `kubectl describe`, on what somebody would look for: retries, failures and
-    refusals. A clean end has none: it would cost as much as the status that says the same.
+    """Text of a Kubernetes Event, shown by `kubectl describe`, about what somebody would look for:
+    retries, failures and refusals. A clean end has none: the Event would cost as much as the status
+    write that says the same.
     """
     warning: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class SetAside:
-    """End a MediaJob that cannot be taken, of exactly this version."""
+    """End a MediaJob that the operator cannot process, at exactly this version."""
 
     uid: str
     name: str
@@ -38,18 +43,20 @@ class SetAside:
 
 @dataclass(frozen=True, kw_only=True)
 class Dispatch:
-    """Write `Running`, the attempt and the pod; then hand the order to that very pod."""
+    """Write `Running`, the attempt and the pod to the status; then send the order to that pod."""
 
     uid: str
     version: str = field(default="", compare=False)
-    """As in WriteStatus."""
+    """See `WriteStatus.version`."""
     pod: str
     attempt: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """Hand (again) the order that is already written. One pod was ever given this attempt."""
+    """Send (again) the order of an attempt that the status already names. An attempt is only ever
+    given to one pod.
+    """
 
     uid: str
     pod: str
@@ -58,7 +65,9 @@ class Order:
 
 @dataclass(frozen=True, kw_only=True)
 class Cancel:
-    """A pod holds what it should not: an attempt that ended, was fenced off, or never was."""
+    """Tell a pod to drop an attempt that it should not hold: one that ended, was fenced off, or
+    never existed.
+    """
 
     pod: str
     uid: str
@@ -67,19 +76,19 @@ class Cancel:
 
 @dataclass(frozen=True, kw_only=True)
 class Copy:
-    """Answer a job with what a duplicate stored, if the objects are still there."""
+    """Give a job the files that a duplicate stored, if the objects are still in the store."""
 
     uid: str
     version: str
     source: str
     """The duplicate's uid."""
     name: str = field(default="", compare=False)
-    """The duplicate's name: what it stored is read when it is needed."""
+    """The duplicate's name. Its status is read when the copy is performed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeleteJob:
-    """A finished job was kept long enough."""
+    """Delete a finished job whose time to live is over."""
 
     uid: str
     name: str = field(compare=False)
@@ -88,32 +97,32 @@ class DeleteJob:
 
 @dataclass(frozen=True, kw_only=True)
 class CreatePod:
-    """One more pod for a pool."""
+    """Create one more pod for a pool."""
 
     pool: str
     image: str | None = None
-    """In place of the release's."""
+    """Image of the pod; None for the release's image."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DrainPod:
-    """Tell a pod to take no more."""
+    """Tell a pod to accept no more orders."""
 
     pod: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeletePod:
-    """A pod that ended, or that is drained."""
+    """Delete a pod that has ended, was drained, was lost or was never heard."""
 
     pod: str
     heard: bool = True
-    """Whether it ever spoke; if not it holds nothing, and gets a short grace."""
+    """Whether the pod was ever heard. If not, it holds no work and gets a short grace period."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScalePool:
-    """Write how many pods an automatic pool wants."""
+    """Write the number of pods that an automatically scaled pool needs to `spec.replicas`."""
 
     pool: str
     replicas: int
@@ -121,7 +130,7 @@ class ScalePool:
 
 @dataclass(frozen=True, kw_only=True)
 class WritePool:
-    """Show what a pool has."""
+    """Write the status of a WorkerPool."""
 
     pool: str
     status: WorkerPoolStatus
@@ -129,17 +138,21 @@ class WritePool:
 
 @dataclass(frozen=True, kw_only=True)
 class MarkNotUnderstood:
-    """Show on a MediaQueue or WorkerPool that it is left alone, and why."""
+    """Add a condition to a MediaQueue or WorkerPool which says that the operator leaves it alone,
+    and why.
+    """
 
     kind: str
     name: str
     uid: str
     version: int
-    """As which it was seen: what others say in its conditions since then is not written over."""
+    """The resourceVersion that was seen: conditions that others wrote since then are not
+    overwritten.
+    """
     time: str
     """RFC 3339, UTC."""
     others: tuple[Mapping[str, Any], ...] = ()
-    """Conditions that stay as they are."""
+    """Conditions of other writers, which are kept as they are."""
 
 
 Action = (

@@ -1,7 +1,7 @@
-"""Whether a job is let in: the limits of its queue, judged once. Pure.
+"""Admission: checks a new job once, its address and the limits of its queue. Pure.
 
-Who is let in waits for its turn at once. Its status says so by a write of its own only where the
-turn does not come first: then the write of the dispatch says both.
+An admitted job waits for its turn at once. A separate status write says so only if the job is not
+dispatched first; otherwise the status write of the dispatch covers both.
 """
 
 from dataclasses import replace
@@ -17,7 +17,7 @@ from trawler_operator.state.cluster_state import Clock, ClusterState
 
 
 def refuse(job: MediaJob, state: ClusterState, clock: Clock) -> WriteStatus | None:
-    """Failed for its address or for want of room in its queue; None where it may come in."""
+    """Fail a job for a bad address or because its queue has no room; None if it can be admitted."""
     if (why := addresses.fault(job.spec.url)) is not None:
         sentence = f"The address {why}."
         return end(job, Phase.FAILED, FailureReason.BAD_ADDRESS, sentence, clock.wall)
@@ -28,7 +28,7 @@ def refuse(job: MediaJob, state: ClusterState, clock: Clock) -> WriteStatus | No
 
 
 def admit(job: MediaJob, state: ClusterState, wall: float) -> WriteStatus:
-    """Queued: it was let in and waits."""
+    """The status of a job that was admitted and waits: `Queued`."""
     ahead = state.duplicates.ahead(job, handed=state.handing)
     changes = {
         **_entry(job, state, wall),
@@ -46,7 +46,9 @@ def admit(job: MediaJob, state: ClusterState, wall: float) -> WriteStatus:
 def begin(
     job: MediaJob, state: ClusterState, *, pod: str, attempt: int, wall: float
 ) -> WriteStatus:
-    """The write-ahead of a dispatch; for who was let in only just now, both in one."""
+    """The write-ahead of a dispatch. For a job that was only just admitted, it includes the
+    admission.
+    """
     started = start(job, pod=pod, attempt=attempt, wall=wall)
     if not is_new(job):
         return started
@@ -66,7 +68,9 @@ def _entry(job: MediaJob, state: ClusterState, wall: float) -> dict[str, Any]:
 
 
 def _refusal(job: MediaJob, state: ClusterState, day: str) -> str | None:
-    """Why there is no room, as a sentence; who was let in but not written yet counts already."""
+    """Why the queue has no room, as a sentence; None if it has. Jobs that were admitted but whose
+    status does not say so yet are counted.
+    """
     queue = state.pending.queue_of(job)
     share = state.share(queue)
     if share.max_queued is not None:

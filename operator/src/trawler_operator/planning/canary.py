@@ -1,8 +1,8 @@
-"""A new image is tried before a pool's pods get it: one pod of it fetches known links. Pure.
+"""Tries a new image before a pool's pods get it: one pod with this image fetches known links. Pure.
 
-What happens is in objects that everybody can look at: a WorkerPool of one pod, and a MediaJob for
-each link. So a new leader goes on where the one before it was, and what failed is tried again when
-its jobs have expired.
+The state of a trial is in objects that everybody can look at: a WorkerPool with one pod, and a
+MediaJob for each link. So a new leader continues where the previous one stopped, and a failed trial
+is repeated when its jobs have expired.
 """
 
 import hashlib
@@ -19,16 +19,16 @@ from trawler_crds.media_job import MediaJobSpec, Phase, Reuse
 from trawler_crds.worker_pool import Scaling, WorkerPool
 
 AGAIN: Final = 3600
-"""Seconds after which what failed is tried once more."""
+"""Seconds after which a failed trial is repeated."""
 QUEUE: Final = "canary"
-"""Of the jobs: who declares a MediaQueue of this name gives them a share of their own."""
+"""Queue of the trial's jobs. A MediaQueue of this name gives them a share of their own."""
 SUFFIX: Final = "-canary"
 LONGEST: Final = 54
-"""Characters of a WorkerPool's name."""
+"""Maximum length of a WorkerPool's name in characters."""
 
 
 class State(StrEnum):
-    """How far a try is."""
+    """Progress of a trial."""
 
     CHECKING = "Checking"
     PASSED = "Passed"
@@ -37,7 +37,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is known of an image."""
+    """What is known about an image."""
 
     image: str
     state: State
@@ -45,14 +45,15 @@ class Verdict:
 
 
 def wanted(pool: WorkerPool, release: str) -> str:
-    """The image that a pool is to have. `release`: the one of the install."""
+    """The image that a pool should have. `release`: the image of the installed release."""
     return pool.spec.image or release
 
 
 def current(pool: WorkerPool, release: str, verdict: Verdict | None = None) -> str:
-    """The image of new pods: of one that somebody named, only after it passed. The very first is
-    taken as it is, and so are the release's own, which an operator must be able to count on, and
-    the one before, since a way back is never barred.
+    """The image for new pods. If the pool has a canary, an image that its spec names is used only
+    after it passed. A pool's very first image is used without a trial. So are the release's own
+    image, which an operator must be able to rely on, and the previous image, because a rollback is
+    never blocked.
     """
     new, known = wanted(pool, release), pool.status.image
     named = pool.spec.canary is not None and pool.spec.image is not None
@@ -64,19 +65,19 @@ def current(pool: WorkerPool, release: str, verdict: Verdict | None = None) -> s
 
 
 def previous(pool: WorkerPool, image: str) -> str | None:
-    """The image before this one."""
+    """The image that the pool had before this one."""
     return pool.status.previous_image if pool.status.image in {None, image} else pool.status.image
 
 
 def is_due(pool: WorkerPool, release: str) -> bool:
-    """Whether an image waits to be tried."""
+    """Whether a pool's wanted image still has to be tried."""
     leaving = pool.metadata.deletion_timestamp is not None
     return not leaving and current(pool, release) != wanted(pool, release)
 
 
 def pool_name(pool: WorkerPool) -> str:
-    """Of the WorkerPool with the new image; a long name is shortened to one that no other pool's
-    is.
+    """Name of the WorkerPool with the new image. A long name is shortened so that no other pool
+    gets the same one.
     """
     if len(pool.name) + len(SUFFIX) <= LONGEST:
         return pool.name + SUFFIX
@@ -85,8 +86,9 @@ def pool_name(pool: WorkerPool) -> str:
 
 
 def pool_manifest(pool: WorkerPool, image: str) -> dict[str, Any]:
-    """One pod like those of the pool, but for its image, and only while there is something to try:
-    an operator of the release before, which knows no canary, lets it go to nothing.
+    """A WorkerPool for one pod like the pool's own, except for the image. The pod exists only while
+    there is something to try: an operator of the previous release, which knows no canary, scales it
+    down to zero.
     """
     spec = pool.spec.model_copy(
         update={
@@ -104,8 +106,8 @@ def pool_manifest(pool: WorkerPool, image: str) -> dict[str, Any]:
 
 
 def job_manifests(pool: WorkerPool, image: str) -> list[dict[str, Any]]:
-    """One for each link. Their names change with the image and the links, so that a try is of what
-    is wanted now.
+    """One MediaJob for each link. The names change with the image and the links, so that a trial is
+    always about what is wanted now.
     """
     canary = pool.spec.canary
     assert canary is not None
@@ -155,7 +157,7 @@ def _owned(pool: WorkerPool, kind: str, name: str, spec: dict[str, Any]) -> dict
 
 @dataclass(frozen=True)
 class Trial:
-    """One of the links, as far as it is."""
+    """The state of one link in a trial."""
 
     link: str
     phase: Phase
@@ -164,7 +166,7 @@ class Trial:
 
 
 def judge(image: str, trials: Sequence[Trial | None]) -> Verdict:
-    """What the jobs tell of an image. One that is not there has not begun."""
+    """The verdict on an image from its jobs. None stands for a job that does not exist yet."""
     for each in trials:
         if each is not None and each.phase in {Phase.FAILED, Phase.CANCELLED}:
             said = each.message or (FAILURES[each.reason].sentence if each.reason else "")

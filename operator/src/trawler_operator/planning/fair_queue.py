@@ -1,8 +1,9 @@
-"""Weighted deficit round robin: which queue is next. Pure, but for what it remembers.
+"""Weighted deficit round robin: chooses the next queue. Pure, except for the credit that it
+remembers.
 
-Each round gives every active queue credit in proportion to its weight, the heaviest a whole turn;
-a turn costs one. A queue that is empty, paused or capped is not active and keeps no credit, so
-nobody saves up while away.
+In each round, every active queue gets credit in proportion to its weight; the heaviest queue gets a
+whole turn. A turn costs one credit. A queue that is empty, paused or capped is not active and keeps
+no credit, so that no queue saves up credit while it is inactive.
 """
 
 from bisect import bisect_right
@@ -13,21 +14,21 @@ from typing import Final, Generic, TypeVar
 Item = TypeVar("Item")
 
 WHOLE: Final = 1.0 - 1e-9
-"""A turn's cost, less what adding fractions may lose."""
+"""The cost of a turn, less the rounding error of adding fractions."""
 
 
 @dataclass(kw_only=True)
 class Candidates(Generic[Item]):
-    """What one queue could have done now."""
+    """The items of one queue that could go now."""
 
     weight: int
     items: Iterator[Item]
     room: int | None = None
-    """How many of them at most; None: no cap."""
+    """Maximum number of items to take; None: no limit."""
     _next: Item | None = None
 
     def peek(self) -> Item | None:
-        """The next item that may go, if any."""
+        """The next item that may go; None if there is none."""
         if self.room is not None and self.room <= 0:
             return None
         if self._next is None:
@@ -35,7 +36,7 @@ class Candidates(Generic[Item]):
         return self._next
 
     def take(self) -> None:
-        """The item that was peeked at goes."""
+        """Take the item that `peek` returned."""
         self._next = None
         if self.room is not None:
             self.room -= 1
@@ -43,17 +44,17 @@ class Candidates(Generic[Item]):
 
 @dataclass
 class DeficitRoundRobin:
-    """What the queues of one pool have saved up, and which was served last."""
+    """The credit of each queue of one pool, and the queue that was served last."""
 
     credit: dict[str, float] = field(default_factory=dict)
     last: str = ""
 
     def copy(self) -> "DeficitRoundRobin":
-        """To look ahead without touching the real thing."""
+        """A copy for looking ahead without changing the original."""
         return DeficitRoundRobin(dict(self.credit), self.last)
 
     def deal(self, hands: Mapping[str, Candidates[Item]]) -> Iterator[Item]:
-        """One item after another, for as long as the caller asks and a queue has one."""
+        """Yield one item after another, for as long as the caller iterates and a queue has one."""
         ring = sorted(hands)
         self.credit = {name: self.credit.get(name, 0.0) for name in ring}
         start = bisect_right(ring, self.last)

@@ -1,5 +1,5 @@
-"""What the store may forget: objects that nothing names, seen so twice and far enough apart.
-Pure.
+"""Decides which objects the store may delete: those that were found unnamed twice, far enough
+apart. Pure.
 """
 
 from collections.abc import Collection, Container, Iterator
@@ -10,41 +10,41 @@ from trawler_crds.media_job import Phase
 from trawler_operator.state.cluster_state import ClusterState
 
 SHARDS: Final = tuple(f"{number:02x}" for number in range(256))
-"""The first two digits of a hash: one folder of the store, listed at once."""
+"""The first two hex digits of a hash: one folder of the store, which is listed in one go."""
 DEFAULT_LONGEST: Final = 3600.0
-"""Seconds of the longest attempt where no pool says so."""
+"""The longest attempt in seconds if no pool defines one."""
 
 
 class Pins:
-    """Objects that somebody counts on although no job names them yet."""
+    """Objects that must be kept although no job names them yet."""
 
     def __init__(self) -> None:
         self._ours: dict[str, int] = {}
-        """Uid → the attempt that we began: all that was promised to it is known here."""
+        """Uid → the attempt that we started. All objects promised to it are known here."""
         self._granted: dict[tuple[str, int], frozenset[str]] = {}
         self._held: list[frozenset[str]] = []
         self._going: set[str] = set()
 
     def begin(self, uid: str, attempt: int) -> None:
-        """An attempt is begun by us."""
+        """Record that we started an attempt."""
         self._ours[uid] = attempt
 
     def inherited(self, state: ClusterState) -> int:
-        """Attempts that run and that a leader before us began: what they were promised nobody
-        knows. They seldom outlive the time of a longest attempt; only where their end cannot be
-        written.
+        """The number of running attempts that an earlier leader started. We do not know which
+        objects were promised to them. They seldom run longer than the longest attempt may: only if
+        their end cannot be written.
         """
         running = state.by_phase[Phase.RUNNING].values()
         return sum(self._ours.get(job.uid) != job.status.attempt for job in running)
 
     def grant(self, uid: str, attempt: int, hashes: Collection[str]) -> None:
-        """An attempt may store these, or was told that they are there already."""
+        """Pin objects that an attempt may store, or that it was told are stored already."""
         key = (uid, attempt)
         self._granted[key] = self._granted.get(key, frozenset()) | frozenset(hashes)
 
     @contextmanager
     def held(self, hashes: Collection[str]) -> Iterator[None]:
-        """A job is about to name these."""
+        """Pin objects while a job is about to name them."""
         mine = frozenset(hashes)
         self._held.append(mine)
         try:
@@ -54,7 +54,7 @@ class Pins:
 
     @contextmanager
     def letting_go(self, sha256: str) -> Iterator[None]:
-        """This one is being deleted: until that is done nobody may count on it."""
+        """Mark an object as being deleted. Until that is done, nothing may rely on it."""
         self._going.add(sha256)
         try:
             yield
@@ -62,11 +62,11 @@ class Pins:
             self._going.discard(sha256)
 
     def going(self, hashes: Collection[str]) -> bool:
-        """Whether one of these is just being deleted."""
+        """Whether one of these objects is being deleted."""
         return not self._going.isdisjoint(hashes)
 
     def forget_ended(self, state: ClusterState) -> None:
-        """An attempt's grants end with the attempt."""
+        """Drop the grants of attempts that have ended."""
         for uid in [uid for uid in self._ours if uid not in state.jobs]:
             del self._ours[uid]
         for uid, attempt in tuple(self._granted):
@@ -79,23 +79,23 @@ class Pins:
                 del self._granted[uid, attempt]
 
     def kept(self, state: ClusterState) -> set[str]:
-        """All pinned objects."""
+        """Hashes of all pinned objects."""
         self.forget_ended(state)
         return set().union(*self._granted.values(), *self._held)
 
 
 class Sweeper:
-    """Remembers which objects nothing named when they were last listed.
+    """Remembers which objects were unnamed when they were last listed.
 
-    The two sights are one longest attempt apart, and so is the first deletion from our election:
-    the pins of the leader before are not known to us, but they end with its attempts
+    The two listings are at least one longest attempt apart, and so is the first deletion from our
+    election: we do not know the pins of the previous leader, but they end with its attempts
     (`Pins.inherited`).
     """
 
     def __init__(self, *, since: float) -> None:
         self._since = since
         self._unnamed: dict[str, dict[bytes, float]] = {}
-        """Folder → hash → when (monotonic) nothing named it first."""
+        """Folder → hash → when (monotonic seconds) the object was first found unnamed."""
 
     def look(
         self,
@@ -106,7 +106,7 @@ class Sweeper:
         now: float,
         apart: float,
     ) -> list[str]:
-        """Take one listing of a folder of the store; answers with the hashes that may go.
+        """Record one listing of a folder of the store. Returns the hashes of the objects to delete.
 
         `now` and `apart` are monotonic seconds.
         """
@@ -120,7 +120,9 @@ class Sweeper:
 
 
 class Named(Container[str]):
-    """Every object that a job names or somebody counts on, as it is when somebody asks."""
+    """All objects that a job names or that are pinned, as of construction. Finished jobs are read
+    live.
+    """
 
     def __init__(self, state: ClusterState, pins: Pins) -> None:
         self._finished = state.finished.named()
@@ -133,6 +135,6 @@ class Named(Container[str]):
 
 
 def longest_attempt(state: ClusterState) -> float:
-    """Seconds that an attempt may take in the slowest pool."""
+    """The longest time in seconds that an attempt may take in any pool."""
     pools = (float(pool.spec.max_attempt_seconds) for pool in state.pools.values())
     return max(pools, default=DEFAULT_LONGEST)

@@ -1,5 +1,5 @@
-"""Everything that is due for jobs now, in the order in which it is to be begun. Pure, but for what
-the cluster state keeps of decisions under way: who is let in, which slots are promised.
+"""Decides which actions are due for jobs, in the order in which they should start. Pure, except for
+pending decisions that it keeps in the cluster state: admitted jobs and reserved slots.
 """
 
 import heapq
@@ -20,28 +20,31 @@ from trawler_operator.state.cluster_state import Clock, ClusterState, Unreadable
 from trawler_operator.state.finished import FinishedJob
 
 AT_ONCE: Final = 32
-"""Effects under way together."""
+"""Maximum number of concurrent effects."""
 QUIET: Final = 8
-"""To write that somebody waits is what can wait longest: while so many effects are under way it
-does, and where the turn comes meanwhile it need not be written at all.
+"""The status write which says that a job waits is the least urgent: it is held back while this many
+effects are under way. If the job's turn comes meanwhile, the write is not needed at all.
 """
 LOOKED_AT: Final = 64
-"""Of those let in, the longest waiting, at which a turn looks for something to write."""
+"""How many admitted jobs, the longest waiting first, a turn examines for a status to write."""
 SETTLE: Final = 0.5
-"""Seconds that a job's turn may take to come before it is written that it waits. Its place goes
-over the bus at once; what many who ask together wait for first is that their jobs are created.
+"""Seconds that an admitted job may wait for its turn before its status says that it waits. Its
+place is published on the bus at once; when many people ask together, they first of all wait for
+their jobs to be created.
 """
 LOOK_EVERY: Final = 1.0
-"""Seconds after which everything that may be due by time alone is looked at again."""
+"""Seconds between two checks of everything that may be due by time alone."""
 EXPIRED_AT_ONCE: Final = 16
-"""Deletions of expired jobs that are begun in one turn."""
+"""Maximum number of expired jobs that one turn starts to delete."""
 MOST_ORDERS: Final = 6
-"""Orders of one attempt to one pod that does not show it; with their pauses some eight seconds."""
+"""How often the order of one attempt is sent to a pod that does not report the attempt. With the
+pauses this takes about eight seconds.
+"""
 SPARE: Final = 200
-"""Deadlines that may be outdated before they are forgotten."""
+"""Outdated deadlines that may accumulate before they are removed."""
 FIRST_REPEAT: Final = 0.25
 LONGEST_REPEAT: Final = 30.0
-"""Bounds of the pause before the same thing is said to the same pod again."""
+"""Bounds of the pause in seconds before the same message is sent to the same pod again."""
 
 
 def _never() -> bool:
@@ -50,23 +53,21 @@ def _never() -> bool:
 
 @dataclass
 class _Said:
-    """How often something was said to a pod without effect, and from when it may be said again."""
+    """How often a message was sent to a pod without effect, and when it may be sent again."""
 
     times: int = 0
     again: float = 0.0
 
 
 class Repeats:
-    """What is said again and again because it may have been lost; each time after a longer
-    pause.
-    """
+    """Messages that are repeated because they may have been lost, after growing pauses."""
 
     def __init__(self, *, longest: float = LONGEST_REPEAT) -> None:
         self._longest = longest
         self._said: dict[Hashable, _Said] = {}
 
     def may(self, what: Hashable, now: float) -> bool:
-        """Whether it may be said now (monotonic seconds). If so, it counts as said."""
+        """Whether a message may be sent now (monotonic seconds). If so, it counts as sent."""
         said = self._said.setdefault(what, _Said())
         if now < said.again:
             return False
@@ -78,14 +79,14 @@ class Repeats:
         return self._said[what].times if what in self._said else 0
 
     def keep(self, still: Container[Hashable]) -> None:
-        """Whatever is not needed any more is forgotten."""
+        """Forget all messages that are not in `still`."""
         for what in [known for known in self._said if known not in still]:
             del self._said[what]
 
 
 class Planner:
-    """Decides for all jobs. Each decision comes with a key: one at a time may be under way of
-    each.
+    """Decides for all jobs. Each decision has a key; one decision per key may be under way at a
+    time.
     """
 
     def __init__(self, scheduler: Scheduler) -> None:
@@ -94,7 +95,7 @@ class Planner:
         self._cancels = Repeats()
         self._orders = Repeats()
         self._expired: list[Unreadable] = []
-        """Jobs that nobody can read, and whose time is over."""
+        """Unreadable jobs whose time to live is over."""
         self._deadlines: list[tuple[float, str]] = []
         self._deadline_of: dict[str, float] = {}
 
@@ -106,15 +107,15 @@ class Planner:
         spent: Callable[[], bool] = _never,
         quiet: Callable[[], bool] | None = None,
     ) -> Iterator[tuple[str, Action]]:
-        """What to do now; nothing for a key in `busy`, to which the caller adds each that it takes.
-        Once the turn is `spent`, what changed is left for the next one; only where it is `quiet` is
-        it written that somebody waits.
+        """The actions that are due now. Keys in `busy` get none; the caller adds each key that it
+        takes. Once the turn is `spent`, the remaining changes are left for the next turn. Status
+        writes which only say that a job waits are made only while it is `quiet`.
         """
         if clock.now - self._looked_at >= LOOK_EVERY:
             self._looked_at = clock.now
             self._look_at_clocks(state, clock, busy)
         yield from self._changed(state, clock, busy, spent)
-        # who was not looked at yet may have an answer already
+        # a job that is still to be decided on may have an answer already
         for dispatch in self._scheduler.assign(state, clock, skip={*busy, *state.dirty}):
             _promise(dispatch, state)
             yield dispatch.uid, dispatch
@@ -136,7 +137,7 @@ class Planner:
             uid = next(iter(state.dirty))
             del state.dirty[uid]
             if uid in busy:
-                continue  # it is touched again when that is done
+                continue  # the job is touched again when its effect is done
             try:
                 action = self._step(uid, state, clock)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is about this job alone
@@ -175,8 +176,8 @@ class Planner:
     def _ordered_again(
         self, action: Action | None, job: MediaJob, state: ClusterState, clock: Clock
     ) -> Action | None:
-        """An order that a pod accepts and then does not show is repeated with growing pauses; after
-        some of them the attempt counts as lost.
+        """Repeat an order that a pod accepted but does not report, after growing pauses. After
+        `MOST_ORDERS` orders the attempt counts as lost.
         """
         if not isinstance(action, Order):
             return action
@@ -194,7 +195,7 @@ class Planner:
             heapq.heappush(self._deadlines, (at, job.uid))
 
     def _look_at_clocks(self, state: ClusterState, clock: Clock, busy: AbstractSet[str]) -> None:
-        """What may be due without anything having changed."""
+        """Collect what may be due although nothing has changed."""
         for phase in (Phase.RUNNING, Phase.SUSPENDED):
             state.touch(state.by_phase[phase])
         let_in = state.pending.let_in()
@@ -213,7 +214,7 @@ class Planner:
         self._orders.keep({(uid, job.status.attempt) for uid, job in running.items()})
 
     def _forget_deadlines(self, state: ClusterState) -> None:
-        """Of jobs that wait no more, once they are the most."""
+        """Drop the deadlines of jobs that no longer wait, once these are the majority."""
         queued = state.by_phase[Phase.QUEUED]
         if len(self._deadlines) > 2 * len(queued) + SPARE:
             self._deadline_of = {u: at for u, at in self._deadline_of.items() if u in queued}
@@ -227,7 +228,7 @@ class Planner:
         self._cancels.keep(set(strays))
         for stray in strays:
             key = f"{stray.pod}/{stray.uid}/{stray.attempt}"
-            # while its result is being recorded, the watch may say so before we know ourselves
+            # while its result is recorded, the watch may show that before our own write returns
             if key in busy or stray.uid in busy:
                 continue
             if self._cancels.may(stray, clock.now):
@@ -235,13 +236,13 @@ class Planner:
 
 
 def settled(key: str, state: ClusterState) -> None:
-    """A decision about a job was carried out, or could not be: it is looked at once more."""
+    """Have a job decided on again after a decision about it was carried out or failed."""
     if key in state.jobs:
         state.touch([key])
 
 
 def _promise(action: Action, state: ClusterState) -> None:
-    """Who is given a slot has it from now on, though the order begins only later."""
+    """Reserve the slot of an order now, although the order is sent only later."""
     if isinstance(action, (Dispatch, Order)):
         state.reserved[action.uid, action.attempt] = action.pod
 
@@ -260,7 +261,7 @@ def _end_unreadable(job: Unreadable, clock: Clock) -> SetAside:
 def _admissions(
     state: ClusterState, clock: Clock, busy: AbstractSet[str], quiet: Callable[[], bool]
 ) -> Iterator[tuple[str, Action]]:
-    """Have it written who waits, unless its turn comes soon."""
+    """Write the status of admitted jobs that wait, unless their turn comes soon."""
     for uid in tuple(islice(state.pending.let_in(), LOOKED_AT)) if quiet() else ():
         if clock.now - state.since[uid] < SETTLE:
             continue

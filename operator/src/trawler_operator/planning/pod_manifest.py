@@ -1,4 +1,4 @@
-"""A pool's wish as a pod manifest. Pure. Satisfies Pod Security `restricted`."""
+"""Builds the manifest of a pool's worker pods. Pure. The pods satisfy Pod Security `restricted`."""
 
 import hashlib
 import json
@@ -14,28 +14,28 @@ AGENT_UID: Final = 10001
 FETCHER_UID: Final = 10002
 GROUP: Final = 10000
 LOGS: Final = 256 * 1024 * 1024
-"""Bytes of logs that the kubelet keeps of a pod, which count for its disk too."""
+"""Bytes of a pod's logs that the kubelet keeps. They count towards the pod's disk usage."""
 INIT: Final = (
     "/bin/sh",
     "-c",
     'if [ -x /usr/bin/tini ]; then exec /usr/bin/tini -- "$@"; else exec "$@"; fi',
     "init",
 )
-"""PID 1 of each container is tini. Python as PID 1 is deaf to SIGTERM until it has handlers, which
+"""PID 1 of each container is tini. Python as PID 1 ignores SIGTERM until it has handlers, which
 takes seconds: the kernel drops a signal that the first process of a container does not handle.
-Worker images of the release before have no tini, and must start under this operator too.
+Worker images of the previous release have no tini, and must start under this operator too.
 """
 
 
 COBALT_UID: Final = 1000
-"""`node`, in the official image."""
+"""The user `node` of the official image."""
 COBALT_AT: Final = "http://127.0.0.1:9000"
 _KEY: Final = "/etc/trawler/cobalt"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CobaltPod:
-    """Where worker pods find Cobalt: an image of it in each of them, or an address."""
+    """Where worker pods find Cobalt: an image that runs in each of them, or a URL."""
 
     image: str = ""
     resources: Mapping[str, Any] = field(default_factory=dict)
@@ -47,13 +47,13 @@ class CobaltPod:
 
 @dataclass(frozen=True, kw_only=True)
 class PodSettings:
-    """What holds for every worker pod of an install."""
+    """Settings of all worker pods of an install."""
 
     install: str
     image: str
     pull_policy: str
     pull_secrets: tuple[str, ...]
-    """Names of secrets with credentials of registries."""
+    """Names of the secrets with registry credentials."""
     nats_url: str
     egress_allow: str
     egress_proxy: str
@@ -65,7 +65,7 @@ class PodSettings:
 def build(
     pool: WorkerPool, *, name: str, settings: PodSettings, image: str | None = None
 ) -> dict[str, Any]:
-    """The manifest of one worker pod; `image` in place of the release's."""
+    """The manifest of one worker pod. `image` replaces the release's image."""
     if image is not None:
         settings = replace(settings, image=image)
     spec, pulls = pool.spec, settings.pull_secrets
@@ -109,8 +109,8 @@ def build(
         scratch_read_only=False,
     )
     _reserve_disk(fetcher["resources"], to_bytes(spec.scratch) + LOGS)
-    # its memory grows by what it needs, not by a mebibyte at a time; its jobs use Python's own
-    # again
+    # with malloc its memory grows by what it needs, not by a mebibyte at a time; its jobs use
+    # Python's own allocator again
     fetcher["env"].append({"name": "PYTHONMALLOC", "value": "malloc"})
     volumes: list[dict[str, Any]] = [
         {"name": "scratch", "emptyDir": {"sizeLimit": spec.scratch}},
@@ -157,7 +157,7 @@ def build(
 
 
 def _cobalt_words(cobalt: CobaltPod) -> dict[str, str]:
-    """Settings of the fetcher, where there is one."""
+    """Environment variables of the fetcher for Cobalt, without prefix; empty without Cobalt."""
     url = COBALT_AT if cobalt.image else cobalt.url
     if not url:
         return {}
@@ -174,14 +174,14 @@ def _cobalt_words(cobalt: CobaltPod) -> dict[str, str]:
 
 
 def _cobalt(settings: PodSettings) -> dict[str, Any]:
-    """A container beside the two (a sidecar: it begins before them, begins again if it ends, and
-    ends with them). Its tunnels work in the process that made them alone, and it listens to this
-    pod alone.
+    """The Cobalt container. It is a sidecar: it starts before the two other containers, restarts if
+    it ends, and ends with them. A tunnel of Cobalt works only in the process that created it, and
+    this Cobalt listens only inside its pod.
     """
     env = {
         "API_URL": f"{COBALT_AT}/",
         "API_LISTEN_ADDRESS": "127.0.0.1",
-        # nobody else asks it: its limits are for strangers
+        # only the fetcher uses this Cobalt: rate limits are meant for strangers
         "RATELIMIT_MAX": "100000",
         "TUNNEL_RATELIMIT_MAX": "100000",
     }
@@ -207,15 +207,15 @@ def _cobalt(settings: PodSettings) -> dict[str, Any]:
 
 
 def _reserve_disk(resources: dict[str, Any], size: int) -> None:
-    """The scheduler looks for a node with room for scratch, unless the pool says otherwise; who
-    takes more is evicted, alone.
+    """Request disk for scratch, so that the scheduler looks for a node with room, unless the pool
+    sets its own values. A pod that uses more is evicted, and no other pod with it.
     """
     for part in ("requests", "limits"):
         resources.setdefault(part, {}).setdefault("ephemeral-storage", str(size))
 
 
 def template(pool: WorkerPool, settings: PodSettings, image: str | None = None) -> str:
-    """Changes whenever a new pod of the pool would not be like the old ones."""
+    """A hash that changes whenever a new pod of the pool would differ from the existing ones."""
     manifest = build(pool, name="", settings=settings, image=image)
     del manifest["metadata"]["ownerReferences"], manifest["metadata"]["annotations"]
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
@@ -224,7 +224,7 @@ def template(pool: WorkerPool, settings: PodSettings, image: str | None = None) 
 def make(
     pool: WorkerPool, *, name: str, settings: PodSettings, image: str | None = None
 ) -> dict[str, Any]:
-    """The manifest to create: it remembers what it was made from."""
+    """The manifest to create, annotated with the hash of the template that it was created from."""
     manifest = build(pool, name=name, settings=settings, image=image)
     manifest["metadata"]["annotations"][ANNOTATION_TEMPLATE] = template(pool, settings, image)
     return manifest
@@ -249,7 +249,7 @@ def _container(
             {"name": f"TRAWLER_WORKER_{key}", "value": value}
             for key, value in (env | {"LOG_LEVEL": settings.log_level}).items()
         ]
-        # what threads have freed goes back to the node, or to the next that asks
+        # memory freed by threads goes back to the node, or to the next thread that needs some
         + [{"name": "MALLOC_ARENA_MAX", "value": "1"}],
         "resources": resources.wire(),
         "securityContext": {
@@ -299,6 +299,6 @@ _UNITS: Final = {
 
 
 def to_bytes(quantity: str) -> int:
-    """A quantity of memory in bytes."""
+    """Convert a Kubernetes quantity of memory to bytes."""
     number = quantity.rstrip("kMGTi")
     return int(float(number.rstrip("m")) * _UNITS[quantity[len(number) :]])

@@ -1,4 +1,4 @@
-"""Where each waiting job stands, and how long it may still wait. Pure."""
+"""Computes the place of each waiting job and how long it may still wait. Pure."""
 
 import math
 from collections import Counter
@@ -11,19 +11,19 @@ from trawler_operator.planning.scheduling import Scheduler, usable
 from trawler_operator.state.cluster_state import Clock, ClusterState
 
 NAMED: Final = 1000
-"""Places told per queue."""
+"""Maximum number of places published per queue."""
 PIECE: Final = 250
-"""Jobs that are estimated between two pauses."""
+"""Number of jobs that are estimated between two pauses."""
 ESTIMATED: Final = 5000
-"""Jobs of a pool, those whose turn comes first, that are told how long they may still wait."""
+"""Number of jobs per pool, those whose turn comes first, that get an estimate of their wait."""
 
 
 def positions(
     state: ClusterState, clock: Clock, scheduler: Scheduler
 ) -> Iterator[Positions | None]:
-    """For every queue in which somebody waits, as it is when the first is asked for; made piece by
-    piece, so that nobody has to wait for all of them. None where there is only a pause. A place
-    counts those of the same queue and pool.
+    """The positions of every queue with waiting jobs. They are computed piece by piece, so that
+    other work need not wait for all of them; None marks a pause. Each pool is read at once, when
+    its turn comes. A place counts the jobs of the same queue and pool.
     """
     seconds: dict[str, int | None] = {}
     found: dict[str, list[tuple[int, str]]] = {}
@@ -56,7 +56,9 @@ def positions(
 def _capped(
     state: ClusterState, pool: str, queue: str, named: list[tuple[int, str]]
 ) -> dict[str, float]:
-    """Uid → seconds within which nobody of a queue can go that may run only so many at once."""
+    """Uid → lower bound in seconds of the wait, for a queue that may run only so many jobs at once;
+    empty for any other queue.
+    """
     most, each = state.share(queue).max_running, state.seconds_per_job.get(pool)
     if not most or each is None:
         return {}
@@ -65,8 +67,8 @@ def _capped(
 
 
 def _pace(state: ClusterState, clock: Clock, pool: str) -> float | None:
-    """Seconds between two slots that become free, by how long the last jobs took; None where
-    nothing was finished yet: rather no estimate than an invention.
+    """Seconds until the next slot becomes free, on average, by how long the last jobs took. None if
+    no job has finished yet: no estimate is better than an invented one.
     """
     pods = [pod for pod in state.pods_of(pool) if usable(pod, clock)]
     slots = sum(pod.free + pod.taken for pod in pods)

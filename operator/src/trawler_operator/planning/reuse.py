@@ -1,5 +1,5 @@
-"""One answer for all who ask for the same: a stored result, or the end of the duplicate that
-fetched. Pure.
+"""Answers all jobs that ask for the same with one outcome: a stored result, or the failure of the
+duplicate that fetched. Pure.
 """
 
 from typing import Any
@@ -14,7 +14,9 @@ from trawler_operator.state.usage import REUSED
 
 
 def answer(job: MediaJob, state: ClusterState, clock: Clock) -> Copy | WriteStatus | None:
-    """What ends a job without an attempt of its own; None where it has to wait for its turn."""
+    """The action that ends a job without an attempt of its own; None if it has to wait for its
+    turn.
+    """
     if (
         job.unwanted
         or job.spec.suspend
@@ -42,7 +44,9 @@ def answer(job: MediaJob, state: ClusterState, clock: Clock) -> Copy | WriteStat
 
 
 def reuse(job: MediaJob, source: MediaJob, wall: float) -> WriteStatus:
-    """Succeeded with the files of a duplicate, once its objects were seen."""
+    """Mark a job as Succeeded with the files of a duplicate, after their objects were found in the
+    store.
+    """
     now = stamp(wall)
     stored = source.status
     known = any(each.type == ACCEPTED for each in job.status.conditions or ())

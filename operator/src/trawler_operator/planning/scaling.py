@@ -1,4 +1,6 @@
-"""How many pods a pool has and which one goes. Pure, but for what it remembers of bad starts."""
+"""Decides how many pods a pool has and which of them go. Pure, except for its memory of failed
+starts.
+"""
 
 import math
 from collections.abc import Container
@@ -20,35 +22,35 @@ from trawler_operator.state.cluster_state import UNSCHEDULABLE, Clock, ClusterSt
 FIRST_WAIT: Final = 5.0
 LONGEST_WAIT: Final = 300.0
 MOST_AT_ONCE: Final = 50
-"""Pods of one pool that one turn begins to make."""
+"""Maximum number of pods of one pool that one turn starts to create."""
 READY: Final = "Ready"
 PODS_START: Final = "PodsStart"
 REFUSED: Final = "PodsRefused"
-"""Reason of the condition where the API server makes no pods."""
+"""Reason of the condition if the API server refuses to create pods."""
 CONFIGURED: Final = "Configured"
 UPDATED: Final = "Updated"
 AT_THE_SITE: Final = frozenset({Stage.STARTING, Stage.FETCHING, Stage.PROVING})
-"""Stages in which a job takes a slot."""
+"""Stages in which a job occupies a slot."""
 
 
 @dataclass
 class _Starts:
-    """What went wrong with the pods of one pool since the last that worked."""
+    """Failed starts of a pool's pods since the last pod that worked."""
 
     failed: set[str] = field(default_factory=set)
     """Names of pods that did not start, or that ended before they had worked."""
     waves: int = 0
-    """How often in a row pods failed, or were refused; those that fail together are one wave."""
+    """Consecutive waves of failed or refused pods. Pods that fail together are one wave."""
     not_before: float = 0.0
     reason: str = ""
-    """A word for the condition; empty: nothing is wrong."""
+    """Reason of the condition; empty: nothing is wrong."""
     why: str = ""
     proved: frozenset[str] = frozenset()
-    """Pods that work; one more of them ends what went wrong."""
+    """Pods that work. One more of them ends the series of failures."""
 
     def fail(self, reason: str, why: str, now: float, *, worked: bool = False) -> None:
-        """Another wave: the next pod waits, longer each time. Where pods `worked` for a moment, the
-        first one need not.
+        """Count another wave: the next pod is delayed, longer each time. If the pods `worked` for a
+        moment, the first wave causes no delay.
         """
         self.waves += 1
         if not worked or self.waves > 1:
@@ -58,7 +60,7 @@ class _Starts:
 
 @dataclass(frozen=True, kw_only=True)
 class _Sorted:
-    """The pods of a pool by what is to become of them; those that leave already are left out."""
+    """The pods of a pool by what happens to them next, without those that already terminate."""
 
     over: list[Pod]
     """Ended, or silent for a whole lease."""
@@ -71,32 +73,32 @@ class _Sorted:
 
 @dataclass(frozen=True, kw_only=True)
 class Update:
-    """Which image new pods have, and what is known of the one that they are to have."""
+    """The image of new pods, and what is known about the image that they should have."""
 
     image: str | None = None
     wanted: str | None = None
     previous: str | None = None
-    """The image before this one."""
+    """The image that the pool had before this one."""
     verdict: Verdict | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """What a pool is to be."""
+    """The wanted size of a pool, the actions that lead there, and its status."""
 
     wanted: int
-    """What `spec.replicas` is to say."""
+    """The value for `spec.replicas`."""
     actions: list[Action]
     status: WorkerPoolStatus
 
 
 class Scaler:
-    """Brings pools to their wanted pods."""
+    """Brings pools to their wanted number of pods."""
 
     def __init__(self) -> None:
         self._starts: dict[str, _Starts] = {}
         self.misconfigured: dict[str, str] = {}
-        """Pool → why its configuration could not be applied: it goes on as it was."""
+        """Pool → why its configuration could not be applied. The pool stays as it was."""
 
     def shape(
         self,
@@ -108,11 +110,12 @@ class Scaler:
         in_hand: InHand | None = None,
         update: Update | None = None,
     ) -> Shape:
-        """What brings a pool to its wanted pods; those of an older template make way for new ones.
-        Whoever shapes many pools gives what is `in_hand`, counted once.
+        """The actions that bring a pool to its wanted pods. Pods of an older template are replaced
+        by new ones. A caller that shapes many pools passes `in_hand`, so that it is counted only
+        once.
         """
         pods = _sort(pool, state, clock, template)
-        leaving = pool.metadata.deletion_timestamp is not None  # it is deleted, its pods first
+        leaving = pool.metadata.deletion_timestamp is not None  # deleted, its pods first
         needs = 0 if leaving else _needed(pool, state, pods.staying, in_hand or InHand(state))
         manual = pool.spec.scaling is Scaling.MANUAL and not leaving
         wanted = pool.spec.replicas if manual else needs
@@ -138,13 +141,15 @@ class Scaler:
         return Shape(wanted=wanted, actions=actions, status=status)
 
     def refused(self, pool: str, why: str, now: float) -> None:
-        """The API server refused to make a pod of this pool: a quota, or an admission rule."""
+        """Record that the API server refused to create a pod of this pool, because of a quota or an
+        admission rule.
+        """
         starts = self._starts.setdefault(pool, _Starts())
-        if now >= starts.not_before:  # what was begun together failed together
+        if now >= starts.not_before:  # pods whose creation started together fail as one wave
             starts.fail(REFUSED, why, now)
 
     def set_aside(self, pool: WorkerPool, clock: Clock) -> WritePool:
-        """What is shown of a pool that cannot be shaped: nothing is made or ended for it."""
+        """The status of a pool that cannot be shaped. No pods are created or deleted for it."""
         why = (
             "The operator cannot work with this pool as it is; its log says more. Change the pool."
         )
@@ -155,19 +160,19 @@ class Scaler:
         return WritePool(pool=pool.name, status=status)
 
     def created(self, pool: str) -> None:
-        """The API server made a pod of this pool: if it refused some before, that is over."""
+        """Record that the API server created a pod of this pool. This ends a series of refusals."""
         starts = self._starts.get(pool)
         if starts is not None and starts.reason == REFUSED:
             self._starts[pool] = _Starts(proved=starts.proved)
 
     def forget(self, pools: Container[str]) -> None:
-        """Only these pools are left."""
+        """Forget all pools except these."""
         for name in [known for known in self._starts if known not in pools]:
             del self._starts[name]
 
     def _may_create(self, pool: WorkerPool, pods: _Sorted, clock: Clock) -> int:
-        """How many pods may be made now: while starts go wrong one at a time, with growing
-        pauses.
+        """How many pods may be created now. While starts fail, pods are created one at a time,
+        after growing pauses.
         """
         starts = self._starts.setdefault(pool.name, _Starts())
         proved = frozenset(pod.name for pod in pods.staying if pod.ready_once)
@@ -206,7 +211,7 @@ class Scaler:
             if pod.phase is not PodPhase.ENDED and not pod.leaving and not pod.draining
         ]
         ready = sum(usable(pod, clock) for pod in mine)
-        heard = [pod for pod in mine if not clock.silent(pod)]  # a lost node holds nothing any more
+        heard = [pod for pod in mine if not clock.silent(pod)]  # a lost node's pods hold nothing
         return WorkerPoolStatus(
             replicas=len(staying),
             ready_replicas=ready,
@@ -224,8 +229,8 @@ class Scaler:
     def _conditions(
         self, pool: WorkerPool, staying: list[Pod], ready: int, clock: Clock
     ) -> list[Condition]:
-        """Whether pods start, and whether any works. Their times change only when their answers
-        do.
+        """The conditions which say whether pods start, and whether any pod works. A transition time
+        changes only when the status does.
         """
         starts = self._starts.get(pool.name, _Starts())
         reason, why = starts.reason, starts.why
@@ -248,7 +253,7 @@ class Scaler:
 
 
 def _updated(pool: WorkerPool, update: Update, clock: Clock, *, rolling: bool) -> list[Condition]:
-    """Of a pool with a canary: whether its pods have the image that is wanted."""
+    """For a pool with a canary, the condition which says whether its pods have the wanted image."""
     verdict, canary = update.verdict, pool.spec.canary
     if canary is None:
         return []
@@ -295,7 +300,9 @@ def _condition(
 
 
 def _needed(pool: WorkerPool, state: ClusterState, staying: list[Pod], in_hand: InHand) -> int:
-    """Pods for all that runs, may run and is kept spare, within the pool's bounds."""
+    """Number of pods for all jobs that run or may run and for the spare slots, within the pool's
+    bounds.
+    """
     spec = pool.spec
     slots = min(spec.slots_per_pod, spec.jobs_per_pod or spec.slots_per_pod)
     most = spec.max_replicas * slots
@@ -324,7 +331,7 @@ def _sort(pool: WorkerPool, state: ClusterState, clock: Clock, template: str) ->
 
 
 def _fault(pod: Pod, spec: WorkerPoolSpec) -> str:
-    """What is known of a pod that did not come to work."""
+    """What is known about a pod that failed before it had worked."""
     if pod.phase is PodPhase.ENDED:
         return "ended before it had worked; `kubectl describe` it."
     if pod.heard_at is not None:
@@ -333,8 +340,8 @@ def _fault(pod: Pod, spec: WorkerPoolSpec) -> str:
 
 
 def _late(pod: Pod, spec: WorkerPoolSpec, clock: Clock) -> bool:
-    """It never spoke, though it could have been heard for as long as a start may take. One that
-    waits for room on a node is not late: another in its place would wait as well, behind it.
+    """Whether a pod was never heard, although we have listened for as long as a start may take. A
+    pod that waits for room on a node is not late: a replacement would wait as well, behind it.
     """
     if pod.heard_at is not None or clock.listening_since is None:
         return False
@@ -344,8 +351,8 @@ def _late(pod: Pod, spec: WorkerPoolSpec, clock: Clock) -> bool:
 
 
 def _may_go(pod: Pod, spec: WorkerPoolSpec, state: ClusterState, clock: Clock) -> bool:
-    """Told by a person, any pod may; by itself, a pool lets go only of what has long been idle, and
-    was not promised an order just now.
+    """Whether a pod may go. In a manually scaled pool any pod may. An automatic pool gives up only
+    pods that have been idle for long enough and were not promised an order just now.
     """
     if spec.scaling is Scaling.MANUAL:
         return True
@@ -356,8 +363,8 @@ def _may_go(pod: Pod, spec: WorkerPoolSpec, state: ClusterState, clock: Clock) -
 
 
 def _keep(pod: Pod, state: ClusterState) -> tuple[bool, bool, int, str]:
-    """The pods worth least come first: told to go, not yet speaking, then idle, then the
-    youngest.
+    """Sort key for removal, the least valuable pods first: those told to drain, then those never
+    heard, then idle pods, then the youngest.
     """
     return (
         pod.told_at is None,

@@ -1,4 +1,4 @@
-"""Whose turn it is and which pod takes it: by share, then by turn; the emptiest pod first. Pure."""
+"""Assigns waiting jobs to pods: queues by share, jobs by turn, the emptiest pod first. Pure."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -16,39 +16,41 @@ from trawler_operator.state.pending import alone
 
 @dataclass(frozen=True)
 class _Kept:
-    """A pod left to empty for a job that must be alone in one, and whose turn it was."""
+    """A pod that gets no orders until it is empty, kept for a job that must run alone and whose
+    turn it was.
+    """
 
     uid: str
     pod: str
 
 
 class InHand:
-    """What runs or is being handed to a pod, counted once for all pools."""
+    """Jobs that run or are being handed to a pod, counted once for all pools."""
 
     def __init__(self, state: ClusterState) -> None:
         self._state = state
         self.running = state.running()
-        """Queue → jobs."""
+        """Queue → number of jobs."""
         self.uids = {uid for uid, _ in state.reserved}
         handed = (state.shared(job) for uid in self.uids if (job := state.jobs.get(uid)))
         self._fingerprints = {fingerprint for fingerprint in handed if fingerprint is not None}
         self.foreseen: set[str] = set()
-        """Fingerprints that somebody will fetch for others too."""
+        """Fingerprints that a job will fetch for its duplicates too."""
         self._given: Counter[str] = Counter()
-        """Pod → orders that are given now, and are not yet promised."""
+        """Pod → number of orders that are assigned in this turn and not reserved yet."""
 
     def fork(self) -> "InHand":
-        """To look ahead in: what is foreseen there is not so here."""
+        """A copy for looking ahead. What it foresees is not foreseen here; all else is shared."""
         fork = copy(self)
         fork.foreseen = set()
         return fork
 
     def load(self, pod: str) -> int:
-        """What a pod has to do, and is given now."""
+        """Number of jobs that a pod has, including those assigned in this turn."""
         return self._state.load(self._state.pods[pod]) + self._given[pod]
 
     def take(self, job: MediaJob, pod: str) -> None:
-        """Another one is handed to a pod."""
+        """Record that a job is handed to a pod."""
         self._given[pod] += 1
         self.running[self._state.pending.queue_of(job)] += 1
         self.uids.add(job.uid)
@@ -57,7 +59,7 @@ class InHand:
             self._fingerprints.add(fingerprint)
 
     def fetches(self, fingerprint: str) -> bool:
-        """Whether somebody fetches this for others too, or will try it again after a rest."""
+        """Whether a job fetches this for its duplicates too, or will try it again after a rest."""
         return (
             fingerprint in self._fingerprints
             or fingerprint in self.foreseen
@@ -67,8 +69,8 @@ class InHand:
 
 
 class Scheduler:
-    """Deals free slots to queues. Remembers what the queues of each pool have saved up, and which
-    pod is kept for whom.
+    """Assigns free slots to queues. Remembers the credit of each pool's queues, and which pod is
+    kept for which job.
     """
 
     def __init__(self) -> None:
@@ -76,7 +78,9 @@ class Scheduler:
         self._kept: dict[str, _Kept] = {}
 
     def assign(self, state: ClusterState, clock: Clock, *, skip: set[str]) -> list[Dispatch]:
-        """As many dispatches as there are free slots; jobs in `skip` are being worked on."""
+        """As many dispatches as there are free slots. Jobs in `skip` are left out, because
+        something else is being done about them.
+        """
         state.wake(clock.now)
         found: list[Dispatch] = []
         in_hand = InHand(state)
@@ -88,8 +92,8 @@ class Scheduler:
         return found
 
     def order(self, state: ClusterState, pool: str) -> Iterator[str]:
-        """Uids of all who wait for a pool now, in the order in which they would go with slots one
-        by one.
+        """Uids of all jobs that wait for a pool now, in the order in which they would run if slots
+        became free one by one.
         """
         shares = self._shares.get(pool, DeficitRoundRobin()).copy()
         hands = {
@@ -114,7 +118,7 @@ class Scheduler:
             job, empty = state.jobs[kept.uid], _empty(kept, slots, in_hand)
             slots[empty or kept.pod] = 0
             if empty is not None:
-                del self._kept[pool]  # whatever becomes of this order, no pod waits for it any more
+                del self._kept[pool]  # this ends the wait, whatever becomes of the order
                 give(job, empty)
             skip = {*skip, job.uid}
             if (fingerprint := state.shared(job)) is not None:
@@ -126,12 +130,12 @@ class Scheduler:
             else ()
         ):
             if state.is_refused(job):
-                continue  # another one was sent there just now, to try it
+                continue  # another job was just sent to this site as its probe
             pod = _choose(job, slots, in_hand)
             slots[pod] = 0 if alone(job) else slots[pod] - 1
             if alone(job) and in_hand.load(pod):
                 self._kept[pool] = _Kept(job.uid, pod)
-                break  # the next pass knows of it
+                break  # the next pass takes the kept pod into account
             give(job, pod)
             if not any(slots.values()):
                 break
@@ -140,7 +144,9 @@ class Scheduler:
     def _still_kept(
         self, state: ClusterState, pool: str, slots: dict[str, int], skip: set[str], in_hand: InHand
     ) -> _Kept | None:
-        """Who waits for which pod to empty; nobody where the pod is gone or the job may not go."""
+        """Which job still waits for which pod to empty; None if the pod is gone or the job may not
+        run.
+        """
         kept = self._kept.pop(pool, None)
         job = state.jobs.get(kept.uid) if kept is not None else None
         if kept is None or job is None or kept.pod not in slots:
@@ -160,9 +166,7 @@ class Scheduler:
 
 
 def _empty(kept: _Kept, slots: Mapping[str, int], in_hand: InHand) -> str | None:
-    """The pod that was kept, once it has nothing to do, or another that had nothing to do
-    sooner.
-    """
+    """The kept pod if it has no work, or else another pod that became idle sooner."""
     pods = (kept.pod, *slots)
     return next((pod for pod in pods if slots[pod] and in_hand.load(pod) == 0), None)
 
@@ -172,7 +176,7 @@ def _dispatch(job: MediaJob, pod: str) -> Dispatch:
 
 
 def _room(state: ClusterState, queue: str, running: Mapping[str, int]) -> int | None:
-    """How many more of a queue may run now; None where nothing bounds them."""
+    """How many more jobs of a queue may run now; None if there is no limit."""
     share = state.share(queue)
     if share.paused:
         return 0
@@ -194,8 +198,8 @@ def _hands(
 def wanted_slots(
     state: ClusterState, pool: str, in_hand: InHand, *, per_pod: int, most: int
 ) -> int:
-    """Slots (some more than `most` at most) for all jobs that would go had they slots without end;
-    one that must be alone takes all of a pod.
+    """Number of slots for all jobs that would run if slots were unlimited. A job that must run
+    alone takes all slots of a pod. Counting stops at `most`, which the result may exceed slightly.
     """
     in_hand = in_hand.fork()
     found = 0
@@ -210,7 +214,7 @@ def wanted_slots(
 
 
 def _may_go(job: MediaJob, state: ClusterState) -> bool:
-    """Whether nobody holds it back and its rest is over."""
+    """Whether a job is not held back and its rest is over."""
     return not (job.held_back or job.uid in state.resting)
 
 
@@ -223,8 +227,8 @@ def _ready(
     *,
     alone_too: bool = True,
 ) -> Iterator[MediaJob]:
-    """Those of a queue that may go now, in turn. Of duplicates that is only one, for whom the
-    others wait: the first of them that is not being worked on.
+    """The jobs of a queue that may run now, in turn. Of duplicates this is only the first that is
+    not being worked on; the others wait for it.
     """
     for first in state.pending.ready(pool, queue, alone_too=alone_too):
         uid: str | None = first
@@ -244,7 +248,9 @@ def _ready(
 
 
 def _slots(state: ClusterState, clock: Clock, pool: str) -> dict[str, int]:
-    """Pod → orders it may be given. A pod with a job that must be alone takes no second one."""
+    """Pod → number of orders that it may get. A pod with a job that must run alone gets no second
+    one.
+    """
     return {
         pod.name: 0 if lonely(pod, state) else state.free(pod)
         for pod in state.pods_of(pool)
@@ -253,14 +259,14 @@ def _slots(state: ClusterState, clock: Clock, pool: str) -> dict[str, int]:
 
 
 def lonely(pod: Pod, state: ClusterState) -> bool:
-    """Whether a pod has a job that must be alone, says that it has one, or is being handed one."""
+    """Whether a pod has a job that must run alone, reports one, or is being handed one."""
     there = chain(state.reserved.of(pod.name), pod.held)
     others = (state.jobs[uid] for uid, _ in there if uid in state.jobs)
     return any(alone(job) for job in chain(state.by_worker.get(pod.name, {}).values(), others))
 
 
 def _choose(job: MediaJob, slots: Mapping[str, int], in_hand: InHand) -> str:
-    """The pod with the most room; for a job that must be alone, the one with the least to do."""
+    """The pod with the most room; for a job that must run alone, the pod with the fewest jobs."""
     free = [name for name, count in slots.items() if count > 0]
     if alone(job):
         return min(free, key=lambda name: (in_hand.load(name), name))
@@ -268,7 +274,7 @@ def _choose(job: MediaJob, slots: Mapping[str, int], in_hand: InHand) -> str:
 
 
 def usable(pod: Pod, clock: Clock) -> bool:
-    """Whether a pod works: it answers, and takes orders in general."""
+    """Whether a pod works: it responds and accepts orders in general."""
     return (
         pod.phase is PodPhase.RUNNING
         and not pod.leaving
@@ -280,7 +286,9 @@ def usable(pod: Pod, clock: Clock) -> bool:
 
 
 def takes_orders(pod: Pod, clock: Clock) -> bool:
-    """Whether it may be given one now: it did not just decline some, and orders reach it at all."""
+    """Whether a pod may get an order now: it did not just decline some, it was not told to drain,
+    and orders can reach it.
+    """
     return (
         usable(pod, clock)
         and pod.told_at is None
@@ -290,6 +298,6 @@ def takes_orders(pod: Pod, clock: Clock) -> bool:
 
 
 def next_wake(state: ClusterState, clock: Clock) -> float | None:
-    """Seconds until the next waiting job may run; None where none waits for a time."""
+    """Seconds until the next resting job may run; None if no job rests."""
     at = state.resting.next_at()
     return None if at is None else max(0.0, at - clock.now)

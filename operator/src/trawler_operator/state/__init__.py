@@ -1,1 +1,1 @@
-"""What the operator knows, in memory. No I/O."""
+"""The operator's in-memory state. No I/O."""

@@ -1,7 +1,8 @@
-"""Which sites refuse which engine at the moment: a circuit breaker for each pair. Pure.
+"""Circuit breakers for sites that refuse an engine, one for each pair of site and engine. Pure.
 
-Closed: it is asked. After some failures in a row it opens: nobody asks for a while. Then one job
-may, the probe: what becomes of it closes the breaker, or keeps it open for twice as long.
+A closed breaker lets requests through. After some consecutive failures it opens, and the engine is
+not used at the site for a while. Then one job, the probe, may try. The outcome of the probe closes
+the breaker, or keeps it open for twice as long.
 """
 
 from collections import OrderedDict
@@ -13,23 +14,23 @@ from trawler_crds.failures import FailureReason
 from trawler_crds.media_job import EngineAttempt, EngineName
 
 FAILURES: Final = 5
-"""In a row, of different jobs: a single link may be bad by itself."""
+"""Consecutive failures of different jobs that open a breaker: one link may be bad by itself."""
 FIRST_PAUSE: Final = 15.0
 LONGEST_PAUSE: Final = 60.0
 LONGEST_ASKED: Final = 600.0
-"""Seconds of a Retry-After that count for all jobs of a site."""
+"""Maximum seconds of a Retry-After that count for all jobs of a site."""
 PROBE_WITHIN: Final = 60.0
-"""Seconds after which a probe of which nothing was heard is no probe any more."""
+"""Seconds after which a probe without a known outcome no longer counts as a probe."""
 MOST: Final = 2000
-"""Pairs that are remembered."""
+"""Maximum number of pairs that are remembered."""
 _REFUSED: Final = frozenset(
     [FailureReason.SITE_ERROR, FailureReason.THROTTLED, FailureReason.TOO_SLOW]
 )
 _ANSWERED: Final = frozenset(
     [None, FailureReason.NEEDS_LOGIN, FailureReason.UNAVAILABLE, FailureReason.TOO_LARGE]
 )
-"""The site spoke to the engine as sites do. All else says nothing of it: that an engine does not
-take such links, say.
+"""Outcomes after which the site counts as working for the engine. Any other reason says nothing
+about the site, for example that an engine does not support such links.
 """
 
 
@@ -40,39 +41,39 @@ class _Breaker:
     """Uid of the job that failed last."""
     pause: float = 0.0
     until: float = 0.0
-    """Monotonic seconds; 0: it is closed."""
+    """Monotonic seconds until which the breaker is open; 0: it is closed."""
     probed: float = 0.0
-    """When a probe was sent that has not been heard of; 0: none."""
+    """When (monotonic seconds) a probe was sent whose outcome is not known yet; 0: none."""
     probe: str = ""
     """Uid of the job that is the probe."""
 
 
 @dataclass(frozen=True)
 class Refusing:
-    """A site that refuses an engine, for a person or a metric."""
+    """A site that refuses an engine, for people and metrics."""
 
     site: str
     engine: EngineName
     seconds: float
-    """Until it is asked again."""
+    """Seconds until the engine is used there again."""
 
 
 class Breakers:
-    """By site and engine; those that were heard of least lately are forgotten."""
+    """All breakers, by site and engine. The least recently updated pairs are forgotten."""
 
     def __init__(self, failures: int = FAILURES) -> None:
-        """Open after so many failures; 0: never."""
+        """A breaker opens after this many failures; 0: never."""
         self._failures = failures
         self._pairs: OrderedDict[tuple[str, EngineName], _Breaker] = OrderedDict()
         self._sites: dict[str, set[EngineName]] = {}
-        """Engines that were asked at a site lately."""
+        """Site → engines that were used there recently."""
         self._open: set[tuple[str, EngineName]] = set()
         self._held: dict[str, str] = {}
         """Uid of a job that waits for its site → that site."""
         self._new: list[str] = []
 
     def __bool__(self) -> bool:
-        """Whether any is open, or waits for its probe."""
+        """Whether any breaker is open, or waits for its probe."""
         return bool(self._open)
 
     def record(
@@ -84,8 +85,9 @@ class Breakers:
         *,
         retry_after: float | None = None,
     ) -> bool:
-        """What engines made of a job. `retry_after`: seconds that the site asked to wait, of the
-        last one. Whether the site may be asked again that could not be asked before.
+        """Record the outcomes of a job's engine attempts. `retry_after`: seconds that the site
+        asked to wait, for the last attempt. Returns whether a site that could not be used before
+        can be used again.
         """
         if not self._failures:
             return False
@@ -99,7 +101,9 @@ class Breakers:
         return closed and self.closed_until(site, now) <= now
 
     def _unheard(self, site: str, engine: EngineName) -> None:
-        """It said nothing of the site: if it was a probe, another one may be sent."""
+        """Record that an attempt said nothing about the site. If it was the probe, another probe
+        may be sent.
+        """
         known = self._pairs.get((site, engine))
         if known is not None:
             known.probed, known.probe = 0.0, ""
@@ -117,8 +121,8 @@ class Breakers:
         if breaker.last != uid:
             breaker.failures, breaker.last = breaker.failures + 1, uid
         if breaker.failures >= self._failures or probed:
-            # what the site asked for counts only where more than one job was refused: it may be
-            # about that one
+            # a Retry-After of the site counts only once more than one job was refused: it may
+            # concern a single job
             asked = min(retry_after or 0.0, LONGEST_ASKED)
             grown = min(LONGEST_PAUSE, 2 * breaker.pause) if probed else breaker.pause
             breaker.pause = max(grown, FIRST_PAUSE)
@@ -140,8 +144,8 @@ class Breakers:
         return breaker
 
     def closed_until(self, site: str, now: float, engines: Collection[EngineName] = ()) -> float:
-        """When (monotonic seconds) somebody may ask a site again, by some engines or by any; `now`
-        or before where that is so already. As long as one engine has luck there, that is so.
+        """When (monotonic seconds) a site can be used again, by the given engines or by any; `now`
+        or earlier if it can be used already. One engine that works there is enough.
         """
         asked = self._asked(site, engines)
         if not self._open or not asked:
@@ -149,8 +153,8 @@ class Breakers:
         return min(self._open_until(self._pairs[site, each], now) for each in asked)
 
     def _asked(self, site: str, engines: Collection[EngineName]) -> list[EngineName]:
-        """Engines of which anything is known there. One that was named and is not known may have
-        luck.
+        """The known engines of a site, limited to `engines` if any are given. Empty if one of those
+        is not known there: it may work.
         """
         known = self._sites.get(site, set())
         if engines and not known.issuperset(engines):
@@ -166,43 +170,45 @@ class Breakers:
         return breaker.probed + PROBE_WITHIN
 
     def avoid(self, site: str, now: float, uid: str) -> list[EngineName]:
-        """Engines that a job need not ask at a site, because another one has luck there. Not those
-        that it tries for all others.
+        """Engines that a job need not try at a site, because another one works there. Engines that
+        this job probes are not included.
         """
         asked = sorted(self._sites.get(site, ()))
         shut = [e for e in asked if self._open_until(self._pairs[site, e], now, uid) > now]
         return shut if len(shut) < len(asked) else []
 
     def probe(self, site: str, uid: str, now: float) -> None:
-        """A job is sent there: of an open breaker whose time is over it is the probe."""
+        """Record that a job is sent to a site. It becomes the probe of each open breaker whose
+        pause is over.
+        """
         for engine in self._sites.get(site, ()):
             breaker = self._pairs[site, engine]
             if breaker.until and breaker.until <= now and self._open_until(breaker, now) <= now:
                 breaker.probed, breaker.probe = now, uid
 
     def hold(self, site: str, uid: str) -> None:
-        """A job waits because of that."""
+        """Record that a job waits because its site refuses us."""
         self._held[uid] = site
         self._new.append(uid)
 
     def newly_held(self) -> list[str]:
-        """Uids of those who began to wait since this was asked last."""
+        """Uids of the jobs that began to wait since the last call."""
         found, self._new = self._new, []
         return found
 
     def forget(self, uid: str) -> None:
-        """It waits no more."""
+        """Record that a job no longer waits for its site."""
         self._held.pop(uid, None)
 
     def release(self, site: str) -> list[str]:
-        """Uids of those who waited for a site; they do so no more."""
+        """Uids of the jobs that waited for a site. They no longer do so."""
         found = [uid for uid, of in self._held.items() if of == site]
         for uid in found:
             del self._held[uid]
         return found
 
     def refusing(self, now: float) -> Iterator[Refusing]:
-        """Every pair that is not asked now."""
+        """Every pair that is not used now."""
         for site, engine in sorted(self._open):
             until = self._open_until(self._pairs[site, engine], now)
             if until > now:

@@ -1,4 +1,4 @@
-"""The picture of the cluster in memory: what the API server and the pods said last."""
+"""Keeps the state of the cluster in memory: the latest from the API server and from the pods."""
 
 import math
 from collections import Counter
@@ -26,76 +26,79 @@ from trawler_operator.state.resting import FIRST_REST, LONGEST_REST, Resting, no
 from trawler_operator.state.usage import DailyUsage
 
 LEASE_SECONDS: Final = 30.0
-"""Without a presence for so long, a pod's jobs are lost."""
+"""Seconds without a presence message after which a pod's jobs are lost."""
 
 WAITS: Final = frozenset({Phase.PENDING, Phase.QUEUED, Phase.SUSPENDED})
-"""Phases from which an attempt may begin."""
+"""Phases from which an attempt may start."""
 
 TOLD: Final = 10.0
-"""Seconds after which a pod that goes on as before was not told to take no more: what it says
-sooner may have been on its way. It speaks every five.
+"""Seconds after which a pod that still accepts orders counts as not having received the message to
+drain. What it reports sooner may have been on its way already. It sends a presence message every
+five seconds.
 """
 
 PROVED: Final = 15.0
-"""Seconds over which a pod has to be heard before its start counts as a good one."""
+"""Seconds over which a pod must be heard before its start counts as successful."""
 NEWEST_SHARE: Final = 0.1
-"""How much the newest job counts in the average of how long one takes."""
+"""Weight of the newest job in the moving average of job durations."""
 
 
 UNSCHEDULABLE: Final = "Unschedulable"
-"""How the trouble of a pod begins that waits for room on a node."""
+"""Prefix of `Pod.trouble` for a pod that waits for room on a node."""
 
 
 class PodPhase(StrEnum):
     PENDING = "Pending"
     RUNNING = "Running"
-    ENDED = "Ended"  # succeeded or failed: its containers will not start again
+    ENDED = "Ended"  # Succeeded or Failed: its containers do not start again
 
 
 @dataclass(kw_only=True)
 class Pod:
-    """One worker pod: what the API server knows, and what it said itself."""
+    """One worker pod: its state from the API server and from its own presence messages."""
 
     name: str
     pool: str
     created: str = ""
     phase: PodPhase = PodPhase.PENDING
     leaving: bool = False
-    """It has a deletion timestamp."""
+    """Whether it has a deletion timestamp."""
     resource_version: int = 0
     template: str = ""
-    """What it was made from (`pods.template`); a pod of an older one is replaced."""
+    """Hash of the template that it was created from (`pod_manifest.template`). A pod of an older
+    template is replaced.
+    """
     heard_at: float | None = None
-    """Monotonic seconds of its last presence."""
+    """When its last presence message arrived, in monotonic seconds; None if it was never heard."""
     first_heard_at: float | None = None
     seen_at: float = 0.0
-    """Monotonic seconds of when we first saw it."""
+    """When we first saw it, in monotonic seconds."""
     idle_since: float | None = None
-    """Monotonic seconds since when it has had nothing to do; None while it has."""
+    """Since when it has had no work, in monotonic seconds; None while it has some."""
     sequence: int = 0
     free: int = 0
     taken: int = 0
     draining: bool = False
     told_at: float | None = None
-    """Monotonic seconds of when it was told to take no more, while it may still do so: it is given
-    nothing, and no other is told in its place.
+    """When it was told to drain, in monotonic seconds, while it may still do so. It gets no orders,
+    and no other pod is told to drain in its place.
     """
     mute: bool = False
-    """It did not answer an order: it is given none until it is heard again."""
+    """Whether it left an order unanswered. It gets no orders until it is heard again."""
     declined: int = 0
-    """Orders in a row that it did not take though it claimed room."""
+    """Consecutive orders that it declined although it reported room."""
     rests_until: float = 0.0
-    """Monotonic seconds; until then it is given no order, because it declined some."""
+    """Monotonic seconds until which it gets no orders, because it declined some."""
     trouble: str = ""
-    """Why it does not start, in the words of its scheduler or of its containers; empty: nothing
+    """Why it does not start, in the words of its scheduler or of its containers; empty: nothing is
     known.
     """
     ready_once: bool = False
-    """It worked: it was heard over some time, or finished a job."""
+    """Whether it has worked: it was heard over some time, or finished a job."""
     held: dict[tuple[str, int], Held] = field(default_factory=dict)
 
     def hear(self, presence: Presence, now: float) -> None:
-        """Take what it says, unless something later was heard already."""
+        """Apply a presence message. Its contents are ignored if a later one was heard already."""
         if self.first_heard_at is None:
             self.first_heard_at = now
         self.ready_once = self.ready_once or now - self.first_heard_at >= PROVED
@@ -116,14 +119,16 @@ class Pod:
             self.idle_since = now
 
     def decline(self, now: float) -> None:
-        """It did not take an order though it claimed room: it is left alone for longer each
-        time.
+        """Record that the pod declined an order although it reported room. It is left alone for
+        longer each time.
         """
         self.declined += 1
         self.rests_until = now + grown(FIRST_REST, LONGEST_REST, self.declined - 1)
 
     def accept(self, uid: str, attempt: int) -> None:
-        """It took an order; until its next presence this is what we know of it."""
+        """Record that the pod accepted an order. This is all we know until its next presence
+        message.
+        """
         self.idle_since = None
         self.declined = 0
         self.held.setdefault(
@@ -134,15 +139,17 @@ class Pod:
 
 @dataclass(frozen=True, kw_only=True)
 class Clock:
-    """When it is, and since when silence counts. Monotonic seconds, but for `wall` (Unix)."""
+    """The current time, and since when silence counts. Monotonic seconds, except `wall` (Unix)."""
 
     now: float
     wall: float
     listening_since: float | None
-    """Since when presences reach us (bus and leadership); None while they do not."""
+    """Since when presence messages reach us, which requires the bus and leadership; None while they
+    do not.
+    """
 
     def silent(self, pod: Pod) -> bool:
-        """Whether a pod's lease is over. Never judged while we could not have heard it."""
+        """Whether a pod's lease is over. Always False while we could not have heard the pod."""
         if self.listening_since is None:
             return False
         last = max(self.listening_since, pod.heard_at or 0.0)
@@ -150,25 +157,27 @@ class Clock:
 
 
 def _version(seen: MediaJob | MediaQueue | WorkerPool) -> int:
-    """An object's resourceVersion: the store's revision, so later sights have greater ones."""
+    """An object's resourceVersion as a number. It is the store's revision, so it grows with every
+    change.
+    """
     return int(seen.metadata.resource_version or 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unreadable:
-    """A MediaJob that this version of the operator cannot take."""
+    """A MediaJob that this version of the operator cannot process."""
 
     uid: str
     name: str
     version: int
     ended: bool
     why: str
-    """For the log; a person is told a sentence of ours."""
+    """The cause, for the log. People get a fixed sentence instead."""
     understood: bool = False
-    """Whether at least its fields were read; else nobody knows which objects it names."""
+    """Whether at least its fields could be read. If not, we do not know which objects it names."""
     keep_until: float = math.inf
-    """Unix seconds; then it is deleted. Never where it has not ended, or nobody can read until
-    when.
+    """Unix seconds after which it is deleted. Infinity if it has not ended, or if its expiry cannot
+    be read.
     """
 
 
@@ -181,14 +190,14 @@ class NotUnderstood:
     uid: str
     version: int
     marked: bool = False
-    """Whether it says so already."""
+    """Whether its conditions say so already."""
     others: tuple[Mapping[str, Any], ...] = ()
-    """What else its conditions say, as others wrote it."""
+    """Its other conditions, as others wrote them."""
 
 
 class ClusterState:
-    """Jobs, pods, pools and queues by their newest sights. Older sights of an object change
-    nothing.
+    """Jobs, pods, pools and queues at their newest known versions. An older version of an object
+    changes nothing.
     """
 
     def __init__(
@@ -200,15 +209,15 @@ class ClusterState:
     ) -> None:
         self._now = now
         self.reuse_seconds = reuse_seconds
-        """How old a stored result may be that answers a new job."""
+        """Maximum age in seconds of a stored result that answers a new job."""
         self.duplicates = DuplicateIndex()
         self.jobs: dict[str, MediaJob] = {}
-        """Uid → job, of those that have not ended."""
+        """Uid → job, for all jobs that have not ended."""
         self.finished = FinishedJobs()
         self.unreadable: dict[str, Unreadable] = {}
-        """Uid → MediaJob that no step can take."""
+        """Uid → MediaJob that the operator cannot process."""
         self.to_end: dict[str, Unreadable] = {}
-        """Those of them that have not ended yet."""
+        """Uid → unreadable MediaJob that has not ended yet."""
         self.not_understood: dict[tuple[str, str], NotUnderstood] = {}
         """Kind and name → queue or pool that is left alone."""
         self.pods: dict[str, Pod] = {}
@@ -217,36 +226,38 @@ class ClusterState:
         self.queues: dict[str, MediaQueue] = {}
         self.pending = PendingQueues(self.queues.__contains__)
         self.usage = DailyUsage(self.queues.__contains__)
-        # uid → when (monotonic) a job was first seen in the phase that it is in
+        # uid → when (monotonic seconds) a job was first seen in its current phase
         self.since: dict[str, float] = {}
         self.waited: dict[str, float] = {}
-        """Uid → seconds that a job waited in the queue before, since it was let in or failed last.
+        """Uid → seconds of earlier waits in the queue, since the job was admitted or last failed.
         """
         self.returned: dict[str, int] = {}
-        """Uid → how often in a row it came back to the queue at no cost."""
+        """Uid → how often in a row the job returned to the queue without a failure."""
         self.seconds_per_job: dict[str, float] = {}
-        """Pool → how long a job takes there, on average over the last ones."""
+        """Pool → average seconds that a job takes there, weighted towards the latest jobs."""
         self.reserved = Reservations()
-        """Orders under way: (uid, attempt) → pod. Each takes a slot the pod did not count yet."""
+        """Orders under way: (uid, attempt) → pod. Each takes a slot that the pod does not count
+        yet.
+        """
         self.dirty: dict[str, None] = {}
-        """Uids of jobs that changed since they were last decided on, in the order they did."""
+        """Uids of jobs that changed since they were last decided on, in order of change."""
         self.breakers = Breakers(refusals)
         self.resting = Resting()
-        """Queued jobs that are left alone for now."""
+        """Queued jobs that are not tried for now."""
         self.by_phase: dict[Phase, dict[str, MediaJob]] = {
             phase: {} for phase in Phase if phase not in TERMINAL
         }
         self.by_worker: dict[str, dict[str, MediaJob]] = {}
-        """Pod → what runs there, by the jobs' own account."""
+        """Pod → jobs that run there according to their status."""
         self.lost_with: dict[str, dict[str, MediaJob]] = {}
-        """Pod that went away → what was in it, and is queued again."""
+        """Pod that went away → jobs that ran in it and are queued again."""
         self.on_change: Callable[[], None] = lambda: None
         self._by_queue: dict[str, dict[str, MediaJob]] = {}
-        """Queue, as jobs name it → those that have not ended."""
+        """Queue as named in the spec → jobs that have not ended."""
         self._running: Counter[str] = Counter()
-        """Queue whose share they use → jobs that run."""
+        """Queue whose share is used → number of running jobs."""
         self._fetched: Counter[str] = Counter()
-        """Fingerprint → jobs that run and share what they fetch."""
+        """Fingerprint → number of running jobs that share what they fetch."""
         self.job_sights = Replica[MediaJob | Unreadable](self._put_job, self._drop_job, now)
         self.pod_sights = Replica[Pod](self._put_pod, self._drop_pod, now)
         self.pool_sights = Replica[WorkerPool | NotUnderstood](self._put_pool, self._drop_pool, now)
@@ -254,12 +265,14 @@ class ClusterState:
             self._put_queue, self._drop_queue, now
         )
 
-    # what the API server says -------------------------------------------------------------
+    # from the API server ------------------------------------------------------------------
 
     def see_job(
         self, job: MediaJob | Unreadable, *, gone: bool = False, as_of: int | None = None
     ) -> None:
-        """One job as it is at its version; `as_of`: a list shows that it was there then, too."""
+        """Record a job at its version. `as_of`: a list shows that the job still existed at this
+        version.
+        """
         version = job.version if isinstance(job, Unreadable) else _version(job)
         if gone:
             self.job_sights.lose(job.uid, version)
@@ -268,7 +281,7 @@ class ClusterState:
         self.on_change()
 
     def touch(self, uids: Iterable[str]) -> None:
-        """Have jobs decided on in the next turn."""
+        """Mark jobs for a decision in the next turn."""
         self.dirty.update(dict.fromkeys(uids))
 
     def _put_job(self, uid: str, job: MediaJob | Unreadable) -> None:
@@ -284,7 +297,7 @@ class ClusterState:
         self._keep_unreadable(job)
 
     def set_aside(self, uid: str, why: str) -> None:
-        """A job that some step cannot take: it is only ended, and holds up nobody."""
+        """Set aside a job that a step cannot process. It is only ended, and blocks no other job."""
         job = self.jobs.get(uid)
         if job is not None:
             self._drop_job(uid)
@@ -332,7 +345,7 @@ class ClusterState:
         self.touch([job.uid])
 
     def _stays_let_in(self, job: MediaJob) -> bool:
-        """Whether it was let in already, and what changed is something else: it is not judged
+        """Whether a job was admitted already and something else about it changed. It is not judged
         again.
         """
         new = job.status.phase in {Phase.PENDING, Phase.SUSPENDED} and not job.status.queued_time
@@ -346,20 +359,20 @@ class ClusterState:
         self.pending.put(job, fingerprint=fingerprint, aside=rests or job.held_back)
 
     def shared(self, job: MediaJob) -> str | None:
-        """The fingerprint of what a job fetches for others too; None where it fetches for itself
-        alone.
+        """The fingerprint of what a job fetches for its duplicates too; None if it fetches only for
+        itself.
         """
         return self.duplicates.fingerprint(job) if job.spec.reuse is Reuse.ALWAYS else None
 
     def wake(self, now: float) -> None:
-        """Let those stand in line again whose time (monotonic seconds) has come."""
+        """Offer jobs to the scheduler again whose rest is over at `now` (monotonic seconds)."""
         for uid in self.resting.wake(now):
             self.breakers.forget(uid)
             self.offer(uid)
 
     def is_refused(self, job: MediaJob) -> bool:
-        """Whether its site is not to be asked now: then it will rest until it may be
-        (`rest_refused`), and its slot is another's.
+        """Whether the job's site must not be used now. The job then rests until the site can be
+        used (`rest_refused`), and its slot goes to another job.
         """
         if not self.refuses(job):
             return False
@@ -367,7 +380,7 @@ class ClusterState:
         return True
 
     def rest_refused(self) -> None:
-        """Let those rest that were passed over because of their site, until it may be asked."""
+        """Let jobs that were passed over because of their site rest until the site can be used."""
         for uid in self.breakers.newly_held():
             job = self.jobs.get(uid)
             until = self._refused_until(job) if job is not None else 0.0
@@ -379,11 +392,11 @@ class ClusterState:
         return self.breakers.closed_until(site(job), self._now(), job.spec.engines)
 
     def refuses(self, job: MediaJob) -> bool:
-        """Whether its site refuses us now; nothing follows from it here."""
+        """Whether the job's site refuses us now. Changes nothing."""
         return bool(self.breakers) and self._refused_until(job) > self._now()
 
     def sent_to_site(self, job: MediaJob) -> None:
-        """It is given to a pod: where its site is only to be tried, it is the trial."""
+        """Record that a job is sent to a pod. If its site is due for a probe, it is the probe."""
         if self.breakers:
             self.breakers.forget(job.uid)
             self.breakers.probe(site(job), job.uid, self._now())
@@ -391,7 +404,9 @@ class ClusterState:
     def heard_of_site(
         self, job: MediaJob, attempts: list[EngineAttempt], retry_after: float | None
     ) -> None:
-        """What engines made of a job at its site; who waited for that goes on where it may."""
+        """Record the outcomes of a job's engine attempts at its site. If the site can be used
+        again, jobs that waited for it are offered to the scheduler.
+        """
         where, now = site(job), self._now()
         if self.breakers.record(where, job.uid, attempts, now, retry_after=retry_after):
             for uid in self.breakers.release(where):
@@ -399,17 +414,17 @@ class ClusterState:
                 self.offer(uid)
 
     def withhold(self, uid: str) -> None:
-        """Something else is done about a waiting job: nobody looks at it for a slot meanwhile."""
+        """Hide a waiting job from the scheduler while something else is done about it."""
         self.pending.step_aside(uid)
 
     def offer(self, uid: str) -> None:
-        """A waiting job may be given a slot, unless it rests or is held back."""
+        """Offer a waiting job to the scheduler, unless it rests or is held back."""
         job = self.jobs.get(uid)
         if job is not None and not job.held_back and uid not in self.resting:
             self.pending.come_back(uid)
 
     def _place_finished(self, job: MediaJob) -> None:
-        """The first time it is seen so, it leaves everything that goes on."""
+        """Record a job that has ended. The first time, it is removed from all active tables."""
         shared = job.spec.reuse is not Reuse.NEVER
         if job.uid not in self.finished:
             waiting = self.duplicates.waiting(self.duplicates.fingerprint(job))
@@ -428,8 +443,8 @@ class ClusterState:
         self.duplicates.finish(condensed)
 
     def _enter_phase(self, job: MediaJob, known: MediaJob | None) -> None:
-        """Clocks begin anew with each phase, but for the time in the queue: it goes on over what
-        brought a job back at no cost.
+        """Restart the clocks of a job that enters a new phase. The time in the queue continues if
+        the job came back without a failure.
         """
         now = self._now()
         before = now - self.since.get(job.uid, now)
@@ -446,7 +461,7 @@ class ClusterState:
             and known.status.phase is Phase.RUNNING
             and job.status.phase is Phase.QUEUED
         ):
-            worked = before >= PROVED  # then it is not what is wrong
+            worked = before >= PROVED  # then this job is not the cause
             self.returned[job.uid] = 1 if worked else self.returned.get(job.uid, 0) + 1
         self.since[job.uid] = now
 
@@ -468,7 +483,7 @@ class ClusterState:
         if self.by_phase[phase].pop(uid, None) is None:
             return
         self.resting.drop(uid)
-        self.breakers.forget(uid)  # else its own rest would be taken for one that the site made
+        self.breakers.forget(uid)  # or its own rest would count as the site's
         _pop(self._by_queue, job.spec.queue, uid)
         _pop(self.lost_with, job.status.worker or "", uid)
         if phase is Phase.RUNNING:
@@ -478,7 +493,7 @@ class ClusterState:
                 _less(self._fetched, self.duplicates.fingerprint(job))
 
     def _leave(self, uid: str) -> None:
-        """It ended, is gone, or could not be placed: nothing that goes on knows of it any more."""
+        """Remove a job that ended, is gone or could not be placed from all active tables."""
         job = self.jobs.pop(uid, None)
         if job is not None:
             self._unindex(job)
@@ -496,7 +511,7 @@ class ClusterState:
     def see_queue(
         self, queue: MediaQueue | NotUnderstood, *, gone: bool = False, as_of: int | None = None
     ) -> None:
-        """One queue as it is at its version."""
+        """Record a queue at its version."""
         version = queue.version if isinstance(queue, NotUnderstood) else _version(queue)
         if gone:
             self.queue_sights.lose(queue.name, version)
@@ -521,7 +536,9 @@ class ClusterState:
             self._declare(name, lambda: self.queues.__delitem__(name), declared=False)
 
     def _declare(self, name: str, change: Callable[[], None], *, declared: bool) -> None:
-        """Jobs that name a queue move to its lane, or to the default one."""
+        """Declare a queue or revoke it. Jobs that name the queue move to its lane, or to the
+        default one.
+        """
         mine = self._by_queue.get(name, {})
         running = [job for job in mine.values() if job.status.phase is Phase.RUNNING]
         for job in running:
@@ -534,7 +551,7 @@ class ClusterState:
             self.pending.move(job)
 
     def see_pod(self, pod: Pod, *, gone: bool = False, as_of: int | None = None) -> None:
-        """One pod as the API server knows it; what the pod said itself stays."""
+        """Record a pod as the API server knows it. What its presence messages said is kept."""
         if gone:
             self.pod_sights.lose(pod.name, pod.resource_version)
         else:
@@ -567,11 +584,11 @@ class ClusterState:
             self._by_pool.pop(pod.pool, None)
 
     def pods_of(self, pool: str) -> Collection[Pod]:
-        """The pods that were made for a pool."""
+        """The pods that were created for a pool."""
         return self._by_pool.get(pool, {}).values()
 
     def see_pool(self, pool: WorkerPool | NotUnderstood, *, gone: bool = False) -> None:
-        """One pool as it is at its version."""
+        """Record a pool at its version."""
         version = pool.version if isinstance(pool, NotUnderstood) else _version(pool)
         if gone:
             self.pool_sights.lose(pool.name, version)
@@ -590,10 +607,12 @@ class ClusterState:
         self.not_understood.pop(("WorkerPool", name), None)
         self.pools.pop(name, None)
 
-    # what the pods say --------------------------------------------------------------------
+    # from the pods ------------------------------------------------------------------------
 
     def hear(self, name: str, presence: Presence, now: float) -> bool:
-        """A pod's presence; False where the API server does not know such a pod (yet)."""
+        """Apply a pod's presence message. Returns False if the API server does not know the pod
+        (yet).
+        """
         pod = self.pods.get(name)
         if pod is None:
             return False
@@ -605,18 +624,18 @@ class ClusterState:
     # queues -------------------------------------------------------------------------------
 
     def share(self, queue: str) -> MediaQueueSpec:
-        """What a queue may use; one that nobody declared may use what is left."""
+        """What a queue may use. An undeclared queue gets the default spec."""
         known = self.queues.get(queue)
         return known.spec if known is not None else MediaQueueSpec()
 
     def running(self) -> Counter[str]:
-        """Queue → jobs that run, or are being handed to a pod."""
+        """Queue → number of jobs that run, or are being handed to a pod."""
         found = self._running.copy()
         found.update(self._handed())
         return found
 
     def running_in(self, queue: str) -> int:
-        """Jobs of one queue that run, or are being handed to a pod."""
+        """Number of jobs of a queue that run, or are being handed to a pod."""
         return self._running[queue] + sum(handed == queue for handed in self._handed())
 
     def _handed(self) -> Iterator[str]:
@@ -627,14 +646,14 @@ class ClusterState:
                 yield self.pending.queue_of(job)
 
     def fetched(self) -> AbstractSet[str]:
-        """Fingerprints of what runs and is shared."""
+        """Fingerprints that running jobs fetch for their duplicates too."""
         return self._fetched.keys()
 
     # orders under way -----------------------------------------------------------------------
 
     @contextmanager
     def reserving(self, uid: str, attempt: int, pod: str) -> Iterator[None]:
-        """A slot of a pod is promised to an order for as long as it is under way."""
+        """Reserve a slot of a pod for an order while the order is under way."""
         self.reserved[uid, attempt] = pod
         try:
             yield
@@ -642,31 +661,33 @@ class ClusterState:
             self.reserved.pop((uid, attempt), None)
 
     def free(self, pod: Pod) -> int:
-        """Slots of a pod that neither it nor an order under way has taken."""
+        """Number of slots of a pod that neither the pod nor an order under way has taken."""
         waiting = sum(1 for key in self.reserved.of(pod.name) if key not in pod.held)
         return max(0, pod.free - waiting)
 
     def load(self, pod: Pod) -> int:
-        """Jobs that a pod has, by its own account and by theirs, orders under way included."""
+        """Number of jobs that a pod has, by its own report and by the jobs' status, including
+        orders under way.
+        """
         running = self.by_worker.get(pod.name, {})
         theirs = {(uid, job.status.attempt) for uid, job in running.items()}
         return max(pod.taken, len(pod.held.keys() | self.reserved.of(pod.name) | theirs))
 
     def handing(self, job: MediaJob) -> bool:
-        """Whether its next attempt is being handed to a pod."""
+        """Whether the job's next attempt is being handed to a pod."""
         return (job.uid, job.status.attempt + 1) in self.reserved
 
     def ordered(self, pod: str, *, free: int, sequence: int) -> None:
-        """A pod accepted or refused an order and told what room is left."""
+        """Record a pod's answer to an order: how much room is left."""
         known = self.pods.get(pod)
         if known is not None and sequence >= known.sequence:
             known.free, known.sequence = free, sequence
         self.on_change()
 
     def declined(self, pod: str, *, answered: bool) -> None:
-        """A pod did not take an order that it claimed to have room for, or did not answer at all.
-        It may be gone, though nobody has said so yet: without this a job would be offered to it
-        again and again, each time as another attempt.
+        """Record that a pod declined an order although it reported room, or did not answer at all.
+        It may be gone without any report of that yet. Without this record, a job would be offered
+        to it again and again, each time as another attempt.
         """
         known = self.pods.get(pod)
         if known is None:
@@ -676,7 +697,9 @@ class ClusterState:
             known.decline(self._now())
 
     def settled(self, pod: str, uid: str, attempt: int) -> None:
-        """A pod's result was recorded: it lets go of the attempt before it says so."""
+        """Record that a pod's result was stored in the job's status. The pod lets go of the attempt
+        before its presence messages show it.
+        """
         known = self.pods.get(pod)
         if known is not None:
             known.held.pop((uid, attempt), None)

@@ -1,8 +1,8 @@
-"""Jobs that want the very same: one fetches, the others take what it brought. Pure.
+"""Index of jobs that ask for the same: one fetches, the others get its result. Pure.
 
-Who fetches is not written anywhere: of duplicates that wait, none goes while another runs. So a
-leader that is cancelled, deleted or suspended needs no successor to be named; the next in turn
-goes.
+No field says which job fetches: while one duplicate runs, no waiting duplicate starts. So if the
+job that fetches is cancelled, deleted or suspended, no successor has to be named; the next job in
+turn runs.
 """
 
 import hashlib
@@ -29,23 +29,23 @@ SAME_FOR_ALL: Final = frozenset(
         FailureReason.THROTTLED,
     }
 )
-"""What a site did to one it would do to all who ask for the same; the rest is one job's own bad
-luck.
+"""Failures that a site would give to all jobs that ask for the same. Any other failure is one job's
+own bad luck.
 """
 
 REMEMBERED: Final = 8
-"""Finished jobs per fingerprint: the newest are the ones that answer."""
+"""Finished jobs kept per fingerprint: the newest, since they are the ones that answer."""
 
 
 def fingerprint(job: MediaJob, scope: str = "") -> str:
-    """What a job wants, as a hash; always from its spec. `scope`: whose credentials it would
-    use.
+    """A hash of what a job asks for, always computed from its spec. `scope`: whose credentials it
+    would use.
     """
     spec = job.spec
     try:
         url = addresses.parse(spec.url).canonical()
     except addresses.BadAddress:
-        url = spec.url  # it will be refused, alike for all who ask for it
+        url = spec.url  # it will be refused, and so will every other job that asks for it
     wish = {
         "url": url,
         "media": spec.media.wire(),
@@ -57,34 +57,34 @@ def fingerprint(job: MediaJob, scope: str = "") -> str:
 
 
 class DuplicateIndex:
-    """All jobs by what they want."""
+    """All jobs by what they ask for."""
 
     def __init__(self) -> None:
         self._fingerprints: dict[str, str] = {}
-        """Uid → fingerprint of each that has not ended."""
+        """Uid → fingerprint of each job that has not ended."""
         self._active: dict[str, dict[str, MediaJob]] = {}
         self._ended: dict[str, tuple[FinishedJob, ...]] = {}
-        """Fingerprint → the newest that ended, the last one last."""
+        """Fingerprint → the newest jobs that ended, in order of completion."""
         self._without_bytes: set[str] = set()
 
     def fingerprint(self, job: MediaJob) -> str:
-        """A job's fingerprint, made once."""
+        """The fingerprint of a job, computed once."""
         known = self._fingerprints.get(job.uid)
         if known is None:
             known = self._fingerprints[job.uid] = fingerprint(job)
         return known
 
     def known(self, uid: str) -> str | None:
-        """The fingerprint of one that has not ended, if it was ever asked for."""
+        """The fingerprint of a job that has not ended; None if it was never computed."""
         return self._fingerprints.get(uid)
 
     def see(self, job: MediaJob) -> None:
-        """One that has not ended, as it is now. With `reuse: Never` it leads nobody."""
+        """Add or update a job that has not ended. With `reuse: Never` no other job waits for it."""
         if job.spec.reuse is not Reuse.NEVER:
             self._active.setdefault(self.fingerprint(job), {})[job.uid] = job
 
     def leave(self, uid: str) -> None:
-        """It has ended, or was deleted before that."""
+        """Remove a job that has ended, or that was deleted before that."""
         fingerprint = self._fingerprints.pop(uid, None)
         if fingerprint is not None:
             jobs = self._active.get(fingerprint, {})
@@ -93,7 +93,7 @@ class DuplicateIndex:
                 self._active.pop(fingerprint, None)
 
     def finish(self, job: FinishedJob) -> None:
-        """One that has ended, as it is now."""
+        """Add or update a job that has ended."""
         if job.fingerprint is None:
             return
         others = [
@@ -105,7 +105,7 @@ class DuplicateIndex:
         self._ended[job.fingerprint] = tuple(newest)
 
     def forget(self, job: FinishedJob) -> None:
-        """One that had ended was deleted."""
+        """Remove a job that had ended and was deleted."""
         self._without_bytes.discard(job.uid)
         if job.fingerprint is None:
             return
@@ -120,17 +120,17 @@ class DuplicateIndex:
             self._ended.pop(job.fingerprint, None)
 
     def disbelieve(self, uid: str) -> None:
-        """A finished job's objects are not there any more: it answers nobody."""
+        """Record that a finished job's objects are gone: it no longer answers other jobs."""
         self._without_bytes.add(uid)
 
     def waiting(self, fingerprint: str) -> list[str]:
-        """Uids of those that wait for the same, and may take what another one brought."""
+        """Uids of the waiting jobs that ask for the same and may get the result of another."""
         active = self._active.get(fingerprint, {})
         return [uid for uid, t in active.items() if t.status.phase in {Phase.PENDING, Phase.QUEUED}]
 
     def ahead(self, job: MediaJob, *, handed: Callable[[MediaJob], bool]) -> MediaJob | None:
-        """A duplicate that runs (or is just `handed` to a pod) or waits already, for a job that is
-        let in only now.
+        """A duplicate that runs (or is being `handed` to a pod) or waits already, for a job that is
+        being admitted; None if there is none.
         """
         if job.spec.reuse is Reuse.NEVER:
             return None
@@ -147,7 +147,7 @@ class DuplicateIndex:
 
     def source(self, job: MediaJob, *, since: str) -> FinishedJob | None:
         """The duplicate whose files were stored last, at or after a time (RFC 3339, UTC), if it may
-        answer. One that was answered itself has files that are older than its end.
+        answer. The files of a duplicate that was itself answered by another are older than its end.
         """
         found = [
             duplicate
@@ -160,8 +160,8 @@ class DuplicateIndex:
         return max(found, key=lambda duplicate: duplicate.stored, default=None)
 
     def failed(self, job: MediaJob) -> FinishedJob | None:
-        """A duplicate that failed while this one waited for it, and would have failed for this one
-        too.
+        """A duplicate that failed while this job waited for it, with a failure that this job would
+        have had too.
         """
         since = job.status.queued_time
         if since is None or job.status.follows is None or job.status.attempt > 0:
@@ -180,7 +180,9 @@ class DuplicateIndex:
 
 
 def _same_end(duplicate: FinishedJob, job: MediaJob) -> bool:
-    """What the site did to one it would do to the other, who would not have tried more often."""
+    """Whether the job would have ended like its duplicate: the site would have treated it alike,
+    and it would not have tried more often.
+    """
     if duplicate.phase is not Phase.FAILED or duplicate.reason not in SAME_FOR_ALL:
         return False
     if duplicate.patience is not None and job.spec.max_queue_seconds <= duplicate.patience:

@@ -1,4 +1,4 @@
-"""Finished MediaJobs, each kept in a fraction of its size: there may be a hundred thousand.
+"""Finished MediaJobs, each kept in a fraction of its size, since there may be a hundred thousand.
 Pure.
 """
 
@@ -17,21 +17,18 @@ from trawler_operator.formatting import parse
 DELIVERY_GRACE: Final = 3600.0
 """Seconds that a finished job's delivery may take before its time to live begins without it."""
 LONGEST_LIFE: Final = 366 * 86400.0
-"""Seconds from a job's creation within which it ends and is delivered; a later time was written by
+"""Seconds after its creation within which a job ends and is delivered. A later time was written by
 hand.
 """
 SPARE: Final = 200
-"""Entries of the heap that may be outdated before it is made anew."""
+"""Outdated heap entries that may accumulate before the heap is rebuilt."""
 OFFER_AGAIN: Final = 30.0
-"""Seconds after which a job whose deletion was offered, and that is still there, is offered again.
-"""
+"""Seconds after which a job that was offered for deletion, but still exists, is offered again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedJob:
-    """What is still asked of a job that has ended; all else is read again when somebody needs
-    it.
-    """
+    """The fields of an ended job that are still used. All else is read again when it is needed."""
 
     uid: str
     name: str
@@ -40,28 +37,30 @@ class FinishedJob:
     reason: FailureReason | None
     message: str | None
     offered: Mapping[str, Any] | None
-    """What there is instead of what it asked for, as fields of its status; None where it does not
-    say.
+    """What is available instead of what the job asked for, as fields of its status; None if the
+    status does not say.
     """
     failures: int
     patience: int | None
-    """Its `maxQueueSeconds`, where it ended before its failures were used up because the site asked
-    for more time than that.
+    """The job's `maxQueueSeconds`, if it ended before its retries were used up because the site
+    asked for a longer wait than that; otherwise None.
     """
     completed: str
-    """RFC 3339, UTC; empty where the status does not say."""
+    """RFC 3339, UTC; empty if the status does not say."""
     stored: str
-    """When its files were stored, which for those of a duplicate was before; as `completed`."""
+    """When its files were stored, in the format of `completed`. The files of a duplicate were
+    stored before the job ended.
+    """
     keep_until: float
-    """Unix seconds; then it is deleted."""
+    """Unix seconds after which the job is deleted."""
     hashes: tuple[bytes, ...]
-    """SHA-256 of its files, and of what is known of them."""
+    """SHA-256 of its files and of the sidecar that describes them."""
     fingerprint: str | None
-    """Its fingerprint; None where it answers nobody."""
+    """The job's fingerprint; None if it answers no other job."""
 
 
 def condense(job: MediaJob, fingerprint: str | None) -> FinishedJob:
-    """A job that has ended as it is kept."""
+    """Condense a job that has ended."""
     status = job.status
     return FinishedJob(
         uid=job.uid,
@@ -82,7 +81,9 @@ def condense(job: MediaJob, fingerprint: str | None) -> FinishedJob:
 
 
 def _offered(status: MediaJobStatus) -> dict[str, Any] | None:
-    """All but a playlist, which would be most of what is kept: no duplicate answers with one."""
+    """What is available instead, without the playlist, which would be most of what is kept: no
+    duplicate answers with one.
+    """
     names = {"offered_height", "offered_subtitles"}
     return status.model_dump(mode="json", by_alias=True, exclude_none=True, include=names) or None
 
@@ -95,9 +96,10 @@ def _patience(job: MediaJob) -> int | None:
 
 
 def keep_until(job: MediaJob) -> float:
-    """When (Unix seconds) a finished job was kept long enough, from its delivery or else its end;
-    from its creation where its status, which others may write, says a time that nobody can read or
-    believe. Never where it is deleted already, and only a finalizer still holds it.
+    """When (Unix seconds) a finished job's time to live is over. It counts from the delivery or
+    else from the job's end. Others may write the status: if its times cannot be read or believed,
+    it counts from the creation. Infinity if the job is deleted already and only a finalizer still
+    holds it.
     """
     if job.metadata.deletion_timestamp is not None:
         return math.inf
@@ -110,8 +112,8 @@ def keep_until(job: MediaJob) -> float:
 
 
 def first_believed(created: object, *said: object) -> float:
-    """The first of some times (RFC 3339) that can be read and believed, as Unix seconds; else that
-    of the creation. Whatever stands there raises nothing.
+    """The first of some times (RFC 3339) that can be read and believed, as Unix seconds; otherwise
+    the time of creation. No value raises an exception.
     """
     begun = _seconds(created)
     latest = math.inf if begun is None else begun + LONGEST_LIFE
@@ -127,16 +129,16 @@ def _seconds(time: object) -> float | None:
 
 
 class FinishedJobs:
-    """All of them by uid; which objects they name; and whose time is over, without a look at
-    all.
+    """All finished jobs by uid. Finds which objects they name, and which jobs have expired, without
+    a scan.
     """
 
     def __init__(self) -> None:
         self._jobs: dict[str, FinishedJob] = {}
         self._named: dict[bytes, int] = {}
-        """Hash → how many jobs name that object."""
+        """Hash → number of jobs that name the object."""
         self._ends: list[tuple[float, str]] = []
-        """Times to live as a heap; entries of jobs that are gone or kept longer are passed over."""
+        """Expiry times as a heap. Entries of jobs that are gone or kept longer are skipped."""
         self.count: Counter[Phase] = Counter()
 
     def __contains__(self, uid: object) -> bool:
@@ -152,7 +154,7 @@ class FinishedJobs:
         return self._jobs.get(uid)
 
     def put(self, job: FinishedJob) -> None:
-        """One more, or a newer sight of one."""
+        """Add a job, or a newer version of one."""
         known = self._jobs.get(job.uid)
         if known is not None:
             self._forget(known)
@@ -169,7 +171,7 @@ class FinishedJobs:
             heapq.heapify(self._ends)
 
     def drop(self, uid: str) -> FinishedJob | None:
-        """It was deleted. Answers with what it was."""
+        """Remove a deleted job. Returns what was known of it."""
         known = self._jobs.pop(uid, None)
         if known is not None:
             self._forget(known)
@@ -185,12 +187,12 @@ class FinishedJobs:
                 del self._named[sha256]
 
     def named(self) -> KeysView[bytes]:
-        """Hashes of all objects that a finished job names."""
+        """Hashes of all objects that finished jobs name."""
         return self._named.keys()
 
     def due(self, wall: float, *, most: int) -> list[FinishedJob]:
-        """Jobs (up to `most`) that were kept long enough, the longest first. Each is offered once,
-        and again some time later if it is still there.
+        """Up to `most` jobs whose time to live is over, the longest overdue first. Each is offered
+        once, and again some time later if it still exists.
         """
         found: list[FinishedJob] = []
         while self._ends and self._ends[0][0] <= wall and len(found) < most:

@@ -1,7 +1,7 @@
-"""Who waits in which queue, in the order of their turns. Pure.
+"""Waiting jobs by queue, in the order of their turns. Pure.
 
-A waiting job's effective priority rises by one for each minute. All of them rise alike, so the
-order of two jobs never changes by waiting: each is sorted once, when it begins to wait.
+The effective priority of a waiting job rises by one each minute. It rises for all jobs alike, so
+waiting never changes the order of two jobs: each is sorted once, when it begins to wait.
 """
 
 from bisect import bisect_left, insort
@@ -18,22 +18,22 @@ from trawler_operator.formatting import parse
 
 DEFAULT: Final = "default"
 AGEING: Final = 60.0
-"""Seconds of waiting that weigh as much as one step of priority."""
+"""Seconds of waiting that count as much as one step of priority."""
 
 ALONE: Final = frozenset({FailureReason.OUT_OF_MEMORY, FailureReason.WORKER_LOST})
-"""What a job may do to its neighbours: it is tried again without any."""
+"""Failures by which a job may harm its neighbours. After one of them it is retried alone."""
 
 Turn = tuple[float, str, str]
-"""Sorts first: higher effective priority, then age, then name. The uid makes it unique."""
+"""Sort key: higher effective priority first, then age, then name. The uid makes it unique."""
 
 
 def alone(job: MediaJob) -> bool:
-    """Whether its next attempt must not share a pod."""
+    """Whether the next attempt of a job must not share a pod."""
     return job.status.reason in ALONE
 
 
 def turn(job: MediaJob) -> Turn:
-    """When a job's turn comes among those of its queue."""
+    """The sort key of a job among those of its queue."""
     created = job.metadata.creation_timestamp
     begun = parse(created) if created else 0.0
     return begun - AGEING * job.spec.priority, job.name, job.uid
@@ -45,20 +45,22 @@ class _Place:
     queue: str
     turn: Turn
     fingerprint: str | None
-    """Fingerprint of what it shares with its duplicates."""
+    """Fingerprint of what the job fetches for its duplicates too; None if there is nothing to
+    share.
+    """
     alone: bool
-    """Its next attempt must not share a pod."""
+    """Whether the next attempt must not share a pod."""
     aside: bool
-    """It keeps its turn, and nobody who looks for work sees it."""
+    """Whether the job keeps its turn but is hidden from the scheduler."""
 
     @property
     def lane(self) -> tuple[str, str, bool]:
-        """Where it stands when it may go."""
+        """The lane in which the job stands when it may run."""
         return self.pool, self.queue, self.alone
 
 
 class _Lanes:
-    """Turns in order, by pool and queue; only where somebody waits."""
+    """Turns in order, by pool and queue. Only lanes with waiting jobs exist."""
 
     def __init__(self) -> None:
         self.of: dict[str, dict[str, list[Turn]]] = {}
@@ -77,35 +79,35 @@ class _Lanes:
 
 
 class PendingQueues:
-    """Jobs that wait, by pool and queue. A queue that nobody declared counts as `default`. All keep
-    their turn; who looks for work sees neither those that rest or are held back, nor of duplicates
-    more than the first, and those that must be alone in a pod by themselves.
+    """Waiting jobs by pool and queue. A queue without a MediaQueue counts as `default`. Every job
+    keeps its turn. The scheduler does not see jobs that rest or are held back, sees only the first
+    of duplicates, and sees jobs that must run alone in a pod separately.
     """
 
     def __init__(self, declared: Callable[[str], bool]) -> None:
         self._declared = declared
         self._all = _Lanes()
         self._ready = {alone: _Lanes() for alone in (False, True)}
-        """Whether they must be alone in a pod → those among whom to look for work."""
+        """Whether jobs must run alone in a pod → the jobs that the scheduler sees."""
         self._duplicates: dict[tuple[tuple[str, str, bool], str], list[Turn]] = {}
-        """Lane and fingerprint → turns in order of duplicates that stand there; the first is among
-        those that are ready.
+        """Lane and fingerprint → turns in order of the duplicates in that lane. The first of them
+        is among the ready jobs.
         """
         self._places: dict[str, _Place] = {}
         self._counts: Counter[str] = Counter()
         self._entering: dict[str, dict[str, MediaJob]] = {}
         self._doors: dict[str, str] = {}
-        """Uid → queue of each that is entering, in the order in which they came."""
+        """Uid → queue of each job that is entering, in order of arrival."""
         self._entering_bytes: Counter[str] = Counter()
-        """Queue → the most that those entering may store."""
+        """Queue → maximum bytes that its entering jobs may store."""
 
     def queue_of(self, job: MediaJob) -> str:
         """The queue whose share a job uses."""
         return job.spec.queue if self._declared(job.spec.queue) else DEFAULT
 
     def put(self, job: MediaJob, *, fingerprint: str | None = None, aside: bool = False) -> None:
-        """It waits, or something about its turn changed. Aside: nobody who looks for work is to see
-        it.
+        """Add a waiting job, or update its turn. A job that is `aside` is hidden from the
+        scheduler.
         """
         self._through(job.uid)
         place = _Place(
@@ -121,7 +123,7 @@ class PendingQueues:
             self._stand(place)
 
     def drop(self, uid: str) -> None:
-        """It waits no more."""
+        """Remove a job that no longer waits."""
         self._through(uid)
         place = self._places.pop(uid, None)
         if place is None:
@@ -134,21 +136,21 @@ class PendingQueues:
             self._step_out(place)
 
     def step_aside(self, uid: str) -> None:
-        """It keeps its turn, but nobody who looks for work sees it."""
+        """Hide a job from the scheduler. It keeps its turn."""
         place = self._places.get(uid)
         if place is not None and not place.aside:
             self._step_out(place)
             self._places[uid] = replace(place, aside=True)
 
     def come_back(self, uid: str) -> None:
-        """Whoever looks for work sees it again."""
+        """Show a job to the scheduler again."""
         place = self._places.get(uid)
         if place is not None and place.aside:
             place = self._places[uid] = replace(place, aside=False)
             self._stand(place)
 
     def _stand(self, place: _Place) -> None:
-        """Among those that are ready, or behind a duplicate of the same lane."""
+        """Put a job among the ready ones, or behind a duplicate in the same lane."""
         ready = self._ready[place.alone]
         if place.fingerprint is not None:
             duplicates = self._duplicates.setdefault((place.lane, place.fingerprint), [])
@@ -160,7 +162,9 @@ class PendingQueues:
         ready.add(place, place.turn)
 
     def _step_out(self, place: _Place) -> None:
-        """Where it was the first of duplicates, the next takes its place."""
+        """Remove a job from the ready ones. If it was the first of its duplicates, the next one
+        takes its place.
+        """
         ready = self._ready[place.alone]
         if place.fingerprint is None:
             ready.remove(place, place.turn)
@@ -177,14 +181,14 @@ class PendingQueues:
                 del self._duplicates[key]
 
     def enter(self, job: MediaJob, *, fingerprint: str | None = None) -> None:
-        """It is let in and waits for its turn, but its status does not say so yet."""
+        """Add a job that was admitted and waits, but whose status does not say so yet."""
         self.put(job, fingerprint=fingerprint)
         queue = self._doors[job.uid] = self.queue_of(job)
         self._entering.setdefault(queue, {})[job.uid] = job
         self._entering_bytes[queue] += job.spec.limits.max_bytes
 
     def move(self, job: MediaJob) -> None:
-        """The queue whose share it uses may have changed."""
+        """Place a job again, since the queue whose share it uses may have changed."""
         place = self._places.get(job.uid)
         if job.uid in self._doors and place is not None:
             self.enter(job, fingerprint=place.fingerprint)
@@ -200,34 +204,32 @@ class PendingQueues:
                 del self._entering[queue], self._entering_bytes[queue]
 
     def entering_bytes(self, queue: str) -> int:
-        """The most that jobs of a queue may store that are let in, though their status does not say
-        so yet.
-        """
+        """Maximum bytes that a queue's admitted jobs may store whose status does not say so yet."""
         return self._entering_bytes[queue]
 
     def let_in(self) -> KeysView[str]:
-        """Uids of all that are let in, though their status does not say so yet; who came first
-        first.
-        """
+        """Uids of all admitted jobs whose status does not say so yet, in order of arrival."""
         return self._doors.keys()
 
     def count(self, queue: str) -> int:
-        """Jobs that wait in a queue, whichever pool they wait for."""
+        """Number of jobs that wait in a queue, for any pool."""
         return self._counts[queue]
 
     def queues(self, pool: str) -> list[str]:
-        """Queues in which somebody is ready for one pool."""
+        """Queues with ready jobs for a pool."""
         lanes = [ready.of.get(pool, {}) for ready in self._ready.values()]
         return list(dict.fromkeys(chain(*lanes)))
 
     def ready(self, pool: str, queue: str, *, alone_too: bool = True) -> Iterator[str]:
-        """Uids in turn, for one pool and queue, of those among whom to look for work."""
+        """Uids of the ready jobs of a pool and queue, in turn. `alone_too`: with those that must
+        run alone.
+        """
         kinds = (False, True) if alone_too else (False,)
         lanes = [self._ready[alone].of.get(pool, {}).get(queue, []) for alone in kinds]
         return (uid for _, _, uid in merge(*(lane for lane in lanes if lane)))
 
     def behind(self, uid: str) -> Iterator[str]:
-        """Uids of the duplicates that stand behind one that is ready, in turn."""
+        """Uids of the duplicates behind a ready job, in turn."""
         place = self._places[uid]
         if place.fingerprint is None:
             return iter(())
@@ -235,11 +237,11 @@ class PendingQueues:
         return (uid for _, _, uid in islice(duplicates, 1, None))
 
     def lanes(self, pool: str) -> Mapping[str, list[Turn]]:
-        """Queue → turns in order of all who wait for one pool; only queues in which somebody
-        waits.
+        """Queue → turns in order of all jobs that wait for a pool. Only queues with waiting jobs
+        are included.
         """
         return self._all.of.get(pool, {})
 
     def pools(self) -> KeysView[str]:
-        """Pools for which somebody waits."""
+        """Pools with waiting jobs."""
         return self._all.of.keys()

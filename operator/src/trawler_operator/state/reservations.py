@@ -1,4 +1,4 @@
-"""Orders under way, and the pod that each promised slot belongs to. Pure."""
+"""Slots that are reserved for orders under way, and the pod that each belongs to. Pure."""
 
 from collections.abc import Iterator, MutableMapping
 
@@ -7,14 +7,14 @@ Key = tuple[str, int]
 
 
 class Reservations(MutableMapping[Key, str]):
-    """(uid, attempt) → pod; and the other way round without a search."""
+    """Maps (uid, attempt) → pod. The reverse lookup needs no search."""
 
     def __init__(self) -> None:
         self._pods: dict[Key, str] = {}
         self._keys: dict[str, set[Key]] = {}
 
     def of(self, pod: str) -> set[Key]:
-        """What is promised in one pod."""
+        """The keys that are reserved in a pod."""
         return self._keys.get(pod, set())
 
     def __getitem__(self, key: Key) -> str:

@@ -1,6 +1,4 @@
-"""Queued jobs that came back before: each is left alone for a while until it is tried again.
-Pure.
-"""
+"""Queued jobs that came back: each rests for a while before it is tried again. Pure."""
 
 import heapq
 from collections import Counter
@@ -12,18 +10,20 @@ from trawler_operator.formatting import parse
 
 FIRST_WAIT: Final = 2.0
 LONGEST_WAIT: Final = 60.0
-"""Bounds of the wait after a failure."""
+"""Bounds in seconds of the wait after a failure."""
 FIRST_REST: Final = 0.5
 LONGEST_REST: Final = 60.0
-"""Bounds of the pause after a pod, or a job, came back from an order that was not taken."""
+"""Bounds in seconds of the pause of a pod after it declined an order, and of a job after it came
+back without a failure.
+"""
 AT_ONCE: Final = 500
-"""Jobs that one turn wakes at most: each finds its place among all who wait."""
+"""Maximum number of jobs that one turn wakes: each has to be sorted among all that wait."""
 
 
 def wait(job: MediaJob, returned: int) -> float:
-    """Seconds for which a queued job waits before it is tried: after a failure, or after it
-    `returned` at no cost so many times in a row, longer each time, and never less than the site
-    asked for.
+    """Seconds for which a queued job rests before it is tried: after a failure, or after it
+    `returned` without a failure so many times in a row. The wait grows each time, and after a
+    failure it is never shorter than the site asked for.
     """
     seconds = grown(FIRST_REST, LONGEST_REST, returned - 1) if returned else 0.0
     failures = job.status.failures
@@ -33,19 +33,17 @@ def wait(job: MediaJob, returned: int) -> float:
 
 
 def not_before(job: MediaJob) -> float:
-    """Seconds after it was queued that the site asked to wait. Raises ValueError for a time that is
-    none.
+    """Seconds after `queuedTime` that the site asked to wait. Raises ValueError if a time is
+    invalid.
     """
     status = job.status
     if status.not_before is None or status.queued_time is None:
         return 0.0
-    return parse(status.not_before) - parse(status.queued_time)  # of one clock, right or wrong
+    return parse(status.not_before) - parse(status.queued_time)  # one clock, right or wrong
 
 
 class Resting:
-    """Uids of those whose time has not come, by that time; and what they will fetch for others
-    too.
-    """
+    """Resting jobs by wake-up time, and what they will fetch for their duplicates too."""
 
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
@@ -61,8 +59,8 @@ class Resting:
         return len(self._until)
 
     def put(self, uid: str, until: float, fingerprint: str | None) -> None:
-        """It rests until a time (monotonic seconds). `fingerprint`: the fingerprint of what it
-        shares.
+        """Let a job rest until a time (monotonic seconds). `fingerprint`: what it fetches for its
+        duplicates too.
         """
         self.drop(uid)
         self._until[uid] = until
@@ -72,7 +70,7 @@ class Resting:
             self._shared[fingerprint] += 1
 
     def drop(self, uid: str) -> None:
-        """It rests no more."""
+        """End the rest of a job."""
         if self._until.pop(uid, None) is None:
             return
         fingerprint = self._fingerprints.pop(uid, None)
@@ -85,7 +83,7 @@ class Resting:
             heapq.heapify(self._times)
 
     def wake(self, now: float) -> list[str]:
-        """Those whose time has come, the first first; they rest no more."""
+        """Uids of the jobs whose time has come, the earliest first. They no longer rest."""
         woken: list[str] = []
         while len(woken) < AT_ONCE and (at := self.next_at()) is not None and at <= now:
             _, uid = heapq.heappop(self._times)
@@ -94,13 +92,13 @@ class Resting:
         return woken
 
     def next_at(self) -> float | None:
-        """When (monotonic seconds) the next one wakes; None where nobody rests."""
+        """When (monotonic seconds) the next job wakes; None if no job rests."""
         while self._times and self._until.get(self._times[0][1]) != self._times[0][0]:
             heapq.heappop(self._times)
         return self._times[0][0] if self._times else None
 
     def shares(self, fingerprint: str) -> bool:
-        """Whether one of them will fetch this for others too: it has not given up, and if every
-        duplicate went in its place, all of them would try the broken site at once.
+        """Whether a resting job will fetch this for its duplicates too. It has not given up, and if
+        its duplicates ran in its place, all of them would try the broken site at once.
         """
         return fingerprint in self._shared

@@ -1,5 +1,5 @@
-"""A Discord in a box: REST, gateway and what people do, over real sockets.
+"""An emulator of Discord: its REST API, its gateway and the actions of users, over real sockets.
 
-Written from Discord's documentation and its OpenAPI description; it refuses what Discord refuses,
-because our design rests on those refusals.
+Written from Discord's documentation and its OpenAPI description. It refuses what Discord refuses,
+because our design relies on those errors.
 """

@@ -1,4 +1,4 @@
-"""`python -m trawler_sandbox.discord`: the emulator as a process, with a page for a person."""
+"""`python -m trawler_sandbox.discord`: run the emulator as a process, with a page for users."""
 
 import argparse
 import asyncio
@@ -16,8 +16,8 @@ UNEVEN: Final = {
     "POST /api/v10/webhooks": (5, 2.0),
     "DELETE /api/v10/channels": (5, 1.0),
 }
-"""Buckets that are not like the others, as Discord's are. The figures are ours: Discord's are to be
-read from its headers, never known.
+"""Buckets with limits of their own, as Discord has them. The numbers are ours: clients must read
+Discord's from its headers, and can never know them in advance.
 """
 
 

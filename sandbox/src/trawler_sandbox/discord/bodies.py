@@ -1,4 +1,4 @@
-"""Requests read: JSON, or multipart with its message in `payload_json` and its files on disk."""
+"""Read request bodies: JSON, or multipart with JSON in `payload_json` and files kept on disk."""
 
 import hashlib
 import json
@@ -13,15 +13,13 @@ from trawler_sandbox.discord import errors
 from trawler_sandbox.discord.drafts import Upload
 
 JSON: Final = web.RequestKey("json", object)
-"""Where a request keeps what was read of it."""
+"""The key under which a request keeps its parsed body."""
 BLOCK: Final = 256 * 1024
 _SLOT: Final = re.compile(r"^files\[(\d+)\]$|^file(\d*)$")
 
 
 async def read(request: web.Request, folder: Path) -> tuple[Any, list[Upload]]:
-    """The JSON of a request, and what was uploaded with it. Files stream to disk. Raises
-    Refusal.
-    """
+    """Read the JSON of a request and its uploads; files stream to disk. Raises DiscordError."""
     body, uploads = await _read(request, folder)
     request[JSON] = body
     return body, uploads
@@ -67,7 +65,7 @@ async def _keep(part: BodyPartReader, slot: int, folder: Path) -> Upload:
 
 
 def _kind(name: str, said: str) -> str:
-    """Discord goes by the file's name where the client does not say more."""
+    """The content type that the client sent; without one, Discord uses the file extension."""
     known = {
         "mp4": "video/mp4",
         "webm": "video/webm",

@@ -1,13 +1,11 @@
-"""Rate limits as Discord counts them: a bucket per route and its first id, and one for all.
-Pure.
-"""
+"""Rate limits as Discord counts them: a bucket per route and first id, and a global one. Pure."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass
 class Bucket:
-    """So many requests in so many seconds, from the first of them on."""
+    """A number of requests per number of seconds, counted from the first request."""
 
     size: int
     seconds: float
@@ -15,7 +13,7 @@ class Bucket:
     opened: float = 0.0
 
     def take(self, now: float) -> bool:
-        """Whether there is room for one more; if so, it is taken."""
+        """Whether there is room for one more request; if so, it is counted."""
         if now - self.opened >= self.seconds:
             self.opened, self.used = now, 0
         if self.used >= self.size:
@@ -35,16 +33,16 @@ class Buckets:
     """Every bucket of one bot."""
 
     enabled: bool = False
-    """Off: headers are still sent, and nothing is refused."""
+    """If False, headers are still sent, but nothing is refused."""
     size: int = 5
     seconds: float = 5.0
     uneven: dict[str, tuple[int, float]] = field(default_factory=dict)
-    """Beginning of a route (`PATCH /api/v10/channels`) → its own requests in its own seconds."""
+    """Prefix of a route (`PATCH /api/v10/channels`) → its own number of requests and seconds."""
     whole: Bucket = field(default_factory=lambda: Bucket(50, 1.0))
     _routes: dict[str, Bucket] = field(default_factory=dict)
 
     def of(self, route: str) -> Bucket:
-        """The bucket of a route with its major id."""
+        """The bucket of a route with its major parameter."""
         bucket = self._routes.get(route)
         if bucket is None:
             mine = (limit for start, limit in self.uneven.items() if route.startswith(start))
@@ -60,7 +58,7 @@ class Buckets:
         seconds: float = 5.0,
         uneven: dict[str, tuple[int, float]] | None = None,
     ) -> None:
-        """Begin anew with other limits."""
+        """Apply other limits and reset the buckets of all routes."""
         self.enabled, self.size, self.seconds = enabled, size, seconds
         self.uneven = {start: (limit[0], limit[1]) for start, limit in (uneven or {}).items()}
         self._routes.clear()

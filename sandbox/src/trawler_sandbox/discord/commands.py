@@ -1,4 +1,4 @@
-"""Application commands: registered by a bot, looked up for a person. Pure but for ids."""
+"""Application commands: registered by a bot, looked up for a user. Pure except for new ids."""
 
 import re
 from typing import Any, Final
@@ -22,7 +22,7 @@ Json = dict[str, Any]
 def register(
     world: World, application: Application, guild_id: int | None, wanted: list[Json]
 ) -> list[Json]:
-    """Put these in place of all that there were. Raises Refusal for what Discord does not take."""
+    """Replace all registered commands. Raises DiscordError for what Discord rejects."""
     names = [(each.get("type", CHAT), each.get("name")) for each in wanted]
     if len(set(names)) < len(names):
         raise errors.invalid_form(
@@ -82,7 +82,7 @@ def _one(
 
 
 def _check(option: Json) -> None:
-    """Raises Refusal for an option that Discord does not take (docs: Application Command Option
+    """Raises DiscordError for an option that Discord rejects (docs: Application Command Option
     Structure).
     """
     name, about = str(option.get("name", "")), str(option.get("description", ""))
@@ -112,7 +112,7 @@ def _fits(choice: Json) -> bool:
 
 
 def check_choices(choices: list[Json]) -> None:
-    """Raises Refusal for completions that Discord does not take."""
+    """Raises DiscordError for autocomplete choices that Discord rejects."""
     if len(choices) > CHOICES or any(not _fits(choice) for choice in choices):
         raise errors.invalid_form(
             "data.choices",
@@ -122,8 +122,8 @@ def check_choices(choices: list[Json]) -> None:
 
 
 def check_given(command: Json, data: Json) -> None:
-    """Raises Refusal where a person leaves out what is required, or gives what is no choice: a
-    client would not let them.
+    """Raises DiscordError if a user omits a required option or gives a value that is not a choice:
+    Discord's client would not let them.
     """
     options, given = command.get("options") or [], data.get("options") or []
     for part in given:
@@ -147,7 +147,7 @@ def check_given(command: Json, data: Json) -> None:
 
 
 def find(application: Application, guild_id: int | None, data: Json) -> Json:
-    """The command that a person means, by id or else by name. Raises Refusal."""
+    """Find the command that a user invokes, by id or, without one, by name. Raises DiscordError."""
     for scope in (guild_id, None):
         for each in application.commands.get(scope, []):
             same_name = "id" not in data and each["name"] == data.get("name")

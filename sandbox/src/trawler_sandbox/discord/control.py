@@ -1,4 +1,4 @@
-"""The hidden side: faults on purpose, the clock, what was counted. Never reachable from outside."""
+"""The control API: inject faults, advance the clock, read counters. Not reachable from outside."""
 
 from dataclasses import asdict
 from typing import Any
@@ -16,7 +16,7 @@ PREFIX = "/_control"
 
 
 class Control:
-    """JSON in and out; every name is one that the emulator's own code uses."""
+    """JSON in and out. All names are those of the emulator's own code."""
 
     def __init__(
         self, hub: Hub, messages: Messages, gateway: Gateway, faults: Faults, buckets: Buckets
@@ -46,7 +46,7 @@ class Control:
         return reply(asdict(self._hub.counters))
 
     async def _people(self, _: web.Request) -> web.Response:
-        """Who there is and with which token: for drivers and for the page."""
+        """All users with their tokens, and all guilds: for drivers and for the page."""
         found = [
             {"id": str(user.id), "name": user.name, "bot": user.bot, "token": user.token}
             for user in self._hub.world.users.values()
@@ -62,7 +62,7 @@ class Control:
         return reply({"people": found, "guilds": guilds})
 
     async def _whispers(self, _: web.Request) -> web.Response:
-        """What was told to one person each: their clients heard it once, and no history has it."""
+        """All ephemeral messages: clients receive each once, and no history contains it."""
         channels = [c for g in self._hub.world.guilds.values() for c in g.channels.values()]
         found = [
             {"for": str(message.for_user), "content": message.content}
@@ -73,17 +73,21 @@ class Control:
         return reply(found)
 
     async def _disturb(self, request: web.Request) -> web.Response:
-        """`{"what": "reconnect" | "invalid_session" | "close" | "abort", …}`."""
+        """Disturb every connection of a bot:
+        `{"what": "reconnect" | "invalid_session" | "close" | "abort", …}`.
+        """
         body = await request.json()
         return reply({"connections": await self._gateway.disturb(**body)})
 
     async def _answer(self, request: web.Request) -> web.Response:
-        """The next requests of a kind are answered with an error (`faults.Answer`)."""
+        """Answer the next requests of a kind with an error (`faults.Answer`)."""
         self._faults.answers.append(Answer(**await request.json()))
         return reply({})
 
     async def _limits(self, request: web.Request) -> web.Response:
-        """`{"buckets": {"enabled": true, …}, "token_seconds": 5, "mute_heartbeats": true}`."""
+        """Set limits:
+        `{"buckets": {"enabled": true, …}, "token_seconds": 5, "mute_heartbeats": true}`.
+        """
         body: dict[str, Any] = await request.json()
         if "buckets" in body:
             self._buckets.set(**body.pop("buckets"))
@@ -93,12 +97,14 @@ class Control:
         return reply({})
 
     async def _clock(self, request: web.Request) -> web.Response:
-        """`{"skip": seconds}`."""
+        """Advance the clock: `{"skip": seconds}`."""
         self._hub.skipped += float((await request.json())["skip"])
         return reply({"now": self._hub.now()})
 
     async def _guild(self, request: web.Request) -> web.Response:
-        """`{"id": …, "upload_bytes": …, "refused_bytes": …, "blocked_words": […]}`."""
+        """Change a guild:
+        `{"id": …, "upload_bytes": …, "refused_bytes": …, "blocked_words": […]}`.
+        """
         body: dict[str, Any] = await request.json()
         guild = self._hub.world.guilds[int(body.pop("id"))]
         for name, value in body.items():
@@ -106,21 +112,21 @@ class Control:
         return reply({})
 
     async def _application(self, request: web.Request) -> web.Response:
-        """`{"id": …, "privileged": bits}`: which privileged intents it was granted."""
+        """Set the privileged intents granted to an application: `{"id": …, "privileged": bits}`."""
         body = await request.json()
         self._hub.world.applications[int(body["id"])].privileged = int(body["privileged"])
         return reply({})
 
     async def _thread(self, request: web.Request) -> web.Response:
-        """`{"id": …, "archived": true, "locked": true}`."""
+        """Archive or lock a thread: `{"id": …, "archived": true, "locked": true}`."""
         body = await request.json()
         thread = self._hub.channel(int(body["id"]))
         self._messages.archive(thread, archived=body["archived"], locked=body["locked"])
         return reply({})
 
     async def _crowd(self, request: web.Request) -> web.Response:
-        """`{"guild": …, "people": 50, "channels": 50}`: further members and channels; answers with
-        their tokens and ids.
+        """Add members and channels to a guild: `{"guild": …, "people": 50, "channels": 50}`.
+        Returns their tokens and ids.
         """
         body = await request.json()
         world = self._hub.world

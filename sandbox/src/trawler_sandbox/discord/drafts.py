@@ -1,4 +1,4 @@
-"""What a client asks a message to be: parsed, and refused where Discord would. Pure."""
+"""Parse the message that a client requests, and refuse what Discord would refuse. Pure."""
 
 import re
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ _MENTION: Final = re.compile(r"<@!?(\d+)>")
 
 @dataclass
 class Upload:
-    """A file of a multipart request, on disk already."""
+    """A file of a multipart request, already on disk."""
 
     slot: int
     filename: str
@@ -39,7 +39,9 @@ class Upload:
 
 @dataclass
 class Draft:
-    """A message to be made, or what of one is to be changed: `given` names the fields."""
+    """A message to create, or the changes to one; `given` names the fields that the request
+    contains.
+    """
 
     given: frozenset[str]
     content: str = ""
@@ -55,7 +57,9 @@ class Draft:
 
     @classmethod
     def parse(cls, body: dict[str, Any], uploads: list[Upload]) -> Self:
-        """Raises Refusal for what breaks Discord's rules, of which its OpenAPI knows not all."""
+        """Parse a request. Raises DiscordError for what breaks Discord's rules, some of which its
+        OpenAPI description does not contain.
+        """
         for name, kind in _KINDS.items():
             if not isinstance(body.get(name), kind | None):
                 raise errors.invalid_form(name, "BASE_TYPE_BAD_TYPE", "This has a wrong type.")
@@ -110,14 +114,16 @@ class Draft:
                 seen.add(custom_id or "")
 
     def check_size(self, guild: Guild | None, most: int) -> None:
-        """Raises Refusal for a file over `most`, or over what is refused in truth."""
+        """Raises DiscordError for a file over `most` bytes, or over the limit that the guild
+        enforces.
+        """
         if guild is not None and guild.refused_bytes is not None:
             most = min(most, guild.refused_bytes)
         if any(upload.size > most for upload in self.uploads):
             raise errors.TOO_LARGE
 
     def check_words(self, guild: Guild | None) -> None:
-        """Raises Refusal where AutoMod takes offence."""
+        """Raises DiscordError if AutoMod blocks the text."""
         if guild is None:
             return
         text = f"{self.content} {self.embeds}".lower()
@@ -125,7 +131,7 @@ class Draft:
             raise errors.BLOCKED
 
     def mentioned(self) -> list[int]:
-        """Ids of users that this text pings."""
+        """Ids of users whom this text pings."""
         ids = [int(each) for each in _MENTION.findall(self.content)]
         if self.allowed is None:
             return ids
@@ -135,19 +141,19 @@ class Draft:
         return [each for each in ids if each in wanted]
 
     def pings_everyone(self) -> bool:
-        """Whether @everyone or @here in it would ring."""
+        """Whether the text pings @everyone or @here."""
         if not re.search(r"@(everyone|here)\b", self.content):
             return False
         return self.allowed is None or "everyone" in (self.allowed.get("parse") or [])
 
 
 def truth(value: Any) -> bool:
-    """Booleans come as true, and as 1 in queries."""
+    """Parse a boolean: it is `true` in JSON, and may be 1 in queries."""
     return value in (True, 1, "1", "true", "True")
 
 
 def rewritten(name: str) -> str:
-    """A file's name as Discord keeps it: `My clip (1).mp4` becomes `My_clip_1.mp4`. Seen by many,
-    documented nowhere.
+    """A file name as Discord rewrites it: `My clip (1).mp4` becomes `My_clip_1.mp4`. Observed by
+    many, documented nowhere.
     """
     return re.sub(r"[^\w.-]", "", re.sub(r"\s", "_", name)).lstrip(".") or "unknown"

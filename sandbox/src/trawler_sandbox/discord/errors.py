@@ -1,4 +1,4 @@
-"""What Discord refuses, with its codes (docs: Opcodes and Status Codes, JSON error codes)."""
+"""Errors of Discord's API, with its codes (docs: Opcodes and Status Codes, JSON error codes)."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass
 class DiscordError(Exception):
-    """An answer other than 2xx."""
+    """An answer with a status other than 2xx."""
 
     status: int
     code: int
@@ -21,7 +21,7 @@ class DiscordError(Exception):
 
 
 def unknown(what: str) -> DiscordError:
-    """404: there is no such thing, or none that you may know of."""
+    """404: the object does not exist, or the client may not know of it."""
     codes = {
         "Channel": 10003,
         "Guild": 10004,
@@ -38,7 +38,7 @@ def unknown(what: str) -> DiscordError:
 
 
 def invalid_form(path: str, code: str, message: str) -> DiscordError:
-    """400: a field is wrong. `path` leads to it with dots."""
+    """400: a field is invalid. `path` is its path, separated by dots."""
     errors: dict[str, Any] = {"_errors": [{"code": code, "message": message}]}
     for key in reversed(path.split(".")):
         errors = {key: errors}

@@ -1,40 +1,40 @@
-"""What a test or a person may have go wrong, on purpose."""
+"""Faults that a test or a user injects."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass
 class Answer:
-    """Instead of doing what was asked, so many times."""
+    """An answer that replaces the real one, a limited number of times."""
 
     method: str
     path: str
-    """A part of the request's path; empty: any."""
+    """A part of the request's path; empty: any path."""
     status: int
     times: int = 1
     done: bool = False
-    """Whether it is done all the same, and only the answer is an error."""
+    """Whether the request is executed all the same, and only its answer is an error."""
     html: bool = False
-    """Whether the answer is a proxy's page and not Discord's JSON."""
+    """Whether the answer is a proxy's HTML page instead of Discord's JSON."""
     retry_after: float = 0.0
     is_global: bool = False
     code: int = 0
-    """Discord's own number for the error, where it is not that of the status."""
+    """Discord's error code, if it is not the default for the status."""
     only_files: bool = False
-    """Only requests with files meet it."""
+    """Whether it applies only to requests with files."""
 
 
 @dataclass
 class Faults:
-    """Everything that is set to go wrong."""
+    """All injected faults."""
 
     answers: list[Answer] = field(default_factory=list)
     mute_heartbeats: bool = False
-    """Heartbeats are not acknowledged."""
+    """Whether heartbeats stay unacknowledged."""
 
     def take(self, method: str, path: str, *, files: bool = False) -> Answer | None:
-        """The fault that this request, perhaps with files, meets, if any; each is met only so
-        often.
+        """The fault that applies to this request, if any; counts one use of it. `files`: whether
+        the request has files.
         """
         for fault in self.answers:
             if (

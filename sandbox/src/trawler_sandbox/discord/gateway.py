@@ -1,4 +1,6 @@
-"""The gateway: version 10, JSON in text frames. Bots connect to it, and the page's people too."""
+"""The gateway, version 10, with JSON in text frames. Bots connect to it, and so do the page's
+users.
+"""
 
 import asyncio
 import json
@@ -23,9 +25,11 @@ SENDS_PER_MINUTE: Final = 120
 ANEW: Final = frozenset({4007, 4009})
 """Close codes after which a session cannot be resumed (docs: Gateway Close Event Codes)."""
 LEAVING: Final = frozenset({0, 1000, 1001})
-"""Close codes by which a client gives its session up (0: it gave none, as a browser's tab)."""
+"""Close codes with which a client ends its session (0: no code, as from a closed browser tab)."""
 OUTBOX: Final = 10_000
-"""Events that wait for who does not read; then we hang up, and it may resume."""
+"""Events queued for a client that does not read. Beyond that we abort the connection, and the
+client may resume.
+"""
 PRIVILEGED: Final = 1 << 1 | 1 << 8 | 1 << 15
 MESSAGE_CONTENT: Final = 1 << 15
 _GUILD_INTENTS: Final = {
@@ -46,12 +50,12 @@ _GUILD_INTENTS: Final = {
     "GUILD_MEMBER_REMOVE": 1,
     "VOICE_STATE_UPDATE": 7,
 }
-"""Which bit of the intents an event of a guild needs."""
+"""Guild event → the bit of the intents that it requires."""
 _DIRECT_INTENTS: Final = {**_GUILD_INTENTS, **dict.fromkeys(list(_GUILD_INTENTS)[:3], 12)}
 
 
 class Session:
-    """One gateway session: it may outlive its connection for a while, and be resumed."""
+    """A gateway session. It may outlive its connection for a while and be resumed."""
 
     def __init__(self, user: User, application: Application | None, *, replay: int) -> None:
         self.id = secrets.token_hex(16)
@@ -64,24 +68,24 @@ class Session:
         self.socket: web.WebSocketResponse | None = None
         self.transport: asyncio.WriteTransport | None = None
         self.outbox: asyncio.Queue[str] | None = asyncio.Queue(OUTBOX)
-        """None while nobody is connected: then only `past` remembers."""
+        """None while no client is connected: events are then kept only in `past`."""
         self.lost = 0.0
-        """When (monotonic) the connection was lost last."""
+        """The monotonic time at which the connection was last lost."""
 
     @property
     def listener(self) -> Listener:
         return Listener(self.user, self.application is None or bool(self.intents & MESSAGE_CONTENT))
 
     def hears(self, event: Event) -> bool:
-        """Whether an event is for this session: shard, intents, membership, sight of the
-        channel.
+        """Whether this session receives an event: by shard, intents, membership and visibility of
+        the channel.
         """
         if event.users is not None and self.user.id not in event.users:
             return False
         if self.application is not None and not self._asked_for(event):
             return False
         if event.name == "INTERACTION_CREATE":
-            return True  # wherever it is, also where the application is no member
+            return True  # everywhere, even if the application is not a member
         guild = event.guild
         if guild is None:
             channel = event.channel
@@ -102,7 +106,7 @@ class Session:
         return needed is None or bool(self.intents >> needed & 1)
 
     def say(self, name: str, body: Any) -> None:
-        """Put an event into the replay buffer, and on its way where there is one."""
+        """Add an event to the replay buffer, and send it if a client is connected."""
         self.sequence += 1
         frame = json.dumps({"op": 0, "t": name, "s": self.sequence, "d": body})
         self.past.append((self.sequence, frame))
@@ -116,7 +120,7 @@ class Session:
                 self.transport.abort()
 
     def since(self, sequence: int) -> list[str] | None:
-        """What came after an event; None where that is forgotten already."""
+        """The events after a sequence number; None if some of them are no longer kept."""
         missing = [frame for number, frame in self.past if number > sequence]
         complete = sequence >= self.sequence or (self.past and self.past[0][0] <= sequence + 1)
         return missing if complete else None
@@ -140,7 +144,7 @@ class Gateway:
     # connections ------------------------------------------------------------------------------
 
     async def connect(self, request: web.Request) -> web.WebSocketResponse:
-        """One connection, from hello to its end."""
+        """Serve one connection, from HELLO to its end."""
         socket = web.WebSocketResponse(max_msg_size=16384)
         await socket.prepare(request)
         await _send(socket, 10, {"heartbeat_interval": HEARTBEAT})
@@ -180,7 +184,7 @@ class Gateway:
         return socket
 
     def _hung_up(self, session: Session, *, left: bool) -> None:
-        """Who left is gone; of whom we only lost sight we still think for a while."""
+        """Remove the session of a client that left. Keep that of a lost connection for a while."""
         session.socket = session.transport = session.outbox = None
         if left:
             self.sessions.pop(session.id, None)
@@ -218,7 +222,7 @@ class Gateway:
         return session
 
     def _may_identify(self, shard: int) -> bool:
-        """`max_concurrency` IDENTIFYs in five seconds, and so many in a day."""
+        """Enforce the limits of IDENTIFY: `max_concurrency` in five seconds, and a daily number."""
         self._hub.counters.identifies += 1
         recent = self._identified.setdefault(shard % self._hub.limits.max_concurrency, deque())
         now = time.monotonic()
@@ -228,7 +232,7 @@ class Gateway:
         return self.remaining() >= 0
 
     def remaining(self) -> int:
-        """IDENTIFYs that are left today."""
+        """Number of IDENTIFYs left today."""
         return self._hub.limits.identifies - self._hub.counters.identifies
 
     def _ready(self, session: Session) -> None:
@@ -246,7 +250,7 @@ class Gateway:
         session.say("READY", ready)
         for guild in guilds:
             told = serializers.guild_create(guild, self._sight(session, guild))
-            if session.application is None:  # what one may not see a person's client does not show
+            if session.application is None:  # users' clients do not show hidden channels
                 sees = self._sight(session, guild)
                 told["channels"] = [
                     each for each in told["channels"] if sees(guild.channels[int(each["id"])])
@@ -254,7 +258,7 @@ class Gateway:
             session.say("GUILD_CREATE", told)
 
     def _private_channels(self, session: Session) -> list[dict[str, Any]]:
-        """Of people; bots get none (docs, Ready)."""
+        """The DM channels of a user; bots get none (docs, Ready)."""
         if session.application is not None:
             return []
         mine = [
@@ -303,7 +307,7 @@ class Gateway:
     # faults -----------------------------------------------------------------------------------
 
     async def disturb(self, what: str, *, code: int = 4000, resumable: bool = True) -> int:
-        """Do something to every connection of a bot; answers with how many there were."""
+        """Disturb every connection of a bot, and return how many there were."""
         found = [s for s in self.sessions.values() if s.socket is not None and s.application]
         for session in found:
             socket = session.socket
@@ -331,7 +335,7 @@ async def _send(socket: web.WebSocketResponse, op: int, body: Any) -> None:
 
 
 async def _pump(session: Session, socket: web.WebSocketResponse) -> None:
-    """What a session has to say, over its connection."""
+    """Send the queued events of a session over its connection."""
     outbox = session.outbox
     while outbox is not None:
         frame = await outbox.get()

@@ -1,4 +1,4 @@
-"""The emulator's middle: what there is, how strict it is, who hears of what."""
+"""The emulator's shared core: state, limits, counters and the dispatch of events."""
 
 import asyncio
 import time
@@ -15,106 +15,109 @@ from trawler_sandbox.discord.world import Attachment, Channel, Guild, Member, Us
 
 @dataclass
 class Limits:
-    """Times in seconds. Discord's own by default; shorter where a test cannot wait."""
+    """Limits, with times in seconds. The defaults are Discord's own; tests that cannot wait shorten
+    them.
+    """
 
     answer_seconds: float = 3.0
-    """Until an interaction must have its first answer."""
+    """Time in which an interaction must get its first response."""
     token_seconds: float = 900.0
-    """For which an interaction's token lives."""
+    """Lifetime of an interaction token."""
     nonce_seconds: float = 300.0
-    """For which a nonce is remembered."""
+    """Time for which a nonce is remembered."""
     old_seconds: float = 3600.0
-    """Age from which a message takes only so many more edits."""
+    """Age from which a message accepts only `old_edits` further edits."""
     old_edits: int = 30
     request_bytes: int | None = None
-    """Of a whole request, where its edge refuses more at once and hangs up; Discord does not say
-    how many.
+    """Maximum bytes of a whole request, above which Discord's edge refuses it at once and closes
+    the connection. Discord does not publish the number. None: no limit.
     """
     identify_seconds: float = 5.0
-    """Between two IDENTIFYs beyond `max_concurrency`."""
+    """Minimum time between two IDENTIFYs in the same `max_concurrency` bucket."""
     identifies: int = 1000
     max_concurrency: int = 1
     shards: int = 1
-    """As many as Discord recommends."""
+    """The recommended number of shards."""
     replay: int = 1000
-    """Events that a gateway session remembers for a RESUME."""
+    """Number of events that a gateway session keeps for a RESUME."""
     resume_seconds: float = 120.0
-    """For which a session whose connection was lost may be resumed. Discord does not say how long.
+    """Time for which a session can be resumed after its connection was lost. Discord does not
+    publish it.
     """
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request and its answer, for whoever checks them."""
+    """One request and its answer, for observers that check them."""
 
     method: str
     path: str
     query: dict[str, str]
     body: Any
-    """The JSON of the request; of a multipart one that in `payload_json`. None: there was none."""
+    """The request's JSON, or the `payload_json` of a multipart request. None: it had no body."""
     status: int
     answer: Any
-    """The JSON of the answer; None where it was none."""
+    """The answer's JSON; None if it was not JSON."""
     by_bot: bool
 
 
 @dataclass(frozen=True)
 class Listener:
-    """Somebody at the other end of a gateway connection."""
+    """The user or bot at the other end of a gateway connection."""
 
     user: User
     reads: bool
-    """Whether he may read what others write: a bot needs an intent for that."""
+    """Whether it may read what others write: a bot needs an intent for that."""
 
 
 @dataclass
 class Event:
-    """Something for the gateway: who may hear it, and how each hears it."""
+    """A gateway event: who receives it, and its payload for each receiver."""
 
     name: str
     payload: Callable[[Listener], dict[str, Any]]
     guild: Guild | None = None
     channel: Channel | None = None
     users: set[int] | None = None
-    """Only these; None: all who are there."""
+    """Ids of the only users who receive it; None: everyone who may see it."""
 
 
 @dataclass
 class Counters:
-    """What a test reads: what a client did that Discord would count."""
+    """Counters for tests: actions of a client that Discord would count."""
 
     invalid: int = 0
-    """401, 403 and 429 that are not shared: ten thousand in ten minutes are a ban."""
+    """Answers with 401, 403 or 429, unless shared: 10,000 in ten minutes cause a ban."""
     limited: int = 0
     too_large: int = 0
     """Uploads that were refused for their size."""
     identifies: int = 0
     requests: int = 0
     timings: list[tuple[str, float]] = field(default_factory=list)
-    """Kind of interaction, and seconds from its creation to its first answer."""
+    """Kind of interaction, and seconds from its creation to its first response."""
 
 
 class Hub:
-    """What all routes share."""
+    """State and services that all routes share."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        """Attachments lie here."""
+        """The folder of the attachments."""
         self.skipped = 0.0
-        """Seconds by which a test set the clock forward."""
+        """Seconds by which a test advanced the clock."""
         self.world = World(self.now)
         self.limits = Limits()
         self.counters = Counters()
         self.files: dict[int, Attachment] = {}
-        """Every attachment that was ever uploaded, by its id."""
+        """Every attachment that was ever uploaded, by id."""
         self.address = ""
-        """http://host:port, known once it listens."""
+        """http://host:port, known once the server listens."""
         self.observers: list[Callable[[Exchange], None]] = []
-        """Told of every exchange on the REST routes."""
+        """Called with every exchange on the REST routes."""
         self._listeners: list[Callable[[Event], None]] = []
 
     def now(self) -> float:
-        """Unix seconds."""
+        """The current time in Unix seconds, with `skipped` added."""
         return time.time() + self.skipped
 
     def listen(self, hear: Callable[[Event], None]) -> None:
@@ -128,13 +131,13 @@ class Hub:
         asyncio.get_running_loop().call_later(seconds, do)
 
     def link(self, attachment: Attachment) -> str:
-        """Where an attachment is read."""
+        """The URL of an attachment."""
         return f"{self.address}/attachments/{attachment.id}/{quoted(attachment.filename)}"
 
-    # finding, or refusing ---------------------------------------------------------------------
+    # lookups that may refuse ------------------------------------------------------------------
 
     def member(self, channel: Channel, user: User) -> tuple[Guild, Member] | None:
-        """Who somebody is where a channel is; None in a private channel. Raises Refusal."""
+        """The guild of a channel and the user's member in it; None in a DM. Raises DiscordError."""
         guild = self.world.guild_of(channel)
         if guild is None:
             if user.id not in {each.id for each in channel.recipients}:
@@ -146,12 +149,14 @@ class Hub:
         return guild, member
 
     def permissions(self, channel: Channel, user: User) -> int:
-        """What somebody may do in a channel. Raises Refusal where nothing at all."""
+        """A user's permissions in a channel. Raises DiscordError if the user is in neither the
+        guild nor the DM.
+        """
         there = self.member(channel, user)
         return permissions.ALL if there is None else permissions.of(there[0], channel, there[1])
 
     def require(self, channel: Channel, user: User, *wanted: Permission) -> None:
-        """Raises Refusal unless somebody sees the channel and has all of these."""
+        """Raises DiscordError unless the user sees the channel and has all of these permissions."""
         has = self.permissions(channel, user)
         if not has & Permission.VIEW_CHANNEL:
             raise errors.MISSING_ACCESS

@@ -1,4 +1,4 @@
-"""What people ask of a bot: begun, answered in time or not, and followed up by a token."""
+"""Interactions of users with a bot: started, answered in time or not, and followed up by token."""
 
 import secrets
 from dataclasses import dataclass
@@ -15,11 +15,9 @@ from trawler_sandbox.discord.world import MIB, Application, Channel, Guild, Mess
 Json = dict[str, Any]
 LOADING = 1 << 7
 FOLLOW_UPS = 5
-"""Of an app that is there by its user alone (docs: User-Installed Apps)."""
+"""Maximum follow-ups of an app that is only user-installed (docs: User-Installed Apps)."""
 EXTERNAL = int(Permission.EMBED_LINKS | Permission.ATTACH_FILES | Permission.MENTION_EVERYONE)
-"""What such an app, and any in direct messages, is told that it may do (docs, Interaction:
-app_permissions).
-"""
+"""`app_permissions` of such an app, and of any app in DMs (docs, Interaction: app_permissions)."""
 
 
 class Kind(IntEnum):
@@ -40,7 +38,7 @@ class Callback(IntEnum):
 
 @dataclass
 class Interaction:
-    """One click, command or completion."""
+    """One command, component, autocomplete or modal interaction."""
 
     id: int
     token: str
@@ -53,7 +51,7 @@ class Interaction:
     created: float
     most_bytes: int
     message: Message | None = None
-    """On which it was, for a component."""
+    """The message that holds the component."""
     nonce: str | None = None
     response: Message | None = None
     answered_at: float | None = None
@@ -63,16 +61,16 @@ class Interaction:
 
 
 class Interactions:
-    """All of them, by token."""
+    """All interactions, by token."""
 
     def __init__(self, hub: Hub, messages: Messages) -> None:
         self._hub = hub
         self._messages = messages
         self._by_token: dict[str, Interaction] = {}
         self._forms: dict[tuple[int, str], Interaction] = {}
-        """(person, custom_id) → what showed the form."""
+        """(user id, custom_id) → the interaction that opened the modal."""
 
-    # a person asks ----------------------------------------------------------------------------
+    # requests of users ------------------------------------------------------------------------
 
     def begin(
         self,
@@ -85,7 +83,9 @@ class Interactions:
         message: Message | None = None,
         nonce: str | None = None,
     ) -> Interaction:
-        """Tell the bot. Raises Refusal where this person may not use its commands here."""
+        """Start an interaction and notify the bot. Raises DiscordError if the user may not use its
+        commands here.
+        """
         if kind in {Kind.COMMAND, Kind.AUTOCOMPLETE}:
             self._hub.require(channel, user, Permission.USE_APPLICATION_COMMANDS)
         else:
@@ -165,7 +165,9 @@ class Interactions:
         return body
 
     def _owners(self, of: Interaction) -> dict[str, str]:
-        """By which installs it is there (docs: Authorizing Integration Owners Object)."""
+        """The installations through which the app is available (docs: Authorizing Integration
+        Owners Object).
+        """
         found = {}
         if of.guild is None or of.application.id in of.guild.members:
             found["0"] = str(of.guild.id if of.guild else 0)
@@ -174,11 +176,11 @@ class Interactions:
         return found
 
     def _is_external(self, of: Interaction) -> bool:
-        """Whether the app is there because this person has it, and not because the server does."""
+        """Whether the app is available only because this user installed it, and not the guild."""
         return of.guild is not None and of.application.id not in of.guild.members
 
     def _is_hidden(self, of: Interaction) -> bool:
-        """Whether its answers are seen by this person alone, whatever it asks for (docs:
+        """Whether only this user sees the app's responses, whatever flags it sets (docs:
         User-Installed Apps).
         """
         if of.guild is None or not self._is_external(of):
@@ -186,12 +188,12 @@ class Interactions:
         has = permissions.of(of.guild, of.channel, of.guild.members[of.user.id])
         return not has & Permission.USE_EXTERNAL_APPS
 
-    # the bot answers --------------------------------------------------------------------------
+    # responses of the bot ---------------------------------------------------------------------
 
     def answer(
         self, interaction_id: int, token: str, body: Json, uploads: list[Upload]
     ) -> Interaction:
-        """The first answer. Raises Refusal where it is late, or not the first."""
+        """Apply the first response. Raises DiscordError if it is late or not the first."""
         found = self._by_token.get(token)
         if found is None or found.id != interaction_id:
             raise errors.unknown("Interaction")
@@ -263,10 +265,10 @@ class Interactions:
             metadata["name"] = " ".join([found.data["name"], *parts])
         return metadata
 
-    # later, by the token ----------------------------------------------------------------------
+    # follow-ups by token ----------------------------------------------------------------------
 
     def by_token(self, application_id: int, token: str) -> Interaction:
-        """Raises Refusal for a token that nobody gave, or that is too old."""
+        """The interaction of a token. Raises DiscordError if the token is unknown or expired."""
         found = self._by_token.get(token)
         if found is None or found.application.id != application_id:
             raise errors.unknown("Webhook")
@@ -275,14 +277,14 @@ class Interactions:
         return found
 
     def original(self, found: Interaction) -> Message:
-        """The first answer, if it is still there."""
+        """The message of the first response. Raises DiscordError if it no longer exists."""
         message = found.response
         if message is None or message.id not in message.channel.messages:
             raise errors.unknown("Message")
         return message
 
     def followed_up(self, found: Interaction, message_id: int) -> Message:
-        """A message of this interaction by its id."""
+        """A message of this interaction, by id. Raises DiscordError if there is none."""
         message = found.channel.messages.get(message_id)
         mine = message is not None and message.metadata is not None
         if message is None or not mine or (message.metadata or {})["id"] != str(found.id):
@@ -290,7 +292,7 @@ class Interactions:
         return message
 
     def follow_up(self, found: Interaction, draft: Draft) -> Message:
-        """A further message; the first one after a deferral fills what was deferred."""
+        """Send a follow-up message. The first one after a deferral fills the deferred response."""
         if found.answered_at is None:
             raise errors.unknown("Webhook")
         if found.deferred and found.response is not None:
@@ -301,7 +303,7 @@ class Interactions:
         return self._respond(found, draft)
 
     def edit(self, found: Interaction, message: Message, draft: Draft) -> Message:
-        """An edit with the token; a deferred answer is filled by its first one."""
+        """Edit a message with the token. The first edit of a deferred response fills it."""
         if message is found.response and found.deferred:
             found.deferred = False
             message.flags &= ~LOADING

@@ -1,4 +1,4 @@
-"""Who comes, changes and goes, and who hears of it."""
+"""Add, change and remove guild members, and dispatch the gateway events."""
 
 from typing import Any
 
@@ -8,24 +8,24 @@ from trawler_sandbox.discord.world import Guild, User
 
 
 class Members:
-    """Of guilds."""
+    """The members of guilds."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
 
     def join(self, guild: Guild, user: User) -> None:
-        """Somebody comes."""
+        """Add a user to a guild."""
         member = self._hub.world.join(guild, user)
         self._tell("GUILD_MEMBER_ADD", guild, serializers.member(member))
 
     def give(self, guild: Guild, user: User, roles: list[int]) -> None:
-        """Somebody has other roles from now on."""
+        """Replace the roles of a member."""
         member = guild.members[user.id]
         member.roles = roles
         self._tell("GUILD_MEMBER_UPDATE", guild, serializers.member(member))
 
     def leave(self, guild: Guild, user: User) -> None:
-        """Somebody goes."""
+        """Remove a member from a guild."""
         del guild.members[user.id]
         self._tell("GUILD_MEMBER_REMOVE", guild, {"user": serializers.user(user)})
 

@@ -1,4 +1,4 @@
-"""The rules of messages: sent, edited, deleted, reacted to, and heard of."""
+"""The rules of messages: sending, editing, deleting and reacting, and their gateway events."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ MOST_FILES = 10
 
 
 class Messages:
-    """What happens to messages, whoever asks for it."""
+    """All operations on messages, for every kind of client."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
@@ -29,7 +29,7 @@ class Messages:
     # sending ----------------------------------------------------------------------------------
 
     def send(self, author: User, channel: Channel, draft: Draft) -> Message:
-        """A message of its own, by somebody who needs the permission. Raises Refusal."""
+        """Send a message as a user, who needs the permissions for it. Raises DiscordError."""
         wanted = [
             Permission.SEND_MESSAGES_IN_THREADS if channel.is_thread else Permission.SEND_MESSAGES
         ]
@@ -53,8 +53,8 @@ class Messages:
         return message
 
     def _require_pace(self, author: User, channel: Channel) -> None:
-        """Slow mode; who manages messages is exempt, and apps are not held to it. Raises
-        Refusal.
+        """Enforce slow mode. Users with Manage Messages are exempt, and so are apps. Raises
+        DiscordError.
         """
         if not channel.slow_seconds or author.bot:
             return
@@ -65,14 +65,14 @@ class Messages:
             raise errors.SLOW_MODE
 
     def announce(self, channel: Channel) -> None:
-        """Have everybody who sees it hear of a new channel or thread."""
+        """Notify everyone who sees a new channel or thread."""
         name = "THREAD_CREATE" if channel.is_thread else "CHANNEL_CREATE"
         body = serializers.channel(channel) | ({"newly_created": True} if channel.is_thread else {})
         guild = self._where_of(channel)
         self._hub.tell(Event(name, lambda _: body, guild=guild, channel=channel))
 
     def remove_channel(self, channel: Channel) -> None:
-        """A moderator's act: a channel or a thread with all that is in it."""
+        """Delete a channel or a thread with everything in it, as a moderator does."""
         guild = self._where_of(channel)
         assert guild is not None
         name = "THREAD_DELETE" if channel.is_thread else "CHANNEL_DELETE"
@@ -83,7 +83,9 @@ class Messages:
         del guild.channels[channel.id]
 
     def _open(self, channel: Channel, author: User) -> None:
-        """A message opens an archived thread again, unless it is locked."""
+        """Unarchive a thread for a new message. Raises DiscordError if it is locked and the author
+        may not manage threads.
+        """
         if not channel.archived:
             return
         managing = self._hub.permissions(channel, author) & Permission.MANAGE_THREADS
@@ -98,13 +100,15 @@ class Messages:
         return message if self._hub.now() - at <= self._hub.limits.nonce_seconds else None
 
     def make(self, author: User, channel: Channel, draft: Draft, **more: Any) -> Message:
-        """A message, without asking for a permission: an answer to an interaction needs none."""
+        """Create a message without a permission check: a response to an interaction needs none.
+        Raises DiscordError for an empty or blocked message.
+        """
         something = draft.content or draft.embeds or draft.uploads or draft.components
         if not (something or more.get("snapshot")):
             raise errors.EMPTY_MESSAGE
         self._check_words(author, channel, draft)
         if not self._embeds(author, channel):
-            draft.embeds = []  # they are left out, without a word
+            draft.embeds = []  # Discord drops them silently
         message = Message(
             self._hub.world.new_id(),
             channel,
@@ -126,7 +130,9 @@ class Messages:
         return message
 
     def _check_words(self, author: User, channel: Channel, draft: Draft) -> None:
-        """AutoMod, from which members who manage the server are exempt. Raises Refusal."""
+        """Apply AutoMod. Members who may manage the guild are exempt, bots are not. Raises
+        DiscordError.
+        """
         guild = self._where_of(channel)
         member = guild.members.get(author.id) if guild is not None else None
         person = member is not None and not author.bot
@@ -135,8 +141,8 @@ class Messages:
         draft.check_words(guild)
 
     def _embeds(self, author: User, channel: Channel) -> bool:
-        """Whether somebody's embeds are shown there; an app that is no member answers by who has
-        it.
+        """Whether an author's embeds are shown in a channel. An app that is not a member is not
+        restricted: it answers on behalf of the user who installed it.
         """
         guild = self._where_of(channel)
         if guild is None or author.id not in guild.members:
@@ -144,7 +150,7 @@ class Messages:
         return bool(self._hub.permissions(channel, author) & Permission.EMBED_LINKS)
 
     def forward(self, author: User, channel: Channel, message: Message) -> Message:
-        """A message into another channel, as it is now."""
+        """Forward a message to a channel, in its current state."""
         return self.make(author, channel, Draft(given=frozenset()), snapshot=message)
 
     def _attach(self, upload: Upload, draft: Draft) -> Attachment:
@@ -162,7 +168,9 @@ class Messages:
         return kept
 
     def _mentioned(self, channel: Channel, draft: Draft) -> list[User]:
-        """Also whoever is replied to, unless that is not wanted (docs, Allowed Mentions)."""
+        """The users that a draft mentions, including the author of the message that it replies to
+        unless `replied_user` is off (docs, Allowed Mentions).
+        """
         found = self._users(draft.mentioned())
         replied = self._referenced(channel, draft)
         quiet = draft.allowed is not None and not draft.allowed.get("replied_user", False)
@@ -184,10 +192,12 @@ class Messages:
             )
         return found
 
-    # changing ---------------------------------------------------------------------------------
+    # editing ----------------------------------------------------------------------------------
 
     def find(self, channel: Channel, message_id: int, viewer: User) -> Message:
-        """One message that somebody may see with his own token: never an ephemeral one."""
+        """A message that a user may read with their own token; a bot never reads an ephemeral one.
+        Raises DiscordError.
+        """
         self._hub.require(channel, viewer)
         message = channel.messages.get(message_id)
         if message is None or (message.for_user is not None and viewer.bot):
@@ -197,7 +207,9 @@ class Messages:
         return message
 
     def edit(self, author: User, message: Message, draft: Draft, *, most: int) -> Message:
-        """Change what is given. `most`: bytes that a new file may have. Raises Refusal."""
+        """Change the fields that the draft gives. `most`: maximum bytes of a new file. Raises
+        DiscordError.
+        """
         if message.author is not author:
             raise errors.NOT_THE_AUTHOR
         channel, now = message.channel, self._hub.now()
@@ -216,7 +228,7 @@ class Messages:
         return message
 
     def _change(self, message: Message, draft: Draft) -> None:
-        """All of it, or nothing. Raises Refusal."""
+        """Apply all changes or none. Raises DiscordError."""
         kept = message.attachments
         if "attachments" in draft.given:
             wanted = {str(each.get("id")) for each in draft.attachments}
@@ -255,7 +267,7 @@ class Messages:
         )
 
     def react(self, user: User, message: Message, emoji: str, *, add: bool) -> None:
-        """Add or take away one person's reaction."""
+        """Add or remove the reaction of one user."""
         by = message.reactions.setdefault(emoji, [])
         if (user.id in by) is add:
             return
@@ -278,7 +290,9 @@ class Messages:
     # threads ----------------------------------------------------------------------------------
 
     def start_thread(self, user: User, message: Message, name: str) -> Channel:
-        """A thread from a message; it has the message's id, and there is one at most."""
+        """Start a thread from a message. It has the message's id, and a message has at most one
+        thread. Raises DiscordError.
+        """
         channel = message.channel
         self._hub.require(channel, user, Permission.CREATE_PUBLIC_THREADS)
         guild = self._where(message)
@@ -295,16 +309,16 @@ class Messages:
         return thread
 
     def archive(self, thread: Channel, *, archived: bool, locked: bool) -> None:
-        """A moderator's act, or opening it again by writing."""
+        """Archive or lock a thread as a moderator does, or unarchive it for a new message."""
         thread.archived, thread.locked = archived, locked
         guild = self._hub.world.guild_of(thread)
         body = serializers.channel(thread)
         self._hub.tell(Event("THREAD_UPDATE", lambda _: body, guild=guild, channel=thread))
 
-    # telling ----------------------------------------------------------------------------------
+    # events -----------------------------------------------------------------------------------
 
     def tell(self, name: str, message: Message) -> None:
-        """Have everybody who sees it hear of a message."""
+        """Notify everyone who sees a message."""
         guild = self._where(message)
         writer = guild.members.get(message.author.id) if guild else None
 
@@ -328,8 +342,8 @@ class Messages:
         )
 
     def shown(self, message: Message, to: Listener) -> Json:
-        """As somebody gets it. A bot without the intent reads only what is its own, private, or
-        mentions it.
+        """A message as a listener receives it. A bot without the message content intent reads only
+        its own messages, DMs, and messages that mention it.
         """
         private = message.channel.guild_id is None
         meant = message.author is to.user or private or to.user in message.mentions
@@ -343,5 +357,5 @@ class Messages:
         return self._hub.world.guild_of(channel)
 
     def _only(self, message: Message) -> set[int] | None:
-        # an ephemeral message reaches the person alone; the bot knows it from its own answer
+        # an ephemeral message goes only to the user; the bot gets it as the answer to its request
         return None if message.for_user is None else {message.for_user}

@@ -1,4 +1,6 @@
-"""How every REST request is met: who asks, faults on purpose, rate limits, refusals as JSON."""
+"""The middleware of every REST request: authentication, injected faults, rate limits, errors as
+JSON.
+"""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -19,7 +21,7 @@ _MAJOR: Final = ("channel", "guild", "webhook_token", "interaction_token")
 
 
 def reply(body: Any, status: int = 200) -> web.Response:
-    """JSON as exactly `application/json`: with a charset discord.py takes it for text."""
+    """A JSON answer of exactly `application/json`: with a charset, discord.py sees text."""
     return web.Response(
         body=json.dumps(body).encode(), status=status, content_type="application/json"
     )
@@ -30,7 +32,7 @@ def nothing() -> web.Response:
 
 
 class Middleware:
-    """The middleware before all REST routes."""
+    """The middleware in front of all REST routes."""
 
     def __init__(self, hub: Hub, faults: Faults, buckets: Buckets) -> None:
         self._hub = hub
@@ -38,7 +40,7 @@ class Middleware:
         self._buckets = buckets
 
     def who(self, request: web.Request) -> User:
-        """The bot or person whose token a request carries. Raises Refusal."""
+        """The bot or user whose token a request carries. Raises DiscordError."""
         token = request.headers.get("Authorization", "")
         user = self._hub.world.by_token(token.removeprefix("Bot "))
         if user is None or user.bot is not token.startswith("Bot "):
@@ -52,7 +54,7 @@ class Middleware:
             if not request.path.startswith(PREFIX):
                 return await handler(request)
             self._hub.counters.requests += 1
-            # people have limits of their own, which are nobody's business here
+            # users have rate limits of their own, which are not emulated
             bucket = Bucket(1000, 1.0) if _by_person(request) else self._buckets.of(_route(request))
             answer = await self._answer(request, handler, bucket)
             self._count(answer)
@@ -84,7 +86,7 @@ class Middleware:
             answer = await handler(request)
         except errors.DiscordError as refusal:
             answer = reply(refusal.body(), refusal.status)
-            if refusal.status == 429:  # as every answer that has passed Discord's edge
+            if refusal.status == 429:  # as on every answer that has passed Discord's edge
                 answer.headers["Via"] = "1.1 google"
         except web.HTTPNotFound:
             answer = reply({"message": "404: Not Found", "code": 0}, 404)
@@ -123,12 +125,14 @@ class Middleware:
 
 
 def _by_person(request: web.Request) -> bool:
-    """With a user's token; a bot's says what it is, and an interaction's comes alone."""
+    """Whether a request carries a user's token. A bot's token has the prefix `Bot`; an
+    interaction's token comes without an Authorization header.
+    """
     return not request.headers.get("Authorization", "Bot ").startswith("Bot ")
 
 
 def _route(request: web.Request) -> str:
-    """What shares a bucket: the method, the pattern of the path, and its first id."""
+    """The key of a bucket: the method, the pattern of the path, and its first id."""
     info = request.match_info
     pattern = info.route.resource.canonical if info.route.resource is not None else request.path
     major = next((info[name] for name in _MAJOR if name in info), "")
@@ -152,7 +156,7 @@ def _limited(wait: float, *, is_global: bool) -> web.Response:
 
 
 def _hung_up_on() -> web.Response:
-    """As a proxy refuses what it does not even begin to read."""
+    """A proxy's 413 for a request that it does not even start to read."""
     page = "<html><body><h1>413 Request Entity Too Large</h1></body></html>"
     answer = web.Response(text=page, status=413, content_type="text/html")
     answer.force_close()

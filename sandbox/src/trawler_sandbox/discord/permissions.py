@@ -1,4 +1,4 @@
-"""Who may do what: roles first, then the overwrites of a channel (docs: Permissions). Pure."""
+"""Compute permissions from roles, then from a channel's overwrites (docs: Permissions). Pure."""
 
 from collections.abc import Iterable
 from enum import IntFlag
@@ -7,7 +7,7 @@ from trawler_sandbox.discord.world import PRIVATE_THREAD, VOICE, Channel, Guild,
 
 
 class Permission(IntFlag):
-    """The bits that matter here."""
+    """The permission bits that the emulator uses."""
 
     ADMINISTRATOR = 1 << 3
     MANAGE_CHANNELS = 1 << 4
@@ -44,12 +44,12 @@ USUAL = int(
     | Permission.SEND_MESSAGES_IN_THREADS
     | Permission.USE_EXTERNAL_APPS
 )
-"""What everybody has in a new guild."""
+"""Permissions of @everyone in a new guild."""
 
 
 def of(guild: Guild, channel: Channel, member: Member) -> int:
-    """A member's permissions in a channel; a thread has its parent's, and a private one is seen by
-    its members and by who manages threads (docs: Threads, Permissions).
+    """A member's permissions in a channel. A thread inherits its parent's; a private thread is
+    visible only to its members and to members with Manage Threads (docs: Threads, Permissions).
     """
     if member.user.id == guild.owner_id:
         return ALL
@@ -72,8 +72,9 @@ def of(guild: Guild, channel: Channel, member: Member) -> int:
 
 
 def _implied(channel: Channel, base: int) -> int:
-    """Who does not see a channel may do nothing there, who may not speak may send no files either,
-    and a voice channel's messages are for who may join it (docs: Implicit Permissions).
+    """Apply implicit permissions: without View Channel a member may do nothing there, without Send
+    Messages not attach files or embed links, and the messages of a voice channel require Connect
+    (docs: Implicit Permissions).
     """
     if not base & Permission.VIEW_CHANNEL or (
         channel.kind == VOICE and not base & Permission.CONNECT

@@ -1,5 +1,5 @@
-"""The routes of Discord's REST API that a bot uses, and those with which its own client plays
-people.
+"""The routes of Discord's REST API that a bot uses, and those that the emulator's own client uses
+to act as users.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ from trawler_sandbox.discord.world import MIB, Application, Channel, Message, Us
 
 
 class Rest:
-    """Each handler reads a request, has one thing done, and says what came of it."""
+    """Each handler reads a request, delegates one operation and returns its result."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Rest:
         self._webhooks = Webhooks(hub, messages)
 
     def routes(self) -> list[web.RouteDef]:
-        """Below `/api/v10`."""
+        """Routes below `/api/v10`."""
         one = "/channels/{channel}/messages/{message}"
         original = "/webhooks/{webhook}/{webhook_token}/messages/{message}"
         table = {
@@ -73,7 +73,7 @@ class Rest:
         }
         return [web.route(method, PREFIX + path, does) for (method, path), does in table.items()]
 
-    # who and what -----------------------------------------------------------------------------
+    # users, guilds and applications -----------------------------------------------------------
 
     def _bot(self, request: web.Request) -> Application:
         application = self._hub.world.applications.get(self._who(request).id)
@@ -179,7 +179,7 @@ class Rest:
             message
             for message in reversed(channel.messages.values())
             if after < message.id < before
-            and message.for_user is None  # who reloads does not see them again
+            and message.for_user is None  # ephemeral messages are not part of the history
         ]
         found = seen[-limit:] if after else seen[:limit]
         return reply([self._shown(message, user) for message in found])
@@ -264,7 +264,7 @@ class Rest:
             about["response_message_ephemeral"] = found.response.for_user is not None
             if body["type"] in {4, 5, 7}:
                 message = self._shown(found.response, found.application.bot)
-                # the description knows no 5 here: what is deferred is a message that was made
+                # the OpenAPI description has no 5 here: a deferred response is a created message
                 answer["resource"] = {"type": 7 if body["type"] == 7 else 4, "message": message}
         return reply(answer)
 

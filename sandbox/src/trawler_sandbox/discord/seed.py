@@ -1,4 +1,4 @@
-"""What the emulator begins with: a guild, two channels, three people and a bot."""
+"""The emulator's initial state: a guild, two channels, three users and a bot."""
 
 import itertools
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from trawler_sandbox.discord.permissions import USUAL
 from trawler_sandbox.discord.world import Application, Channel, Guild, User, World
 
 FIRST: Final = 1_060_000_000_000_000_000
-"""Of the ids; as old as a server of some years."""
+"""The first id. Its timestamp is that of a guild some years old."""
 
 
 @dataclass(frozen=True)
 class Harbour:
-    """The names by which tests, the demo and the page know it."""
+    """The initial state, by the names that tests, the demo and the page use."""
 
     guild: Guild
     general: Channel
@@ -25,8 +25,9 @@ class Harbour:
 
 
 def seed_guild(world: World, *, bot: str = "trawler", token: str | None = None) -> Harbour:
-    """Ada owns the guild; Ben, Cleo and the bot are members with the usual permissions. Who starts
-    it anew meets the same ids: a bot that stayed connected goes on.
+    """Create the initial guild. Ada owns it; Ben, Cleo and the bot are members with the usual
+    permissions. The ids are the same after a restart, so that a bot that stayed connected can
+    continue.
     """
     number = itertools.count(FIRST)
     ada, ben, cleo = (world.add_user(name, number=next(number)) for name in ("ada", "ben", "cleo"))

@@ -1,4 +1,4 @@
-"""State as Discord says it: JSON with ids as strings, by its OpenAPI description. Pure."""
+"""Serialize state as Discord does: JSON with ids as strings, by its OpenAPI description. Pure."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -23,11 +23,11 @@ from trawler_sandbox.discord.world import (
 
 Json = dict[str, Any]
 Address = Callable[[Attachment], str]
-"""Where an attachment can be read."""
+"""Returns the URL of an attachment."""
 
 
 def stamp(at: float) -> str:
-    """Unix seconds as Discord writes times."""
+    """Format Unix seconds as Discord does."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")
 
 
@@ -84,7 +84,7 @@ def role(of: Role) -> Json:
 
 
 def channel(of: Channel) -> Json:
-    """A text channel, a thread or a private channel."""
+    """A guild channel, a thread or a DM."""
     found: Json = {
         "id": str(of.id),
         "type": of.kind,
@@ -131,7 +131,7 @@ def channel(of: Channel) -> Json:
 
 
 def guild(of: Guild) -> Json:
-    """As `GET /guilds/{id}` answers."""
+    """A guild, as in the answer of `GET /guilds/{id}`."""
     absent = dict.fromkeys(
         [
             "icon",
@@ -182,8 +182,8 @@ def guild(of: Guild) -> Json:
 
 
 def guild_create(of: Guild, sees: Callable[[Channel], bool] = lambda _: True) -> Json:
-    """The gateway's event: everything that a bot needs to know of a guild, and of the threads that
-    it `sees`.
+    """The GUILD_CREATE event: everything that a client needs to know of a guild, and of the threads
+    that it `sees`.
     """
     threads = [channel(each) for each in of.channels.values() if each.is_thread and sees(each)]
     return {
@@ -219,7 +219,9 @@ def attachment(of: Attachment, address: Address) -> Json:
 
 
 def message(of: Message, address: Address, *, viewer: int, blank: bool = False) -> Json:
-    """As one user gets it. `blank`: a bot without the intent to read what others write."""
+    """A message as one user receives it. `blank`: the user is a bot without the message content
+    intent.
+    """
     found: Json = {
         "id": str(of.id),
         "channel_id": str(of.channel.id),
@@ -266,7 +268,7 @@ def message(of: Message, address: Address, *, viewer: int, blank: bool = False) 
 
 
 def _snapshot(of: Message, address: Address) -> Json:
-    """What is kept of a message that is forwarded (docs: Message Snapshot Object)."""
+    """The fields of a forwarded message that its snapshot keeps (docs: Message Snapshot Object)."""
     whole = message(of, address, viewer=0)
     kept = ("type", "content", "timestamp", "edited_timestamp", "attachments", "embeds", "flags")
     more = ("mentions", "mention_roles", "components")
@@ -293,7 +295,7 @@ def _embed(of: Json) -> Json:
 
 
 def _numbered(components: list[Json]) -> list[Json]:
-    """Discord gives each component that has none an id, in the order of reading."""
+    """Give each component without an id a number in reading order, as Discord does."""
     count = 0
 
     def number(of: Json) -> Json:
@@ -310,7 +312,7 @@ def _numbered(components: list[Json]) -> list[Json]:
 
 
 def application(of: Application, owner: User) -> Json:
-    """As `GET /applications/@me` answers."""
+    """An application, as in the answer of `GET /applications/@me`."""
     return {
         "id": str(of.id),
         "name": of.bot.name,
@@ -339,5 +341,5 @@ def application(of: Application, owner: User) -> Json:
 
 
 def quoted(filename: str) -> str:
-    """A file's name as the last part of an address."""
+    """A file name, quoted as the last part of a URL."""
     return quote(filename, safe="")

@@ -1,4 +1,4 @@
-"""The emulator put together, and served."""
+"""Assemble the emulator's parts and serve them."""
 
 import asyncio
 import ipaddress
@@ -29,14 +29,14 @@ POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
     " img-src 'self' http: https: data:; media-src 'self'; form-action 'none'; base-uri 'none'"
 )
-"""Nothing from outside runs on the page, whatever a message holds."""
+"""No external code runs on the page, whatever a message contains."""
 
 
 @web.middleware
 async def _same_origin(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Another page in the same browser may not use the hidden side, whose answers hold tokens."""
+    """Deny the control API to other pages in the same browser: its answers contain tokens."""
     origin = request.headers.get("Origin")
     if request.path.startswith("/_control") and origin and urlsplit(origin).netloc != request.host:
         raise web.HTTPForbidden(text="Only this server's own page may ask that.")
@@ -44,7 +44,7 @@ async def _same_origin(
 
 
 def may_control(host: str) -> bool:
-    """Whether the control path may exist where we listen: on loopback, or inside a cluster."""
+    """Whether the control API may exist on this host: on loopback, or inside a cluster."""
     if "KUBERNETES_SERVICE_HOST" in os.environ:
         return True
     try:
@@ -54,7 +54,7 @@ def may_control(host: str) -> bool:
 
 
 class Discord:
-    """All of it, over one world."""
+    """The whole emulator, over one world."""
 
     def __init__(self, folder: Path) -> None:
         self.hub = Hub(folder)
@@ -71,7 +71,7 @@ class Discord:
         return self.hub.world
 
     def app(self, *, control: bool) -> web.Application:
-        """Every route; further middlewares (a checker of schemas) may be put around them."""
+        """The application with every route. Callers may add middlewares (a schema checker)."""
         app = web.Application(
             middlewares=[_same_origin, self._answers.middleware],
             client_max_size=2 * 1024 * 1024 * 1024,
@@ -91,13 +91,13 @@ class Discord:
         return app
 
     async def _page(self, _: web.Request) -> web.StreamResponse:
-        """For a person. It hands out people's tokens, so it exists only where the control path
+        """The page for users. It hands out users' tokens, so it exists only where the control API
         may.
         """
         return web.FileResponse(PAGE / "index.html", headers={"Content-Security-Policy": POLICY})
 
     async def _attachment(self, request: web.Request) -> web.StreamResponse:
-        """A file as the CDN serves it: with Range, so that players can seek."""
+        """An attachment as the CDN serves it: with Range, so that players can seek."""
         found = self.hub.files.get(int(request.match_info["attachment"]))
         if found is None:
             raise web.HTTPNotFound
@@ -106,14 +106,16 @@ class Discord:
             "Content-Security-Policy": "sandbox; default-src 'none'; media-src 'self';"
             " img-src 'self'",
             "X-Content-Type-Options": "nosniff",
-        }  # what strangers upload runs nowhere
+        }  # uploads of strangers must never run
         return web.FileResponse(found.path, headers=headers)
 
     @asynccontextmanager
     async def serving(
         self, host: str = "127.0.0.1", port: int = 0, address: str | None = None
     ) -> AsyncIterator[str]:
-        """Listen for the length of a block; answers with the address by which we are reached."""
+        """Listen for the duration of a block, and yield the address at which the emulator is
+        reachable.
+        """
         runner = web.AppRunner(
             self.app(control=may_control(host)), access_log=None, shutdown_timeout=0.5
         )

@@ -1,4 +1,4 @@
-"""What a person's own client asks of Discord: commands, completions, buttons, forms."""
+"""The API that a user's own client calls: commands, autocomplete, buttons and modals."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ Json = dict[str, Any]
 
 
 class UserApi:
-    """With a user's token, never a bot's."""
+    """The routes for user tokens; bot tokens are refused."""
 
     def __init__(
         self, hub: Hub, messages: Messages, interactions: Interactions, answers: Middleware
@@ -26,7 +26,7 @@ class UserApi:
         self._answers = answers
 
     def routes(self) -> list[web.RouteDef]:
-        """Below `/api/v10`, as Discord's client asks."""
+        """Routes below `/api/v10`, as Discord's client calls them."""
         return [
             web.post(PREFIX + "/interactions", self._interact),
             web.get(PREFIX + "/guilds/{guild}/application-command-index", self._index),
@@ -39,7 +39,7 @@ class UserApi:
         return user
 
     async def _index(self, request: web.Request) -> web.Response:
-        """All commands that this person may use in a guild, and whose they are."""
+        """All commands that this user may use in a guild, and their applications."""
         user = self._person(request)
         guild = self._hub.world.guilds.get(int(request.match_info["guild"]))
         if guild is None or user.id not in guild.members:
@@ -85,7 +85,9 @@ class UserApi:
         message: Message | None,
         user: User,
     ) -> Json:
-        """What the bot is told; a button must be there, a command must be registered."""
+        """The interaction data for the bot. A button must exist on the message, a command must be
+        registered. Raises DiscordError.
+        """
         if kind in {Kind.COMMAND, Kind.AUTOCOMPLETE}:
             command = commands.find(application, channel.guild_id, data)
             if kind is Kind.COMMAND:

@@ -1,4 +1,4 @@
-"""Incoming webhooks: made in a channel, and written by whoever has their token."""
+"""Incoming webhooks: created in a channel, and executed with their token."""
 
 import secrets
 from dataclasses import dataclass
@@ -12,21 +12,21 @@ from trawler_sandbox.discord.permissions import Permission
 from trawler_sandbox.discord.world import Channel, Message, User
 
 MOST = 15
-"""Of one channel (docs, JSON Error Codes: 30007)."""
+"""Maximum number of webhooks of one channel (docs, JSON Error Codes: 30007)."""
 FORBIDDEN = ("clyde", "discord")
-"""Words that no name may hold (docs, Create Webhook)."""
+"""Words that a name may not contain (docs, Create Webhook)."""
 
 
 @dataclass
 class Webhook:
     channel: Channel
     user: User
-    """As whom it writes."""
+    """The author of its messages."""
     token: str
 
 
 class Webhooks:
-    """By id."""
+    """All webhooks, by id."""
 
     def __init__(self, hub: Hub, messages: Messages) -> None:
         self._hub = hub
@@ -34,7 +34,7 @@ class Webhooks:
         self._known: dict[int, Webhook] = {}
 
     def create(self, user: User, channel: Channel, name: str) -> dict[str, Any]:
-        """By somebody who may manage webhooks. Raises Refusal."""
+        """Create a webhook; the user needs Manage Webhooks. Raises DiscordError."""
         self._hub.require(channel, user, Permission.MANAGE_WEBHOOKS)
         if not 1 <= len(name) <= 80 or any(word in name.lower() for word in FORBIDDEN):
             raise errors.invalid_form("name", "USERNAME_INVALID", "This name is not allowed")
@@ -55,11 +55,13 @@ class Webhooks:
         }
 
     def find(self, webhook_id: int, token: str) -> Webhook | None:
-        """The one with this token."""
+        """The webhook with this id and token, if it exists."""
         found = self._known.get(webhook_id)
         return found if found is not None and secrets.compare_digest(found.token, token) else None
 
     def execute(self, webhook: Webhook, draft: Draft) -> Message:
-        """A message by it: it needs no permission but its token. Raises Refusal."""
+        """Send a message through a webhook. Its token is the only permission needed. Raises
+        DiscordError.
+        """
         draft.check_size(self._hub.world.guild_of(webhook.channel), 10 * 1024 * 1024)
         return self._messages.make(webhook.user, webhook.channel, draft)

@@ -1,4 +1,4 @@
-"""What there is: guilds, channels, people, messages. State only; the rules are elsewhere."""
+"""The emulator's state: guilds, channels, users, messages. State only; the rules are elsewhere."""
 
 import itertools
 import secrets
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 EPOCH: Final = 1_420_070_400.0
-"""Unix seconds of Discord's first moment."""
+"""Discord's epoch in Unix seconds."""
 
 TEXT: Final = 0
 DM: Final = 1
@@ -22,7 +22,7 @@ THREADS: Final = frozenset({ANNOUNCEMENT_THREAD, PUBLIC_THREAD, PRIVATE_THREAD})
 EPHEMERAL: Final = 1 << 6
 MIB: Final = 1024 * 1024
 TIERS: Final = {0: 10 * MIB, 1: 10 * MIB, 2: 50 * MIB, 3: 100 * MIB}
-"""Boost level → bytes of one file (help centre: File Attachments)."""
+"""Boost level → maximum bytes of one file (help centre: File Attachments)."""
 
 
 @dataclass
@@ -34,7 +34,7 @@ class User:
     accepts_dms: bool = True
     locale: str = "en-US"
     nitro_bytes: int = 0
-    """What this person may upload anywhere; 0: no more than a guild allows."""
+    """Bytes of one file that this user may upload anywhere; 0: no more than a guild allows."""
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Role:
 
 @dataclass
 class Overwrite:
-    """For a role or a member, in one channel."""
+    """A permission overwrite of a role or a member in one channel."""
 
     id: int
     kind: int
@@ -75,11 +75,11 @@ class Channel:
     archived: bool = False
     locked: bool = False
     members: set[int] = field(default_factory=set)
-    """Of a private thread: only they and who manages threads see it."""
+    """The members of a private thread: only they and members with Manage Threads see it."""
     nsfw: bool = False
-    """It is age-restricted."""
+    """Whether it is age-restricted."""
     slow_seconds: int = 0
-    """Between two messages of one person."""
+    """Slow mode: seconds between two messages of one user."""
 
     @property
     def is_thread(self) -> bool:
@@ -100,20 +100,20 @@ class Guild:
     members: dict[int, Member] = field(default_factory=dict)
     channels: dict[int, Channel] = field(default_factory=dict)
     premium_tier: int = 0
-    """Its boost level."""
+    """The boost level."""
     announced_bytes: int | None = None
-    """What is announced, where that is not what the boost level gives."""
+    """The announced upload limit in bytes, if it is not that of the boost level."""
     refused_bytes: int | None = None
-    """What is refused in truth, where it is less than what is announced."""
+    """The enforced upload limit in bytes, if it is less than the announced one."""
     blocked_words: list[str] = field(default_factory=list)
-    """AutoMod refuses texts with any of these, ours too: the documentation names members with
-    Manage Guild as exempt (Auto Moderation, exempt roles), says nothing of bots, and has an error
-    code for who is blocked.
+    """AutoMod refuses texts with any of these words, including the bot's. The documentation exempts
+    members with Manage Guild (Auto Moderation, exempt roles), does not mention bots, and has an
+    error code for blocked messages.
     """
 
     @property
     def upload_bytes(self) -> int:
-        """Of one file."""
+        """The announced limit of one file in bytes."""
         return TIERS[self.premium_tier] if self.announced_bytes is None else self.announced_bytes
 
     @upload_bytes.setter
@@ -144,21 +144,21 @@ class Message:
     attachments: list[Attachment] = field(default_factory=list)
     mentions: list[User] = field(default_factory=list)
     rings_all: bool = False
-    """It pinged @everyone or @here."""
+    """Whether it pinged @everyone or @here."""
     flags: int = 0
     nonce: str | int | None = None
     edited: float | None = None
     late_edits: int = 0
     for_user: int | None = None
-    """Only this user sees it."""
+    """The only user who sees it; None: everyone."""
     reference: "Message | None" = None
     thread: Channel | None = None
     metadata: dict[str, Any] | None = None
-    """Which interaction it answers."""
+    """Metadata of the interaction that it answers."""
     application_id: int | None = None
     reactions: dict[str, list[int]] = field(default_factory=dict)
     snapshot: "Message | None" = None
-    """What was forwarded with it."""
+    """The message that it forwards."""
 
     def visible_to(self, user_id: int) -> bool:
         return self.for_user is None or user_id in {self.for_user, self.author.id}
@@ -170,11 +170,11 @@ class Application:
 
     bot: User
     privileged: int = 0
-    """Privileged intents that it was granted."""
+    """Bits of the privileged intents that were granted to it."""
     installed_by: set[int] = field(default_factory=set)
-    """People who have it for themselves, anywhere."""
+    """Ids of users who installed it for themselves, for use anywhere."""
     commands: dict[int | None, list[dict[str, Any]]] = field(default_factory=dict)
-    """Guild (None: all) → command definitions, with ids."""
+    """Guild id (None: all guilds) → command definitions, with ids."""
 
     @property
     def id(self) -> int:
@@ -182,7 +182,7 @@ class Application:
 
 
 class World:
-    """Everything, by id."""
+    """All state, by id."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.now = now
@@ -194,14 +194,14 @@ class World:
         self._increment = itertools.count()
 
     def new_id(self) -> int:
-        """A snowflake: it tells when, and each is greater than the one before."""
+        """A new snowflake: it encodes the time, and each is greater than the one before."""
         moment = int((self.now() - EPOCH) * 1000) << 22
         self._last = max(moment | (next(self._increment) & 0xFFF), self._last + 1)
         return self._last
 
-    # making -----------------------------------------------------------------------------------
+    # creation ---------------------------------------------------------------------------------
 
-    # each with an id of its own choice, or a new one
+    # `number` is the object's id; without it, the object gets a new one
 
     def add_user(
         self, name: str, *, bot: bool = False, token: str | None = None, number: int | None = None
@@ -238,7 +238,7 @@ class World:
         return channel
 
     def dm(self, one: User, other: User) -> Channel:
-        """The private channel of two users, made where there is none."""
+        """The DM channel of two users, created if it does not exist."""
         for known in self.dms.values():
             if {user.id for user in known.recipients} == {one.id, other.id}:
                 return known
@@ -246,7 +246,7 @@ class World:
         self.dms[channel.id] = channel
         return channel
 
-    # finding ----------------------------------------------------------------------------------
+    # lookups ----------------------------------------------------------------------------------
 
     def channel(self, channel_id: int) -> Channel | None:
         if channel_id in self.dms:

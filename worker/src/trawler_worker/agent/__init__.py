@@ -1,1 +1,3 @@
-"""Container `worker`: orders, presence, grants, uploads and results. Never touches a site."""
+"""The `worker` container: handles orders, presence, upload grants, uploads and results. It never
+connects to a site.
+"""

@@ -1,4 +1,4 @@
-"""Start the agent: find the fetcher and the bus, then work until told to go."""
+"""Starts the agent: connects to the fetcher and the bus, then works until it is stopped."""
 
 import asyncio
 import time
@@ -23,17 +23,17 @@ from trawler_worker.agent.upload import Uploader
 log = logs.get("agent")
 
 UNHEARD: Final = 10.0
-"""Seconds without an answered presence after which a leaving pod stops at once."""
+"""Seconds without a reply to a presence after which a draining pod stops at once."""
 HAND_BACK: Final = 10.0
-"""Seconds of the grace that are kept for handing back."""
+"""Seconds of the grace period reserved for handing jobs back."""
 
 
 class _Ended(Exception):
-    """The way out of the task group."""
+    """Raised to leave the task group."""
 
 
 async def serve(stop: asyncio.Event, settings: Settings) -> None:
-    """Work until stopped, or until the fetcher is gone for good."""
+    """Run until stopped, or until the fetcher is lost."""
     tracing = telemetry.setup(
         "trawler-worker", endpoint=settings.otlp_endpoint, install=settings.install
     )
@@ -76,7 +76,8 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
                 ready={"bus": lambda: bus.connected, "operator": lambda: heartbeat.seen_once},
                 metrics=_metrics(job_table),
             ):
-                # a bus that is away is waited for: a container that ends is begun again ever later
+                # wait while the bus is down: a container that exits is restarted after ever longer
+                # delays
                 await _any(stop, fetcher.lost, heard)
                 if not (stop.is_set() or fetcher.lost.is_set()):
                     tasks.create_task(heartbeat.run(), name="presence")
@@ -93,7 +94,7 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
 
 
 async def _any(*events: asyncio.Event) -> None:
-    """Wait until one of them is set."""
+    """Wait until one of the events is set."""
     waits = [asyncio.create_task(event.wait(), name="wait") for event in events]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for wait in waits:
@@ -107,7 +108,9 @@ async def _leave(
     fetcher: Fetcher,
     grace: float,
 ) -> None:
-    """Take no more; finish what runs, or hand it back near the end of the grace."""
+    """Accept no more orders. Finish the running jobs, or hand them back near the end of the grace
+    period.
+    """
     job_table.draining = True
     job_table.touch()
     begun = time.monotonic()

@@ -1,4 +1,4 @@
-"""The agent's end of the socket to the fetcher."""
+"""Client for the fetcher's socket."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,11 +14,11 @@ log = logs.get("fetching")
 
 
 class FetcherLost(Exception):
-    """The fetcher hung up: the pod is of no more use."""
+    """The fetcher closed the connection. The pod can do no more work."""
 
 
 class Fetcher:
-    """Asks the fetcher for work and hears how it goes."""
+    """Sends jobs to the fetcher and receives progress and results."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -29,7 +29,7 @@ class Fetcher:
 
     @classmethod
     async def connect(cls, path: Path, *, patience: float) -> Self:
-        """Connect once it listens. Raises TimeoutError after `patience` seconds."""
+        """Connect as soon as the fetcher listens. Raises TimeoutError after `patience` seconds."""
         async with asyncio.timeout(patience):
             while True:
                 try:
@@ -39,7 +39,7 @@ class Fetcher:
                     await asyncio.sleep(0.1)
 
     async def run(self) -> None:
-        """Hear until the fetcher hangs up or says nonsense."""
+        """Receive messages until the fetcher closes the connection or sends an invalid message."""
         try:
             while data := await self._reader.readline():
                 self._take(ToAgent.validate_json(data))
@@ -59,8 +59,8 @@ class Fetcher:
             future.set_result(message)
 
     async def fetch(self, order: Fetch, moved: Callable[[Moved | Told], None]) -> Done:
-        """Run one job. Raises FetcherLost. When cancelled, the job's process group is gone
-        first.
+        """Run one job. On cancellation, wait until the job's process group has ended. Raises
+        FetcherLost.
         """
         if self.lost.is_set():
             raise FetcherLost
@@ -78,11 +78,11 @@ class Fetcher:
                 raise
         finally:
             if future.done() and not future.cancelled():
-                future.exception()  # looked at, so that asyncio does not complain
+                future.exception()  # retrieve the exception, otherwise asyncio logs a warning
             del self._waiting[order.job], self._moved[order.job]
 
     async def release(self, job: str) -> None:
-        """The files are no longer needed."""
+        """Tell the fetcher that the files are no longer needed."""
         await self._say(line(Release(job=job)))
 
     async def _say(self, data: bytes) -> None:

@@ -1,4 +1,6 @@
-"""Presence is the lease: said every five seconds and at each change, until somebody hears it."""
+"""Sends the pod's presence, which is its lease: every five seconds and after each change, and more
+often until an operator replies.
+"""
 
 import asyncio
 import time
@@ -14,29 +16,29 @@ log = logs.get("presence")
 
 EVERY: Final = 5.0
 AGAIN: Final = 0.5
-"""Seconds between tries while nobody answers."""
+"""Seconds between attempts while no operator replies."""
 
 
 class Heartbeat:
-    """Tells the operator what this pod holds."""
+    """Reports to the operator what this pod holds."""
 
     def __init__(self, bus: Bus, job_table: JobTable, *, install: str, pod: str, pool: str) -> None:
         self._bus = bus
         self._job_table = job_table
         self._subject = subjects.presence(install, pod)
         self._pool = pool
-        self._sequence = time.time_ns() // 1000  # grows over a restart of this container too
+        self._sequence = time.time_ns() // 1000  # increases across restarts of this container, too
         self.seen_at = time.monotonic()
-        """When an operator last answered."""
+        """When an operator last replied (monotonic)."""
         self.seen_once = False
 
     def tick(self) -> int:
-        """The next number: what is said under it is newer than all before."""
+        """The next sequence number. A message with a higher number is newer."""
         self._sequence += 1
         return self._sequence
 
     def silence(self) -> float:
-        """Seconds since an operator last answered."""
+        """Seconds since an operator last replied."""
         return time.monotonic() - self.seen_at
 
     def compose(self) -> Presence:
@@ -51,7 +53,7 @@ class Heartbeat:
         )
 
     async def run(self) -> None:
-        """Speak for ever."""
+        """Send presence forever."""
         while True:
             self._job_table.changed.clear()
             heard = await self._speak()

@@ -1,4 +1,4 @@
-"""One order from acceptance to *recorded*."""
+"""Runs one order, from acceptance until the operator has recorded the result."""
 
 import asyncio
 import time
@@ -27,7 +27,7 @@ REPEAT_LONGEST: Final = 3.0
 
 
 class Runner:
-    """Carries orders out, each in a task of its own."""
+    """Runs orders, each in its own task."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Runner:
         self._pod = pod
 
     async def run(self, work: ActiveJob) -> None:
-        """Fetch, store, report until recorded; at the end nothing of it is left here."""
+        """Fetch, store, and report until the result is recorded. Leaves nothing of the job."""
         logs.job_uid.set(work.order.uid)
         log.info("order_accepted", extra={"attempt": work.order.attempt})
         try:
@@ -60,7 +60,7 @@ class Runner:
                 result = await self._carry_out(work)
             except asyncio.CancelledError:
                 if not work.handed_back:
-                    return  # cancelled: who asked for it does not wait for a result
+                    return  # cancelled: the operator does not wait for a result
                 result = Result(attempt=work.order.attempt, outcome=Outcome.HANDED_BACK)
             except (Revoked, FetcherLost):
                 return
@@ -72,9 +72,9 @@ class Runner:
             await self._report(work, result)
             hit(Failpoint.WORKER_RECORDED)
         finally:
-            # without its fetcher this pod ends, and until then the attempt is seen to be held: it
-            # is
-            # the pod's end that costs a failure, not an order that nobody took
+            # Without its fetcher, this pod ends. Until then the attempt still counts as held, so
+            # that the failure is charged to the lost pod and not to an order that was never
+            # accepted.
             if not self._fetcher.lost.is_set():
                 await self._fetcher.release(work.name)
                 self._job_table.end(work)
@@ -137,8 +137,8 @@ class Runner:
         )
 
     async def _report(self, work: ActiveJob, result: Result) -> None:
-        """Repeat until the operator says *recorded*: an outage of it or of the bus costs time
-        only.
+        """Send the result until the operator confirms that it is recorded. An outage of the
+        operator or the bus only costs time.
         """
         subject = subjects.results(self._install, self._pod, work.order.uid)
         pause = REPEAT_FIRST
@@ -151,7 +151,7 @@ class Runner:
                 pause = min(REPEAT_LONGEST, pause * 2)
 
     def _show(self, work: ActiveJob) -> Callable[[Moved | Told], None]:
-        """Progress to whoever watches: the first bytes at once, then once a second."""
+        """Build a callback that publishes progress: first bytes at once, then once a second."""
         loop = asyncio.get_running_loop()
         subject = subjects.progress(self._install, self._pod, work.order.uid)
         last = (0.0, 0)
@@ -168,7 +168,7 @@ class Runner:
             if now - last[0] < PROGRESS_EVERY and not begins:
                 return
             since = now - last[0]
-            known = last[0] and since >= PROGRESS_EVERY  # of a moment no pace can be told
+            known = last[0] and since >= PROGRESS_EVERY  # too short an interval gives no rate
             rate = (report.bytes - last[1]) / since if known else None
             last = (now, report.bytes)
             message = Progress(
@@ -188,8 +188,8 @@ class Runner:
 
 
 def _held_as(stage: Stage) -> Stage:
-    """What the lease says of it: an operator of the release before knows no conversion, and would
-    take a presence that names it for none.
+    """The stage to put in the presence. An operator of the previous release does not know the
+    Converting stage, and would reject the whole presence.
     """
     return Stage.PROVING if stage is Stage.CONVERTING else stage
 

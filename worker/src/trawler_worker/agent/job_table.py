@@ -1,4 +1,4 @@
-"""What this pod holds. Plain memory: the operator's view of it is presence."""
+"""The jobs that this pod holds, in memory. The operator learns of them from presence messages."""
 
 import asyncio
 import time
@@ -9,14 +9,14 @@ from typing import Final
 from trawler_crds.messages import Held, Order, Stage
 
 REMEMBERED: Final = 300.0
-"""Seconds for which an attempt that ended is known: longer than any order for it may be under way,
+"""Seconds for which an ended attempt is remembered. This is longer than an order can be in transit,
 or be repeated by a leader that does not know of the end yet.
 """
 MOST_REMEMBERED: Final = 4096
 _AT_THE_SITE = frozenset({Stage.STARTING, Stage.FETCHING, Stage.PROVING})
 
 Key = tuple[str, int]
-"""(job uid, attempt): the fence."""
+"""(job uid, attempt): the fencing key."""
 
 
 @dataclass(kw_only=True)
@@ -36,7 +36,7 @@ class ActiveJob:
 
     @property
     def name(self) -> str:
-        """How the fetcher knows it, and its scratch folder."""
+        """The name of the job in the fetcher, and of its scratch folder."""
         return f"{self.order.uid}-{self.order.attempt}"
 
     def left(self) -> float:
@@ -45,7 +45,7 @@ class ActiveJob:
 
 
 class JobTable:
-    """Everything in hand; `changed` wakes the presence loop."""
+    """The accepted jobs. `changed` wakes the presence loop."""
 
     def __init__(
         self, slots: int, *, jobs: int = 0, now: Callable[[], float] = time.monotonic
@@ -53,18 +53,19 @@ class JobTable:
         self._now = now
         self.slots = slots
         self._left = jobs or None
-        """Orders that we still take; None: no end."""
+        """Number of orders to accept before draining; None: no limit."""
         self.works: dict[Key, ActiveJob] = {}
         self.ended: dict[Key, float] = {}
-        """Attempts that ended here, and when (monotonic), oldest first: none is begun a second
-        time.
+        """Ended attempts and when they ended (monotonic), oldest first. None of them is started
+        again.
         """
         self.draining = False
         self.changed = asyncio.Event()
 
     def free(self) -> int:
-        """Orders we would accept. A slot is a job at the site: who stores or reports has left it,
-        so that the next one fetches meanwhile; at most twice the slots are in hand.
+        """The number of orders that can be accepted. A slot is a job at the site: a job that stores
+        or reports frees its slot, so that the next one fetches meanwhile. In total, at most twice
+        the slots are held.
         """
         if self.draining:
             return 0
@@ -73,16 +74,16 @@ class JobTable:
         return max(0, min(self.slots - fetching, 2 * self.slots - len(self.works), left))
 
     def take(self, work: ActiveJob) -> None:
-        """An order is accepted. The last one that we may take is the beginning of our end."""
+        """Add an accepted order. The last one allowed starts draining."""
         self.works[work.key] = work
         if self._left is not None:
             self._left -= 1
             self.draining = self.draining or self._left == 0
 
     def end(self, work: ActiveJob) -> None:
-        """Nothing of it is left here."""
+        """Remove a job that left nothing behind."""
         self.works.pop(work.key, None)
-        self.ended.pop(work.key, None)  # the newest stand last
+        self.ended.pop(work.key, None)  # the newest entries come last
         self.ended[work.key] = self._now()
         while len(self.ended) > MOST_REMEMBERED or self._forgotten(next(iter(self.ended))):
             del self.ended[next(iter(self.ended))]
@@ -95,8 +96,8 @@ class JobTable:
         self.changed.set()
 
     def move(self, work: ActiveJob, stage: Stage) -> None:
-        """A new stage is told at the next presence; it is worth one of its own where it frees a
-        slot.
+        """Set the stage of a job. The next presence reports it; a stage that frees a slot triggers
+        a presence at once.
         """
         frees = work.stage in _AT_THE_SITE and stage not in _AT_THE_SITE
         work.stage = stage

@@ -1,4 +1,4 @@
-"""What the operator asks of this pod: take an order, cancel one, take no more."""
+"""Handles the operator's requests to this pod: accept an order, cancel an attempt, drain."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ log = logs.get("intake")
 
 
 class OrderHandler:
-    """Judges orders; each accepted one becomes a task."""
+    """Accepts or refuses orders. Each accepted order becomes a task."""
 
     def __init__(
         self, job_table: JobTable, runner: Runner, heartbeat: Heartbeat, tasks: asyncio.TaskGroup
@@ -29,7 +29,9 @@ class OrderHandler:
         self._tasks = tasks
 
     async def order(self, _: str, order: Order) -> OrderReply:
-        """Accept where there is room. An order we already hold is accepted again: same fence."""
+        """Accept an order if a slot is free. An order that is already held is accepted again: its
+        fencing key is the same.
+        """
         job_table = self._job_table
         key = (order.uid, order.attempt)
         older = [work for work in job_table.works.values() if work.order.uid == order.uid]
@@ -50,7 +52,7 @@ class OrderHandler:
         return self._reply(accepted=True)
 
     def _unbegun(self, work: ActiveJob, task: asyncio.Task[None]) -> None:
-        """Cancelled before its first step: it could not free its slot itself."""
+        """Free the slot of a task that was cancelled before its first step."""
         if task.cancelled():
             self._job_table.end(work)
 
@@ -71,14 +73,14 @@ class OrderHandler:
         return ControlReply()
 
     def cancel(self, work: ActiveJob) -> None:
-        """Stop one for good."""
+        """Stop an attempt for good."""
         log.info("attempt_cancelled", extra={"job": work.order.uid, "attempt": work.order.attempt})
         work.cancelled = True
         if work.task is not None:
             work.task.cancel()
 
     def hand_back(self) -> None:
-        """Stop everything; who is told about it may give it to another pod at no cost."""
+        """Stop all jobs. The operator can give each to another pod without counting a failure."""
         for work in list(self._job_table.works.values()):
             if not work.handed_back and not work.cancelled and work.task is not None:
                 work.handed_back = True

@@ -1,4 +1,4 @@
-"""Settings of the agent, from `TRAWLER_WORKER_*`; the operator sets them in the pod."""
+"""Settings of the agent, from `TRAWLER_WORKER_*` variables that the operator sets in the pod."""
 
 from pathlib import Path
 
@@ -9,36 +9,36 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TRAWLER_WORKER_", frozen=True)
 
     install: str
-    """First word of our subjects: the namespace of the install."""
+    """First token of our NATS subjects: the namespace of the installation."""
 
     pod: str
-    """Our own name; the operator chose it and will not use it again."""
+    """The name of this pod. The operator chose it and never reuses it."""
 
     pool: str
     """The WorkerPool that this pod belongs to."""
 
     nats_url: str
-    """Where the bus is."""
+    """Address of the NATS server."""
 
     slots: int = 2
-    """Jobs at once."""
+    """Maximum number of concurrent jobs."""
 
     jobs: int = 0
-    """Orders after which we take no more and leave; 0: never."""
+    """Number of orders after which the pod drains; 0: no limit."""
 
     grace: float = 3600
     """Seconds between SIGTERM and SIGKILL."""
 
     socket: Path = Path("/run/trawler/fetcher.sock")
-    """Where the fetcher listens."""
+    """The socket that the fetcher listens on."""
 
     scratch: Path = Path("/scratch")
-    """Files under way; we only read."""
+    """The folder with the jobs' files. The agent only reads it."""
 
     health_port: int = 8080
-    """/healthz, /readyz, /metrics."""
+    """Port for /healthz, /readyz and /metrics."""
 
     otlp_endpoint: str = ""
-    """OTLP over HTTP; empty: no spans are sent."""
+    """OTLP endpoint (HTTP); empty: no spans are exported."""
 
     log_level: str = "INFO"

@@ -1,5 +1,5 @@
-"""The JSON file beside a job's files: what the job process told of them, with the hashes that were
-taken here.
+"""Builds the JSON sidecar of a job's files, from what the job process reported and the hashes that
+the agent computed.
 """
 
 import functools
@@ -17,11 +17,11 @@ from trawler_worker.agent.upload import Sidecar
 from trawler_worker.protocol import Done, ValidFile
 
 _PACKAGES: Final = {EngineName.YT_DLP: "yt-dlp", EngineName.GALLERY_DL: "gallery-dl"}
-"""The programs behind engines; a Cobalt's version is its own affair."""
+"""Python packages behind the engines. The version of a Cobalt instance is not known here."""
 
 
 def of(order: Order, done: Done, files: Sequence[MediaFile], wall: float) -> Sidecar:
-    """Of these files, stored at this time (Unix seconds)."""
+    """The sidecar of these files, stored at `wall` (Unix seconds)."""
     source = done.source or Source()
     about = sidecar.Sidecar(
         url=order.url,

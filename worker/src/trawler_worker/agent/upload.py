@@ -1,4 +1,6 @@
-"""Files to the store: hashed here, granted by the operator, proved by the store itself."""
+"""Uploads files to object storage. The agent hashes them, the operator grants the uploads, and the
+store verifies the bytes.
+"""
 
 import asyncio
 import hashlib
@@ -28,11 +30,11 @@ FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 5.0
 CHUNK: Final = 1024 * 1024
 IN_MEMORY: Final = 4 * 1024 * 1024
-"""Bytes up to which a file is sent from memory."""
+"""Maximum size in bytes of a file that is uploaded from memory."""
 
 
 class UploadFailed(Exception):
-    """No file of this attempt will be stored."""
+    """The files of this attempt cannot be stored."""
 
     def __init__(self, reason: FailureReason, message: str | None = None) -> None:
         super().__init__(reason.value)
@@ -40,16 +42,16 @@ class UploadFailed(Exception):
 
 
 class Revoked(Exception):
-    """The operator says this attempt is not ours any more."""
+    """The operator refused: the attempt no longer belongs to this pod."""
 
 
 class _Away(Exception):
-    """The store or the operator does not answer right now."""
+    """The store or the operator does not respond at the moment."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hashed:
-    """A proved file with the hash that we took ourselves."""
+    """A validated file with the hash that the agent computed."""
 
     folder: str
     name: str
@@ -58,18 +60,18 @@ class Hashed:
 
     @contextmanager
     def body(self) -> Iterator[bytes | IO[bytes]]:
-        """What is sent, as long as it is the file that was proved. Raises NotPlain."""
+        """The request body, only while the file is the one that was validated. Raises NotPlain."""
         with (
             opened(self.folder, self.name, self.identity) as descriptor,
             os.fdopen(os.dup(descriptor), "rb") as file,
         ):
-            # a small file at once: streaming hops to a thread for every 64 KiB
+            # a small file is read at once: streaming switches to a thread for every 64 KiB
             yield file.read() if self.file.bytes <= IN_MEMORY else file
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sidecar:
-    """What is known of the files, as it is stored beside them."""
+    """The metadata that is stored beside the files."""
 
     data: bytes
     file: UploadFile
@@ -80,8 +82,8 @@ class Sidecar:
 
 
 def digest(folder: str, name: str, known: Identity) -> tuple[str, int]:
-    """SHA-256 and length of a file that is as it was proved. Raises NotPlain. hashlib lets other
-    threads run meanwhile.
+    """SHA-256 and length of a file that has not changed since validation. hashlib releases the GIL,
+    so other threads run meanwhile. Raises NotPlain.
     """
     made_of = hashlib.sha256()
     size = 0
@@ -94,9 +96,7 @@ def digest(folder: str, name: str, known: Identity) -> tuple[str, int]:
 
 
 async def hash_file(proved: ValidFile, folder: str) -> Hashed:
-    """Hash one file of the fetcher. Raises UploadFailed where it is not the file that was
-    proved.
-    """
+    """Hash one file of the fetcher. Raises UploadFailed if it is not the validated file."""
     identity = Identity(inode=proved.inode, bytes=proved.bytes, changed_ns=proved.changed_ns)
     try:
         sha256, size = await asyncio.to_thread(digest, folder, proved.path, identity)
@@ -121,7 +121,7 @@ async def hash_file(proved: ValidFile, folder: str) -> Hashed:
 
 
 class Uploader:
-    """Stores files by signed grants; repeats while the attempt's time lasts."""
+    """Uploads files with signed grants. Retries within the attempt's time."""
 
     def __init__(self, bus: Bus, session: aiohttp.ClientSession, *, install: str, pod: str) -> None:
         self._bus = bus
@@ -130,9 +130,9 @@ class Uploader:
         self._pod = pod
 
     async def store(self, work: ActiveJob, files: list[Hashed], sidecar: Sidecar) -> bool:
-        """Store every file, and what is known of them: False where only that was not taken, by the
-        store or by an operator of the release before, which knows of none. Raises UploadFailed,
-        Revoked.
+        """Store every file and the sidecar. Returns False if only the sidecar was not stored: the
+        store refused it, or the operator is of the previous release and knows no sidecars. Raises
+        UploadFailed, Revoked.
         """
         left = {hashed.file.sha256: hashed for hashed in files}
         stored, pause = False, FIRST_PAUSE
@@ -154,8 +154,8 @@ class Uploader:
     async def _put_beside(
         self, sidecar: Sidecar, grants: Sequence[UploadGrant], work: ActiveJob
     ) -> bool:
-        """Whether it was granted and stored: the files are worth more than what is known of
-        them.
+        """Upload the sidecar, if granted, and return whether it was stored. Refusal is no failure:
+        the files matter more than their metadata.
         """
         for grant in grants:
             if grant.sha256 == sidecar.file.sha256:
@@ -170,7 +170,7 @@ class Uploader:
     async def _put_each(
         self, left: dict[str, Hashed], grants: Sequence[UploadGrant], work: ActiveJob
     ) -> None:
-        """Put those that are granted, and leave the others."""
+        """Upload the files that have a grant and remove them from `left`."""
         for grant in grants:
             if grant.sha256 in left:
                 await self._put(left[grant.sha256], grant, work)
@@ -215,7 +215,7 @@ class Uploader:
                 raise UploadFailed(FailureReason.INTERNAL) from error
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 raise _Away(type(error).__name__) from error
-        # 412: an object with this hash is there, so its bytes are these bytes
+        # 412: an object with this hash exists, so its bytes are the same
         if status in {200, 201, 204, 412}:
             log.info("stored", extra={"seconds": round(time.monotonic() - begun, 3)})
             return

@@ -1,1 +1,1 @@
-"""From what a site had to what plays where it is shown."""
+"""Converts downloaded media into files that play where they are shown."""

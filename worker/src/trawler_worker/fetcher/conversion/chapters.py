@@ -1,4 +1,4 @@
-"""The named parts of media, as players show them: the site's, else those inside of the file.
+"""Chapters of media, as players show them: the site's own, otherwise those embedded in the file.
 Pure.
 """
 
@@ -10,17 +10,19 @@ from typing import Final
 from trawler_crds.sidecar import MOST_CHAPTERS, Chapter
 
 SHORTEST: Final = 0.05
-"""Seconds: what begins later than this before the end, or before the next, is no part of its own.
+"""Minimum length of a chapter in seconds. A chapter that begins closer than this to the end, or to
+the next chapter, is dropped.
 """
 _SPECIAL: Final = re.compile(r"[=;#\\\n]")
-"""What has a meaning in a file of ffmpeg's metadata (ffmpeg-formats, Metadata)."""
+"""Characters with a special meaning in an ffmpeg metadata file (ffmpeg-formats, Metadata)."""
 
 
 def within(
     chapters: Iterable[Chapter], seconds: float, *, start: float = 0.0
 ) -> tuple[Chapter, ...]:
-    """Those of a part that begins at `start` and lasts so long, counted from its beginning, one
-    after another: each ends where the next one begins, whatever the site said.
+    """The chapters of a section that begins at `start` and lasts `seconds`. Times are relative to
+    the beginning of the section. Each chapter ends where the next one begins, whatever the site
+    reported.
     """
     found: list[Chapter] = []
     for each in sorted(chapters, key=lambda chapter: chapter.start_seconds):
@@ -38,7 +40,7 @@ def within(
 
 
 def metadata(chapters: Sequence[Chapter]) -> str:
-    """As ffmpeg reads them, from what `within` answered."""
+    """An ffmpeg metadata file with these chapters, which must come from `within`."""
     lines = [";FFMETADATA1"]
     for each in chapters:
         assert each.end_seconds is not None
@@ -53,8 +55,8 @@ def metadata(chapters: Sequence[Chapter]) -> str:
 
 
 def comments(chapters: Sequence[Chapter]) -> tuple[str, ...]:
-    """As ffmpeg is told to write them among the comments of Ogg and FLAC (Xiph's wiki, Chapter
-    Extension).
+    """Options for ffmpeg that write chapters into the comments of Ogg and FLAC files (Xiph wiki,
+    Chapter Extension).
     """
     words: list[str] = []
     for number, each in enumerate(chapters):
@@ -67,7 +69,7 @@ def comments(chapters: Sequence[Chapter]) -> tuple[str, ...]:
 
 
 def _escaped(title: str) -> str:
-    """Without a backslash at its end: ffmpeg 5.1 takes even an escaped one for a line that goes on
-    (seen).
+    """Escape a title. Trailing backslashes are removed: ffmpeg 5.1 reads even an escaped one as a
+    line continuation (observed).
     """
     return _SPECIAL.sub(r"\\\g<0>", title.rstrip("\\"))

@@ -1,4 +1,4 @@
-"""What becomes of proved files: what plays and what fits, where that is asked for."""
+"""Converts validated files so that they play and fit the size limit, if the order asks for it."""
 
 import importlib
 import time
@@ -24,19 +24,19 @@ from trawler_worker.fetcher.media.sniff import GIF, MOVING_PNG, PNG
 from trawler_worker.protocol import Fetch
 
 Moved = Callable[[Stage, int, int | None], None]
-"""Told of the stage, and of milliseconds of the media that are done, of all."""
+"""Called with the stage, the milliseconds of the media that are done, and the total."""
 Cover = Callable[[], Path | None]
-"""Makes a picture for sound that needs one."""
+"""Creates a cover picture for an audio file that needs one."""
 SHARE: Final = 0.6
-"""Of the time of an attempt: what takes longer to code is delivered as it is, instead of not at
-all.
+"""Share of an attempt's time that encoding may take. Media that would take longer is delivered as
+it is, rather than not at all.
 """
 TRIES: Final = 3
-"""How often a film is coded until it fits: it is rarely missed twice."""
+"""Maximum number of encodes of a video to make it fit. Two misses in a row are rare."""
 
 
 class Converter:
-    """For the files of one job."""
+    """Converts the files of one job."""
 
     def __init__(self, order: Fetch, moved: Moved, labels: Labels = NO_LABELS) -> None:
         self._known = labels
@@ -47,7 +47,7 @@ class Converter:
         self._moved = moved
         self._told = 0.0
         self._drawn: Path | None = None
-        """Subtitles that have yet to be drawn into what is made next."""
+        """Subtitles that the next encode burns in."""
         self._cover: Cover = lambda: None
 
     def playable(
@@ -58,8 +58,8 @@ class Converter:
         spoken: Spoken | None = None,
         cover: Cover = lambda: None,
     ) -> tuple[Path, Inspected]:
-        """The file as it is to be delivered, in place of what it was; with these subtitles drawn
-        into a film, and this picture inside of sound, where there are some. Raises FetchError.
+        """Convert a file for delivery and replace the original. The given subtitles are burned into
+        a video; the given cover is embedded in an audio file. Raises FetchError.
         """
         self._drawn = self._drawable(path, spoken)
         self._cover = cover
@@ -85,7 +85,7 @@ class Converter:
         )
 
     def _drawable(self, path: Path, spoken: Spoken | None) -> Path | None:
-        """Subtitles as they are drawn."""
+        """Write subtitles as an ASS file for burning in."""
         if spoken is None:
             return None
         out = path.with_name(f"{path.stem}-drawn.ass")
@@ -119,8 +119,8 @@ class Converter:
                 return self._named(path, seen)
 
     def _named(self, path: Path, seen: Inspected) -> tuple[Path, Inspected]:
-        """It plays as it is; where only its site knows its chapters, they are put inside. What
-        cannot have them stays as it is, and so does what would not fit any more.
+        """Embed the site's chapters in a file that already plays as it is. The file stays unchanged
+        if its format does not support chapters, or if it would no longer fit the size limit.
         """
         unknown = self._labels.chapters and not seen.inside.chapters
         said = self._said(seen)
@@ -140,8 +140,8 @@ class Converter:
         return out, made
 
     def _cut(self, path: Path, seen: Inspected, clip: Clip) -> tuple[Path, Inspected]:
-        """Only a part. From its very beginning nothing has to be coded anew; from elsewhere it has:
-        what is cut between two whole pictures keeps what lies before, or breaks (seen).
+        """Cut out a section. A section that starts at zero is not re-encoded. Any other is: a cut
+        between two keyframes keeps what precedes it, or breaks the file (observed).
         """
         seconds = seen.inside.seconds or clip.end_seconds
         if clip.start_seconds >= seconds:
@@ -156,7 +156,7 @@ class Converter:
             out = self._sound(path, told, part)
             self._labels = replace(
                 self._labels, chapters=()
-            )  # what is made of the part has its own
+            )  # files created from the section already carry its chapters
             return self._made(out, path)
         copied = part.start == 0 and is_plain_h264(seen) and self._drawn is None
         track = Track.COPY if copied else Track.ENCODE
@@ -180,7 +180,9 @@ class Converter:
         return made, shown
 
     def _played(self, path: Path, seen: Inspected, wanted: Plan) -> tuple[Path, Inspected]:
-        """A film as everybody plays it; where that made it too large, with fewer bits."""
+        """Convert to a video that plays everywhere. If the result is too large, encode it at a
+        lower bit rate.
+        """
         out = _beside(path, "mp4")
         try:
             film.convert(path, seen, wanted, out, added=self._added(seen), heard=self._heard(seen))
@@ -203,7 +205,7 @@ class Converter:
         return self._made(out, path)
 
     def _has_time(self, seen: Inspected, *, passes: int, to: Size | None = None) -> bool:
-        """Whether a film is coded before the attempt is over."""
+        """Whether the video can be encoded before the attempt ends."""
         inside = seen.inside
         source = Size(inside.coded_width or 2, inside.coded_height or 2)
         needed = coding_seconds(
@@ -216,13 +218,13 @@ class Converter:
         return needed <= self._time
 
     def _must_shrink(self, path: Path, seen: Inspected) -> bool:
-        """Whether it is too large as it is; what is coded anew may be so only then."""
+        """Whether the file is too large as it is. Re-encoded files are checked afterwards."""
         if self._fit is None or self._media.kind is MediaKind.AUDIO:
             return False
         return path.stat().st_size > self._fit and (seen.inside.video or seen.kind.image)
 
     def _shrunk(self, path: Path, seen: Inspected) -> tuple[Path, Inspected] | None:
-        """The same, small enough; None where it would not be worth looking at."""
+        """A version of the file that fits, or None if its quality would be too poor."""
         assert self._fit is not None
         if seen.inside.video:
             return self._squeezed(path, seen)
@@ -277,7 +279,7 @@ class Converter:
         return None
 
     def _moving(self, path: Path, seen: Inspected) -> tuple[Path, Inspected] | None:
-        """A moving picture as a film, which takes a tenth."""
+        """Convert an animated image to a video, which takes a tenth of the bytes."""
         made = self._film_of(path, seen)
         if made[0].stat().st_size > (self._fit or 0):
             return self._squeezed(*made) or made
@@ -291,7 +293,9 @@ class Converter:
         return self._made(out, path)
 
     def _film_of(self, path: Path, seen: Inspected) -> tuple[Path, Inspected]:
-        """Moving WebP and AVIF by way of moving PNG: ffmpeg reads neither well."""
+        """Convert an animated image to a video. Animated WebP and AVIF go through animated PNG
+        first: ffmpeg reads neither well.
+        """
         if seen.kind is PNG:
             seen = replace(seen, kind=MOVING_PNG)
         elif seen.kind is not GIF:
@@ -305,7 +309,7 @@ class Converter:
         return self._made(out, path)
 
     def _made(self, out: Path, of: Path) -> tuple[Path, Inspected]:
-        """What came of it, looked at like all that comes."""
+        """Delete the source and inspect the new file like any download."""
         of.unlink(missing_ok=True)
         return out, inspect(out, measured=True)
 
@@ -324,10 +328,12 @@ class Converter:
 
 
 def _pictures() -> ModuleType:
-    """Loaded by who needs it: each fork would carry it, and few jobs have pictures to convert."""
+    """Imported on demand: otherwise every fork would carry the module, and few jobs convert
+    pictures.
+    """
     return importlib.import_module("trawler_worker.fetcher.conversion.pictures")
 
 
 def _beside(path: Path, extension: str) -> Path:
-    """A name for what is made of it."""
+    """The path of a file created from another."""
     return path.with_name(f"{path.stem}-made.{extension}")

@@ -1,5 +1,5 @@
-"""A picture of a film or a piece of music: the site's own, else one of the film; of a long one a
-sheet of several.
+"""Creates preview pictures of videos and audio files: the site's own picture, otherwise a frame of
+the video. Long videos get a contact sheet of several frames.
 """
 
 import math
@@ -19,10 +19,10 @@ from trawler_worker.fetcher.media.inspection import Inspected
 
 MOST_SIDE: Final = 1280
 COVER_SIDE: Final = 800
-"""Of what is put inside of a file of sound."""
+"""Maximum side in pixels of a cover that is embedded in an audio file."""
 QUALITY: Final = 85
 LONG: Final = 120.0
-"""Seconds from which one picture says little of a film."""
+"""Length in seconds from which a single frame says little about a video."""
 COLUMNS: Final = 4
 _CELL: Final = 320
 _MOST_PIXELS: Final = 12_000_000
@@ -30,10 +30,10 @@ _KINDS: Final = ("JPEG", "PNG", "WEBP", "GIF", "AVIF")
 
 
 def of_site(path: Path, out: Path, *, side: int = MOST_SIDE) -> bool:
-    """The site's own picture as JPEG; False where it is none."""
+    """Convert the site's own picture to JPEG. Returns False if it is not a readable picture."""
     try:
         with opened(path, kinds=_KINDS) as picture:
-            picture.draft("RGB", (side, side))  # a JPEG is read at a fraction of its size
+            picture.draft("RGB", (side, side))  # decodes a JPEG at a fraction of its size
             if picture.width * picture.height > _MOST_PIXELS:
                 return False
             ImageOps.exif_transpose(picture, in_place=True)
@@ -45,7 +45,7 @@ def of_site(path: Path, out: Path, *, side: int = MOST_SIDE) -> bool:
 
 
 def inside(path: Path, seen: Inspected, out: Path) -> bool:
-    """The picture that a file of sound carries, as JPEG; False where it has none."""
+    """Extract the picture embedded in an audio file, as JPEG. Returns False if there is none."""
     raw = out.with_name(f"{out.name}.raw")
     try:
         with _container(path, seen) as f:
@@ -61,7 +61,9 @@ def inside(path: Path, seen: Inspected, out: Path) -> bool:
 
 
 def of_film(path: Path, seen: Inspected, out: Path) -> bool:
-    """One picture out of a film, or a sheet of sixteen; False where none can be read."""
+    """Save one frame of a video, or a contact sheet of sixteen. Returns False if no frame is
+    readable.
+    """
     seconds = seen.inside.seconds or 0.0
     count = COLUMNS * COLUMNS if seconds >= LONG else 1
     times = [seconds * (at + 0.5) / count for at in range(count)]
@@ -78,7 +80,7 @@ def of_film(path: Path, seen: Inspected, out: Path) -> bool:
 
 
 def _frames(path: Path, seen: Inspected, times: list[float]) -> Iterator[Image.Image]:
-    """The whole picture before each of some times, as it is shown."""
+    """The keyframe before each of the given times, as it is displayed."""
     with _container(path, seen) as f:
         stream = f.streams.video[seen.inside.longest_video]
         for at in times:
@@ -95,7 +97,9 @@ def _container(path: Path, seen: Inspected) -> Any:
 
 
 def _upright(picture: Image.Image, seen: Inspected) -> Image.Image:
-    """At the shape at which the film is shown; turned by a quarter where that is so coded."""
+    """Scale a frame to the video's display aspect ratio, and rotate it by 90 degrees if the video
+    is stored that way.
+    """
     inside = seen.inside
     if inside.width == inside.coded_height and inside.width != inside.coded_width:
         picture = picture.transpose(Image.Transpose.ROTATE_270)
@@ -105,13 +109,13 @@ def _upright(picture: Image.Image, seen: Inspected) -> Image.Image:
 
 
 def _small(picture: Image.Image) -> Image.Image:
-    """One of many: no larger than it is shown on a sheet."""
+    """Shrink a frame to the size of a cell on the contact sheet."""
     picture.thumbnail((_CELL, 2 * _CELL))
     return picture
 
 
 def _sheet(pictures: list[Image.Image]) -> Image.Image:
-    """All of them, in lines of four."""
+    """Arrange the frames in rows of four."""
     wide, high = pictures[0].size
     cell = (_CELL, min(2 * _CELL, max(2, round(_CELL * high / wide))))
     lines = math.ceil(len(pictures) / COLUMNS)

@@ -1,5 +1,5 @@
-"""Films: into another container where that is enough, else coded anew, and no larger than they may
-be.
+"""Converts videos: remuxes them where that is enough, otherwise re-encodes them, and keeps them
+within the size limit.
 """
 
 import re
@@ -18,10 +18,12 @@ from trawler_worker.fetcher.media.inspection import Inspected
 from trawler_worker.fetcher.media.sniff import AVIF
 
 LONG_SIDE, SHORT_SIDE = 1920, 1080
-"""Pixels of what is coded anew: more costs minutes, and no phone shows it."""
+"""Maximum size in pixels of a re-encoded video: more takes minutes, and no phone shows it."""
 MOST_RATE: Final = 60
 QUALITY: Final = 22
-"""Constant rate factor of libx264: people see no difference (18 is nearly lossless, 28 is poor)."""
+"""Constant rate factor of libx264 at which people see no difference (18 is nearly lossless, 28 is
+poor).
+"""
 PRESET: Final = "veryfast"
 SOUND_RATE: Final = 128_000
 _PLAIN: Final = ("-sn", "-dn", *ANONYMOUS)
@@ -29,27 +31,27 @@ _SDR: Final = (
     "zscale=t=linear:npl=100,format=gbrpf32le,zscale=p=bt709,"
     "tonemap=tonemap=hable:desat=0,zscale=t=bt709:m=bt709:r=tv"
 )
-"""Bright pictures as a usual screen shows them."""
+"""Filters that map HDR to SDR for an ordinary screen."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What a film is coded to."""
+    """The size and bit rates to encode a video to."""
 
     size: Size
     video_rate: int | None = None
-    """Bits per second; None: as many as the quality takes."""
+    """Bits per second. None: as many as the quality needs."""
     sound_rate: int = SOUND_RATE
 
 
 @dataclass(frozen=True, kw_only=True)
 class Added:
-    """What a film has when it is made anew, and had not before."""
+    """What a conversion adds to a video."""
 
     drawn: Path | None = None
-    """Subtitles (ASS) in its pictures."""
+    """Subtitles (ASS) to burn in."""
     labels: Labels = NO_LABELS
-    """Of exactly this film, or this part of it."""
+    """Labels for exactly this video, or this section of it."""
 
 
 PLAIN: Final = Added()
@@ -57,15 +59,15 @@ PLAIN: Final = Added()
 
 @dataclass(frozen=True)
 class Part:
-    """From where to where, in seconds."""
+    """A section of a file, in seconds."""
 
     start: float
     end: float
 
     @property
     def options(self) -> list[str]:
-        """Of an input: decoding begins at the picture before, so the first one shown is the one
-        that was asked for.
+        """Input options. Decoding begins at the keyframe before `start`, so the first frame shown
+        is the requested one.
         """
         return ["-ss", f"{self.start:.3f}"] if self.start else []
 
@@ -84,7 +86,7 @@ def convert(
     added: Added = PLAIN,
     heard: Heard | None = None,
 ) -> None:
-    """One film that plays everywhere, or a part of it. Raises FetchError."""
+    """Convert a video, or a section of it, so that it plays everywhere. Raises FetchError."""
     video: Sequence[str] = ("-c:v", "copy")
     if plan.video is Track.ENCODE:
         video = ("-vf", filters(seen, size_of(seen), added.drawn), *_codec(), "-crf", str(QUALITY))
@@ -96,7 +98,7 @@ def convert(
 
 
 def size_of(seen: Inspected) -> Size:
-    """How large a film is when it is coded anew: with square pixels, even, and no larger than
+    """The size of a video when it is re-encoded: square pixels, even sides, and no larger than
     phones show.
     """
     inside = seen.inside
@@ -111,8 +113,8 @@ def size_of(seen: Inspected) -> Size:
 
 
 def _tracks(seen: Inspected) -> list[str]:
-    """The pictures and the first sound. Moving AVIFs have a still in front, which would be taken
-    (seen).
+    """Map the video track and the first audio track. An animated AVIF has a still image as its
+    first video track, which ffmpeg would use otherwise (observed).
     """
     at = seen.inside.longest_video if seen.kind is AVIF else 0
     return ["-map", f"0:V:{at}", "-map", "0:a:0?"]
@@ -131,8 +133,8 @@ def _sound(track: Track, rate: int) -> list[str]:
 
 
 def filters(seen: Inspected, size: Size, drawn: Path | None = None) -> str:
-    """From pictures of any kind to those that are played: whole, upright, of usual brightness,
-    even, with square pixels, 8 bits, perhaps with subtitles. ffmpeg turns them upright by itself.
+    """The filter chain from any source to playable frames: progressive, SDR, even-sized, with
+    square pixels and 8 bits, optionally with subtitles. ffmpeg applies rotation by itself.
     """
     inside = seen.inside
     steps = ["bwdif=mode=send_frame:deint=interlaced"]
@@ -149,8 +151,8 @@ def filters(seen: Inspected, size: Size, drawn: Path | None = None) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A value in a filter in a graph of filters: each reads away one layer of backslashes
-    (ffmpeg-filters, 4.1).
+    """Quote a filter argument inside a filter graph. Each of the two levels removes one layer of
+    backslashes (ffmpeg-filters, 4.1).
     """
     return re.sub(r"[\\'\[\],;]", r"\\\g<0>", re.sub(r"[\\':]", r"\\\g<0>", text))
 
@@ -167,7 +169,7 @@ def squeeze(
     added: Added = PLAIN,
     heard: Heard | None = None,
 ) -> None:
-    """Code it to a number of bits per second, in two passes; `again` with the first one's notes.
+    """Encode to a target bit rate in two passes. With `again`, reuse the log of the first pass.
     Raises FetchError.
     """
     assert target.video_rate is not None

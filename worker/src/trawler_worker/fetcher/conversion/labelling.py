@@ -1,4 +1,4 @@
-"""What a file says of itself, put inside of it: with what else is done to it, or by itself."""
+"""Writes labels (tags and chapters) into media files, during another conversion or on their own."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from trawler_worker.fetcher.media.sniff import FLAC, M4A, MP3, MP4, OGG
 
 TO_MP4: Final = ("-movflags", "+faststart", "-f", "mp4")
 ANONYMOUS: Final = ("-map_metadata:g", "-1", "-map_metadata:s", "-1")
-"""Without what a file said of itself before. (Without `g` and `s` chapters would lose their titles,
+"""Options that drop the existing metadata. (Without `g` and `s`, chapters would lose their titles,
 too.)
 """
 _MUXERS: Final = {
@@ -23,18 +23,22 @@ _MUXERS: Final = {
     OGG: ("-f", "ogg"),
     FLAC: ("-f", "flac"),
 }
-"""Of what takes the names of its parts; WAV does not."""
+"""ffmpeg options of the formats that support chapters. WAV does not."""
 _BY_TAGS: Final = frozenset([".opus", ".ogg", ".flac"])
-"""ffmpeg 5.1 writes none of its own into FLAC, and into Ogg half of them a second late (seen)."""
+"""Formats whose chapters are written as tags. ffmpeg 5.1 writes no chapters of its own into FLAC,
+and half of those in Ogg are a second late (observed).
+"""
 
 
 def labelled(
     inputs: Sequence[Input], labels: Labels, out: Path
 ) -> tuple[list[Input], tuple[str, ...]]:
-    """The inputs, with one more where there are chapters, and what ffmpeg is told of the labels."""
+    """The inputs, with a metadata file added if there are chapters, and the ffmpeg options for the
+    labels.
+    """
     if not labels.chapters or out.suffix in _BY_TAGS:
-        # in front: ffmpeg moves the last tag before all others, and reads a name only
-        # behind its time (seen)
+        # chapters come first: ffmpeg moves the last tag before all others, and reads a chapter's
+        # name only after its time (observed)
         named = chapters.comments(labels.chapters)
         return [*inputs], (*named, *labels.tags, "-map_chapters", "-1")
     said = chapters.metadata(labels.chapters)
@@ -43,11 +47,11 @@ def labelled(
 
 
 def takes(seen: Inspected) -> bool:
-    """Whether such a file can have labels, without being made anew."""
+    """Whether this kind of file can be labelled without re-encoding."""
     return seen.kind in _MUXERS
 
 
 def label(path: Path, seen: Inspected, labels: Labels, out: Path) -> None:
-    """The same with all its tracks, and with labels. Raises FetchError."""
+    """Copy all tracks into a new file with labels. Raises FetchError."""
     inputs, said = labelled([Input(path=path, kind=seen.kind)], labels, out)
     ffmpeg.run(inputs, ["-map", "0", "-c", "copy", *said, *_MUXERS[seen.kind]], out)

@@ -1,6 +1,4 @@
-"""What a file says of itself, for players: title, author, date, where it is from, and the names of
-its parts. Pure.
-"""
+"""Labels that players show for a file: title, author, date, origin and chapters. Pure."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -12,20 +10,20 @@ from trawler_worker.fetcher.conversion import chapters
 from trawler_worker.fetcher.media.inspection import Inspected
 
 MOST: Final = 1000
-"""Bytes of a description that go into a file; the sidecar has more of it."""
+"""Maximum length of the description inside a file. The sidecar holds more of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Labels:
-    """What is written into a file that is made anew."""
+    """The tags and chapters that are written into a converted file."""
 
     tags: tuple[str, ...] = ()
-    """As ffmpeg is told."""
+    """As ffmpeg options."""
     chapters: tuple[Chapter, ...] = ()
 
     def of(self, seen: Inspected, *, start: float = 0.0, seconds: float | None = None) -> "Labels":
-        """As they are for this file, or for a part of it: the site's chapters, else those inside of
-        the file.
+        """The labels for this file, or for a section of it. Uses the site's chapters, otherwise
+        those embedded in the file.
         """
         known: Collection[Chapter] = self.chapters or seen.inside.chapters
         lasts = seconds if seconds is not None else seen.inside.seconds
@@ -37,8 +35,8 @@ NO_LABELS: Final = Labels()
 
 
 def tags(source: Source, about: About, url: str) -> tuple[str, ...]:
-    """As ffmpeg is told; all of it was cleaned where it came in. Of the address that was asked for
-    only what leads there: its query may be signed, or somebody's own.
+    """The tags as ffmpeg options. All values were sanitized on arrival. The query of the requested
+    URL is dropped: it may be signed or private.
     """
     said = {
         "title": source.title,

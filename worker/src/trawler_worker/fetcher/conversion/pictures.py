@@ -1,5 +1,5 @@
-"""Still pictures: into what browsers show, and no larger than they may be. Pillow reads here what
-ffmpeg does not: the tiles of a phone's HEIC, which way up an AVIF is, and colour profiles.
+"""Converts still pictures to formats that browsers show, within the size limit. Pillow handles what
+ffmpeg does not: tiled HEIC from phones, the orientation of AVIF, and colour profiles.
 """
 
 import math
@@ -17,33 +17,33 @@ from trawler_worker.fetcher.errors import FetchError
 pillow_heif.register_heif_opener()
 
 MOST_PIXELS: Final = 30_000_000
-"""Of what is decoded at once: some ten bytes of memory each. A larger picture is delivered as it
-is.
+"""Maximum number of pixels to decode at once, at about ten bytes of memory each. A larger picture
+is delivered as it is.
 """
 LONGEST_SIDE: Final = 16_383
-"""Of a WebP (its format has 14 bits for it)."""
+"""Maximum side in pixels of a WebP (its format stores 14 bits)."""
 QUALITIES: Final = (85, 70, 55)
-"""Of WebP, tried one after the other where a picture has to become smaller."""
+"""WebP qualities to try in order when a picture must become smaller."""
 _LEAST_SIDE: Final = 320
 _BROKEN: Final = "The file that the site sent is broken."
 
 
 def frames(path: Path) -> int:
-    """How many pictures it holds: more than one moves. Raises FetchError."""
+    """The number of frames; more than one means that the picture is animated. Raises FetchError."""
     with opened(path) as picture:
         return int(getattr(picture, "n_frames", 1))
 
 
 def is_small_enough(path: Path) -> bool:
-    """Whether all that it holds can be decoded within a job's memory. Raises FetchError."""
+    """Whether all frames can be decoded within a job's memory. Raises FetchError."""
     with opened(path) as picture:
         count = int(getattr(picture, "n_frames", 1))
         return picture.width * picture.height * count <= MOST_PIXELS
 
 
 def to_webp(path: Path, out: Path, *, limit: int | None = None) -> bool:
-    """The same picture, upright, as WebP; of at most so many bytes, if need be with fewer pixels.
-    Whether it fits. Raises FetchError.
+    """Convert a picture to WebP in its upright orientation. With a limit in bytes, reduce quality
+    and then pixels until it fits. Returns whether it fits. Raises FetchError.
     """
     with opened(path) as picture:
         profile = picture.info.get("icc_profile") if picture.mode in {"RGB", "RGBA"} else None
@@ -65,13 +65,13 @@ def to_webp(path: Path, out: Path, *, limit: int | None = None) -> bool:
 
 
 def to_moving_png(path: Path, out: Path) -> None:
-    """A moving picture that ffmpeg cannot read, as one that it can. Raises FetchError."""
+    """Convert an animated picture that ffmpeg cannot read to animated PNG. Raises FetchError."""
     with opened(path) as picture:
         picture.save(out, "PNG", save_all=True)
 
 
 def _colours(picture: Image.Image) -> Image.Image:
-    """In eight bits, red, green and blue."""
+    """Convert to 8-bit RGB or RGBA."""
     if picture.mode in {"RGB", "RGBA"}:
         return picture
     if picture.mode.startswith("I;16") or picture.mode == "I":
@@ -85,7 +85,7 @@ def _mode(picture: Image.Image) -> str:
 
 @contextmanager
 def opened(path: Path, *, kinds: tuple[str, ...] | None = None) -> Iterator[Image.Image]:
-    """Raises FetchError where it cannot be read."""
+    """Open a picture. Raises FetchError if it cannot be read."""
     try:
         with Image.open(path, formats=kinds) as picture:
             yield picture
@@ -93,5 +93,5 @@ def opened(path: Path, *, kinds: tuple[str, ...] | None = None) -> Iterator[Imag
         raise
     except MemoryError:
         raise
-    except Exception as error:  # its readers raise what they like
+    except Exception as error:  # Pillow's decoders raise anything
         raise FetchError(FailureReason.SITE_ERROR, _BROKEN) from error

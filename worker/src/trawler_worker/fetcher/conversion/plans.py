@@ -1,8 +1,8 @@
-"""What has to be done to a file so that it plays in Discord: MP4 with H.264 in 8 bits and AAC, its
-index in front, upright, of even size; pictures that browsers show. Pure.
+"""Decides what a file needs in order to play in Discord: MP4 with 8-bit H.264 and AAC, the index at
+the front, upright, with even sides; pictures that browsers show. Pure.
 
-By codec, never by what ffmpeg accepts: it puts MPEG-4 Part 2 and AC-3 into an MP4 that no browser
-plays (seen).
+The decision depends on the codec, never on what ffmpeg accepts: ffmpeg puts MPEG-4 Part 2 and AC-3
+into an MP4 that no browser plays (observed).
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ _PIXELS: Final = frozenset(["yuv420p", "yuvj420p"])
 _PROFILES: Final = frozenset(["Baseline", "Constrained Baseline", "Main", "High"])
 _AAC: Final = frozenset([None, "LC", "HE-AAC", "HE-AACv2"])
 _PROGRESSIVE: Final = frozenset([0, 1])
-"""Of libavcodec's field orders: unknown, progressive."""
+"""libavcodec's field orders: unknown and progressive."""
 HDR: Final = {16: "smpte2084", 18: "arib-std-b67"}
-"""Transfer characteristics (ITU-T H.273) of pictures that a usual screen shows grey."""
+"""Transfer characteristics (ITU-T H.273) of HDR video, which looks grey on an ordinary screen."""
 
 
 class Track(StrEnum):
-    """What becomes of a track."""
+    """What to do with a track."""
 
     NONE = "None"
     COPY = "Copy"
@@ -31,7 +31,7 @@ class Track(StrEnum):
 
 
 class Work(StrEnum):
-    """What becomes of a file."""
+    """What to do with a file."""
 
     KEEP = "Keep"
     FILM = "Film"
@@ -41,7 +41,7 @@ class Work(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """For a film, what becomes of its tracks."""
+    """The work that a file needs and, for a video, what to do with its tracks."""
 
     work: Work
     video: Track = Track.NONE
@@ -49,7 +49,7 @@ class Plan:
 
 
 def plan(seen: Inspected) -> Plan:
-    """What a file needs to be playable."""
+    """Decide what a file needs to be playable."""
     if seen.kind.image:
         return Plan(work=Work.PICTURE if seen.kind in {AVIF, HEIC} else Work.KEEP)
     if not seen.inside.video:
@@ -64,7 +64,7 @@ def plan(seen: Inspected) -> Plan:
 
 
 def is_plain_h264(seen: Inspected) -> bool:
-    """Whether its pictures are what every phone plays."""
+    """Whether every phone plays the video track as it is."""
     inside = seen.inside
     return (
         inside.video_codec == "h264"

@@ -1,4 +1,4 @@
-"""Sound by itself, with what it is called and its cover."""
+"""Extracts the audio track into a file of its own, with tags and a cover."""
 
 import base64
 import importlib
@@ -25,8 +25,8 @@ _ENCODERS: Final = {
 _WITH_PICTURE: Final = frozenset([AudioFormat.MP3, AudioFormat.M4A, AudioFormat.FLAC])
 _FRONT: Final = 3
 _MOST_PICTURE: Final = 90_000
-"""Bytes; in base64 it has to stay below the 131,072 of one word of a command (Linux,
-MAX_ARG_STRLEN).
+"""Maximum size of a cover in bytes. Its base64 must stay below 131,072 bytes, the limit of one
+command-line argument (Linux, MAX_ARG_STRLEN).
 """
 _CODECS: Final = {
     "mp3": AudioFormat.MP3,
@@ -49,8 +49,8 @@ def extract(
     cover: Path | None = None,
     heard: Heard | None = None,
 ) -> Path:
-    """Only the sound, or a part of it, in the wanted format (else in its own), with what it says of
-    itself and a picture (JPEG): a new file beside the old, which goes. Raises FetchError.
+    """Extract the audio, or a section of it, in the wanted format (by default its own), with labels
+    and a cover (JPEG). The new file replaces the old one. Raises FetchError.
     """
     inside = seen.inside
     own = _CODECS.get(inside.audio_codec or "")
@@ -74,7 +74,7 @@ def extract(
 
 
 def _picture(target: AudioFormat, cover: Path | None) -> list[str]:
-    """How a picture goes into each format; WAV takes none."""
+    """Options for ffmpeg that embed a cover in each format. WAV supports none."""
     if cover is None:
         return []
     if target in _WITH_PICTURE:
@@ -85,7 +85,7 @@ def _picture(target: AudioFormat, cover: Path | None) -> list[str]:
 
 
 def _fitting(cover: Path | None, target: AudioFormat) -> Path | None:
-    """The picture as it goes into a format; into Opus as a word of a command, so a small one."""
+    """The cover, shrunk if the format is Opus: there it is passed as a command-line argument."""
     if cover is None or target is not AudioFormat.OPUS or cover.stat().st_size < _MOST_PICTURE:
         return cover
     covers = importlib.import_module("trawler_worker.fetcher.conversion.covers")
@@ -97,9 +97,7 @@ def _fitting(cover: Path | None, target: AudioFormat) -> Path | None:
 
 
 def _block(picture: bytes) -> str:
-    """A picture among the words of an Ogg (RFC 9639, section 8.8, and Vorbis' convention for
-    it).
-    """
+    """A cover as an Ogg comment (RFC 9639, section 8.8, and the Vorbis convention for it)."""
     kind, description = b"image/jpeg", b""
     head = struct.pack(">II", _FRONT, len(kind)) + kind + struct.pack(">I", len(description))
     block = head + struct.pack(">IIIII", 0, 0, 0, 0, len(picture)) + picture

@@ -1,4 +1,6 @@
-"""The subtitles of one film: those that its site sent along, else those inside of it."""
+"""Selects the subtitles of one video: those that the site provides, otherwise those embedded in the
+file.
+"""
 
 import importlib
 from collections.abc import Sequence
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from trawler_worker.fetcher.conversion.subtitles import Subtitles, TextFormat
 
 _LETTERS: Final = frozenset(["subrip", "ass", "ssa", "webvtt", "mov_text", "text"])
-"""Codecs of tracks that hold words; others hold pictures of them."""
+"""Codecs of text subtitles. Other codecs store pictures of the text."""
 _STYLED: Final = frozenset(["ass", "ssa"])
 
 
@@ -35,7 +37,7 @@ class Spoken:
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """Subtitles as they are to be stored."""
+    """Subtitles in the form in which they are stored."""
 
     language: str
     path: Path
@@ -43,8 +45,8 @@ class Written:
 
 
 def wanted(file: Fetched, path: Path, seen: Inspected, media: Media) -> list[Spoken]:
-    """In the languages that were asked for, as far as there are any that can be read; of a part
-    only what is said in it.
+    """The readable subtitles in the requested languages. For a section of the media, only the lines
+    within it.
     """
     sent = {text.language: text.path for text in file.texts}
     tracks, found = _tracks(seen), dict[str, Spoken]()
@@ -56,7 +58,7 @@ def wanted(file: Fetched, path: Path, seen: Inspected, media: Media) -> list[Spo
             source = sent.get(language) or _taken_out(tracks[language], path, seen)
             subtitles: Subtitles = _library().read(source)
         except FetchError:
-            continue  # broken in one language, there may be another one
+            continue  # broken in one language; another one may be readable
         if media.clip is not None:
             subtitles.cut(Part(media.clip.start_seconds, media.clip.end_seconds))
         found[language] = Spoken(language=language, path=source, subtitles=subtitles)
@@ -64,12 +66,12 @@ def wanted(file: Fetched, path: Path, seen: Inspected, media: Media) -> list[Spo
 
 
 def inside(seen: Inspected) -> set[str]:
-    """Languages of the subtitles inside of a file."""
+    """The languages of the subtitles embedded in a file."""
     return _tracks(seen).keys() - {languages.UNKNOWN}
 
 
 def _tracks(seen: Inspected) -> dict[str, TextTrack]:
-    """By language; of several the first."""
+    """Text tracks by language. The first track of a language wins."""
     return {
         languages.tag(track.language): track
         for track in reversed(seen.inside.texts)
@@ -78,7 +80,7 @@ def _tracks(seen: Inspected) -> dict[str, TextTrack]:
 
 
 def _taken_out(track: TextTrack, path: Path, seen: Inspected) -> Path:
-    """A track as a file of its own. Raises FetchError."""
+    """Extract a track into a file of its own. Raises FetchError."""
     ending = "ass" if track.codec in _STYLED else "srt"
     out = path.with_name(f"{path.stem}-track{track.at}.{ending}")
     words = ["-map", f"0:s:{track.at}", "-f", ending]
@@ -87,13 +89,15 @@ def _taken_out(track: TextTrack, path: Path, seen: Inspected) -> Path:
 
 
 def write(spoken: Sequence[Spoken], media: Media) -> list[Written]:
-    """As every player reads them; or as they came, where that is wanted of all."""
+    """Write subtitles as SRT, which every player reads. If originals were requested for the whole
+    media, keep the files as they came.
+    """
     kinds = _library().TextFormat if spoken else None
     written = []
     for each in spoken:
         path, kind = each.path, each.subtitles.format
         if not each.subtitles.lines:
-            continue  # nothing is said in this part
+            continue  # no lines in this section
         if media.deliver_as is DeliverAs.PLAYABLE or media.clip is not None:
             assert kinds is not None
             path, kind = path.with_name(f"{path.stem}-made.srt"), kinds.SRT
@@ -103,5 +107,5 @@ def write(spoken: Sequence[Spoken], media: Media) -> list[Written]:
 
 
 def _library() -> ModuleType:
-    """Loaded by who needs it: each fork would carry it, and few jobs want subtitles."""
+    """Imported on demand: every fork would carry the module, and few jobs want subtitles."""
     return importlib.import_module("trawler_worker.fetcher.conversion.subtitles")

@@ -1,8 +1,9 @@
-"""Subtitles: read in whatever way a site writes them, cut to a part, and written as every player
-reads them.
+"""Reads subtitles in any format that sites use, cuts them to a section, and writes them as every
+player reads them.
 
-They are text from a site: read with bounds, and never by a program that follows what they name. SRT
-and WebVTT are taken apart here, line by line; what has looks (ASS) or is XML (TTML) by a library.
+Subtitles are untrusted text: they are read with bounds, and never by a program that follows
+references in them. SRT and WebVTT are parsed here, line by line. A library parses styled text (ASS)
+and XML (TTML).
 """
 
 import html
@@ -20,14 +21,14 @@ from trawler_worker.fetcher.conversion.film import Part
 from trawler_worker.fetcher.errors import FetchError
 
 MOST_BYTES: Final = 2 * 1024 * 1024
-"""A film of three hours has some 200 KB."""
+"""Maximum size of a subtitle file in bytes. A film of three hours has about 200 KB."""
 MOST_LINES: Final = 20_000
 MOST_WORDS: Final = 500
-"""Characters that are said at once; what reads them must not meet a book in one line."""
+"""Maximum characters of one cue. It protects the parsers from a line as long as a book."""
 AT_ONCE: Final = 12
-"""Lines that are drawn into one picture."""
+"""Maximum number of lines drawn into one frame."""
 SIZE: Final = 16
-"""Of letters, where the subtitles do not say: of a picture that is 288 high (libass)."""
+"""Default font size, relative to a frame height of 288 (libass)."""
 _HEAD: Final = 4096
 _LONGEST: Final = 100 * 3600 * 1000
 _TIME: Final = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})[.,](\d{1,3})"
@@ -39,12 +40,12 @@ _BLOCK: Final = re.compile(r"\{[^{}]{0,500}\}")
 _LOOKS: Final = re.compile(
     r"\\(?:[ibus]\d?|an\d|[1-4]?c&H[0-9A-Fa-f]{1,8}&|pos\([\d.,\s-]{1,30}\))(?=[\\}])"
 )
-"""What is kept of how a line wants to be drawn: nothing that moves, blurs, cuts or draws."""
+"""Style overrides that are kept: none that moves, blurs, clips or draws."""
 _DRAWING: Final = re.compile(r"\\p[1-9]")
 
 
 class TextFormat(StrEnum):
-    """How subtitles are written; the value is the file's ending."""
+    """A subtitle format. The value is the file extension."""
 
     SRT = "srt"
     VTT = "vtt"
@@ -66,7 +67,7 @@ _TYPES: Final = {
 
 @dataclass(frozen=True)
 class Line:
-    """What is said from when to when (milliseconds): words, with <i>, <b> and <u> for how."""
+    """One cue: start and end in milliseconds, and its text with <i>, <b> and <u>."""
 
     start: int
     end: int
@@ -75,15 +76,15 @@ class Line:
 
 @dataclass
 class Subtitles:
-    """What is said when."""
+    """The cues of one subtitle file."""
 
     format: TextFormat
     lines: list[Line]
     styled: pysubs2.SSAFile | None = None
-    """The same with the looks that it has of its own."""
+    """The same cues with their original styles."""
 
     def cut(self, part: Part) -> None:
-        """Keep those of a part, from its beginning on."""
+        """Keep the cues within a section. Times become relative to its beginning."""
         start, end = round(part.start * 1000), round(part.end * 1000)
         self.lines = [
             replace(line, start=max(0, line.start - start), end=min(line.end, end) - start)
@@ -97,7 +98,7 @@ class Subtitles:
             self.styled.events = kept
 
     def write_srt(self, path: Path) -> bool:
-        """As every player reads them; False where nothing is said."""
+        """Write SRT, which every player reads. Returns False if there are no cues."""
         text = "\n".join(
             f"{number}\n{_clock(line.start)} --> {_clock(line.end)}\n{line.words}\n"
             for number, line in enumerate(self.lines, 1)
@@ -106,8 +107,8 @@ class Subtitles:
         return bool(self.lines)
 
     def write_ass(self, path: Path) -> None:
-        """For drawing: with some of its own looks where it has some, and no fonts and pictures of
-        its own.
+        """Write ASS for burning in. Keeps a limited set of the original styles, and drops embedded
+        fonts and pictures.
         """
         made = self.styled or _plain(self.lines)
         made.fonts_opaque.clear()
@@ -122,8 +123,8 @@ class Subtitles:
 
 
 def read(path: Path) -> Subtitles:
-    """Raises FetchError (SiteError) for what are no subtitles, or more than any film has. Where
-    nothing is said there are no lines.
+    """Read a subtitle file. A file without spoken text has no lines. Raises FetchError (SiteError)
+    if it is not subtitles, or is larger than those of any film.
     """
     if path.stat().st_size > MOST_BYTES:
         raise _unreadable()
@@ -146,7 +147,7 @@ def _unreadable() -> FetchError:
 
 
 def _text(data: bytes) -> str:
-    """Most is UTF-8; what old discs left behind is not."""
+    """Decode the bytes. Most files are UTF-8; those from old discs are not."""
     if data[:2] in {b"\xff\xfe", b"\xfe\xff"}:
         text = data.decode("utf-16", errors="replace")
     else:
@@ -158,7 +159,7 @@ def _text(data: bytes) -> str:
 
 
 def _format(text: str) -> TextFormat | None:
-    """By what it begins with."""
+    """Detect the format by the first characters."""
     head = text[:_HEAD].lstrip()
     if head.startswith("WEBVTT"):
         return TextFormat.VTT
@@ -170,8 +171,8 @@ def _format(text: str) -> TextFormat | None:
 
 
 def _by_library(text: str, kind: TextFormat) -> pysubs2.SSAFile:
-    """No line is longer than a library reads in no time: some of its patterns take the square of it
-    (seen).
+    """Parse with pysubs2. Long lines of ASS are cut first: some of its patterns take quadratic
+    time (observed).
     """
     lines = (
         line[: 4 * MOST_WORDS] if kind is TextFormat.ASS else line for line in text.split("\n")
@@ -179,7 +180,7 @@ def _by_library(text: str, kind: TextFormat) -> pysubs2.SSAFile:
     given = _OLD_TTML.sub("http://www.w3.org/ns/ttml", "\n".join(lines))
     try:
         found = pysubs2.SSAFile.from_string(given, format_=kind.value)
-    except Exception as error:  # whatever the library makes of hostile text
+    except Exception as error:  # hostile text can raise anything in the library
         raise _unreadable() from error
     found.events = [each for each in found.events if 0 <= each.start <= each.end < _LONGEST]
     for each in found.events:
@@ -190,8 +191,8 @@ def _by_library(text: str, kind: TextFormat) -> pysubs2.SSAFile:
 
 
 def _lines(text: str, kind: TextFormat) -> Iterator[Line]:
-    """Cues of SRT or WebVTT: their words end at an empty line. Notes, styles and names of cues are
-    no words (W3C WebVTT, section 4).
+    """Parse the cues of SRT or WebVTT. The text of a cue ends at an empty line. Notes, styles and
+    cue identifiers are not text (W3C WebVTT, section 4).
     """
     times: re.Match[str] | None = None
     words: list[str] = []
@@ -204,7 +205,7 @@ def _lines(text: str, kind: TextFormat) -> Iterator[Line]:
             words.append(line)
             continue
         if begins is not None and words and words[-1].strip().isdecimal():
-            words.pop()  # the next one's number, where nobody left a line empty
+            words.pop()  # the number of the next cue, if the empty line before it is missing
         found = _line(times, words, kind)
         if found is not None:
             yield found
@@ -222,7 +223,7 @@ def _line(times: re.Match[str], words: list[str], kind: TextFormat) -> Line | No
 
 
 def _kept(tag: re.Match[str]) -> str:
-    """Slanted, bold and underlined stays; who speaks, and in which colour, does not."""
+    """Keep italic, bold and underline tags; drop speakers and colours."""
     name = tag[2].partition(".")[0].lower()
     return f"<{tag[1]}{name}>" if name in _KEPT else ""
 
@@ -241,7 +242,9 @@ def _clock(milliseconds: int) -> str:
 
 
 def _plain(lines: Iterable[Line]) -> pysubs2.SSAFile:
-    """Words as they are drawn where nobody said how; none of them is a command."""
+    """Build an ASS file with the default style. Text is escaped so that none of it acts as a
+    command.
+    """
     found = pysubs2.SSAFile()
     found.styles["Default"].fontsize = SIZE
     for line in lines:
@@ -252,7 +255,7 @@ def _plain(lines: Iterable[Line]) -> pysubs2.SSAFile:
 
 
 def _drawable(events: Iterable[pysubs2.SSAEvent]) -> Iterator[pysubs2.SSAEvent]:
-    """Of what wants to be drawn: words, a few at once, and of their looks what costs nothing."""
+    """The events that may be drawn: text only, a few at a time, with harmless styles."""
     under_way: list[int] = []
     for event in sorted(events, key=lambda each: each.start):
         if event.is_comment or _DRAWING.search(event.text):
@@ -268,6 +271,6 @@ def _drawable(events: Iterable[pysubs2.SSAEvent]) -> Iterator[pysubs2.SSAEvent]:
 
 def _looks(block: re.Match[str]) -> str:
     if block.start() and block.string[block.start() - 1] == "\\":
-        return block[0]  # a brace that is a word
+        return block[0]  # an escaped brace is text
     kept = "".join(_LOOKS.findall(block[0]))
     return f"{{{kept}}}" if kept else ""

@@ -1,5 +1,5 @@
-"""The picture that stands for a video or a piece of music: as a file of its own, or inside of
-sound.
+"""Selects the picture that represents a video or an audio file: as a separate thumbnail, or as a
+cover embedded in audio.
 """
 
 import importlib
@@ -12,7 +12,7 @@ from trawler_worker.fetcher.media.inspection import Inspected
 
 
 def thumbnail(file: Fetched, path: Path, seen: Inspected, media: Media) -> Path | None:
-    """Where it was asked for: the site's own, else one of the film."""
+    """Create the thumbnail, if requested: from the site's own picture, otherwise from the video."""
     if not media.thumbnail or seen.kind.image:
         return None
     out = path.with_name(f"{path.stem}-thumbnail.jpg")
@@ -24,7 +24,9 @@ def thumbnail(file: Fetched, path: Path, seen: Inspected, media: Media) -> Path 
 
 
 def cover(file: Fetched, path: Path, seen: Inspected, media: Media) -> Path | None:
-    """For sound that is made here: the site's own, else what the file carries."""
+    """Create the cover for an extracted audio file: from the site's own picture, otherwise from the
+    one embedded in the source.
+    """
     if seen.kind.image or (seen.inside.video and media.kind is not MediaKind.AUDIO):
         return None
     out = path.with_name(f"{path.stem}-cover.jpg")
@@ -36,5 +38,7 @@ def cover(file: Fetched, path: Path, seen: Inspected, media: Media) -> Path | No
 
 
 def _library() -> ModuleType:
-    """Loaded by who needs it: each fork would carry it, and few jobs have pictures to make."""
+    """Imported on demand: otherwise every fork would carry the module, and few jobs create
+    pictures.
+    """
     return importlib.import_module("trawler_worker.fetcher.conversion.covers")

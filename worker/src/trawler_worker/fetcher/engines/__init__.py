@@ -1,1 +1,1 @@
-"""The ways to fetch: each engine behind one Protocol (`base`), tried in turn (`routing`)."""
+"""The engines that fetch media: each implements one Protocol (`base`), `routing` orders them."""

@@ -1,4 +1,6 @@
-"""What an engine is: Direct, Cobalt, YtDlp and GalleryDl."""
+"""The interface of an engine, which Direct, Cobalt, YtDlp and GalleryDl implement, and the types of
+its results.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,14 +14,14 @@ from trawler_worker.protocol import Fetch
 
 
 class Report(Waiter, Protocol):
-    """How an engine says how far it is, and that it waits."""
+    """How an engine reports its progress, and that it waits for a site."""
 
     def __call__(self, done: int, total: int | None, /) -> None:
-        """Bytes so far, and in all if known."""
+        """Report the bytes fetched so far, and the total if it is known."""
         ...
 
     def told(self, title: str | None, thumbnail: str | None, age_limit: int | None) -> None:
-        """What the site says of it, before the bytes come."""
+        """Report what the site says about the media, before the bytes arrive."""
         ...
 
 
@@ -27,12 +29,12 @@ Picture = Callable[[], Path | None]
 
 
 def no_picture() -> None:
-    """Where a site has none."""
+    """The `Picture` of a site that has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Text:
-    """Subtitles in scratch, not yet read."""
+    """A subtitle file in scratch that has not been read yet."""
 
     path: Path
     language: str
@@ -40,51 +42,57 @@ class Text:
 
 @dataclass(frozen=True, kw_only=True)
 class Fetched:
-    """One file in scratch, not yet proved."""
+    """One file in scratch that has not been validated yet."""
 
     path: Path
     seconds: float | None = None
-    """As the site announced, if it did."""
+    """Duration in seconds as the site announced it, if it did."""
     called: str | None = None
-    """What the site calls the file."""
+    """The site's name for the file."""
     measured: bool = False
-    """Every body that it was made of came to the end that its own framing announced."""
+    """Whether every response body of the file ended where its own framing announced."""
     assembled: bool = False
-    """It was put together here, so that its structure says nothing of what came."""
+    """Whether the file was assembled here. Its structure then proves nothing about the bytes that
+    arrived.
+    """
     repaired: bool = False
-    """It was written anew here: neither does that structure say anything, but its bodies may."""
+    """Whether the file was rewritten here. Its structure then proves nothing either, but the
+    framing of its response bodies may.
+    """
     texts: tuple[Text, ...] = ()
-    """Its subtitles in the languages that were asked for."""
+    """Its subtitles in the requested languages."""
     picture: Picture = no_picture
-    """Fetches the site's own picture of it, not yet looked at."""
+    """Fetches the site's own picture of the media, which has not been validated yet."""
     caption: str | None = None
-    """What a post says of this file."""
+    """The post's caption of this file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What an engine brought."""
+    """The result of an engine."""
 
     files: list[Fetched]
     unsorted: bool = False
-    """All that some page shows, icons and logos too: nobody chose."""
+    """Whether the files are everything that a page shows, icons and logos included, because nothing
+    selected among them.
+    """
     source: Source = field(default_factory=Source)
     about: About = field(default_factory=About)
     languages: tuple[str, ...] = ()
-    """Of the subtitles that the site has."""
+    """Languages of the subtitles that the site offers."""
 
 
 class Engine(Protocol):
-    """One way to turn an address into files. Runs in a job process that may be killed any time."""
+    """Turns an address into files. Runs in a job process that may be killed at any time."""
 
     name: EngineName
     second_hand: bool
-    """What it brings was passed on by somebody else, and may be broken where the site's own is
-    whole: then another engine is asked.
+    """Whether the files are relayed by a third party. A relayed file may be broken where the site's
+    own is intact, so another engine tries if the validation fails.
     """
 
     def fetch(self, order: Fetch, scratch: Path, report: Report) -> Found:
-        """Fetch into scratch. Raises FetchError; EngineDeclined, or one that is `elsewhere`, where
-        another engine should try.
+        """Fetch into scratch. Raises FetchError. If another engine should try, this is an
+        EngineDeclined or an error with `elsewhere` set.
         """
         ...

@@ -1,5 +1,5 @@
-"""Several files of one post, a few at a time: each as Direct would fetch it, all within the job's
-limits.
+"""Fetches several files of one post, a few at a time: each as Direct would fetch it, all within the
+job's limits.
 """
 
 import contextvars
@@ -26,29 +26,29 @@ AT_ONCE: Final = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """One file that is offered."""
+    """One file to fetch."""
 
     url: str
     called: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     fallbacks: Sequence[str] = ()
-    """Other addresses of the same file, for when it is not at the first."""
+    """Other addresses of the same file, tried in order if the first one fails."""
     caption: str | None = None
-    """What a post says of it."""
+    """The post's caption of this file."""
     within: Callable[[], AbstractContextManager[None]] = nullcontext
-    """What holds while it is fetched."""
+    """Creates the context in which the file is fetched."""
     client: Client | None = None
-    """By which it is fetched, where that is not by the one of all others."""
+    """The client that fetches this file, if it is not the one of the whole batch."""
     chunks_prove: bool = True
-    """Whether a body that ends in good order without a length is whole."""
+    """Whether a body without a length that ends cleanly counts as complete."""
 
 
 class _Stopped(Exception):
-    """Another file failed."""
+    """Stops this fetch because another file failed."""
 
 
 class Batch:
-    """What all files of one job have come to, told as one."""
+    """The combined progress of all files of one job."""
 
     def __init__(self, limits: Limits, report: Report, count: int) -> None:
         self._limits = limits
@@ -62,14 +62,14 @@ class Batch:
         self._clients: list[Client] = []
 
     def works_with(self, client: Client) -> None:
-        """A connection of this one is broken off where another file fails."""
+        """Register a client whose connection is interrupted if another file fails."""
         with self._lock:
             self._clients.append(client)
         if self.stopped.is_set():
             raise _Stopped
 
     def stop(self) -> None:
-        """One failed: nobody waits for an answer any more."""
+        """Stop the batch because one file failed: interrupt every pending answer."""
         self.stopped.set()
         with self._lock:
             for client in self._clients:
@@ -86,7 +86,9 @@ class Batch:
             self._say(was=self._working + 1)
 
     def asking(self) -> None:
-        """One more waits for an answer; the job does only when all of them do."""
+        """Count one more fetch that waits for an answer. The job waits only when all its fetches
+        do.
+        """
         with self._lock:
             self._waiting += 1
             if self._waiting == self._working:
@@ -130,8 +132,9 @@ def fetch_all(
     client: Client,
     lenient: bool = False,
 ) -> list[Fetched]:
-    """All of them, in their order. Raises FetchError: that of the first that failed, and then none
-    is left; or, where it is `lenient`, of those that can be had, unless that is none.
+    """Fetch all items and return their files in order. Raises FetchError for the first item that
+    failed, after all other fetches have ended. If `lenient`, skips items that cannot be fetched,
+    and raises only if no item is left or a limit is exceeded.
     """
     if len(items) > order.limits.max_files:
         raise FetchError(
@@ -177,7 +180,7 @@ def _in_threads(fetch: Callable[[int], Fetched | None], count: int) -> list[Fetc
 
 
 def _raise_first(futures: Sequence[Future[Fetched | None]]) -> None:
-    """The failure that stopped the others."""
+    """Raise the failure that stopped the other fetches, if there is one."""
     failed = [f.exception() for f in futures if not f.cancelled() and f.exception() is not None]
     for error in failed:
         if error is not None and not isinstance(error, _Stopped):
@@ -192,7 +195,7 @@ def _fetch_one(
     progress: Callable[[int, int | None], None],
     client: Client,
 ) -> Fetched:
-    """From the first address that has it. Raises FetchError."""
+    """Fetch from the first address that has the file. Raises FetchError."""
     urls = [item.url, *item.fallbacks]
     for url in urls[:-1]:
         try:

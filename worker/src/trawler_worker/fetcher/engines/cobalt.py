@@ -1,9 +1,9 @@
-"""Engine Cobalt: asks a Cobalt (a container of the same pod, or an address of its own) and fetches
-what it names.
+"""Engine Cobalt: asks a Cobalt instance (a container of the same pod, or a remote address) for
+media, and fetches the files that it names.
 
-Cobalt is a separate service under its own license: it is spoken to over HTTP and no part of it is
-here. That it answers proves nothing: a tunnel means "I will try", may be empty, and may end cleanly
-in the middle (all seen).
+Cobalt is a separate service under its own license: we talk to it over HTTP, and no part of it is
+included here. An answer proves nothing: a tunnel means "I will try", may be empty, and may end
+cleanly in the middle (all observed).
 """
 
 import ipaddress
@@ -40,13 +40,15 @@ from trawler_worker.protocol import Fetch
 log = logs.get("cobalt")
 
 HELLO_WITHIN: Final = 3.0
-"""Seconds for `GET /`, which answers from memory."""
+"""Timeout in seconds for `GET /`, which Cobalt answers from memory."""
 ANSWER_WITHIN: Final = 45.0
-"""Seconds for an answer: Cobalt has no deadline of its own while a site thinks (seen)."""
+"""Timeout in seconds for an answer: Cobalt has no deadline of its own while it waits for a site
+(observed).
+"""
 
 
 class Cobalt:
-    """One Cobalt. What it answers is judged like what people type."""
+    """One Cobalt instance. Addresses in its answers are validated like those that people type."""
 
     name = EngineName.COBALT
     second_hand = True
@@ -55,13 +57,13 @@ class Cobalt:
         self._settings = settings
         self._key = _read_key(settings.key)
         self._at = target(settings.url)
-        # who is in this pod cannot be reached by way of another
+        # a container of the same pod cannot be reached through a proxy
         self._client = Client("" if _is_loopback(self._at.host) else proxy)
         self._sites = Client(proxy)
 
     def fetch(self, order: Fetch, scratch: Path, report: Report) -> Found:
-        """Ask, and fetch what was answered. Every failure but a final one is another engine's
-        chance.
+        """Ask Cobalt, and fetch what it names. After any failure that is not final, another engine
+        may try.
         """
         self._client.waiter = report
         with closing(self._client):
@@ -71,7 +73,7 @@ class Cobalt:
                 try:
                     return self._bring(said, order, scratch, report)
                 except _TunnelGone:
-                    continue  # asked again it makes another
+                    continue  # a new request creates another tunnel
         raise _not_fetched("its tunnel is gone")
 
     def _hello(self) -> int:
@@ -115,13 +117,13 @@ class Cobalt:
         except FetchError as error:
             if error.reason is FailureReason.TOO_LARGE:
                 raise
-            # what is wrong with Cobalt's answer says little of the address that a person gave
+            # an error in Cobalt's answer says little about the address that the person gave
             raise _not_fetched(str(error.reason)) from error
         return Found(files=files, source=Source(page=order.url, extractor="Cobalt"))
 
     def _ask_which(self, said: Picker) -> None:
-        """Raises IsPlaylist where there are several that can be asked for one by one: what leads
-        through Cobalt itself cannot, and then all are fetched.
+        """Raise IsPlaylist if there are several files and each can be requested on its own. Files
+        behind Cobalt's own tunnels cannot; in that case, all files are fetched.
         """
         entries = [
             PlaylistEntry(url=each.url, title=f"{number}: {sanitize(each.type, limit=32)}")
@@ -134,7 +136,7 @@ class Cobalt:
             raise IsPlaylist(Playlist(count=len(entries), entries=entries[:MOST_ENTRIES]))
 
     def _wanted(self, said: cobalt_api.Answer) -> Iterable[tuple[str, str | None]]:
-        """Addresses with the names that Cobalt has for them; the sound of a slideshow comes
+        """The addresses to fetch, with Cobalt's names for the files. The audio of a slideshow comes
         last.
         """
         match said:
@@ -152,7 +154,7 @@ class Cobalt:
         called = sanitize(name, limit=200) if name else None
         if at.origin != self._at.origin:
             return Item(url=url, called=called)
-        # bytes without a length end in good order also where Cobalt's program broke off
+        # a body without a length ends cleanly even if Cobalt's own program was interrupted
         return Item(
             url=url, called=called, within=self._tunnel, client=self._client, chunks_prove=False
         )
@@ -165,11 +167,11 @@ class Cobalt:
 
 
 class _TunnelGone(Exception):
-    """It is too old by now, or Cobalt began a new life: asked again it makes another."""
+    """The tunnel has expired, or Cobalt has restarted. A new request creates another tunnel."""
 
 
 class _ThroughTunnel(AbstractContextManager[None]):
-    """Reads what a tunnel's statuses mean, which are Cobalt's and not the site's."""
+    """Interprets the status codes of a tunnel, which come from Cobalt and not from the site."""
 
     def __init__(self, speaking: AbstractContextManager[None]) -> None:
         self._speaking = speaking
@@ -187,7 +189,7 @@ class _ThroughTunnel(AbstractContextManager[None]):
 
 
 def _read_key(path: Path | None) -> str:
-    """Empty where it cannot be read: Cobalt then says that it wants one."""
+    """Read the API key. Empty if it cannot be read: Cobalt then answers that it requires one."""
     try:
         return path.read_text().strip() if path is not None else ""
     except (OSError, UnicodeDecodeError):
@@ -196,7 +198,7 @@ def _read_key(path: Path | None) -> str:
 
 
 def _read(answer: Answer) -> bytes:
-    """All that it says. Raises OSError and FetchError."""
+    """Read the whole body. Raises OSError and FetchError."""
     data = b""
     for piece in answer.pieces(64 * 1024):
         data += piece

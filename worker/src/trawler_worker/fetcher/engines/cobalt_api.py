@@ -1,8 +1,8 @@
 """The protocol of Cobalt's API, versions 10 and 11, as published (docs/api.md of imputnet/cobalt).
 Pure.
 
-Whatever it answers is a stranger's word: addresses are judged as those that people type, and no
-name is trusted.
+All answers are untrusted: addresses are validated like those that people type, and no file name is
+trusted.
 """
 
 import json
@@ -18,18 +18,18 @@ from trawler_worker.fetcher.errors import EngineDeclined, FetchError
 from trawler_worker.fetcher.network.targets import MAX_SENT
 
 MAX_BODY: Final = 1024
-"""Bytes of a request; a longer one is "invalid_body" (seen)."""
+"""Maximum size of a request in bytes. Cobalt refuses a longer one as "invalid_body" (observed)."""
 MAX_ANSWER: Final = 1024 * 1024
 VERSIONS: Final = (10, 11)
 HEADERS: Final = {
-    # any other spelling is refused before all else
+    # Cobalt checks these first, and refuses any other spelling
     "Accept": "application/json",
     "Content-Type": "application/json",
 }
 QUALITIES: Final = (144, 240, 360, 480, 720, 1080, 1440, 2160, 4320)
 _FORMATS: Final = {AudioFormat.MP3: "mp3", AudioFormat.OPUS: "opus", AudioFormat.WAV: "wav"}
-"""What is asked for as it is; the others are made here. Never `best`: of sites without a format of
-their own it is an empty file (seen).
+"""Audio formats that are requested from Cobalt directly; the others are converted here. Never
+`best`: for sites without a format of their own, it yields an empty file (observed).
 """
 
 Url = Annotated[str, Field(min_length=1, max_length=MAX_SENT)]
@@ -37,13 +37,13 @@ Name = Annotated[str | None, Field(max_length=4096)]
 
 
 class _Said(BaseModel):
-    """Camel case, and whatever else there is beside it."""
+    """Base of all messages: camelCase names; unknown fields are ignored."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
 
 class Tunnel(_Said):
-    """A file that Cobalt passes on."""
+    """A file that Cobalt relays."""
 
     status: Literal["tunnel"]
     url: Url
@@ -59,14 +59,14 @@ class Redirect(_Said):
 
 
 class Picked(_Said):
-    """One of several files; it has no name."""
+    """One of several files. It has no name."""
 
     type: Annotated[str, Field(max_length=32)] = "photo"
     url: Url
 
 
 class Picker(_Said):
-    """Several files, in their order, and the sound of a slideshow."""
+    """Several files in order, and the audio of a slideshow."""
 
     status: Literal["picker"]
     picker: Annotated[list[Picked], Field(min_length=1, max_length=1000)]
@@ -75,14 +75,14 @@ class Picker(_Said):
 
 
 class Output(_Said):
-    """What is to be made."""
+    """The file that local processing creates."""
 
     filename: Name = None
     type: Annotated[str | None, Field(max_length=128)] = None
 
 
 class Sound(_Said):
-    """How the sound is to be made."""
+    """How local processing encodes the audio."""
 
     copied: Annotated[bool, Field(alias="copy")] = False
     format: Annotated[str | None, Field(max_length=32)] = None
@@ -90,7 +90,7 @@ class Sound(_Said):
 
 
 class Local(_Said):
-    """Parts, and what is to be made of them here."""
+    """The parts of a file, and how to assemble them here."""
 
     status: Literal["local-processing"]
     type: Annotated[str, Field(max_length=32)]
@@ -112,7 +112,7 @@ class _Error(_Said):
 
 
 class Refusal(_Said):
-    """Why there is nothing."""
+    """An error: why Cobalt returns no media."""
 
     status: Literal["error"]
     error: _Error
@@ -133,7 +133,7 @@ class _Home(_Said):
 
 
 def version_of(data: bytes) -> int:
-    """The version of what answered at `GET /`. Raises FetchError where it is none that we speak."""
+    """The major version in an answer to `GET /`. Raises FetchError if we do not support it."""
     try:
         said = _Home.model_validate_json(data).cobalt.version
     except ValidationError:
@@ -151,13 +151,13 @@ def version_of(data: bytes) -> int:
 
 
 def unreadable(message: str) -> FetchError:
-    """It said what it never should."""
+    """The failure for an answer that violates the protocol."""
     return FetchError(FailureReason.SITE_ERROR, message, elsewhere=True, note="unreadable")
 
 
 def request(url: str, media: Media, version: int, defaults: Mapping[str, str]) -> bytes:
-    """What is asked: only what every release of this version knows. Raises EngineDeclined where it
-    is too long.
+    """Build a request, only from fields that every release of this version knows. Raises
+    EngineDeclined if it is too long.
     """
     asked: dict[str, Any] = {
         "url": url,
@@ -169,8 +169,8 @@ def request(url: str, media: Media, version: int, defaults: Mapping[str, str]) -
         "youtubeVideoCodec": defaults.get("codec", "h264"),
     }
     if version >= 11:
-        # a clip of ten seconds takes a quarter of a minute to become a GIF six times
-        # as large (seen)
+        # converting a ten-second clip takes 15 seconds, and the GIF is six times as large
+        # as the clip (observed)
         asked |= {"convertGif": False, "localProcessing": "disabled"}
     body = json.dumps(asked, separators=(",", ":")).encode()
     if len(body) > MAX_BODY:
@@ -189,7 +189,7 @@ def _quality(media: Media, usual: str) -> str:
 
 
 def answer(data: bytes) -> Answer | Refusal:
-    """What was said. Raises FetchError where it is nothing that the protocol knows."""
+    """Parse an answer. Raises FetchError if the protocol does not define it."""
     try:
         return _ANSWERS.validate_json(data)
     except ValidationError:

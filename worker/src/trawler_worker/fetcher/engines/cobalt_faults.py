@@ -1,4 +1,6 @@
-"""Cobalt's error codes in our terms (API source and web client's catalogue of 11.7.1). Pure."""
+"""Maps Cobalt's error codes to our failures (API source and web client's catalogue of 11.7.1).
+Pure.
+"""
 
 from typing import Final
 
@@ -14,7 +16,7 @@ NOT_ITS: Final = frozenset(
         *("service.disabled", "service.audio_not_supported", "service.unsupported"),
     ]
 )
-"""Another engine may take it."""
+"""Codes for links that Cobalt does not support. Another engine may."""
 FINAL: Final = {
     "content.too_long": FailureReason.TOO_LARGE,
     "content.post.unavailable": FailureReason.UNAVAILABLE,
@@ -29,14 +31,14 @@ FINAL: Final = {
     "content.paid": FailureReason.UNAVAILABLE,
     "youtube.drm": FailureReason.UNAVAILABLE,
 }
-"""Nobody else would get it either."""
+"""Codes for final failures: no other engine would get the media either."""
 UNCLEAR: Final = frozenset(
     [
         *("fetch.empty", "fetch.fail", "fetch.critical", "fetch.critical.core"),
         *("fetch.short_link", "generic", "unknown", "unknown_response"),
     ]
 )
-"""It hides what happened: the next engine finds out."""
+"""Codes that hide the cause: the next engine finds out."""
 LIMITED: Final = frozenset(
     [
         *("fetch.rate", "youtube.login", "youtube.token_expired", "youtube.no_session_tokens"),
@@ -44,7 +46,7 @@ LIMITED: Final = frozenset(
         *("youtube.no_hls_streams", "youtube.temporary_disabled"),
     ]
 )
-"""The site refuses Cobalt for now."""
+"""Codes that mean that the site refuses Cobalt for now."""
 OURS: Final = frozenset(
     [
         *("invalid_body", "link.missing", "header.accept", "header.content_type"),
@@ -54,14 +56,14 @@ OURS: Final = frozenset(
         *("auth.turnstile.invalid", "auth.not_configured"),
     ]
 )
-"""We asked in the wrong way, or with the wrong key: whoever runs this must look."""
+"""Codes for a wrong request or a wrong key of ours: an administrator must look at it."""
 BUSY: Final = "rate_exceeded"
 
 _LIVE: Final = "This is live; try again when it is over."
 
 
 def failure_of(refusal: Refusal, retry_after: float | None) -> FetchError:
-    """What a refusal means, and whether another engine is asked."""
+    """The failure that a refusal stands for, and whether another engine may try."""
     code = refusal.error.code.removeprefix(PREFIX)
     limit = refusal.error.context.limit if refusal.error.context else None
     if code in NOT_ITS:

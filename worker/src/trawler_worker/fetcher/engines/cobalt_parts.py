@@ -1,4 +1,6 @@
-"""Cobalt's "local processing": parts that it names, put together here as it says."""
+"""Implements Cobalt's "local processing": assembles the parts that Cobalt names, as its answer
+specifies.
+"""
 
 from pathlib import Path
 from typing import Final
@@ -20,13 +22,13 @@ _MUXERS: Final = {
     "ogg": "ogg",
     "wav": "wav",
 }
-"""By the ending of the name that Cobalt has for it."""
+"""ffmpeg muxers by the extension of Cobalt's name for the file."""
 _SOUND: Final = {"mp3": "libmp3lame", "opus": "libopus", "ogg": "libvorbis", "wav": "pcm_s16le"}
 _BITRATES: Final = frozenset(["8", "64", "96", "128", "256", "320"])
 
 
 def assemble(said: Local, parts: list[Fetched]) -> Fetched:
-    """One file of all parts. Raises FetchError where it is told in a way that nobody knows."""
+    """Assemble all parts into one file. Raises FetchError if the kind of processing is unknown."""
     if said.type == "proxy":
         return parts[0]
     inputs = [_input(part.path) for part in parts]
@@ -59,7 +61,7 @@ def _ending(said: Local) -> str:
 
 
 def _words(said: Local, ending: str, count: int) -> list[str]:
-    """What ffmpeg is told. Raises FetchError."""
+    """The arguments for ffmpeg. Raises FetchError."""
     match said.type:
         case "merge" if count >= 2:
             return ["-map", "0:v:0", "-map", "1:a:0", "-c", "copy"]

@@ -1,5 +1,5 @@
-"""Engine Direct: streams the address itself, and resumes a broken body where it surely is the same
-file.
+"""Engine Direct: downloads the address itself, and resumes an interrupted body if it is certainly
+of the same file.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,15 +23,15 @@ from trawler_worker.protocol import Fetch
 MAX_RESUMES: Final = 3
 PIECE: Final = 256 * 1024
 PAGE: Final = 512
-"""Bytes that tell whether what says it is a page is one. More may be long in coming: pages are sent
-as they are made.
+"""Bytes that show whether a response declared as a page is one. More bytes may take long to arrive:
+servers send pages while they generate them.
 """
 _PAGES: Final = frozenset(["text/html", "application/xhtml+xml"])
 _BROKEN: Final = "The site broke off in the middle."
 
 
 class Direct:
-    """The file itself."""
+    """Fetches the file at the address itself."""
 
     name = EngineName.DIRECT
     second_hand = False
@@ -47,7 +47,7 @@ class Direct:
             with closing(self._client):
                 download.run(self._client)
         except EngineDeclined:
-            path.unlink(missing_ok=True)  # else the next engine's first byte would seem to be there
+            path.unlink(missing_ok=True)  # otherwise the next engine would find these bytes
             raise
         except OSError as error:
             raise fault_of(error) from error
@@ -55,7 +55,7 @@ class Direct:
 
 
 class Download:
-    """The bytes so far, over one answer or several: always those of one version."""
+    """One download over one or several responses. All bytes come from one version of the file."""
 
     def __init__(
         self,
@@ -77,13 +77,13 @@ class Download:
         self._stalled = False
         self._troubles = 0
         self.called: str | None = None
-        """What the site calls the file."""
+        """The site's name for the file."""
         self.measured = False
         self.length: int | None = None
-        """As it was announced, of the file as it is written."""
+        """Announced length in bytes of the file as it is written to disk; None if unknown."""
 
     def run(self, client: Client) -> None:
-        """Until it is whole. Raises FetchError and OSError."""
+        """Download until the file is complete. Raises FetchError and OSError."""
         for _ in range(MAX_RESUMES + 1):
             answer = client.get(self._url, self._wanted())
             try:
@@ -92,7 +92,7 @@ class Download:
             finally:
                 answer.close()
             if self._have and not self._resumable:
-                # a further attempt of the job may come to the end; not at once, again and again
+                # leave it to a later attempt of the job, instead of starting over again and again
                 break
         if self._stalled:
             raise FetchError(FailureReason.TOO_SLOW)
@@ -105,8 +105,8 @@ class Download:
         return {**self._headers, "Range": f"bytes={self._have}-", "If-Range": condition}
 
     def _take(self, answer: Answer) -> bool:
-        """Write what comes. True when the body is whole, False when it broke off or is of another
-        version.
+        """Write the body of a response. Returns True if the file is complete, False if another
+        request is needed: the body broke off, or is of another version.
         """
         if answer.status not in {200, 206}:
             if self._refused_to_resume(answer):
@@ -114,7 +114,7 @@ class Download:
             raise by_status(answer.status, answer.headers.get("Retry-After"))
         resumed = answer.status == 206 and self._have > 0
         if resumed and not self._goes_on(answer):
-            self._have = 0  # another version by now: all of it, from its beginning
+            self._have = 0  # the file has changed: request it from the beginning
             self._stalled = False
             return False
         if not resumed:
@@ -131,9 +131,9 @@ class Download:
         return whole is None or self._have == whole
 
     def _refused_to_resume(self, answer: Answer) -> bool:
-        """Whether it is worth asking once more: the file is shorter by now, or a machine has a
-        moment's trouble. The second time that it has, all of the file is asked for, from its
-        beginning.
+        """Whether a failed request to resume is worth repeating: the file is shorter now, or the
+        server has a temporary problem. After the second such problem, the whole file is requested
+        from the beginning.
         """
         trouble = answer.status >= 500 and "Retry-After" not in answer.headers
         if not self._have or not (trouble or answer.status == 416):
@@ -155,7 +155,7 @@ class Download:
         )
 
     def _begin(self, answer: Answer) -> None:
-        """The site starts over, or starts."""
+        """Start, or start over, with this response."""
         self._have = 0
         total = None if answer.packed else answer.length
         if answer.status == 206:
@@ -187,15 +187,17 @@ class Download:
 
 
 def _write_all(file: RawIOBase, piece: bytes) -> None:
-    """A disk that becomes full takes a part and says so only the next time. Raises OSError."""
+    """Write all of a piece. A disk that becomes full writes a part of it and reports the error only
+    on the next write. Raises OSError.
+    """
     rest = memoryview(piece)
     while rest:
         rest = rest[file.write(rest) or 0 :]
 
 
 def _unasked(answer: Answer, at: Part | None) -> int:
-    """The length of a file of which a site sent a part that nobody asked for. Raises FetchError
-    where that is not its beginning.
+    """The length of a file whose site sent an unrequested part. Raises FetchError if the part is
+    not the beginning of the file.
     """
     if at is None or at.first != 0 or at.total is None or answer.packed:
         raise FetchError(FailureReason.SITE_ERROR, "The site sent only a part of the file.")
@@ -203,7 +205,9 @@ def _unasked(answer: Answer, at: Part | None) -> int:
 
 
 def _refuse_pages(head: bytes, answer: Answer) -> None:
-    """A page that says it is one may be for another engine; anything else was a false promise."""
+    """Refuse a body that is not media. Raises EngineDeclined for a declared page, which another
+    engine may handle, and FetchError for anything else.
+    """
     if sniff(head) is not None:
         return
     if _says_page(answer):

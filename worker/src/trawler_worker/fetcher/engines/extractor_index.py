@@ -1,9 +1,9 @@
-"""Which of yt-dlp's some 1,750 extractors may want an address or a page, without asking each.
+"""An index that finds which of yt-dlp's some 1,750 extractors may match an address or a page.
 
-yt-dlp asks all of them, once for an address and once more for every page. In a fork each one that
-is asked means pages of memory to copy: 54 of the 94 ms of processor time of a small job (measured).
-Here an extractor is asked only where the text holds a literal without which its pattern cannot
-match. That never changes the answer; a test compares it with yt-dlp's own for all its test
+yt-dlp asks all of them, once for an address and once more for every page. In a fork, each extractor
+that is asked means pages of memory to copy: 54 of the 94 ms of CPU time of a small job (measured).
+With the index, an extractor is asked only if the text contains a literal without which its pattern
+cannot match. The result never changes; a test compares it with yt-dlp's own for all its test
 addresses.
 """
 
@@ -16,11 +16,11 @@ from trawler_worker.fetcher.engines import extractor_literals
 from trawler_worker.fetcher.engines.extractor_literals import GRAM, Literals
 
 if TYPE_CHECKING:
-    from _collections_abc import dict_values  # what dict.values() answers, in type stubs only
+    from _collections_abc import dict_values  # the type of dict.values(), in type stubs only
 
 
 class _Index:
-    """Literals by their rarest few characters: a look-up reads what it finds, and nothing else."""
+    """Literals by their rarest few characters, so that a look-up visits only the candidates."""
 
     def __init__(self, wanted: Mapping[int, Literals]) -> None:
         grams = Counter(
@@ -33,7 +33,7 @@ class _Index:
                 self._places.setdefault(gram, []).append((word, word.index(gram), number))
 
     def hits(self, text: str) -> set[int]:
-        """The numbers of all whose literal is in the (lower-case) text."""
+        """The numbers of all extractors that have a literal in the (lower-case) text."""
         return {
             number
             for begin, gram in enumerate(_grams(text))
@@ -47,14 +47,14 @@ def _grams(text: str) -> list[str]:
 
 
 class Shortlist(dict[str, Any]):
-    """yt-dlp's table of extractors by key, which knows whom to ask."""
+    """yt-dlp's table of extractors by key, which knows the extractors to ask."""
 
     def __init__(self, extractors: Mapping[str, Any]) -> None:
         super().__init__(extractors)
         self._keys = list(extractors)
         self._page: str | None = None
         for extractor in extractors.values():
-            extractor_literals.real(extractor)  # loaded once, before the first fork
+            extractor_literals.real(extractor)  # loads it once, before the first fork
         wanted = list(enumerate(extractor_literals.of_all(extractors)))
         self._always = {number for number, want in wanted if want.address is None}
         self._index = _Index({number: want.address for number, want in wanted if want.address})
@@ -65,16 +65,18 @@ class Shortlist(dict[str, Any]):
         ]
 
     def taker(self, url: str) -> str | None:
-        """The key of the first extractor that takes this address, as yt-dlp would find it."""
+        """The key of the first extractor that accepts this address, as yt-dlp would find it."""
         if url.isascii():
             numbers = sorted(self._always | self._index.hits(url.lower()))
             keys = [self._keys[number] for number in numbers]
         else:
-            keys = self._keys  # beyond ASCII, lower case is not what patterns take it for
+            keys = self._keys  # outside ASCII, patterns fold case differently from lower()
         return next((key for key in keys if self[key].suitable(url)), None)
 
     def directed(self, extract_info: Callable[..., Any]) -> Callable[..., Any]:
-        """`YoutubeDL.extract_info` that is told the extractor instead of trying each."""
+        """Wrap `YoutubeDL.extract_info`: it gets the extractor's key instead of trying each
+        extractor.
+        """
 
         def extract(url: str, *rest: Any, ie_key: str | None = None, **more: Any) -> Any:
             return extract_info(url, *rest, ie_key=ie_key or self.taker(url), **more)
@@ -83,7 +85,7 @@ class Shortlist(dict[str, Any]):
 
     @contextmanager
     def looking_at(self, page: str) -> Iterator[None]:
-        """While inside, `values` are those who may find an embed in this page."""
+        """While inside, `values` returns only extractors that may find an embed in this page."""
         before, self._page = self._page, page.lower()
         try:
             yield
@@ -91,7 +93,7 @@ class Shortlist(dict[str, Any]):
             self._page = before
 
     def values(self) -> "dict_values[str, Any]":
-        """All extractors, or those for the page that is looked at."""
+        """All extractors, or only those for the page that is being searched."""
         page = self._page
         if page is None:
             return super().values()
@@ -105,7 +107,7 @@ class Shortlist(dict[str, Any]):
 
 
 def teach(generic: Any) -> None:
-    """Let GenericIE, which looks for embeds in pages, tell a Shortlist which page it looks at."""
+    """Make GenericIE, which searches pages for embeds, tell a Shortlist which page it searches."""
     look = generic._extract_embeds  # noqa: SLF001
 
     def extract_embeds(self: Any, url: str, webpage: str, **more: Any) -> Any:

@@ -1,6 +1,6 @@
-"""What an address or a page must hold for an extractor of yt-dlp to want it: read from its
-patterns, and kept in a file, since reading 1,750 patterns takes a fifth of a fetcher's start
-(measured).
+"""The literals that an address or a page must contain for an extractor of yt-dlp to match. They are
+derived from its patterns and kept in a file, since parsing 1,750 patterns takes a fifth of a
+fetcher's start-up time (measured).
 
     python -m trawler_worker.fetcher.engines.extractor_literals  # or `make literals`
 """
@@ -17,9 +17,9 @@ from yt_dlp.extractor.common import InfoExtractor
 VERSION: Final = yt_dlp.version.__version__
 FILE: Final = Path(__file__).with_suffix(".json")
 GRAM: Final = 4
-"""Characters by which literals are looked up; shorter literals say too little."""
+"""Characters of a look-up key. Shorter literals are not selective enough."""
 
-# The standard library's own parser; its trees are not public, hence the test over all patterns.
+# The standard library's own parser. Its trees are not public, hence the test over all patterns.
 _parser: Final[Any] = re._parser  # type: ignore[attr-defined]  # noqa: SLF001
 _op: Final[Any] = re._constants  # type: ignore[attr-defined]  # noqa: SLF001
 
@@ -30,13 +30,13 @@ Literals = frozenset[str]
 
 
 def needed(pattern: str) -> Literals | None:
-    """Lower-case literals of which every match holds at least one; None where there are none."""
+    """Lower-case literals of which every match contains at least one; None if there are none."""
     found = _best(_parser.parse(pattern))
     return None if found is None else frozenset(found)
 
 
 def _best(nodes: Iterable[tuple[Any, Any]]) -> list[str] | None:
-    """Of the alternatives that a sequence requires, those that say most."""
+    """The most selective of the alternatives that a sequence requires."""
     offers = [offer for offer in _offers(nodes) if offer and min(map(_weight, offer)) >= GRAM]
     return max(offers, key=lambda offer: (min(map(_weight, offer)), -len(offer)), default=None)
 
@@ -70,7 +70,7 @@ def _weight(literal: str) -> int:
 
 
 def _all_needed(patterns: Iterable[str]) -> Literals | None:
-    """As `needed`, of several patterns any of which may match."""
+    """Like `needed`, for several patterns any of which may match."""
     each = [needed(pattern) for pattern in patterns]
     return None if None in each else frozenset().union(*filter(None, each))
 
@@ -81,10 +81,10 @@ def _overrides(extractor: type, names: Iterable[str]) -> bool:
 
 
 def _asks_itself(extractor: type) -> bool:
-    """Whether it may take an address that its pattern does not match.
+    """Whether an extractor may accept an address that its pattern does not match.
 
-    Nearly all that override `suitable` do so to leave an address to another extractor, and ask
-    their own pattern in the end.
+    Nearly all extractors that override `suitable` do so to leave an address to another extractor,
+    and still apply their own pattern.
     """
     overrides = [
         owner.__dict__["suitable"].__func__.__code__.co_names
@@ -97,8 +97,8 @@ def _asks_itself(extractor: type) -> bool:
 
 
 def wanted_addresses(extractor: Any) -> Literals | None:
-    """What an address must hold for this extractor; None: only it can tell; empty: it takes
-    none.
+    """Literals of which an address must contain one for this extractor. None: only the extractor
+    can tell; empty: it accepts no address.
     """
     if _asks_itself(extractor):
         return None
@@ -109,27 +109,31 @@ def wanted_addresses(extractor: Any) -> Literals | None:
 
 
 def wanted_pages(extractor: Any) -> Literals | None:
-    """What a page must hold for this extractor to find an embed; None and empty as above."""
+    """Literals of which a page must contain one for this extractor to find an embed. None and empty
+    as in `wanted_addresses`.
+    """
     if _overrides(extractor, _LOOKS_ITSELF):
         return None
     return _all_needed(extractor._EMBED_REGEX)  # noqa: SLF001
 
 
 class Wanted(NamedTuple):
-    """Literals of which an extractor needs one. None: only it can tell; empty: it takes none."""
+    """Literals of which an extractor needs one. None: only it can tell; empty: it accepts none."""
 
     address: Literals | None
     page: Literals | None
 
 
 def real(extractor: Any) -> Any:
-    """The class behind a lazily loaded one, or behind an instance."""
+    """The class behind a lazily loaded extractor, or behind an instance."""
     found = extractor if isinstance(extractor, type) else type(extractor)
     return getattr(found, "real_class", found)
 
 
 def of_all(extractors: Mapping[str, Any]) -> list[Wanted]:
-    """In their order: from the file, where it is of this yt-dlp."""
+    """The literals of all extractors in order: from the file, if it belongs to this version of
+    yt-dlp, otherwise from the patterns.
+    """
     if FILE.exists():
         kept = json.loads(FILE.read_bytes())
         if (kept["yt-dlp"], list(kept["extractors"])) == (VERSION, list(extractors)):
@@ -147,7 +151,7 @@ def _thawed(words: list[str] | None) -> Literals | None:
 
 
 def written(extractors: Mapping[str, Any]) -> str:
-    """The file's text: a line for each extractor, so that a change of yt-dlp can be read."""
+    """The content of the file: one line per extractor, so that a change of yt-dlp is readable."""
     lines = [
         f"{json.dumps(key)}: {json.dumps([None if w is None else sorted(w) for w in _read(found)])}"
         for key, found in extractors.items()

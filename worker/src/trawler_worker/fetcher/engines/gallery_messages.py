@@ -1,5 +1,5 @@
-"""What gallery-dl's messages mean (--dump-json of 1.32). Pure. All of it is a site's word, and none
-is trusted.
+"""Interprets gallery-dl's messages (--dump-json of 1.32). Pure. All of it is input from a site, and
+none of it is trusted.
 """
 
 import re
@@ -24,7 +24,7 @@ from trawler_worker.fetcher.network.targets import MAX_SENT
 _FILE, _QUEUE, _ERROR = 3, 6, -1
 _STATUS: Final = re.compile(r"'(\d{3}) ")
 _SENDABLE: Final = frozenset(["referer", "user-agent", "origin", "accept"])
-"""Headers that an extractor may want with its file."""
+"""Headers that an extractor may require for its file."""
 _TITLES: Final = ("title", "post_title", "description", "content", "caption")
 _CAPTIONS: Final = ("caption", "alt_text", "alt", "image_description")
 _TEXTS: Final = ("description", "content", "caption", "selftext", "text")
@@ -36,7 +36,7 @@ _UNREADABLE: Final = "The site's page could not be read."
 
 @dataclass(frozen=True, kw_only=True)
 class Offered:
-    """One file that it found."""
+    """One file that gallery-dl found."""
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Offered:
 
 
 def files(messages: Iterable[list[Any]]) -> list[Offered]:
-    """The files, in their order, each address once."""
+    """The files in order, each address once."""
     found = {offer.url: offer for offer in _files(messages)}
     return list(found.values())
 
@@ -80,7 +80,9 @@ def _fallbacks(said: object) -> tuple[str, ...]:
 
 
 def leads(messages: Iterable[list[Any]]) -> list[str]:
-    """Addresses at which it would look next: a short link's target, or all posts of somebody."""
+    """Addresses that gallery-dl would visit next: the target of a short link, or all posts of an
+    account.
+    """
     return [
         message[1]
         for message in messages
@@ -89,7 +91,7 @@ def leads(messages: Iterable[list[Any]]) -> list[str]:
 
 
 def playlist(leads: Sequence[str]) -> FetchError:
-    """All posts of somebody: those of them that can be asked for."""
+    """The failure for an account: a playlist of those posts that can be requested."""
     entries = [
         PlaylistEntry(url=each)
         for each in dict.fromkeys(leads)
@@ -97,12 +99,12 @@ def playlist(leads: Sequence[str]) -> FetchError:
     ]
     if not entries:
         return EngineDeclined(FailureReason.NOTHING_FOUND, "There is no media on this page.")
-    # another engine may know it as one thing
+    # another engine may handle it as a single item
     return IsPlaylist(Playlist(entries=entries[:MOST_ENTRIES]), elsewhere=True)
 
 
 def failure(messages: Iterable[list[Any]]) -> FetchError | None:
-    """What went wrong, as it says itself (its exit code says nothing then)."""
+    """The error in gallery-dl's messages (its exit code says nothing in this case)."""
     for message in messages:
         match message:
             case [int(kind), {"error": str(name), **rest}] if kind == _ERROR:
@@ -111,7 +113,7 @@ def failure(messages: Iterable[list[Any]]) -> FetchError | None:
 
 
 def _failure(name: str, said: str) -> FetchError:
-    """By the kind of error; of its text only a status is read."""
+    """Map the kind of error to a failure. The error's text is read only for HTTP errors."""
     if name in _LOGIN:
         return FetchError(FailureReason.NEEDS_LOGIN, elsewhere=True, note=name)
     if name == "NotFoundError":
@@ -141,7 +143,7 @@ def _http(said: str) -> FetchError:
 
 
 def title(facts: Mapping[str, Any]) -> str | None:
-    """What the post is called; the first line of what it says where it has no title."""
+    """The title of the post; if it has none, the first line of its text."""
     for key in _TITLES:
         value = facts.get(key)
         if isinstance(value, str) and (
@@ -152,7 +154,7 @@ def title(facts: Mapping[str, Any]) -> str | None:
 
 
 def author(facts: Mapping[str, Any]) -> str | None:
-    """Whose it is."""
+    """The author of the post."""
     for key in _AUTHORS:
         value = facts.get(key)
         if isinstance(value, dict):
@@ -164,13 +166,13 @@ def author(facts: Mapping[str, Any]) -> str | None:
 
 
 def caption(facts: Mapping[str, Any]) -> str | None:
-    """What a post says of one of its files."""
+    """The post's caption of one of its files."""
     value = next((facts[key] for key in _CAPTIONS if isinstance(facts.get(key), str)), "")
     return sanitize_lines(value, limit=MOST_CAPTION) or None
 
 
 def about(facts: Mapping[str, Any]) -> About:
-    """What a post says of itself."""
+    """The metadata of the post."""
     description = next((facts[key] for key in _TEXTS if isinstance(facts.get(key), str)), "")
     said = facts.get("tags")
     tags = said.split() if isinstance(said, str) else said if isinstance(said, list) else []
@@ -185,7 +187,7 @@ def about(facts: Mapping[str, Any]) -> About:
 
 
 def _date(said: object) -> str | None:
-    """gallery-dl writes 2026-05-06 07:08:09, in UTC."""
+    """Convert gallery-dl's dates, such as 2026-05-06 07:08:09 in UTC, to RFC 3339."""
     if not isinstance(said, str) or not _DATE.fullmatch(said):
         return None
     return f"{said[:10]}T{said[11:19]}Z"

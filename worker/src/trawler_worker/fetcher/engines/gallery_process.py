@@ -1,9 +1,9 @@
-"""gallery-dl as a program of its own (it is GPL; no part of it is here): what it finds, as JSON,
-and no file.
+"""Runs gallery-dl as a separate program (it is GPL; no part of it is included here). It prints what
+it finds as JSON, and downloads no file.
 
-It reads no configuration of the host, asks no questions, keeps no cache, and is ended where it
-would wait for a site's limit: some of its extractors wait for ten minutes, and no option tells them
-not to (seen).
+It reads no configuration of the host, prompts for nothing and keeps no cache. We kill it if it
+would wait for a site's rate limit: some of its extractors wait for ten minutes, and no option
+disables that (observed).
 """
 
 import json
@@ -23,31 +23,31 @@ from trawler_worker.fetcher.errors import FetchError
 
 ENCLOSED: Final = Path(__file__).parents[1] / "enclosed"
 WITHIN: Final = 75.0
-"""Seconds for all that it asks a site about one post: less than the job may be silent, so that
-another engine has its turn.
+"""Timeout in seconds for all requests about one post: shorter than the time that a job may be
+silent, so that another engine gets its turn.
 """
 MAX_OUT: Final = 16 * 1024 * 1024
 MAX_SAID: Final = 64 * 1024
 _WAITS: Final = re.compile(rb"\]\[info\] Waiting (?:for|until) ")
 _UNSUPPORTED: Final = 32 | 64
-"""Bits of its exit code: no extractor of its takes the address (64 in 1.32; 32 by its
-documentation).
+"""Bits of the exit code that mean that no extractor accepts the address (64 in 1.32; 32 according
+to its documentation).
 """
 _WORDS: Final = (
     *("-m", "gallery_dl", "--config-ignore", "--no-input", "--dump-json"),
     *("-o", "output.private=true", "-o", "proxy-env=false", "-o", "cache.file=:memory:"),
-    # a site that asks us to wait is asked again by the job, not in here
+    # if a site asks us to wait, a later attempt of the job retries, not gallery-dl
     *("-R", "0", "-o", "sleep-429=0", "--http-timeout", "15"),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ran:
-    """What it printed, and how it ended."""
+    """What gallery-dl printed, and how it ended."""
 
     messages: list[list[Any]]
     unsupported: bool
-    """It has no extractor for this address."""
+    """Whether gallery-dl has no extractor for this address."""
 
 
 def look(
@@ -60,7 +60,7 @@ def look(
     extractors: str = "",
     options: Sequence[str] = (),
 ) -> Ran:
-    """What it finds at an address, up to so many files. Raises FetchError."""
+    """List what gallery-dl finds at an address, up to `most` files. Raises FetchError."""
     argv = [sys.executable, "-P", *_WORDS, "--range", f"1-{most}"]
     if proxy:
         argv += ["--proxy", proxy]
@@ -87,7 +87,9 @@ def look(
 
 
 def _environment(scratch: Path, allow: Sequence[str]) -> dict[str, str]:
-    """Nothing of ours but what it needs: no address, no name, no setting."""
+    """The minimal environment of gallery-dl: it contains no address, name or setting of ours that
+    gallery-dl does not need.
+    """
     return {
         "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
         "HOME": str(scratch),
@@ -100,7 +102,9 @@ def _environment(scratch: Path, allow: Sequence[str]) -> dict[str, str]:
 
 
 def _hear(process: "subprocess.Popen[bytes]") -> bytes:
-    """All that it prints, while it neither waits nor says too much. Raises FetchError."""
+    """Read everything that gallery-dl prints. Raises FetchError if it would wait for a rate limit,
+    prints too much or exceeds the timeout.
+    """
     assert process.stdout is not None
     assert process.stderr is not None
     found, said = bytearray(), bytearray()
@@ -128,7 +132,7 @@ def _hear(process: "subprocess.Popen[bytes]") -> bytes:
 
 
 def _parse(printed: bytes) -> list[list[Any]]:
-    """One list of messages (type, …). Raises FetchError."""
+    """Parse the output into one list of messages (type, …). Raises FetchError."""
     try:
         messages = json.loads(printed or b"[]")
     except (ValueError, RecursionError):

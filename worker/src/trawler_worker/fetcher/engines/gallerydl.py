@@ -1,5 +1,5 @@
-"""Engine GalleryDl: gallery-dl finds what a post holds, and its files are fetched here like all
-others, in their order.
+"""Engine GalleryDl: gallery-dl lists the files of a post, and we fetch them in order like all other
+files.
 """
 
 from collections.abc import Sequence
@@ -23,11 +23,11 @@ from trawler_worker.protocol import Fetch
 
 GENERIC: Final = "generic"
 _OTHERS: Final = ("ytdl:", "text:")
-"""What it gives where another program has to do it."""
+"""Prefixes of the addresses that gallery-dl returns if another program must do the download."""
 
 
 class GalleryDl:
-    """Posts and albums of pictures."""
+    """Fetches posts and albums of pictures."""
 
     name = EngineName.GALLERY_DL
     second_hand = False
@@ -37,7 +37,7 @@ class GalleryDl:
         self._client = Client(settings.proxy)
 
     def fetch(self, order: Fetch, scratch: Path, report: Report) -> Found:
-        """Find, then fetch. Raises FetchError."""
+        """List the files, then fetch them. Raises FetchError."""
         ran = self._look(target(order.url).url, order, scratch, report)
         offered = _wanted(messages.files(ran.messages), order)
         facts = offered[0].facts
@@ -62,7 +62,7 @@ class GalleryDl:
         return Found(files=files, source=source, about=messages.about(facts), unsorted=unsorted)
 
     def _look(self, url: str, order: Fetch, scratch: Path, report: Report) -> Ran:
-        """What there is, also behind one short link. Raises FetchError."""
+        """List the files, following at most one short link. Raises FetchError."""
         for _ in range(2):
             ran = self._ask(url, order, scratch, report)
             leads = list(dict.fromkeys(messages.leads(ran.messages)))
@@ -74,7 +74,7 @@ class GalleryDl:
                 raise messages.playlist(leads)
             if not leads:
                 break
-            url = target(leads[0]).url  # judged like what people type
+            url = target(leads[0]).url  # validated like what people type
         raise EngineDeclined(FailureReason.NOTHING_FOUND, "There is no media on this page.")
 
     def _ask(self, url: str, order: Fetch, scratch: Path, report: Report) -> Ran:
@@ -100,19 +100,19 @@ class GalleryDl:
 
 
 def _only(proxy: str) -> list[str]:
-    """Nothing else is dialled where there is a proxy."""
+    """The allow list if there is a proxy: nothing else may be dialled."""
     at = target(proxy)
     return [f"[{at.host}]:{at.port}" if ":" in at.host else f"{at.host}:{at.port}"]
 
 
 def _is_plain(url: str) -> bool:
-    """Whether its reader for any page may be asked: it loses the port (seen)."""
+    """Whether gallery-dl's generic extractor may be used: it loses the port (observed)."""
     at = addresses.parse(url)
     return at.port == {"http": 80, "https": 443}[at.scheme]
 
 
 def _wanted(offered: Sequence[Offered], order: Fetch) -> list[Offered]:
-    """Of the kind that was asked for. Raises FetchError."""
+    """The files of the requested kind. Raises FetchError."""
     kind = order.media.kind
     found = [
         each
@@ -133,7 +133,9 @@ def _is_picture(offer: Offered) -> bool:
 
 
 def _may_be_media(offer: Offered) -> bool:
-    """Of a whole page's text it takes for addresses also what is none, and icons."""
+    """Whether a file of the generic extractor may be media. In the text of a page, that extractor
+    also finds icons, and takes for addresses what is none.
+    """
     return offer.extension in FILE_ENDINGS and not set(offer.url) & set("{}\\\"'<> ")
 
 

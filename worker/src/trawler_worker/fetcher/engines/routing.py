@@ -1,4 +1,4 @@
-"""Which engines try an address, and in which order. Pure."""
+"""Selects the engines that try an address, and their order. Pure."""
 
 from collections.abc import Collection
 from typing import Final
@@ -20,7 +20,8 @@ COBALT_HOSTS: Final = frozenset(
         *("vk.com", "vkvideo.ru", "vk.ru", "youtube.com", "youtu.be"),
     ]
 )
-"""What Cobalt 11.7 serves, with all that is below. Which links of these it takes, it says itself.
+"""Domains that Cobalt 11.7 supports, with all their subdomains. Cobalt itself decides which of
+their links it accepts.
 """
 PICTURES_FIRST: Final = frozenset(
     [
@@ -30,12 +31,12 @@ PICTURES_FIRST: Final = frozenset(
         *("danbooru.donmai.us", "gelbooru.com", "e621.net", "mastodon.social", "weibo.com"),
     ]
 )
-"""Sites whose posts are pictures as often as videos: gallery-dl reads both."""
+"""Sites whose posts contain pictures as often as videos: gallery-dl reads both."""
 
 
 def route(order: Fetch, there: Collection[EngineName]) -> list[EngineName]:
-    """The engines to try, of those that are there. Raises FetchError: BadAddress for what is no
-    address, NotSupported where no engine that is asked for is there.
+    """The available engines to try, the first one first. Raises FetchError: BadAddress for an
+    invalid address, NotSupported if none of the requested engines is available.
     """
     if (why := addresses.fault(order.url)) is not None:
         raise FetchError(FailureReason.BAD_ADDRESS, f"The address {why}.")
@@ -47,13 +48,13 @@ def route(order: Fetch, there: Collection[EngineName]) -> list[EngineName]:
             FailureReason.NOT_SUPPORTED, f"None of the engines asked for is here: {names}."
         )
     if order.engines:
-        return found  # named by somebody, who may know better
+        return found  # requested explicitly, so `avoid` does not apply
     return [engine for engine in found if engine not in order.avoid] or found
 
 
 def _usual(order: Fetch) -> list[EngineName]:
     host = addresses.parse(order.url).host
-    if order.media.subtitles:  # the others bring none
+    if order.media.subtitles:  # the other engines fetch none
         direct = [EngineName.DIRECT] if looks_like_a_file(order.url) else []
         return [*direct, EngineName.YT_DLP]
     if _is_of(host, COBALT_HOSTS):
@@ -72,18 +73,18 @@ def _usual(order: Fetch) -> list[EngineName]:
 
 
 def _of_kind(engines: list[EngineName], kind: MediaKind) -> list[EngineName]:
-    """Without those that never bring it."""
+    """The engines without the one that never finds this kind of media."""
     never = {MediaKind.IMAGE: EngineName.YT_DLP, MediaKind.AUDIO: EngineName.GALLERY_DL}.get(kind)
     return [engine for engine in engines if engine is not never]
 
 
 def _is_of(host: str, sites: Collection[str]) -> bool:
-    """Whether a host is one of these or below one of them."""
+    """Whether a host is one of these sites or a subdomain of one."""
     words = host.lower().rstrip(".").split(".")
     return any(".".join(words[at:]) in sites for at in range(len(words)))
 
 
 def looks_like_a_file(url: str) -> bool:
-    """Whether the address' path ends like a media file."""
+    """Whether the path of the address ends with the extension of a media file."""
     last = addresses.parse(url).path.rsplit("/", 1)[-1]
     return last.rpartition(".")[2].lower() in FILE_ENDINGS and "." in last

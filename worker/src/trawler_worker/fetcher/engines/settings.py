@@ -1,4 +1,4 @@
-"""What the engines of one fetcher are told before there is any job."""
+"""Settings of the engines of one fetcher, which do not depend on a job."""
 
 from pathlib import Path
 from typing import Literal
@@ -7,29 +7,31 @@ from pydantic import BaseModel, ConfigDict
 
 
 class CobaltSettings(BaseModel):
-    """Where Cobalt is, and what is asked of it where a job says nothing else."""
+    """Where Cobalt runs, and the defaults for requests whose job specifies nothing else."""
 
     model_config = ConfigDict(frozen=True)
 
     url: str
     key: Path | None = None
-    """A file with an API key."""
+    """Path of a file that contains an API key."""
     picker: Literal["All", "First", "Ask"] = "All"
-    """Which of several files are fetched."""
+    """Which files are fetched if there are several."""
     quality: str = "1080"
     codec: str = "h264"
     audio_format: str = "mp3"
 
 
 class EngineSettings(BaseModel):
-    """The same for all jobs."""
+    """Settings that apply to all jobs."""
 
     model_config = ConfigDict(frozen=True)
 
     proxy: str = ""
-    """The egress proxy, for every engine; empty: connections are made and judged here."""
+    """The egress proxy for every engine. If empty, connections are made and checked here."""
     allow: list[str] = []
     """host:port entries that may lie on a private network."""
     cobalt: CobaltSettings | None = None
     gallery_extractors: str = ""
-    """A folder with further extractors of gallery-dl's, in the form that its documentation says."""
+    """A folder with additional extractors for gallery-dl, in the format that its documentation
+    specifies.
+    """

@@ -1,4 +1,4 @@
-"""Pictures that sites have of their media: fetched where they are needed, and never for long."""
+"""Fetches the pictures that sites provide for their media: on demand, and within a time limit."""
 
 import functools
 import time
@@ -13,20 +13,22 @@ from trawler_worker.fetcher.network.http import MAX_REDIRECTS, Client, redirects
 from trawler_worker.fetcher.network.targets import following, received, target
 
 WITHIN: Final = 10.0
-"""Seconds for all pictures of a job."""
+"""Time limit in seconds for all pictures of a job."""
 MOST_BYTES: Final = 10_000_000
 _PIECE: Final = 64 * 1024
 
 
 class SitePictures:
-    """Those of one job, within one time."""
+    """The pictures of one job, which share one time limit."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._left = WITHIN
 
     def at(self, address: object, path: Path) -> Picture:
-        """Fetches one into a file, or gives none: nothing fails for want of it."""
+        """Return a function that fetches one picture into a file, or returns None: a missing
+        picture fails no job.
+        """
         return functools.partial(self._fetch, address, path)
 
     def _fetch(self, address: object, path: Path) -> Path | None:
@@ -41,7 +43,7 @@ class SitePictures:
             self._left -= time.monotonic() - begun
 
     def _written(self, address: str, path: Path, until: float) -> bool:
-        """Whether all of it came in time. Raises FetchError and OSError."""
+        """Whether the whole picture arrived in time. Raises FetchError and OSError."""
         own, here, size = self._client.sibling(), target(address), 0
         with closing(own):
             for _ in range(MAX_REDIRECTS + 1):

@@ -1,7 +1,7 @@
-"""Engine YtDlp: the yt-dlp library, loaded and warmed once, used in a fork per job.
+"""Engine YtDlp: the yt-dlp library, loaded and warmed up once, used in one fork per job.
 
-yt-dlp's own limits do not limit and its retries do not retry unless told (measured), so every
-bound here is ours: bytes and files in hooks, text and redirects in `ytdlp_http`.
+yt-dlp's own limits do not limit, and its retries do not retry unless configured (measured).
+Therefore every limit here is ours: bytes and files in hooks, text and redirects in `ytdlp_http`.
 """
 
 import io
@@ -40,14 +40,16 @@ from trawler_worker.fetcher.network.http import Client
 from trawler_worker.protocol import Fetch
 
 MAX_REQUESTS: Final = 10_000
-"""Requests of one job: a three-line playlist can ask for hundreds."""
+"""Maximum number of requests of one job: a three-line playlist can cause hundreds."""
 
 
 LIVE: Final = "This is live; try again when it is over."
 
 
 class _Silent:
-    """yt-dlp's messages carry site text; none of it leaves the process."""
+    """Discards yt-dlp's messages: they contain text from the site, none of which leaves the
+    process.
+    """
 
     def debug(self, _: str) -> None: ...
     def info(self, _: str) -> None: ...
@@ -56,7 +58,7 @@ class _Silent:
 
 
 def options(proxy: str) -> dict[str, Any]:
-    """What holds for every job."""
+    """Options that apply to every job."""
     return {
         "logger": _Silent(),
         "quiet": True,
@@ -88,20 +90,22 @@ def options(proxy: str) -> dict[str, Any]:
 
 
 def bound_library() -> None:
-    """Take away what a job must not have. Once per process, before anything is warmed."""
+    """Disable what a job must not use. Runs once per process, before the warm-up."""
     FFmpegFD.real_download = _no_ffmpeg_download
     HlsFD.can_download = staticmethod(_not_while_live(HlsFD.can_download))
     FFmpegPostProcessor.real_run_ffmpeg = _closed(FFmpegPostProcessor.real_run_ffmpeg)
     FFmpegPostProcessor.get_metadata_object = _closed_probe(FFmpegPostProcessor.get_metadata_object)
     ytdlp_http.leave_addresses_alone()
     extractor_index.teach(GenericIE)
-    # tables and progress lines are laid out for every job, and nobody reads them
+    # yt-dlp formats tables and progress lines for every job, but they are never shown
     yt_dlp.YoutubeDL._forceprint = _print_nothing  # noqa: SLF001
     FileDownloader.report_progress = _print_nothing
 
 
 def _closed(run: Any) -> Any:
-    """Its ffmpeg reads what was downloaded: real media, from files, and nothing that these name."""
+    """Restrict yt-dlp's ffmpeg to downloaded files: it reads real media containers from files, and
+    nothing that these refer to.
+    """
 
     def closed(self: Any, inputs: Any, outputs: Any, **more: Any) -> Any:
         return run(self, [(path, [*CLOSED, *given]) for path, given in inputs], outputs, **more)
@@ -117,13 +121,15 @@ def _closed_probe(look: Any) -> Any:
 
 
 def _no_ffmpeg_download(*_: Any) -> bool:
-    """Ffmpeg dials by itself, where no guard of ours sees it; live streams would need it."""
+    """Refuse downloads by ffmpeg: it opens its own connections, which our guard does not see. Live
+    streams would need it.
+    """
     raise FetchError(FailureReason.NOT_SUPPORTED, "Streams of this kind are not supported yet.")
 
 
 def _not_while_live(judge: Any) -> Any:
-    """Extractors do not always say that a stream goes on; its playlist does (RFC 8216, section
-    4.3.3).
+    """Refuse streams that are still live. Extractors do not always report this; the playlist does
+    (RFC 8216, section 4.3.3).
     """
 
     def judged(manifest: str, *rest: Any) -> Any:
@@ -140,7 +146,7 @@ def _print_nothing(*_: Any) -> dict[str, Any]:
 
 
 class YtDlp:
-    """A warmed yt-dlp; one job uses it up, which is why jobs run in forks."""
+    """A warmed-up yt-dlp. One job uses it up, which is why jobs run in forks."""
 
     name = EngineName.YT_DLP
     second_hand = False
@@ -149,7 +155,7 @@ class YtDlp:
         bound_library()
         self._ydl = yt_dlp.YoutubeDL(options(proxy))
         self._client = Client(proxy)
-        # a browser's way of speaking is a library of its own, with sockets that only a proxy guards
+        # browser impersonation uses a separate library, whose sockets only a proxy can guard
         kind = browsing_as(proxy) if proxy else ytdlp_http.TrawlerRH
         director, self._network = ytdlp_http.director(self._ydl, self._client, kind)
         self._ydl._request_director = director  # noqa: SLF001
@@ -160,12 +166,12 @@ class YtDlp:
     def warm(self, url: str, scratch: Path) -> None:
         """Fetch once, so that tables, patterns and TLS contexts are built before the fork.
 
-        Without the shortlist: every extractor is asked, and so has its patterns compiled.
+        This runs without the shortlist: every extractor is asked, and thus compiles its patterns.
         """
         self._ydl.params["outtmpl"]["default"] = str(scratch / "warm.%(ext)s")
         self._ydl.extract_info(url, download=True)
         self._ydl.cookiejar.clear()
-        self._network.close()  # an open connection would be every job's
+        self._network.close()  # every job would inherit an open connection
 
     def fetch(self, order: Fetch, scratch: Path, report: Report) -> Found:
         if order.media.kind is MediaKind.IMAGE:
@@ -194,7 +200,7 @@ class YtDlp:
     def _pictures(
         self, entries: list[dict[str, Any]], order: Fetch, scratch: Path
     ) -> list[Picture]:
-        """What stands for each of them, fetched when it is needed."""
+        """The site's picture of each entry, fetched on demand."""
         budget = SitePictures(self._client)
         return [
             budget.at(entry.get("thumbnail"), scratch / f"{order.job}-{number}.picture")
@@ -227,7 +233,7 @@ class YtDlp:
 
 
 class _Meter:
-    """Sums over all files of the job; stops it when they are too many bytes."""
+    """Sums the bytes of all files of the job, and stops the job if they exceed its limit."""
 
     def __init__(self, order: Fetch, report: Report) -> None:
         self._limits = order.limits
@@ -268,7 +274,7 @@ def _entries(info: Any) -> list[dict[str, Any]]:
 
 
 def _single(info: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """What is no list; a page may hold lists of lists."""
+    """All entries that are not lists themselves. A page may contain lists of lists."""
     if info.get("entries") is None:
         yield info
     for entry in info.get("entries") or ():
@@ -277,17 +283,17 @@ def _single(info: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _call(info: dict[str, Any], called: Mapping[str, str]) -> None:
-    """A file that is its own page has no title: what the site calls it is better than a word of its
-    address.
+    """Set the title of a file that is its own page and therefore has none: the site's name for the
+    file is better than a word of its address.
     """
     if info.get("direct") and (name := called.get(str(info.get("url")))) is not None:
         info["title"] = name
 
 
 class _Judge:
-    """What yt-dlp asks before it downloads an entry: it is taken, or the whole job ends. By then
-    the site has told what it is. One that has the addresses of an earlier one is passed over: a
-    page may show one video twice.
+    """The filter that yt-dlp calls before it downloads an entry: it accepts the entry, or ends the
+    whole job. By then the metadata is known, so the filter reports it. An entry with the same
+    addresses as an earlier one is skipped: a page may show one video twice.
     """
 
     def __init__(self, order: Fetch, report: Report, called: Mapping[str, str]) -> None:
@@ -299,7 +305,7 @@ class _Judge:
 
     @property
     def taken(self) -> bool:
-        """Whether there is something that is fetched by now."""
+        """Whether an entry was accepted, so that fetching has begun."""
         return bool(self._seen)
 
     def __call__(self, info: dict[str, Any], *, incomplete: bool) -> str | None:
@@ -322,7 +328,7 @@ class _Judge:
         if addressed in self._seen:
             return "the same once more"
         self._seen.add(addressed)
-        self._check_count(len(self._seen))  # over all lists in a list
+        self._check_count(len(self._seen))  # includes the entries of nested lists
         return None
 
     def _check_count(self, count: int) -> None:
@@ -339,7 +345,9 @@ def _title(info: dict[str, Any]) -> str | None:
 
 
 def _own_title(info: dict[str, Any]) -> str | None:
-    """What it is called. Videos of a page are numbered, even where there is only one."""
+    """The title of the video. yt-dlp numbers the videos of a page even if there is only one; in
+    that case, the number is removed.
+    """
     title = info.get("title")
     if not title:
         return None
@@ -348,7 +356,7 @@ def _own_title(info: dict[str, Any]) -> str | None:
 
 
 def _thumbnail(info: dict[str, Any]) -> str | None:
-    """Only an address that everybody could look at."""
+    """The address of the thumbnail, only if everyone can open it."""
     address = str(info.get("thumbnail") or "")
     return address if address.startswith("https://") and not addresses.fault(address) else None
 
@@ -372,7 +380,7 @@ def _files(entries: list[dict[str, Any]], shown: list[Picture], *, measured: boo
 
 
 def _is_assembled(download: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
-    """Merged, or joined from segments."""
+    """Whether the file was merged, or joined from segments."""
     protocol = download.get("protocol") or entry.get("protocol")
     return bool(download.get("requested_formats")) or protocol not in {"http", "https"}
 
@@ -394,6 +402,6 @@ def _source(info: dict[str, Any], entries: list[dict[str, Any]]) -> Source:
 
 
 def _age_limit(info: Mapping[str, Any]) -> int | None:
-    """Years below which the site does not show it, as far as it says."""
+    """Age in years below which the site does not show the media, if it states one."""
     age = info.get("age_limit")
     return age if isinstance(age, int) and 0 <= age <= 99 else None

@@ -1,4 +1,4 @@
-"""What yt-dlp knows of a video besides its files, cleaned and bounded. Pure."""
+"""Extracts yt-dlp's metadata of a video, sanitized and bounded. Pure."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -15,11 +15,11 @@ from trawler_crds.sidecar import (
 )
 
 _MOST_TIME: Final = 10_000_000
-"""Seconds, of anything that lasts."""
+"""Upper limit of any time or duration in seconds."""
 
 
 def about(info: Mapping[str, Any], entries: list[dict[str, Any]]) -> About:
-    """Of one video; of several, what their page says."""
+    """The metadata of a single video; for several videos, that of their page."""
     of = entries[0] if len(entries) == 1 else info
     return About(
         published=_published(of),
@@ -31,13 +31,13 @@ def about(info: Mapping[str, Any], entries: list[dict[str, Any]]) -> About:
 
 
 def caption(entry: Mapping[str, Any]) -> str | None:
-    """What a page says of one of several."""
+    """The page's caption of one of several files."""
     said = _text(entry.get("description"), MOST_CAPTION)
     return said or _line(entry.get("title"), MOST_CAPTION)
 
 
 def _published(of: Mapping[str, Any]) -> str | None:
-    """yt-dlp's dates are YYYYMMDD."""
+    """Convert yt-dlp's dates (YYYYMMDD) to YYYY-MM-DD."""
     said = str(of.get("upload_date") or of.get("release_date") or "")
     if len(said) != 8 or not (said.isascii() and said.isdigit()):
         return None

@@ -1,6 +1,6 @@
-"""Requests that look like a browser's, for the few extractors that ask for it. They go through the
-egress proxy or not at all: what sends them (libcurl, by curl_cffi) has sockets of its own, which no
-guard of ours sees.
+"""Sends requests that impersonate a browser, for the few extractors that require it. They go
+through the egress proxy or not at all: their sender (libcurl, through curl_cffi) opens its own
+sockets, which our guard does not see.
 """
 
 import importlib
@@ -20,11 +20,11 @@ from trawler_worker.fetcher.network.targets import Target
 BROWSERS: Final = ("chrome", "firefox", "safari", "edge")
 CONNECT_WITHIN: Final = 15.0
 _HTTP_2: Final = 3
-"""CURL_HTTP_VERSION_2_0, whose frames tell where a body ends."""
+"""CURL_HTTP_VERSION_2_0, whose frames mark the end of a body."""
 
 
 class BrowserAnswer:
-    """What a site answered a browser; the part of `Answer` that yt-dlp's requests need."""
+    """A site's answer to an impersonated browser: the part of `Answer` that yt-dlp needs."""
 
     def __init__(self, at: Target, response: Any, close: Callable[[], None]) -> None:
         self.at = at
@@ -40,14 +40,16 @@ class BrowserAnswer:
 
     @property
     def measured(self) -> bool:
-        """Whether the end of the body shows that it is whole: libcurl fails where it came short."""
+        """Whether the end of the body proves that it is complete: libcurl fails if the body is too
+        short.
+        """
         return self.chunked or self.length is not None
 
     def read(self, _: int) -> bytes:
-        """The next bytes, unpacked; none at the end. Raises BrokenOff."""
+        """The next decoded bytes; empty at the end. Raises BrokenOff."""
         try:
             piece = next(self._pieces, b"")
-        except Exception as error:  # a library's own errors, all of the way to the site
+        except Exception as error:  # the library's own errors, all about the connection
             self.close()
             raise BrokenOff("the body broke off") from error
         if not piece:
@@ -66,9 +68,9 @@ def _message(pairs: list[tuple[str, str | None]]) -> HTTPMessage:
 
 
 def browsing_as(proxy: str) -> type[TrawlerRH]:
-    """A handler that can speak like a browser, through a proxy."""
+    """Create a request handler that can impersonate a browser, through a proxy."""
 
-    class BrowsingRH(TrawlerRH, ImpersonateRequestHandler):  # type: ignore[misc]  # yt-dlp has no types
+    class BrowsingRH(TrawlerRH, ImpersonateRequestHandler):  # type: ignore[misc]  # no types
         RH_NAME = TrawlerRH.RH_NAME
         _SUPPORTED_IMPERSONATE_TARGET_MAP: Final = {
             ImpersonateTarget(name): name for name in BROWSERS
@@ -114,8 +116,8 @@ def ask(
     headers: Mapping[str, str],
     body: bytes | None,
 ) -> BrowserAnswer:
-    """One request, one answer, no redirect. Raises OSError."""
-    curl = importlib.import_module("curl_cffi.requests")  # 20 MB that few jobs need
+    """Send one request and return its answer; follow no redirect. Raises OSError."""
+    curl = importlib.import_module("curl_cffi.requests")  # on demand: 20 MB that few jobs need
     session = curl.Session(
         impersonate=browser,
         proxies={"http": proxy, "https": proxy},

@@ -1,4 +1,4 @@
-"""yt-dlp's errors in our terms: first what the network said, then what the extractor meant."""
+"""Maps yt-dlp's errors to our failures: network errors first, then the extractor's messages."""
 
 import re
 from typing import Final
@@ -26,8 +26,8 @@ _OF_THE_ADDRESS: Final = frozenset(
 
 
 def failure_of(error: Exception, *, begun: bool = False) -> FetchError:
-    """Why nothing came. Once fetching has `begun`, what the network says is about a part of it: the
-    address itself was good.
+    """The failure that an error of yt-dlp stands for. Once fetching has `begun`, a network error
+    concerns only a part of the media: the address itself was good.
     """
     causes = chain(error)
     fault = _failure(error, causes)
@@ -37,7 +37,7 @@ def failure_of(error: Exception, *, begun: bool = False) -> FetchError:
 
 
 def _refuses(causes: list[BaseException]) -> bool:
-    """Whether an extractor or a guard of ours said so."""
+    """Whether an extractor or our guard raised one of the errors."""
     return any(isinstance(cause, ExtractorError | RefusedAddress) for cause in causes)
 
 
@@ -51,7 +51,7 @@ def _failure(error: Exception, causes: list[BaseException]) -> FetchError:
 
 
 def _meant(error: ExtractorError) -> FetchError:
-    """By the extractor's own words: without the id, which may hold any word."""
+    """Interpret the extractor's own message, without the id, which may contain any word."""
     said = str(error.orig_msg)
     if _MISSING.search(said):
         return FetchError(FailureReason.NOTHING_FOUND)
@@ -61,7 +61,7 @@ def _meant(error: ExtractorError) -> FetchError:
 
 
 def _meaning(cause: BaseException) -> FetchError | None:
-    """What one error of a chain says by itself, if anything."""
+    """The failure that one error of a chain stands for by itself, if any."""
     match cause:
         case FetchError():
             return cause

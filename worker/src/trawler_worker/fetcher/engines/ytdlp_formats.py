@@ -1,5 +1,5 @@
-"""Which of the offered versions is taken. yt-dlp's own words cannot say "the shorter side", nor
-"what plays".
+"""Selects the formats to download. yt-dlp's own selectors cannot express "the shorter side" or
+"playable".
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -20,18 +20,19 @@ _WEBM: Final = "bv*[vcodec~='^(vp0?8|vp0?9|av01)']+ba[acodec~='^(opus|vorbis)']"
 H264: Final = (
     "bv*[vcodec~='^(avc|h264)']+ba[acodec~='^(mp4a|aac)']/b[vcodec~='^(avc|h264)'][ext=mp4]"
 )
-"""What needs no coding anew to play everywhere."""
+"""Formats that play everywhere without re-encoding."""
 GOOD: Final = 720
-"""A quality that is worth more than a better one that has to be coded anew."""
+"""Quality (pixels of the shorter side) that is preferred to a better one that requires re-encoding.
+"""
 PLAYABLE: Final = (_MP4, "b", _WEBM)
-"""What Discord and browsers play: H.264 or AV1 with AAC in MP4, whatever the site joined itself,
-VP8, VP9 or AV1 with Opus or Vorbis in WebM. All else would be joined into a Matroska, which nobody
-plays.
+"""Formats that Discord and browsers play: H.264 or AV1 with AAC in MP4, anything that the site
+itself merged, VP8, VP9 or AV1 with Opus or Vorbis in WebM. All others would be merged into
+Matroska, which neither plays.
 """
 
 
 def quality(form: Form) -> int | None:
-    """Pixels of the shorter side: an upright 1080 x 1920 is called 1080p."""
+    """Pixels of the shorter side: an upright video of 1080 x 1920 is called 1080p."""
     sides = [
         side
         for side in (form.get("width"), form.get("height"))
@@ -41,8 +42,8 @@ def quality(form: Form) -> int | None:
 
 
 def fitting(forms: list[Form], limit: int | None) -> list[Form]:
-    """Those up to a quality, and those that do not say theirs; where there is none, the
-    smallest.
+    """The formats up to a quality, and those of unknown quality. If none of these has a picture,
+    adds the smallest that has one.
     """
     if limit is None:
         return forms
@@ -59,13 +60,15 @@ def _has_pictures(form: Form) -> bool:
 
 
 def _name_safely(form: Form) -> None:
-    """An address may end in anything; what a file is, its bytes say."""
+    """Replace an extension that yt-dlp refuses. An address may end in anything; the bytes of the
+    file determine its type.
+    """
     if str(form.get("ext")).lower() not in _UnsafeExtensionError.ALLOWED_EXTENSIONS:
         form["ext"] = "unknown_video"
 
 
 def chooser(order: Fetch, build: Callable[[str], Select]) -> Select:
-    """A selector of formats as yt-dlp wants one; `build` makes such a one from its own words."""
+    """Create a format selector for yt-dlp; `build` compiles one from yt-dlp's own syntax."""
     sound = order.media.kind is MediaKind.AUDIO
     playable = order.media.deliver_as is DeliverAs.PLAYABLE and not sound
     best = build(H264) if playable else None
@@ -80,7 +83,7 @@ def chooser(order: Fetch, build: Callable[[str], Select]) -> Select:
         if plain and (quality(plain[0]) or 0) >= min(top, GOOD):
             return plain
         if found:
-            return [max(found, key=lambda form: quality(form) or 0)]  # of equals, the first
+            return [max(found, key=lambda form: quality(form) or 0)]  # the first of equals
         return list(otherwise(narrowed))
 
     def choose(context: dict[str, Any]) -> Iterator[Form]:
@@ -97,13 +100,13 @@ def chooser(order: Fetch, build: Callable[[str], Select]) -> Select:
 
 
 def _steps(forms: list[Form], limit: int | None) -> list[int]:
-    """Qualities that are offered, from large to small."""
+    """The offered qualities up to the limit, highest first."""
     found = {quality(form) or 0 for form in forms if _has_pictures(form)}
     return sorted((each for each in found if 0 < each <= (limit or each)), reverse=True)
 
 
 def _bytes(forms: list[Form]) -> int:
-    """Of a version, all its parts together; 0 where one does not say."""
+    """Bytes of a selection, all parts together; 0 if the size of a part is unknown."""
     sizes = [_size(part) for form in forms for part in form.get("requested_formats") or [form]]
     return sum(sizes) if all(sizes) else 0
 

@@ -1,6 +1,6 @@
-"""How yt-dlp reaches sites: over our own client, and only over it. Its own handlers write addresses
-anew, take a part that nobody asked for as the whole, and go on with a file that has changed
-meanwhile.
+"""Routes every request of yt-dlp through our own HTTP client. yt-dlp's own handlers rewrite
+addresses, accept an unrequested part as the whole file, and resume a file that has changed in the
+meantime.
 """
 
 import http.cookiejar
@@ -39,25 +39,28 @@ from trawler_worker.fetcher.network.targets import Target, following, received, 
 from trawler_worker.fetcher.network.versions import Part, Version, part
 
 MAX_TEXT: Final = 8 * 1024 * 1024
-"""Bytes of one page or manifest."""
+"""Maximum size of one page or manifest in bytes."""
 _PIECE: Final = 256 * 1024
 _OF_A_FILE: Final = frozenset(["Content-Encoding", "Content-Length", "Transfer-Encoding"])
 _NOT_ELSEWHERE: Final = frozenset(["cookie", "authorization", "proxy-authorization"])
 _OF_A_BODY: Final = frozenset(["content-length", "content-type"])
 _PROBE: Final = 512
-"""Bytes that the generic extractor looks at. Pages are read without a number, files by one."""
+"""Bytes that the generic extractor probes. yt-dlp reads pages without a size, and files with one.
+"""
 
 
 Sender = Callable[[str, Target, Mapping[str, str], bytes | None], Answer]
 
 
 def leave_addresses_alone() -> None:
-    """Once per process: what yt-dlp does to an address before it asks is left to `targets`."""
+    """Disable yt-dlp's own normalization of addresses, which is left to `targets`. Runs once per
+    process.
+    """
     yt_dlp.networking.common.normalize_url = lambda url: url
 
 
 class TrawlerRH(RequestHandler):  # type: ignore[misc]  # yt-dlp has no types
-    """yt-dlp's requests, one at a time."""
+    """Handles yt-dlp's requests, one at a time."""
 
     _SUPPORTED_URL_SCHEMES = ("http", "https", "data")
     _SUPPORTED_PROXY_SCHEMES = None
@@ -69,12 +72,12 @@ class TrawlerRH(RequestHandler):  # type: ignore[misc]  # yt-dlp has no types
         self._client = client
         self._versions: dict[str, Version] = {}
         self.unmeasured = 0
-        """Bodies of media that came to an end which nothing announced."""
+        """Number of media bodies whose end was not announced."""
         self.called: dict[str, str] = {}
-        """By address, what the site calls the file there."""
+        """The site's name for a file, by the file's address."""
 
     def begin(self, waiter: Waiter) -> None:
-        """A job."""
+        """Reset the state for a new job."""
         self._client.close()
         self._client.waiter = waiter
         self._versions.clear()
@@ -93,16 +96,16 @@ class TrawlerRH(RequestHandler):  # type: ignore[misc]  # yt-dlp has no types
             return self._answer(request)
         except ssl.SSLCertVerificationError as error:
             raise CertificateVerifyError(cause=error) from error
-        except (OSError, FetchError) as error:  # whoever asked may do without, or ask again
+        except (OSError, FetchError) as error:  # the caller may do without, or retry
             raise TransportError(cause=error) from error
 
     def _headers(self, request: Request) -> Mapping[str, str]:
-        """What is sent with a request, besides what every client says."""
+        """The headers of a request, in addition to those that every client sends."""
         found: Mapping[str, str] = self._get_headers(request)
         return found
 
     def _sender(self, _: Request) -> Sender:
-        """Who sends it."""
+        """The function that sends the request."""
         return self._client.send
 
     def _answer(self, request: Request) -> Response:
@@ -118,7 +121,7 @@ class TrawlerRH(RequestHandler):  # type: ignore[misc]  # yt-dlp has no types
         if wanted.last is not None:
             return self._piece(request, answer, wanted.first, wanted.last, known)
         if wanted.first and not _goes_on(answer, wanted.first, known):
-            # another version by now, or none that could be compared: all of it, from its beginning
+            # the file has changed, or cannot be compared: request it from the beginning
             answer.close()
             del headers["Range"]
             headers.pop("If-Range", None)
@@ -129,7 +132,9 @@ class TrawlerRH(RequestHandler):  # type: ignore[misc]  # yt-dlp has no types
         return self._respond(answer, holds=None if at is None else at.bytes)
 
     def _whole(self, request: Request, answer: Answer) -> Response:
-        """Nobody asked for a part, so a part is not the answer."""
+        """Respond to a request for the whole file. A 206 is accepted only if it covers the whole
+        file.
+        """
         total = answer.length
         if answer.status == 206:
             at = part(answer.headers.get("Content-Range"))
@@ -147,7 +152,9 @@ class TrawlerRH(RequestHandler):  # type: ignore[misc]  # yt-dlp has no types
     def _piece(
         self, request: Request, answer: Answer, first: int, last: int, known: Version | None
     ) -> Response:
-        """A part between two places, of the same version as all parts before."""
+        """Respond to a request for a byte range, which must be of the same version as all earlier
+        ranges.
+        """
         at = part(answer.headers.get("Content-Range")) if answer.status == 206 else None
         asked = at is not None and at.is_what_was_asked(first, last) and at.fits(answer.length)
         if answer.status < 300 and (not asked or answer.packed):
@@ -197,7 +204,7 @@ class TrawlerRH(RequestHandler):  # type: ignore[misc]  # yt-dlp has no types
 def director(
     ydl: Any, client: Client, kind: type[TrawlerRH] = TrawlerRH
 ) -> tuple[RequestDirector, TrawlerRH]:
-    """The only way out of a YoutubeDL."""
+    """Create the request director of a YoutubeDL, with `kind` as its only handler."""
     found = ydl.build_request_director([lambda **given: kind(client=client, **given)])
     return found, found.handlers[kind.RH_KEY]
 
@@ -232,7 +239,7 @@ def _body(data: Any) -> bytes | None:
 def _for(
     there: Target, here: Target, headers: Mapping[str, str], *, keep_body: bool
 ) -> dict[str, str]:
-    """Headers for where a redirect leads: nothing that was meant for another site."""
+    """The headers for the target of a redirect, without those that were meant for another site."""
     dropped = _OF_A_BODY if not keep_body else frozenset()
     if there.origin != here.origin:
         dropped |= _NOT_ELSEWHERE
@@ -240,7 +247,9 @@ def _for(
 
 
 def _inline(url: str) -> Response:
-    """A `data:` address (RFC 2397). Raises FetchError where it is larger than a page may be."""
+    """Respond to a `data:` address (RFC 2397). Raises FetchError if it is larger than a page may
+    be.
+    """
     head, comma, data = url[5:].partition(",")
     if len(data) > 2 * MAX_TEXT:
         raise FetchError(FailureReason.TOO_LARGE, "The page is larger than we read.")
@@ -255,7 +264,7 @@ def _inline(url: str) -> Response:
 
 
 def _is_open_list(text: bytes) -> bool:
-    """Whether it is a list of segments that does not say itself where it ends (RFC 8216, section
+    """Whether the text is a list of segments that does not mark its own end (RFC 8216, section
     4.3.3.4).
     """
     listed = text.lstrip(b"\xef\xbb\xbf").startswith(b"#EXTM3U") and b"#EXTINF" in text
@@ -263,7 +272,7 @@ def _is_open_list(text: bytes) -> bool:
 
 
 class _Adapted(Response):  # type: ignore[misc]  # yt-dlp has no types
-    """An answer as yt-dlp reads it: unpacked, with every error in its own words."""
+    """An `Answer` as yt-dlp reads it: decoded, with every error as an exception of yt-dlp's own."""
 
     def __init__(self, answer: Answer, ended: Callable[[], None], *, holds: int | None) -> None:
         super().__init__(io.BytesIO(), answer.at.url, {}, answer.status, answer.reason)
@@ -276,7 +285,7 @@ class _Adapted(Response):  # type: ignore[misc]  # yt-dlp has no types
         self._measured = answer.measured or (holds is not None and not answer.packed)
         self._ended = ended
         self._reads: list[int] = []
-        """How much was asked for, the first two times that a number was given."""
+        """The sizes of the first two reads that specified one."""
         self._rest = b""
         self._over = False
 
@@ -284,8 +293,8 @@ class _Adapted(Response):  # type: ignore[misc]  # yt-dlp has no types
         return True
 
     def read(self, amt: int | None = None) -> bytes:
-        """As much as was asked for, unless it ends before; without a number all of it, up to
-        `MAX_TEXT`.
+        """Return `amt` bytes, fewer only at the end of the body; without `amt` the whole body, up
+        to `MAX_TEXT`.
         """
         if amt is not None and len(self._reads) < 2:
             self._reads.append(amt)
@@ -297,7 +306,7 @@ class _Adapted(Response):  # type: ignore[misc]  # yt-dlp has no types
             if amt is None and size > MAX_TEXT:
                 self.close()
                 fault = FetchError(FailureReason.TOO_LARGE, "The page is larger than we read.")
-                raise TransportError(cause=fault)  # whoever asked may do without
+                raise TransportError(cause=fault)  # the caller may do without
         found = b"".join(parts)
         if amt is None and not self._measured and _is_open_list(found):
             self._ended()

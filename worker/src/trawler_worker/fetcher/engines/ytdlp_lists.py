@@ -1,4 +1,4 @@
-"""Playlists, channels and profiles: recognised before anything of them is fetched."""
+"""Detects playlists, channels and profiles before any of their entries is fetched."""
 
 import itertools
 from collections.abc import Callable, Mapping
@@ -19,7 +19,8 @@ from trawler_worker.fetcher.errors import IsPlaylist
 from trawler_worker.protocol import Fetch
 
 EMBEDDED: Final = 10
-"""So many videos of other sites a page may show and still be one post: as many as a message takes.
+"""Maximum number of videos of other sites on a page that still counts as one post: as many as a
+message can hold.
 """
 _PAGES: Final = frozenset(["Generic", "HTML5MediaEmbed"])
 """Extractors that read any page."""
@@ -28,16 +29,16 @@ _MOST_SECONDS: Final = 10_000_000
 
 
 class PlaylistJudge:
-    """Over yt-dlp's `process_ie_result`, which would go on to fetch every entry of a list."""
+    """Wraps yt-dlp's `process_ie_result`, which would otherwise fetch every entry of a list."""
 
     def __init__(self, process: Callable[..., Any], order: Fetch) -> None:
         self._process = process
         self._embedded = max(EMBEDDED, order.limits.max_files)
         self._inside = False
-        """Within an album: what a page shows beside other things is judged with it."""
+        """Whether an album is being processed. Lists inside it were judged together with it."""
 
     def judged(self, found: Any, *rest: Any, **more: Any) -> Any:
-        """Raises IsPlaylist."""
+        """Process a result that is not a playlist. Raises IsPlaylist for one that is."""
         is_list = isinstance(found, dict) and found.get("_type") == "playlist"
         if not is_list or self._inside:
             return self._process(found, *rest, **more)
@@ -49,14 +50,14 @@ class PlaylistJudge:
             self._inside = False
 
     def _judge(self, found: dict[str, Any]) -> None:
-        """Several media of one post are an album; what only refers to pages of their own is a
-        list.
+        """Raise IsPlaylist for a list that only refers to other pages. Several media of one post
+        are an album.
         """
         entries = found.get("entries")
         if entries is None:
             return
         if not isinstance(entries, list | PagedList | LazyList):
-            entries = found["entries"] = LazyList(entries)  # what was looked at is there once more
+            entries = found["entries"] = LazyList(entries)  # can be iterated again
         first = _first(entries, self._embedded + 1)
         references = [each for each in first if each and each.get("_type") in _REFERENCES]
         if len(first) <= 1 or len(references) < len(first):
@@ -75,9 +76,9 @@ class PlaylistJudge:
             )
 
     def _most_embedded(self, found: Mapping[str, Any], references: list[Any]) -> int:
-        """How many videos of other sites make a post and no list: a page that was read without
-        knowing it may show many, but not a feed; a post of a known site a few, all of them
-        elsewhere.
+        """How many videos of other sites still make a post and not a list. A page without an
+        extractor of its own may show many, unless it is a feed. A post of a known site may show a
+        few, if all of them are on other sites.
         """
         here = _host(found.get("webpage_url") or found.get("original_url"))
         if found.get("extractor_key") in _PAGES:
@@ -88,15 +89,15 @@ class PlaylistJudge:
 
 
 def _age(found: Mapping[str, Any], references: list[Any]) -> int | None:
-    """The highest that the site says, of the list or of one in it. What yt-dlp says of an extractor
-    is of its tests.
+    """The highest age limit that the site states, for the list or for one of its entries. The age
+    limit of a yt-dlp extractor itself only concerns its tests.
     """
     said = [found.get("age_limit"), *(each.get("age_limit") for each in references)]
     return max((age for age in said if isinstance(age, int) and 0 <= age <= 99), default=None)
 
 
 def _host(url: object) -> str:
-    """Whose address it is, without the words that sites put in front of it."""
+    """The last two labels of the host, without the subdomains that sites put in front of them."""
     try:
         host = addresses.parse(str(url)).host
     except addresses.BadAddress:
@@ -117,7 +118,7 @@ def _title(found: Mapping[str, Any]) -> str | None:
 
 
 def _count(found: Mapping[str, Any], entries: Any) -> int | None:
-    """How many it holds, where somebody knows."""
+    """The number of entries, if it is known."""
     said = found.get("playlist_count")
     if isinstance(said, int) and 0 <= said <= 10_000_000:
         return said
@@ -125,7 +126,7 @@ def _count(found: Mapping[str, Any], entries: Any) -> int | None:
 
 
 def _entry(each: Mapping[str, Any]) -> PlaylistEntry | None:
-    """One of them; its address is judged like what people type."""
+    """One entry of the list; None if its address fails the checks for typed addresses."""
     url = str(each.get("url") or "")
     if len(url) > MOST_ENTRY_URL or addresses.fault(url):
         return None

@@ -1,4 +1,4 @@
-"""Which of a site's subtitles are taken: what somebody wrote before what a machine heard. Pure."""
+"""Selects the subtitles to download: those written by people before automatic captions. Pure."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,14 +10,14 @@ from trawler_worker.fetcher.engines.base import Text
 from trawler_worker.fetcher.errors import FetchError
 
 FORMATS: Final = ("srt", "vtt", "ass", "ssa", "ttml")
-"""Those that are read, the easiest first."""
+"""Supported formats, the easiest to read first."""
 
 Forms = Mapping[str, Any]
-"""Language → the forms in which a site has it, as yt-dlp lists them."""
+"""Language → the formats in which a site has it, as yt-dlp lists them."""
 
 
 def chooser(media: Media) -> Callable[[Any, Forms | None, Forms | None], dict[str, Any] | None]:
-    """In place of yt-dlp's own choice, which knows no `en` in `en-GB`."""
+    """Replace yt-dlp's own selection, which does not match `en` with `en-GB`."""
 
     def choose(_: Any, written: Forms | None, heard: Forms | None) -> dict[str, Any] | None:
         found: dict[str, Any] = {}
@@ -33,8 +33,8 @@ def chooser(media: Media) -> Callable[[Any, Forms | None, Forms | None], dict[st
 
 
 def forgiving(download: Callable[..., Any]) -> Callable[..., Any]:
-    """yt-dlp's download of one file: subtitles that cannot be had fail nothing. Raises FetchError
-    for a limit.
+    """Wrap yt-dlp's download of one file: subtitles that cannot be downloaded fail no job. Raises
+    FetchError for a limit.
     """
 
     def fetch(name: str, info: Any, *rest: Any, subtitle: bool = False, **more: Any) -> Any:
@@ -51,7 +51,7 @@ def forgiving(download: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _usable(forms: Forms | None) -> dict[str, Any]:
-    """Language → its best form; without chats, and what nobody reads."""
+    """Language → its best format, without chats and unsupported formats."""
     best = {}
     for language, each in (forms or {}).items():
         if languages.tag(language) == languages.UNKNOWN or not isinstance(each, list):
@@ -63,15 +63,15 @@ def _usable(forms: Forms | None) -> dict[str, Any]:
 
 
 def offered(info: Mapping[str, Any]) -> list[str]:
-    """Languages that a site has, as people write them: what was written, else what a machine
-    heard.
+    """Languages of the subtitles that a site offers, as people write them: of the written ones,
+    otherwise of the automatic captions.
     """
     known = _usable(info.get("subtitles")) or _usable(info.get("automatic_captions"))
     return sorted(set(map(languages.tag, known)))[:MOST_LANGUAGES]
 
 
 def fetched(entry: Mapping[str, Any]) -> tuple[Text, ...]:
-    """What was written to files."""
+    """The subtitles that were written to files."""
     return tuple(
         Text(path=Path(str(form["filepath"])), language=language)
         for language, form in (entry.get("requested_subtitles") or {}).items()

@@ -1,1 +1,1 @@
-"""HTTP as a hostile internet speaks it."""
+"""HTTP over a hostile internet: the client, and the checks of what it sends and receives."""

@@ -1,4 +1,4 @@
-"""Bodies that a site packed, unpacked piece by piece under the caps of whoever reads them."""
+"""Decodes response bodies with a Content-Encoding piece by piece, within the caller's limits."""
 
 import zlib
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ from trawler_crds.failures import FailureReason
 from trawler_worker.fetcher.errors import FetchError
 
 PIECE: Final = 256 * 1024
-"""Bytes that are unpacked at once: what is small on the wire may be large."""
+"""Maximum bytes decoded at once: a body that is small on the wire may be large."""
 MAX_LAYERS: Final = 2
 _PACKINGS: Final = frozenset(
     [
@@ -27,23 +27,25 @@ _PACKINGS: Final = frozenset(
         "pack200-gzip",
     ]
 )
-"""IANA's registry. Stores also give back what an upload called `aws-chunked` or `utf-8`."""
+"""Content codings in IANA's registry. Object stores also return what an upload declared, such as
+`aws-chunked` or `utf-8`.
+"""
 
 
 class Unpacker(Protocol):
-    """One way to unpack."""
+    """A decoder of one content coding."""
 
     def feed(self, packed: bytes) -> Iterator[bytes]:
-        """What a piece holds. Raises FetchError (SiteError) where it is broken."""
+        """Decode one piece. Raises FetchError (SiteError) if it is broken."""
         ...
 
     def finish(self) -> None:
-        """Raises FetchError (SiteError) where something is missing."""
+        """Raises FetchError (SiteError) if the end of the body is missing."""
         ...
 
 
 class Plain:
-    """Not packed."""
+    """Passes on a body that is not encoded."""
 
     def feed(self, packed: bytes) -> Iterator[bytes]:
         yield packed
@@ -52,8 +54,8 @@ class Plain:
 
 
 class Zipped:
-    """gzip, one member or several (RFC 1952, section 2.2), and deflate with and without its zlib
-    header.
+    """Decodes gzip with one or several members (RFC 1952, section 2.2), and deflate with or without
+    its zlib header.
     """
 
     def __init__(self, *, raw: bool = False) -> None:
@@ -68,10 +70,10 @@ class Zipped:
             packed, self._kept = self._kept + packed, b""
             if self._inside.eof:
                 if packed == b"\x1f":
-                    self._kept = packed  # perhaps the first byte of a further member
+                    self._kept = packed  # may be the first byte of another member
                     return
                 if not packed.startswith(b"\x1f\x8b"):
-                    self._over = True  # something behind the last member, as gzip itself ignores
+                    self._over = True  # data after the last member, which gzip also ignores
                     return
                 self._inside = zlib.decompressobj(zlib.MAX_WBITS | 16)
             piece, packed = self._piece(packed)
@@ -97,7 +99,7 @@ class Zipped:
 
 
 class _Layers:
-    """Packed several times."""
+    """Decodes a body that was encoded several times."""
 
     def __init__(self, outermost_first: list[Unpacker]) -> None:
         self._layers = outermost_first
@@ -114,8 +116,8 @@ class _Layers:
 
 
 def unpacker(encoding: str) -> Unpacker:
-    """For a Content-Encoding, in which words that name no packing mean nothing. Raises FetchError
-    (SiteError) for one that we do not know, which nobody asked for.
+    """Return the decoder for a Content-Encoding, ignoring words that name no coding. Raises
+    FetchError (SiteError) for an unsupported coding: we never request one.
     """
     words = [word.strip().lower() for word in encoding.split(",")]
     packings = [word for word in words if word in _PACKINGS]

@@ -1,4 +1,4 @@
-"""What a Content-Disposition calls a file. Pure."""
+"""Parses the file name in a Content-Disposition header. Pure."""
 
 import re
 from typing import Final
@@ -13,8 +13,8 @@ _BARE: Final = re.compile(r'filename\s*=\s*([^";\s][^;]*)', re.IGNORECASE)
 
 
 def file_name(disposition: str | None) -> str | None:
-    """The name in it (RFC 6266; `filename*` before `filename`), made plain; None where there is
-    none.
+    """The sanitized file name (RFC 6266; `filename*` takes precedence over `filename`); None if
+    there is none.
     """
     text = (disposition or "")[:4096]
     found = _EXTENDED.search(text)

@@ -1,8 +1,8 @@
-"""No connection of a job process reaches what it may not. The egress proxy will be the real
-guard; until it comes, this is the one place all engines' sockets pass.
+"""Prevents a job process from connecting to addresses that it may not reach. The egress proxy will
+be the real guard; until it exists, this is the one place that the sockets of all engines pass.
 
-Python's sockets only: nothing else may open one, which is why ffmpeg never gets an address
-(`engines/ytdlp` removes its downloader) and curl is not installed.
+It covers Python's sockets only. Nothing else may open one, which is why ffmpeg never gets an
+address (`engines/ytdlp` removes its downloader) and curl is not installed.
 """
 
 import ipaddress
@@ -19,19 +19,19 @@ Origin = tuple[str, int]
 
 
 class RefusedAddress(OSError):
-    """A connection to an address that is not public and not allowed."""
+    """A connection to an address that is neither public nor allowed."""
 
 
 _service: ContextVar[Origin | None] = ContextVar("service", default=None)
-"""A service of ours that is spoken to just now: its host, as it was configured, and its port."""
+"""The service of ours that is being called: its configured host, and its port."""
 _answers: ContextVar[frozenset[Origin]] = ContextVar("answers", default=frozenset())
-"""Where it was found."""
+"""The addresses to which the service's host resolved."""
 
 
 @contextmanager
 def speaking_to(host: str, port: int) -> Iterator[None]:
-    """While inside, and in this thread alone, this very host and port may be dialled, wherever they
-    are. Nothing that a site says is fetched meanwhile.
+    """While inside, and in this thread only, exactly this host and port may be dialled, wherever
+    they are. No address from a site is fetched in the meantime.
     """
     service, answers = _service.set((host, port)), _answers.set(frozenset({(host, port)}))
     try:
@@ -42,7 +42,7 @@ def speaking_to(host: str, port: int) -> Iterator[None]:
 
 
 class Guard:
-    """Judges every name that is looked up and every address that is dialled."""
+    """Checks every name that is resolved and every address that is dialled."""
 
     def __init__(self, allow: AllowList) -> None:
         self._allow = allow
@@ -50,7 +50,7 @@ class Guard:
         self._lookup = socket.getaddrinfo
 
     def getaddrinfo(self, host: Any, port: Any, *rest: Any, **more: Any) -> Any:
-        """As `socket.getaddrinfo`. Raises RefusedAddress if any answer is not public."""
+        """Like `socket.getaddrinfo`. Raises RefusedAddress if any answer is not public."""
         answers = self._lookup(host, port, *rest, **more)
         name = host.decode() if isinstance(host, bytes) else str(host or "")
         if _service.get() == (name, port):
@@ -66,7 +66,7 @@ class Guard:
         return answers
 
     def judge(self, family: int, address: Any) -> None:
-        """Raises RefusedAddress unless this very address may be dialled."""
+        """Raises RefusedAddress unless exactly this address may be dialled."""
         if family not in _INTERNET:
             raise RefusedAddress("not an internet address")
         host, port = str(address[0]), int(address[1])
@@ -81,7 +81,7 @@ class Guard:
         raise RefusedAddress("not a public address, or not a port of a site")
 
     def install(self) -> None:
-        """Put it around this process' sockets. For a forked job process; cannot be taken off."""
+        """Patch the sockets of this process. For a forked job process; cannot be undone."""
         socket.getaddrinfo = self.getaddrinfo
         for name in ("connect", "connect_ex"):
             setattr(socket.socket, name, self._judged(getattr(socket.socket, name)))

@@ -1,9 +1,9 @@
-"""The one way out: HTTP/1.1 over `http.client`, which sends a target as it is given, for Direct and
-for yt-dlp.
+"""The HTTP client of the engines, yt-dlp included: HTTP/1.1 over `http.client`, which sends a
+target unchanged.
 
-urllib3, aiohttp and httpx all write addresses anew, each in its own way (measured: `%27` becomes
-`'`), and a site that signed the address then refuses it. Runs in a job process, one request at a
-time.
+urllib3, aiohttp and httpx all rewrite addresses, each in its own way (measured: `%27` becomes `'`),
+and a site that signed the address then refuses it. The client runs in a job process and sends one
+request at a time.
 """
 
 import contextlib
@@ -29,15 +29,15 @@ from trawler_worker.fetcher.network.wire import Response
 MAX_REDIRECTS: Final = 5
 CONNECT_WITHIN: Final = 15.0
 SILENT_FOR: Final = 100.0
-"""Seconds until an answer begins. A little longer than what a job may wait for its first byte, so
-that the rule that ends it is the job's.
+"""Timeout in seconds until an answer begins. It is a little longer than a job may wait for its
+first byte, so that the job's own limit applies first.
 """
 STALLED_FOR: Final = 15.0
-"""Seconds without a byte in the middle of a body: sooner than the rule for slow sites, so that it
-can be resumed.
+"""Timeout in seconds without a byte in the middle of a body. It is shorter than the limit for slow
+sites, so that the download can be resumed.
 """
 KEPT_FOR: Final = 4.0
-"""Seconds for which an idle connection is used again: many sites close after five."""
+"""Seconds for which an idle connection may be reused: many sites close it after five."""
 _AGENT: Final = "Mozilla/5.0 (X11; Linux x86_64) Trawler"
 _REDIRECTS: Final = frozenset([301, 302, 303, 307, 308])
 _REPEATABLE: Final = frozenset(["GET", "HEAD"])
@@ -45,27 +45,27 @@ _PROTOCOLS: Final = ["http/1.1"]
 
 
 class BrokenOff(OSError):
-    """The body ended before it was whole."""
+    """The body ended before it was complete."""
 
 
 class Stalled(BrokenOff):
-    """Nothing came for a while in the middle of the body."""
+    """No bytes arrived for a while in the middle of the body."""
 
 
 class Waiter(Protocol):
-    """Whoever wants to know that a site has been asked and has not answered yet."""
+    """Is notified when a site was asked and when it has answered."""
 
     def asking(self) -> None:
-        """A site was asked, and has said nothing yet."""
+        """A site was asked and has not answered yet."""
         ...
 
     def answered(self) -> None:
-        """It did, or was given up."""
+        """The site answered, or is no longer waited for."""
         ...
 
 
 class Answer:
-    """What a site answered; read it to its end, or close it."""
+    """A site's answer. Read it to its end, or close it."""
 
     def __init__(
         self, at: Target, response: http.client.HTTPResponse, connection: "_Connection", method: str
@@ -78,7 +78,7 @@ class Answer:
         self._connection = connection
         self.chunked = bool(response.chunked)
         self.length = None if self.chunked else _length(response)
-        """Bytes that the body has on the wire; None where only its end tells."""
+        """Bytes of the body on the wire; None if only its end shows its length."""
         bare = method == "HEAD" or self.status in {204, 304}
         self._left = 0 if bare else self.length
         self._over = bare
@@ -89,21 +89,21 @@ class Answer:
 
     @property
     def packed(self) -> bool:
-        """Whether its bytes are not those of the file."""
+        """Whether the body is encoded, so that its bytes are not those of the file."""
         return not isinstance(self._unpacker, content_encoding.Plain)
 
     @property
     def measured(self) -> bool:
-        """Whether the end of the body shows that it is whole."""
+        """Whether the end of the body proves that it is complete."""
         return self.chunked or self.length is not None
 
     def pieces(self, size: int) -> Iterator[bytes]:
-        """The body, unpacked, as it comes. Raises BrokenOff, OSError and FetchError."""
+        """The decoded body as it arrives. Raises BrokenOff, OSError and FetchError."""
         while piece := self.read(size):
             yield piece
 
     def read(self, size: int) -> bytes:
-        """The next bytes, unpacked: at most so many on the wire; none at the end."""
+        """The next decoded bytes, from at most `size` bytes on the wire; empty at the end."""
         while True:
             piece = next(self._ready, None)
             if piece is not None:
@@ -146,7 +146,7 @@ class Answer:
         self._connection.release(keep=self.measured and not self._response.will_close)
 
     def close(self) -> None:
-        """No more of it is wanted."""
+        """Discard the rest of the body."""
         if not self._over:
             self._over = True
             self._response.close()
@@ -154,15 +154,15 @@ class Answer:
 
 
 def sent_encoding(headers: HTTPMessage) -> str:
-    """Every Content-Encoding, in the order in which they were applied; empty where there is none.
-    The same line twice is one that a site and the proxy before it both wrote.
+    """All Content-Encoding headers, in the order in which they were applied; empty if there are
+    none. Duplicates are dropped: a site and the proxy in front of it may both write the same line.
     """
     return ",".join(dict.fromkeys(map(str, headers.get_all("Content-Encoding", []))))
 
 
 def _length(response: http.client.HTTPResponse) -> int | None:
-    """Content-Length, once or several times the same (RFC 9110, section 8.6). Raises FetchError
-    (SiteError).
+    """Content-Length, which may occur several times with the same value (RFC 9110, section 8.6).
+    Raises FetchError (SiteError) if it is invalid.
     """
     said = {
         word.strip()
@@ -177,7 +177,7 @@ def _length(response: http.client.HTTPResponse) -> int | None:
 
 
 class _Connection:
-    """One connection that is in use, and the pool it goes back to."""
+    """A connection in use, and the pool to which it returns."""
 
     def __init__(
         self, client: "Client", origin: tuple[str, str, int], inner: http.client.HTTPConnection
@@ -194,13 +194,14 @@ class _Connection:
 
 
 class Client:
-    """Sends requests, through a proxy where there is one. Not for threads. Made before a fork,
-    since reading the certificates takes 50 ms, and closed before one: who closes it may go on.
+    """Sends requests, through a proxy if there is one. Not thread-safe. Create it before a fork,
+    since loading the certificates takes 50 ms, and close it before the fork. A closed client may be
+    used again.
     """
 
     def __init__(self, proxy: str = "", *, tls: ssl.SSLContext | None = None) -> None:
         self.waiter: Waiter | None = None
-        """Who is told while an answer is awaited."""
+        """Is notified when an answer is awaited and when it has arrived."""
         self._given = proxy
         self._proxy = target(proxy) if proxy else None
         self._idle: dict[tuple[str, str, int], list[tuple[float, http.client.HTTPConnection]]] = (
@@ -208,11 +209,11 @@ class Client:
         )
         self._open: weakref.WeakSet[Answer] = weakref.WeakSet()
         self._busy: http.client.HTTPConnection | None = None
-        """The connection over which something is awaited, or read."""
+        """The connection on which an answer is awaited or read."""
         self._tls = tls or _tls()
 
     def sibling(self) -> "Client":
-        """Another one, for another thread: what costs time to make is shared."""
+        """Create a client for another thread. It shares what takes time to create."""
         return Client(self._given, tls=self._tls)
 
     def get(self, url: str, headers: Mapping[str, str] | None = None) -> Answer:
@@ -236,8 +237,8 @@ class Client:
         *,
         patience: float = SILENT_FOR,
     ) -> Answer:
-        """One request, one answer, which begins within `patience` seconds. Raises FetchError and
-        OSError.
+        """Send one request and return its answer, which must begin within `patience` seconds.
+        Raises FetchError and OSError.
         """
         if self.waiter is None:
             return self._sent(method, at, headers, body, patience)
@@ -260,7 +261,7 @@ class Client:
             try:
                 return self._exchange(kept, method, at, headers, body)
             except (http.client.RemoteDisconnected, ConnectionError, ssl.SSLError):
-                # the site closed it while it was idle: what may be repeated goes over another one
+                # the site closed the idle connection: retry a repeatable request on another one
                 kept.close()
                 if method not in _REPEATABLE:
                     raise
@@ -268,7 +269,7 @@ class Client:
             fresh = self._connect(at, patience)
         except OSError:
             raise
-        except (http.client.HTTPException, ValueError) as error:  # of a proxy
+        except (http.client.HTTPException, ValueError) as error:  # from a proxy
             raise FetchError(FailureReason.SITE_ERROR) from error
         return self._exchange(fresh, method, at, headers, body)
 
@@ -284,11 +285,13 @@ class Client:
     def put_back(
         self, origin: tuple[str, str, int], connection: http.client.HTTPConnection
     ) -> None:
-        """It may be used again."""
+        """Return a connection to the pool."""
         self._idle[origin].append((time.monotonic(), connection))
 
     def interrupt(self) -> None:
-        """From another thread: whoever waits for this one goes on at once, with an error."""
+        """Called from another thread: a caller that waits for this client continues at once, with
+        an error.
+        """
         busy = self._busy
         sock = busy.sock if busy is not None else None
         if sock is not None:
@@ -296,7 +299,7 @@ class Client:
                 sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Close what is idle, and answers that nobody read to their end."""
+        """Close idle connections, and answers that were not read to their end."""
         for answer in list(self._open):
             answer.close()
         for idle in self._idle.values():
@@ -339,7 +342,7 @@ class Client:
             for name, value in _headers(at, headers, body).items():
                 connection.putheader(name, value)
             connection.endheaders(body)
-            wire = connection.sock  # the connection lets go of it where the answer is its last one
+            wire = connection.sock  # the connection drops it if the answer is its last one
             response = connection.getresponse()
             wire.settimeout(STALLED_FOR)
             try:
@@ -360,15 +363,14 @@ class Client:
 def _tls() -> ssl.SSLContext:
     made = ssl.create_default_context()
     made.set_alpn_protocols(_PROTOCOLS)
-    # from Python 3.13 on also certificates are refused that browsers take: those without a key
-    # identifier
+    # since Python 3.13, certificates without a key identifier are refused, which browsers accept
     made.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return made
 
 
 def _is_quiet(connection: http.client.HTTPConnection) -> bool:
-    """Whether nothing came over it since its last answer: neither its end nor bytes that nobody
-    asked for.
+    """Whether nothing arrived since the last answer: neither the end of the connection nor
+    unsolicited bytes.
     """
     try:
         return connection.sock is not None and not select.select([connection.sock], [], [], 0)[0]
@@ -377,13 +379,13 @@ def _is_quiet(connection: http.client.HTTPConnection) -> bool:
 
 
 def redirects(answer: Answer) -> bool:
-    """Whether it leads elsewhere."""
+    """Whether the answer is a redirect to another address."""
     return answer.status in _REDIRECTS and "Location" in answer.headers
 
 
 def _headers(at: Target, given: Mapping[str, str], body: bytes | None) -> dict[str, str]:
-    """All headers of a request, each name once whatever its case; what cannot be sent is left
-    out.
+    """All headers of a request, each name once regardless of case. Values that cannot be sent are
+    omitted.
     """
     usual = {"User-Agent": _AGENT, "Accept": "*/*", "Accept-Encoding": "identity"}
     found = {"host": ("Host", at.authority)}
@@ -402,9 +404,7 @@ def _is_sendable(value: str) -> bool:
 def with_cookies(
     headers: Mapping[str, str], here: Target, jar: http.cookiejar.CookieJar
 ) -> dict[str, str]:
-    """The headers, with what the jar has for this address unless they bring cookies of their
-    own.
-    """
+    """The headers with the jar's cookies for this address, unless they already contain cookies."""
     asked = urllib.request.Request(here.url)  # noqa: S310 - nothing is opened
     jar.add_cookie_header(asked)
     cookie = asked.get_header("Cookie")
@@ -412,13 +412,13 @@ def with_cookies(
 
 
 def note_cookies(answer: Answer, jar: http.cookiejar.CookieJar) -> None:
-    """Put the cookies of an answer into the jar."""
+    """Store the cookies of an answer in the jar."""
     asked = urllib.request.Request(answer.at.url)  # noqa: S310 - nothing is opened
-    jar.extract_cookies(_Cookied(answer.headers), asked)  # type: ignore[arg-type]  # as much as it looks at
+    jar.extract_cookies(_Cookied(answer.headers), asked)  # type: ignore[arg-type]  # duck-typed
 
 
 class _Cookied:
-    """What a cookie jar wants to see of an answer."""
+    """The part of an answer that a cookie jar reads."""
 
     def __init__(self, headers: HTTPMessage) -> None:
         self._headers = headers

@@ -1,8 +1,8 @@
-"""Addresses as they go out: exactly as they came in. Pure.
+"""Parses the addresses of requests, which are sent exactly as they were received. Pure.
 
-What people write has one strict grammar (`trawler_crds.addresses`); sites send what they like, raw
-letters and spaces included. Nothing that is encoded is ever decoded or encoded again, since the
-site may have signed it.
+Addresses from people follow one strict grammar (`trawler_crds.addresses`). Sites send anything,
+including unencoded letters and spaces. Encoded characters are never decoded or encoded again, since
+the site may have signed the address.
 """
 
 import re
@@ -17,13 +17,13 @@ from trawler_crds.failures import FailureReason
 from trawler_worker.fetcher.errors import FetchError
 
 MAX_SENT: Final = 16 * 1024
-"""Characters of an address that a site sends: with a session's token a signed one has some 2,500.
+"""Maximum characters of an address from a site: a signed one with a session token has some 2,500.
 """
 _PARTS: Final = re.compile(
     r"(?P<scheme>https?)://(?P<authority>[^/?#\\]*)(?P<rest>[^#]*)", re.IGNORECASE
 )
 _STANDARD: Final = {"http": 80, "https": 443}
-"""Ports that no Host header names."""
+"""Default ports, which a Host header omits."""
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _STRIPPED: Final = re.compile(r"[\t\r\n]")
 _UNSENDABLE: Final = re.compile(r"[^!-~]")
@@ -31,16 +31,16 @@ _UNSENDABLE: Final = re.compile(r"[^!-~]")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Target:
-    """Where a request goes."""
+    """The destination of a request."""
 
     scheme: str
     host: str
-    """As it is dialled: without brackets, international names in their xn-- form."""
+    """The host to dial: without brackets, international names in their xn-- form."""
     port: int
     authority: str
-    """As the Host header says it."""
+    """The value of the Host header."""
     path: str
-    """The request's target, with its query."""
+    """The request target, including its query."""
 
     @property
     def url(self) -> str:
@@ -49,14 +49,12 @@ class Target:
 
     @property
     def origin(self) -> tuple[str, str, int]:
-        """Whom a connection is to."""
+        """The server of a connection: scheme, host and port."""
         return self.scheme, self.host, self.port
 
 
 def target(url: str) -> Target:
-    """Take an address apart, as a site sent it or a person gave it. Raises FetchError
-    (BadAddress).
-    """
+    """Parse an address from a site or a person. Raises FetchError (BadAddress)."""
     if len(url) > MAX_SENT:
         raise FetchError(FailureReason.BAD_ADDRESS, "The site sent an address that is too long.")
     parts = _PARTS.match(_STRIPPED.sub("", url.strip(" ")))
@@ -78,7 +76,7 @@ def target(url: str) -> Target:
 
 
 def _plain_host(authority: str) -> str:
-    """An international name in its xn-- form (UTS #46); anything else as it is."""
+    """An authority with an international name in its xn-- form (UTS #46); any other unchanged."""
     if authority.isascii():
         return authority
     host, colon, port = authority.partition(":")
@@ -89,17 +87,19 @@ def _plain_host(authority: str) -> str:
 
 
 def _escape(found: re.Match[str]) -> str:
-    """One character that may not be sent, in UTF-8; a byte of another encoding as it came."""
+    """Percent-encode one character that may not be sent, in UTF-8. A byte of another encoding stays
+    the same byte.
+    """
     try:
         raw = found.group().encode(errors="surrogateescape")
-    except UnicodeEncodeError:  # half a character, of somebody's JSON
+    except UnicodeEncodeError:  # a lone surrogate, from a site's JSON
         raw = b"?"
     return "".join(f"%{byte:02X}" for byte in raw)
 
 
 def sent(header: str) -> str:
-    """A header of bytes that were read one by one (as `http.client` does), as the text that the
-    site meant.
+    """Decode a header that was read byte by byte (as `http.client` does) to the text that the site
+    meant.
     """
     raw = header.encode("latin-1", errors="replace")
     try:
@@ -109,14 +109,14 @@ def sent(header: str) -> str:
 
 
 def received(header: str) -> str:
-    """The address in a header, of which no byte is lost: what is not UTF-8 is sent back as the
-    bytes that came.
+    """The address in a header without loss of any byte: what is not UTF-8 is sent back as the bytes
+    that were received.
     """
     return header.encode("latin-1", errors="replace").decode(errors="surrogateescape")
 
 
 def following(here: Target, location: str) -> Target:
-    """Where a redirect leads (RFC 3986, section 5). Raises FetchError (BadAddress)."""
+    """The target of a redirect (RFC 3986, section 5). Raises FetchError (BadAddress)."""
     there = _STRIPPED.sub("", location.strip(" "))
     if _SCHEME.match(there):
         return target(there)

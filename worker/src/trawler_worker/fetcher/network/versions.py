@@ -1,5 +1,5 @@
-"""Whether two answers are of one version of a file (RFC 9110, sections 8.8, 13.1.5 and 15.3.7).
-Pure.
+"""Checks whether two answers are of the same version of a file (RFC 9110, sections 8.8, 13.1.5 and
+15.3.7). Pure.
 """
 
 import re
@@ -12,7 +12,9 @@ _RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.IGNO
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Part:
-    """What a 206 says it holds: bytes from `first` to `last`, of so many in all if it knows."""
+    """The range that a 206 declares: the bytes from `first` to `last`, and the total if it is
+    known.
+    """
 
     first: int
     last: int
@@ -20,23 +22,23 @@ class Part:
 
     @property
     def bytes(self) -> int:
-        """How many it holds."""
+        """Number of bytes in the range."""
         return self.last - self.first + 1
 
     def fits(self, length: int | None) -> bool:
-        """Whether a body of this length, if it is known, can hold them."""
+        """Whether a body of this length, if it is known, can contain the range."""
         return length is None or length == self.bytes
 
     def is_what_was_asked(self, first: int, last: int) -> bool:
-        """All of the bytes from `first` to `last`, or to the end of the file where that comes
-        before.
+        """Whether the range goes from `first` to `last`, or to the end of the file if that comes
+        earlier.
         """
         end = last if self.total is None else min(last, self.total - 1)
         return self.first == first and self.last == end
 
 
 def part(content_range: str | None) -> Part | None:
-    """Read a Content-Range; None where it says nothing that could be."""
+    """Parse a Content-Range; None if it is missing or invalid."""
     found = _RANGE.fullmatch((content_range or "").strip())
     if found is None:
         return None
@@ -49,7 +51,7 @@ def part(content_range: str | None) -> Part | None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Version:
-    """What an answer says of the file it is of."""
+    """What an answer declares about its file."""
 
     total: int | None
     etag: str | None
@@ -61,11 +63,11 @@ class Version:
 
     @property
     def condition(self) -> str | None:
-        """For If-Range: a strong validator, or none."""
+        """The value for If-Range: a strong validator, or None."""
         return self.etag if self.etag is not None and not self.etag.startswith("W/") else None
 
     def differs_from(self, other: "Version") -> bool:
-        """Whether both say something that cannot be of one version."""
+        """Whether the two declare something that cannot belong to one version."""
         pairs = (
             (self.etag, other.etag),
             (self.total, other.total),
@@ -74,8 +76,8 @@ class Version:
         return any(None not in pair and pair[0] != pair[1] for pair in pairs)
 
     def is_continued_by(self, other: "Version", at: Part, *, have: int) -> bool:
-        """Whether a 206 goes on exactly where this version was left. What it does not say was not
-        checked by anybody, so it is no.
+        """Whether a 206 continues exactly where this version was interrupted. What it does not
+        declare is unchecked, so the result is False.
         """
         return (
             self.condition is not None

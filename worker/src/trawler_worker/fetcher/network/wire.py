@@ -1,5 +1,5 @@
-"""One HTTP/1.1 answer as it comes over the wire: forgiving about its headers, as browsers are, and
-strict about where its body ends, as they are not.
+"""Reads one HTTP/1.1 answer from the wire: lenient about its headers, as browsers are, and strict
+about the end of its body, as browsers are not.
 """
 
 import http.client
@@ -15,29 +15,29 @@ _SIZE: Final = re.compile(rb"[ \t]*0*([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]*)?\r?\n"
 
 
 class Response(http.client.HTTPResponse):
-    """Skips every interim answer (`http.client` knows only 100), and lines among the headers that
-    are none.
+    """Skips every interim answer (`http.client` knows only 100), and header lines that are no
+    headers.
     """
 
     def begin(self) -> None:
-        """Read the status and the headers. Raises HTTPException."""
+        """Read the status line and the headers. Raises HTTPException."""
         wire = self.fp
         super().begin()
         self.fp = wire
 
     def _read_status(self) -> tuple[str, int, str]:
         for _ in range(MAX_INTERIM):
-            found: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]  # not in typeshed
+            found: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]  # untyped
             fields = headers_of(self.fp)
             if not 100 <= found[1] < 200 or found[1] == 101:
-                # whoever called reads the headers next
+                # the caller reads the headers next
                 self.fp = io.BytesIO(fields)  # type: ignore[assignment]
                 return found
         raise http.client.HTTPException("too many interim answers")
 
     def _read_next_chunk_size(self) -> int:
-        """A size is whole only with the end of its line: of `00002000` the first half is no last
-        chunk.
+        """Read a chunk size, which is complete only with the end of its line: the first half of
+        `00002000` is not the last chunk. Raises ValueError.
         """
         found = _SIZE.fullmatch(self.fp.readline(MAX_LINE))
         if found is None:
@@ -47,9 +47,9 @@ class Response(http.client.HTTPResponse):
 
 
 def headers_of(wire: BinaryIO) -> bytes:
-    """The header lines up to the empty one, which is the last: those that are no field are left
-    out, blanks around names and values too. Raises HTTPException where they are too long, too many,
-    or not all there.
+    """Read the header lines up to and including the empty line. Omits lines that are no fields, and
+    spaces around names and values. Raises HTTPException if the lines are too long, too many or
+    incomplete.
     """
     fields: list[bytes] = []
     kept = False
@@ -63,7 +63,7 @@ def headers_of(wire: BinaryIO) -> bytes:
             return b"\r\n".join([*fields, b"", b""])
         text = line.replace(b"\r", b" ").replace(b"\0", b" ")
         if text[:1] in {b" ", b"\t"}:
-            if kept:  # a long value, folded
+            if kept:  # a folded value
                 fields[-1] += b" " + text.strip()
             continue
         name, colon, value = text.partition(b":")
