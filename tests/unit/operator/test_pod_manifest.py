@@ -145,7 +145,8 @@ def test_the_template_changes_with_the_pod_and_not_with_its_name_or_replicas() -
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("512Mi", 512 * 2**20), ("1G", 10**9), ("1.5Gi", 3 * 2**29), ("77", 77)]
+    ("text", "size"),
+    [("512Mi", 512 * 2**20), ("1G", 10**9), ("1.5Gi", 3 * 2**29), ("77", 77), ("1500m", 2)],
 )
 def test_quantities_become_bytes(text: str, size: int) -> None:
     """As Kubernetes reads them."""

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any, Final
 
 from trawler_crds import API_GROUP, API_VERSION
@@ -285,7 +287,8 @@ def _owner(pool: WorkerPool) -> dict[str, Any]:
     }
 
 
-_UNITS: Final = {
+_UNITS: Final[dict[str, Decimal | int]] = {
+    "m": Decimal("0.001"),
     "": 1,
     "k": 10**3,
     "M": 10**6,
@@ -300,5 +303,5 @@ _UNITS: Final = {
 
 def to_bytes(quantity: str) -> int:
     """Convert a Kubernetes quantity of memory to bytes."""
-    number = quantity.rstrip("kMGTi")
-    return int(float(number.rstrip("m")) * _UNITS[quantity[len(number) :]])
+    number = quantity.rstrip("mkMGTi")
+    return math.ceil(Decimal(number) * _UNITS[quantity[len(number) :]])
