@@ -3,6 +3,7 @@
 import re
 import runpy
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,5 +55,7 @@ def test_the_list_of_modules_is_current(tmp_path: Path) -> None:
     """Run `make modules` after a module was added, moved or described anew."""
     made = tmp_path / "modules.md"
     made.write_text(runpy.run_path(str(ROOT / "docs" / "modules.py"))["page"]())
-    subprocess.run(["mdformat", "--wrap", "110", str(made)], cwd=ROOT, check=True)
+    subprocess.run(
+        [sys.executable, "-m", "mdformat", "--wrap", "110", str(made)], cwd=ROOT, check=True
+    )
     assert (ROOT / "docs" / "modules.md").read_text() == made.read_text()

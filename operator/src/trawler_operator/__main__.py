@@ -62,14 +62,18 @@ async def serve(stop: asyncio.Event, settings: Settings) -> None:
             stack.push_async_callback(leases.close)
             leader = Leader(leases, settings.identity)
             client.fence = leader.remaining
-            await _run(stop, settings, client, leader)
+            await _run(stop, settings, client, leader, stack)
             await leader.release()  # all effects of this process have ended
     finally:
         tracing.shutdown()
 
 
 async def _run(
-    stop: asyncio.Event, settings: Settings, client: ClusterClient, leader: Leader
+    stop: asyncio.Event,
+    settings: Settings,
+    client: ClusterClient,
+    leader: Leader,
+    stack: AsyncExitStack,
 ) -> None:
     """Run every part until the process is told to stop."""
     pools = declared_pools.read(settings.pools)
@@ -81,12 +85,13 @@ async def _run(
     metrics.renewal_gap.set_function(lambda: leader.longest_gap)
     memo = handlers.Memo(state=state, pulse=handlers.Pulse())
     try:
-        async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
+        async with asyncio.TaskGroup() as tasks:
             parts = compose(
                 settings, client=client, leader=leader, state=state, metrics=metrics, tasks=tasks
             )
             _count(metrics, parts.bus, parts.store, parts.informers)
             checks = _Checks(leader, memo, parts)
+            # it closes last: open connections to it must not delay the release of the Lease
             await stack.enter_async_context(
                 health.serve(
                     port=settings.health_port,
